@@ -1,0 +1,527 @@
+"""The conventions of Twilio's REST API, each written once: requests, answers, records, operations and lists.
+
+Everything here is a function of values. `client/` moves the bytes, and is the only place that does.
+
+* A :class:`Request` is what is to be sent; ``request.answer`` knows how to read what comes back.
+* A :class:`Record` is the dict that Twilio sent, with typed properties.
+* An :func:`operation` is a function whose signature is its documentation and whose result is a Request. On the
+  class it gives that Request; on a resource that is bound to a client it runs it.
+* A :func:`listing` is its twin for lists, which are followed page by page.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timezone
+from decimal import Decimal, InvalidOperation
+from email.utils import parsedate_to_datetime
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, Protocol, TypeVar, cast, overload
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urljoin, urlsplit
+
+from airflow_provider_twilio.api.errors import BadParameter, ServerError, TwilioError
+
+if TYPE_CHECKING:
+    from pendulum import DateTime
+
+P = ParamSpec("P")
+T = TypeVar("T")
+C_co = TypeVar("C_co", covariant=True)
+T_co = TypeVar("T_co", covariant=True)
+
+VERSION = "2010-04-01"
+LARGEST_PAGE = 1000
+SMALLER_PAGES = (100, 20)
+
+# Where Twilio's spelling is not the parameter's own in PascalCase.
+SPELLING = {
+    "start": "StartDate",
+    "end": "EndDate",
+    "transfer_to_account_sid": "AccountSid",
+}
+
+
+# ---------------------------------------------------------------- values
+
+
+def spell(name: str) -> str:
+    """Give the wire name of a parameter: ``media_url`` is ``MediaUrl``, ``date_sent_after`` is ``DateSent>``."""
+    if name in SPELLING:
+        return SPELLING[name]
+    for ending, sign in (("_after", ">"), ("_before", "<")):
+        if name.endswith(ending):
+            return spell(name.removesuffix(ending)) + sign
+    return "".join(part[:1].upper() + part[1:] for part in name.split("_"))
+
+
+def wire_value(name: str, value: Any) -> str:
+    """Write one value as Twilio reads it: ``true``, UTC times, plain decimals, JSON for mappings."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime):
+        if value.tzinfo is None or value.utcoffset() is None:
+            raise BadParameter(
+                name,
+                "is a datetime without a time zone",
+                "give it one, as in pendulum.datetime(2026, 1, 1, tz='UTC') or dag_run.logical_date",
+            )
+        return value.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, int | Decimal | float):
+        return str(value)
+    if isinstance(value, Mapping):
+        return json.dumps(value, ensure_ascii=False)
+    raise BadParameter(name, f"is of type {type(value).__name__}", "give a string, number, date, or list of strings")
+
+
+def wire_values(name: str, value: Any) -> list[str]:
+    """Write a value as the one or many strings it takes on the wire. None is none."""
+    if value is None:
+        return []
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [wire_value(name, item) for item in value]
+    return [wire_value(name, value)]
+
+
+# ---------------------------------------------------------------- requests and answers
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """Hold what came back: the status, the headers (lower-case names) and the bytes of the body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def request_id(self) -> str | None:
+        return self.headers.get("twilio-request-id")
+
+    def json(self) -> Any:
+        """Parse the body; None if it is not JSON."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return None
+
+    def shape(self) -> str:
+        """Tell what the body looks like, without quoting it."""
+        start = self.body[:200].lstrip().lower()
+        kind = self.headers.get("content-type", "no content type").split(";")[0]
+        if not start:
+            return "an empty body"
+        if start.startswith((b"<!doctype html", b"<html")):
+            return f"an HTML page of {len(self.body)} bytes"
+        if start.startswith(b"<"):
+            return f"XML of {len(self.body)} bytes"
+        if start.startswith((b"{", b"[")):
+            return f"JSON that is cut or broken ({len(self.body)} bytes)"
+        return f"{len(self.body)} bytes of {kind}"
+
+
+class Reader(Protocol[T_co]):
+    """Read an answer: a Record class, a Listing (which reads a page), or :class:`Nothing`."""
+
+    def read(self, request: Request[Any], response: Response) -> T_co: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Request(Generic[T]):
+    """Describe one request to Twilio. Pure, comparable and picklable.
+
+    :param method: GET, POST or DELETE (other methods for other hosts).
+    :param path: below ``/2010-04-01/Accounts/{AccountSid}/``, or from the root if it starts with ``/``, or on another
+        host of Twilio's if it starts with ``https://``. ``{AccountSid}`` is filled in by the client.
+    :param answer: reads what comes back.
+    :param data: form parameters (the query of a GET) in Twilio's spelling.
+    :param json: a JSON body, instead of a form.
+    :param repeatable: whether Twilio may see it twice without harm. Sending, dialling, buying and opening an account
+        may not be repeated.
+    :param needs: wire names of which one must be there when it is sent; the connection may supply them.
+    """
+
+    method: str
+    path: str
+    answer: Reader[T]
+    data: tuple[tuple[str, str], ...] = ()
+    json: Any = field(default=None, hash=False)
+    repeatable: bool = True
+    needs: tuple[str, ...] = ()
+
+    @property
+    def reads(self) -> bool:
+        """Whether it only reads."""
+        return self.method in ("GET", "HEAD")
+
+    @property
+    def template(self) -> str:
+        """The path from the root, ``{AccountSid}`` not filled in; a URL for another host."""
+        if self.path.startswith(("/", "https://", "http://")):
+            return self.path
+        return f"/{VERSION}/Accounts/{{AccountSid}}/{self.path}"
+
+    def get(self, name: str) -> str | None:
+        """Give the first value of a parameter in Twilio's spelling."""
+        return next((value for key, value in self.data if key == name), None)
+
+    def replacing(self, **values: str) -> Request[T]:
+        """Give the same request with these parameters, in Twilio's spelling, in place of any there are."""
+        kept = tuple((name, value) for name, value in self.data if name not in values)
+        return replace(self, data=kept + tuple(values.items()))
+
+    def query(self) -> str:
+        return urlencode(self.data, quote_via=quote)
+
+    def smaller(self) -> Request[T] | None:
+        """Give the same page request for fewer records; None where there is no smaller one."""
+        size = next((int(value) for name, value in self.data if name == "PageSize" and value.isdigit()), 0)
+        step = next((step for step in SMALLER_PAGES if step < size), None)
+        return None if step is None else self.replacing(PageSize=str(step))
+
+    def __str__(self) -> str:
+        """Name the request without its parameters: they carry numbers and texts."""
+        return f"{self.method} {urlsplit(self.template).path}"
+
+
+class Nothing:
+    """Read an answer that has no content, as that to a DELETE."""
+
+    @staticmethod
+    def read(request: Request[Any], response: Response) -> None:
+        return None
+
+
+# ---------------------------------------------------------------- records
+
+_ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+
+
+def parse_datetime(text: str) -> DateTime:
+    """Parse Twilio's RFC 2822 dates, and the ISO 8601 ones of its newer APIs, into an aware UTC time."""
+    import pendulum
+
+    if _ISO_DATE.match(text):
+        return cast("DateTime", pendulum.parse(text))
+    return pendulum.instance(parsedate_to_datetime(text)).in_timezone("UTC")
+
+
+def _parse_date(text: str) -> date:
+    return date.fromisoformat(text[:10])
+
+
+_PARSERS: dict[Any, Callable[[Any], Any]] = {datetime: parse_datetime, date: _parse_date}
+
+
+class Field(Generic[T]):
+    """Declare a typed property over a record's raw value, parsed on access; None where Twilio sent none.
+
+    :param kind: ``str``, ``int``, ``bool``, ``Decimal``, ``datetime``, ``date``, ``dict`` or ``list``.
+    :param name: the key in the record, where it isn't the property's own name (``from_`` reads ``from``).
+    """
+
+    def __init__(self, kind: type[T], name: str | None = None) -> None:
+        self.kind = kind
+        self.name = name or ""
+        self.parse: Callable[[Any], T] = _PARSERS.get(kind, kind)
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = self.name or name.removesuffix("_")
+
+    @overload
+    def __get__(self: Field[datetime], instance: Record, owner: type) -> DateTime | None: ...
+    @overload
+    def __get__(self, instance: Record, owner: type) -> T | None: ...
+    @overload
+    def __get__(self, instance: None, owner: type) -> Field[T]: ...
+    def __get__(self, instance: Record | None, owner: type) -> Any:
+        if instance is None:
+            return self
+        raw = instance.get(self.name)
+        if raw is None or (raw == "" and self.kind is not str):
+            return None
+        try:
+            return self.parse(raw)
+        except (ValueError, TypeError, InvalidOperation):
+            raise ValueError(
+                f"{type(instance).__name__}.{self.name} is not a {self.kind.__name__}: got a {type(raw).__name__}"
+                f" of length {len(str(raw))}; the raw value is record[{self.name!r}]"
+            ) from None
+
+    def __set__(self, instance: Record, value: Any) -> None:
+        raise AttributeError(f"{self.name} is read-only; the raw value is record[{self.name!r}]")
+
+
+class Record(dict[str, Any]):
+    """Twilio's own JSON object with typed properties. Safe for XCom as it stands; unknown fields are kept.
+
+    XCom hands back a plain dict: ``Message(that)`` restores the properties.
+    """
+
+    kinds: ClassVar[tuple[str, ...]] = ()
+    """What the record's SID may start with; empty if it has none."""
+    secrets: ClassVar[frozenset[str]] = frozenset()
+    """Keys that are dropped as the record is parsed."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for secret in self.secrets & self.keys():
+            del self[secret]
+
+    @classmethod
+    def read(cls, request: Request[Any], response: Response) -> Any:
+        """Read one record from an answer."""
+        body = response.json()
+        if isinstance(body, dict):
+            return cls(body)
+        if response.status == 204 and not cls.kinds:
+            return cls()
+        raise ServerError.unreadable(request, response)
+
+    def fault(self, account_sid: str | None) -> str | None:
+        """Tell why this can't be the answer that was asked for, if so: a SID of the wrong kind, or another account's."""
+        if not self.kinds:
+            return None
+        sid = self.get("sid")
+        if not is_sid(sid, self.kinds):
+            return f"has no {' or '.join(self.kinds)}… SID"
+        owner = self.get("account_sid", account_sid)
+        if account_sid and owner != account_sid:
+            return f"belongs to account {owner!s:.34}, not {account_sid}"
+        return None
+
+    def __repr__(self) -> str:
+        known = " ".join(str(self[key]) for key in ("sid", "status") if self.get(key))
+        return f"<{type(self).__name__} {known}>" if known else f"<{type(self).__name__}>"
+
+    __str__ = __repr__
+
+
+_SID = re.compile(r"[A-Z]{2}[0-9a-fA-F]{32}")
+
+
+def is_sid(value: object, kinds: Sequence[str] = ()) -> bool:
+    """Tell whether a value is a Twilio SID, of one of these kinds if any are given."""
+    return isinstance(value, str) and _SID.fullmatch(value) is not None and (not kinds or value[:2] in kinds)
+
+
+# ---------------------------------------------------------------- lists
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Hold one page of a list: its records, and the request for the next page, if there is one."""
+
+    records: Sequence[T]
+    next: Request[Page[T]] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[T]):
+    """Describe a list that is followed to the end of its last page.
+
+    :param path: as for :class:`Request`.
+    :param record: what its items are.
+    :param data: filters in Twilio's spelling.
+    :param limit: how many records at the most; None for all.
+    :param page_size: records a page, 1 to 1000; None for the largest.
+    :param paged: False for the few lists that Twilio gives whole.
+    """
+
+    path: str
+    record: type[T]
+    data: tuple[tuple[str, str], ...] = ()
+    limit: int | None = None
+    page_size: int | None = None
+    paged: bool = True
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and (isinstance(self.limit, bool) or self.limit < 0):
+            raise BadParameter("limit", f"is {self.limit!r}", "give a whole number of records, or None for all")
+        if self.page_size is not None and not 1 <= self.page_size <= LARGEST_PAGE:
+            raise BadParameter("page_size", f"is {self.page_size!r}", "give 1 to 1000 records a page, or None")
+
+    def first(self) -> Request[Page[T]] | None:
+        """Give the request for the first page; None if nothing is wanted."""
+        if self.limit == 0:
+            return None
+        size = min(self.page_size or LARGEST_PAGE, self.limit or LARGEST_PAGE)
+        paging = (("PageSize", str(size)),) if self.paged else ()
+        return Request("GET", self.path, self, self.data + paging)
+
+    def read(self, request: Request[Any], response: Response) -> Page[T]:
+        """Read one page, of the 2010 API or of a newer one."""
+        body = response.json()
+        if not isinstance(body, dict):
+            raise ServerError.unreadable(request, response)
+        items = self._items(body)
+        if items is None:
+            raise ServerError.unreadable(request, response, "an object without a list of records")
+        make: Callable[[Any], T] = self.record
+        records = [make(item) for item in items[: self.limit]]
+        left = None if self.limit is None else self.limit - len(records)
+        where = body.get("next_page_uri") or (body.get("meta") or {}).get("next_page_url")
+        if not where or left == 0:
+            return Page(records, None)
+        return Page(records, replace(self, limit=left)._following(request, str(where)))
+
+    @staticmethod
+    def _items(body: dict[str, Any]) -> list[Any] | None:
+        key = (body.get("meta") or {}).get("key")
+        if key:
+            items = body.get(key)
+            return items if isinstance(items, list) else None
+        lists = [value for value in body.values() if isinstance(value, list)]
+        return lists[0] if len(lists) == 1 else None
+
+    def _following(self, request: Request[Any], where: str) -> Request[Page[T]]:
+        """Give the request for the next page, which must be on the same host: it will carry the credentials."""
+        here = request.template
+        target = urlsplit(urljoin(here, where))
+        if (target.scheme, target.netloc) != urlsplit(here)[:2]:
+            raise TwilioError(
+                f"{request}: the next page is on another host ({target.netloc or 'unknown'}); it was not asked for,"
+                " since the request would carry the credentials there"
+            )
+        path = target._replace(query="", fragment="").geturl()
+        return Request("GET", unquote(path), self, tuple(parse_qsl(target.query, keep_blank_values=True)))
+
+
+# ---------------------------------------------------------------- operations
+
+
+class Blocking(Protocol):
+    """A client that returns when the answer is there."""
+
+    def send(self, request: Request[T], /) -> T: ...
+    def iterate(self, listing: Listing[T], /) -> Iterator[T]: ...
+
+
+class Awaiting(Protocol):
+    """A client whose answers are awaited."""
+
+    def send(self, request: Request[T], /) -> Awaitable[T]: ...
+    def iterate(self, listing: Listing[T], /) -> AsyncIterator[T]: ...
+
+
+class Resource(Generic[C_co]):
+    """Group the operations on one kind of thing; bound to a client, they run."""
+
+    def __init__(self, client: C_co) -> None:
+        self._client = client
+
+
+class _Definition:
+    """What an operation and a listing share: the signature, read once, says what is sent and under which name."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function: Callable[..., Any] = getattr(function, "__func__", function)
+        self.parameters: Mapping[str, inspect.Parameter] = inspect.signature(self.function).parameters
+        self.sent: dict[str, str] = {}
+        for name, parameter in self.parameters.items():
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name not in ("limit", "page_size"):
+                if parameter.default not in (None, inspect.Parameter.empty):
+                    raise TypeError(f"{self.function.__qualname__}: {name} is sent, so it may only default to None")
+                self.sent[name] = spell(name)
+
+        @wraps(self.function)
+        def build(*args: Any, **kwargs: Any) -> Any:
+            skeleton = self.function(*args, **kwargs)
+            return replace(skeleton, data=skeleton.data + self.pairs(kwargs))
+
+        build.definition = self  # type: ignore[attr-defined]
+        self.build = build
+        """Check the arguments and build the value: what the operation gives when it is called on the class."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.owner = owner
+        self.name = name
+
+    def pairs(self, kwargs: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+        """Write the arguments that are sent, in the order of the signature."""
+        return tuple(
+            (wire, text)
+            for name, wire in self.sent.items()
+            if kwargs.get(name) is not None
+            for text in wire_values(name, kwargs[name])
+        )
+
+    def check(self, arguments: Mapping[str, Any]) -> None:
+        """Run the operation's checks alone; what is not known yet is given as :data:`checks.LATER`."""
+        self.function(**arguments)
+
+    def run(self, client: Any, value: Any) -> Any:
+        raise NotImplementedError
+
+    def get(self, instance: Resource[Any] | None) -> Any:
+        if instance is None:
+            return self.build
+
+        @wraps(self.function)
+        def bound(*args: Any, **kwargs: Any) -> Any:
+            return self.run(instance._client, self.build(*args, **kwargs))
+
+        return bound
+
+    def __repr__(self) -> str:
+        return f"<{self.owner.__name__}.{self.name}>"
+
+
+class operation(_Definition, Generic[P, T]):  # noqa: N801 (a decorator reads as a word)
+    """Make a Twilio operation of a function that checks its arguments and names the path.
+
+    What stands before ``*`` in the signature goes into the path, by the function itself; what stands after it is sent
+    under Twilio's names, None left out. The class gives a ``Request``; a resource bound to a client runs it.
+    """
+
+    def __init__(self, function: Callable[P, Request[T]]) -> None:
+        super().__init__(function)
+
+    def run(self, client: Any, value: Any) -> Any:
+        return client.send(value)
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Callable[P, Request[T]]: ...
+    @overload
+    def __get__(self, instance: Resource[Blocking], owner: type) -> Callable[P, T]: ...
+    @overload
+    def __get__(self, instance: Resource[Awaiting], owner: type) -> Callable[P, Awaitable[T]]: ...
+    def __get__(self, instance: Resource[Any] | None, owner: type) -> Any:
+        return self.get(instance)
+
+
+class listing(_Definition, Generic[P, T]):  # noqa: N801
+    """Make a list operation of a function that checks its filters and names the path: the twin of :class:`operation`.
+
+    The class gives a ``Listing``; bound to a client it gives an iterator over all pages, lazily, in constant memory.
+    """
+
+    def __init__(self, function: Callable[P, Listing[T]]) -> None:
+        super().__init__(function)
+
+    def run(self, client: Any, value: Any) -> Any:
+        return client.iterate(value)
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Callable[P, Listing[T]]: ...
+    @overload
+    def __get__(self, instance: Resource[Blocking], owner: type) -> Callable[P, Iterator[T]]: ...
+    @overload
+    def __get__(self, instance: Resource[Awaiting], owner: type) -> Callable[P, AsyncIterator[T]]: ...
+    def __get__(self, instance: Resource[Any] | None, owner: type) -> Any:
+        return self.get(instance)
+
+
+def definition(request: Callable[..., Any]) -> _Definition:
+    """Give the definition behind ``Messages.create`` and its like, as read on the class."""
+    found = getattr(request, "definition", None)
+    if not isinstance(found, _Definition):
+        raise TypeError(f"{request!r} is not an operation: give it as read on the class, such as Messages.create")
+    return found

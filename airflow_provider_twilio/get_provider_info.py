@@ -1,0 +1,43 @@
+"""What Airflow finds here. Every Airflow component loads it at its start: it imports nothing of Airflow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_twilio.connection_form import FIELDS, HIDDEN, LABELS, PLACEHOLDERS
+
+INTEGRATION = "Twilio"
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Describe the provider in the shape of Airflow's provider_info.schema.json."""
+    return {
+        "package-name": "airflow-provider-twilio",
+        "name": "Twilio",
+        "description": "Messages, calls, numbers and accounts from DAGs, over `Twilio <https://www.twilio.com/>`__.",
+        "integrations": [
+            {
+                "integration-name": INTEGRATION,
+                "external-doc-url": "https://www.twilio.com/docs/usage/api",
+                "tags": ["service"],
+            }
+        ],
+        "connection-types": [
+            {
+                "connection-type": "twilio",
+                "hook-class-name": "airflow_provider_twilio.hooks.twilio.TwilioHook",
+                "hook-name": "Twilio",
+                "ui-field-behaviour": {
+                    "hidden-fields": HIDDEN,
+                    "relabeling": LABELS,
+                    "placeholders": PLACEHOLDERS,
+                },
+                "conn-fields": FIELDS,
+            }
+        ],
+        "hooks": modules("hooks.twilio"),
+    }
+
+
+def modules(*names: str) -> list[dict[str, Any]]:
+    return [{"integration-name": INTEGRATION, "python-modules": [f"airflow_provider_twilio.{name}" for name in names]}]

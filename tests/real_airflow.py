@@ -1,0 +1,430 @@
+"""A real Airflow for tests, the demo and `make airflow`: api-server, scheduler, dag-processor and triggerer, as one starts them in production.
+
+    with Airflow(dags=["example_dags"], connections={"twilio_default": emulator.connection_json}) as airflow:
+        run_id = airflow.trigger("example_send_and_wait")
+        run = airflow.wait("example_send_and_wait", run_id)
+        assert run.tasks == {"send": "success", "wait": "success"}
+
+It lives in a folder of its own, on SQLite and the LocalExecutor, on a free port, and takes nothing from the
+AIRFLOW_* variables around it. Each component is a session of its own, so that a test can kill one of them with all
+that it started, and nothing outlives the `with`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+import psutil
+
+COMPONENTS: Mapping[str, Sequence[str]] = {
+    "api-server": ["api-server"],
+    "scheduler": ["scheduler", "--skip-serve-logs"],
+    "dag-processor": ["dag-processor"],
+    "triggerer": ["triggerer", "--skip-serve-logs"],
+}
+FINISHED = {"success", "failed", "skipped", "upstream_failed", "removed"}
+LOOPBACK = "127.0.0.1"
+
+# Straight to the API server, whatever proxy the surroundings name.
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class ApiError(Exception):
+    """Report an answer of Airflow's REST API that is no success."""
+
+    def __init__(self, method: str, path: str, status: int, text: str) -> None:
+        super().__init__(f"{method} {path}: {status} {text[:500]}")
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Run:
+    """What became of a DAG run: its state, and the state of each task instance (mapped ones as `task[0]`)."""
+
+    run_id: str
+    state: str
+    tasks: Mapping[str, str]
+
+
+class Airflow:
+    """Start a whole Airflow and stop it again.
+
+    :param dags: folders of DAG files, each its own bundle.
+    :param connections: connections by id, as URI or JSON, handed over in the environment.
+    :param env: further environment variables, such as `AIRFLOW__TRIGGERER__CAPACITY`; they win over the harness's own.
+    :param home: where it lives. A temporary folder unless told, removed at the end; a folder that is given is kept.
+    :param port: of the web UI and the REST API; a free one unless told.
+    """
+
+    def __init__(
+        self,
+        dags: Sequence[str | Path],
+        *,
+        connections: Mapping[str, str] | None = None,
+        env: Mapping[str, str] | None = None,
+        home: str | Path | None = None,
+        port: int | None = None,
+    ) -> None:
+        self._temporary = home is None
+        self.home = Path(home).resolve() if home is not None else Path(tempfile.mkdtemp(prefix="airflow-"))
+        self.port = port or free_port()
+        self.url = f"http://{LOOPBACK}:{self.port}"
+        self.env = self._environment([Path(folder).resolve() for folder in dags], connections or {}, env or {})
+        self._started: dict[str, subprocess.Popen[bytes]] = {}
+        self._sessions: set[int] = set()
+        self._token: str | None = None
+
+    def _environment(
+        self, dags: Sequence[Path], connections: Mapping[str, str], env: Mapping[str, str]
+    ) -> dict[str, str]:
+        bundles = [
+            {
+                "name": "-".join(folder.parts[-2:]),
+                "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+                "kwargs": {"path": str(folder), "refresh_interval": 5},
+            }
+            for folder in dags
+        ]
+        options = {
+            "CORE": {
+                "LOAD_EXAMPLES": False,
+                "EXECUTOR": "LocalExecutor",
+                "PARALLELISM": 8,
+                "DAGS_FOLDER": self.home / "dags",
+                "DAGS_ARE_PAUSED_AT_CREATION": False,
+                "EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+                "SIMPLE_AUTH_MANAGER_ALL_ADMINS": True,
+                "TEST_CONNECTION": "Enabled",
+                "FERNET_KEY": urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+            },
+            "DATABASE": {"SQL_ALCHEMY_CONN": f"sqlite:///{self.home}/airflow.db"},
+            "API": {
+                "HOST": LOOPBACK,
+                "PORT": self.port,
+                "BASE_URL": self.url,
+                "WORKERS": 1,
+                "SECRET_KEY": secrets.token_hex(16),
+            },
+            "API_AUTH": {"JWT_SECRET": secrets.token_hex(32)},
+            "DAG_PROCESSOR": {
+                "DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
+                "REFRESH_INTERVAL": 5,
+                "MIN_FILE_PROCESS_INTERVAL": 5,
+                "BUNDLE_REFRESH_CHECK_INTERVAL": 1,
+            },
+            "SCHEDULER": {"SCHEDULER_IDLE_SLEEP_TIME": 0.5},
+            "LOGGING": {"BASE_LOG_FOLDER": self.home / "logs", "COLORED_CONSOLE_LOG": False},
+        }
+        return {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "_AIRFLOW_"))},
+            "AIRFLOW_HOME": str(self.home),
+            "NO_PROXY": f"{LOOPBACK},localhost",
+            "PYTHONUNBUFFERED": "1",
+            **{
+                f"AIRFLOW__{section}__{name}": str(value)
+                for section, pairs in options.items()
+                for name, value in pairs.items()
+            },
+            **{f"AIRFLOW_CONN_{conn_id.upper()}": value for conn_id, value in connections.items()},
+            **env,
+        }
+
+    # ------------------------------------------------------------ start and stop
+
+    def __enter__(self) -> Self:
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+            self.cli("db", "migrate")
+            for component in COMPONENTS:
+                self.start(component)
+            self._until(self._all_healthy, 120, "all components are healthy")
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        self._signal_sessions(signal.SIGTERM)
+        with contextlib.suppress(TimeoutError):
+            _poll(lambda: not self._members(self._sessions), 15)
+        self._signal_sessions(signal.SIGKILL)
+        for process in self._started.values():
+            process.wait()
+        if self._temporary:
+            shutil.rmtree(self.home, ignore_errors=True)
+
+    def start(self, component: str) -> None:
+        """Start a component. Its output goes to `<component>.log` in the home."""
+        with (self.home / f"{component}.log").open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "airflow", *COMPONENTS[component]],
+                env=self.env,
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._started[component] = process
+        self._sessions.add(process.pid)
+
+    def kill(self, component: str, number: int = signal.SIGKILL) -> None:
+        """Send a component, and every process that it started, a signal, and wait till they are gone."""
+        session = {self._started[component].pid}
+        self._signal_sessions(number, session)
+        _poll(lambda: not self._members(session), 30)
+        self._started[component].wait()
+
+    def restart(self, component: str, number: int = signal.SIGKILL) -> None:
+        """Kill a component, start it again and wait till all are healthy."""
+        self.kill(component, number)
+        since = time.time()
+        self.start(component)
+        self._until(lambda: self._all_healthy(since, component), 120, f"the new {component} is healthy")
+
+    def processes(self, component: str) -> list[psutil.Process]:
+        """List the living processes of a component: itself first, then all that it started, running tasks too."""
+        leader = self._started[component].pid
+        return sorted(self._members({leader}), key=lambda process: (process.pid != leader, process.pid))
+
+    def cli(self, *arguments: str) -> str:
+        """Run an `airflow` command in this Airflow and return what it prints."""
+        done = subprocess.run(
+            [sys.executable, "-m", "airflow", *arguments],
+            env=self.env,
+            cwd=self.home,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        if done.returncode:
+            raise RuntimeError(
+                f"airflow {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+            )
+        return done.stdout
+
+    @staticmethod
+    def _members(sessions: set[int]) -> list[psutil.Process]:
+        """Find the processes of sessions. Tasks leave their process group, but nothing in Airflow leaves its session."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(OSError, psutil.Error):
+                if os.getsid(process.pid) in sessions and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
+
+    def _signal_sessions(self, number: int, sessions: set[int] | None = None) -> None:
+        for process in self._members(self._sessions if sessions is None else sessions):
+            with contextlib.suppress(psutil.Error):
+                process.send_signal(number)
+
+    def _all_healthy(self, since: float = 0, component: str = "") -> bool:
+        for name, process in self._started.items():
+            if process.poll() is not None:
+                raise RuntimeError(f"the {name} ended with {process.returncode}:\n{self.output(name)[-4000:]}")
+        health = self.api("GET", "monitor/health")
+        if component and component != "api-server":
+            name = component.replace("-", "_")
+            beat = health[name][f"latest_{name}_heartbeat"]
+            if beat is None or _timestamp(beat) < since:
+                return False
+        return all(
+            health[name]["status"] == "healthy" for name in ("metadatabase", "scheduler", "dag_processor", "triggerer")
+        )
+
+    def output(self, component: str) -> str:
+        """Return what a component has printed."""
+        return (self.home / f"{component}.log").read_text(errors="replace")
+
+    # ------------------------------------------------------------ the REST API
+
+    def api(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
+        """Call the REST API: `api("GET", "dags", limit=5)`. Returns the parsed answer."""
+        url = f"{self.url}/api/v2/{path}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
+        if self._token is None:
+            self._token = self._ask("GET", f"{self.url}/auth/token")["access_token"]
+        return self._ask(method, url, body, {"Authorization": f"Bearer {self._token}"})
+
+    @staticmethod
+    def _ask(method: str, url: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(
+            url, data, {"Content-Type": "application/json", **(headers or {})}, method=method
+        )
+        try:
+            with _direct.open(request, timeout=60) as response:
+                text = response.read()
+        except urllib.error.HTTPError as error:
+            raise ApiError(method, url, error.code, error.read().decode(errors="replace")) from None
+        return json.loads(text) if text else None
+
+    def _until(self, condition: Callable[[], Any], timeout: float, what: str) -> Any:
+        def unless_away() -> Any:
+            try:
+                return condition()
+            except (urllib.error.URLError, ConnectionError, TimeoutError):  # the API server may be starting, or killed
+                return None
+
+        try:
+            return _poll(unless_away, timeout)
+        except TimeoutError:
+            raise TimeoutError(f"waited {timeout:.0f} s till {what}; {self._trouble()}") from None
+
+    def _trouble(self) -> str:
+        try:
+            errors = self.api("GET", "importErrors")["import_errors"]
+        except (OSError, ApiError) as error:
+            return f"the API server does not answer ({error}):\n{self.output('api-server')[-4000:]}"
+        said = [f"{error['filename']}:\n{error['stack_trace']}" for error in errors]
+        return "\n".join(["import errors:", *said]) if said else "no import errors"
+
+    # ------------------------------------------------------------ DAG runs
+
+    def trigger(
+        self, dag_id: str, conf: Mapping[str, Any] | None = None, *, run_id: str | None = None, timeout: float = 60
+    ) -> str:
+        """Start a run of a DAG, once the DAG has been parsed. Returns the run's id.
+
+        :param timeout: seconds to wait for the DAG to be parsed.
+        """
+        run_id = run_id or f"run-{secrets.token_hex(4)}"
+
+        def known() -> bool:
+            try:
+                return not self.api("GET", f"dags/{dag_id}")["is_stale"]
+            except ApiError as error:
+                if error.status != 404:
+                    raise
+                return False
+
+        self._until(known, timeout, f"the DAG {dag_id} is known")
+        body = {"logical_date": None, "dag_run_id": run_id, "conf": dict(conf or {})}
+        self.api("POST", f"dags/{dag_id}/dagRuns", body)
+        return run_id
+
+    def wait(self, dag_id: str, run_id: str, timeout: float = 120) -> Run:
+        """Wait till a run has ended, well or not, and return what became of it."""
+
+        def ended() -> Run | None:
+            state = self.api("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"]
+            return Run(run_id, state, self.tasks(dag_id, run_id)) if state in FINISHED else None
+
+        try:
+            run: Run = self._until(ended, timeout, f"{dag_id} {run_id} ends")
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}; its tasks: {self.tasks(dag_id, run_id)}") from None
+        return run
+
+    def wait_for_task(self, dag_id: str, run_id: str, task: str, *states: str, timeout: float = 120) -> str:
+        """Wait till a task instance (`task` or `task[0]`) is in one of some states, such as deferred, and return it."""
+
+        def there() -> str | None:
+            state = self.tasks(dag_id, run_id).get(task)
+            return state if state in states else None
+
+        found: str = self._until(there, timeout, f"{task} of {dag_id} {run_id} is {' or '.join(states)}")
+        return found
+
+    def tasks(self, dag_id: str, run_id: str) -> dict[str, str]:
+        """Return the state of each task instance of a run now."""
+        return {_name(entry): entry["state"] or "none" for entry in self.task_instances(dag_id, run_id)}
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Return the task instances of a run, all of them, as the REST API has them."""
+        return list(self._pages(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances", "task_instances"))
+
+    def _pages(self, path: str, key: str) -> Iterator[dict[str, Any]]:
+        offset = 0
+        while True:  # Airflow clamps a page to 100
+            page = self.api("GET", path, limit=100, offset=offset)
+            yield from page[key]
+            offset += len(page[key])
+            if not page[key] or offset >= page["total_entries"]:
+                return
+
+    def log(self, dag_id: str, run_id: str, task: str) -> str:
+        """Return what a task instance has logged in all its tries, in the triggerer too. One JSON object a line."""
+        name, index = _split(task)
+        folder = self.home / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}" / f"task_id={name}"
+        files = sorted((folder / f"map_index={index}" if index >= 0 else folder).glob("attempt=*"))
+        return "\n".join(file.read_text(errors="replace") for file in files if file.is_file())
+
+    def xcom(self, dag_id: str, run_id: str, task: str, key: str = "return_value") -> Any:
+        """Return a value that a task instance has pushed."""
+        name, index = _split(task)
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{name}/xcomEntries/{urllib.parse.quote(key)}"
+        return self.api("GET", path, map_index=index)["value"]
+
+    def state_store(self, dag_id: str, run_id: str, task: str) -> dict[str, Any]:
+        """Return what a task instance has put into the task state store. Airflow 3.3 and later."""
+        name, index = _split(task)
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{name}/state-store"
+        entries = self.api("GET", path, map_index=index)["task_state_store"]
+        return {entry["key"]: entry["value"] for entry in entries}
+
+    def clear(self, dag_id: str, run_id: str, *tasks: str) -> None:
+        """Clear task instances, as the button of that name does; all of the run's when none is named."""
+        chosen = [_split(task) for task in tasks]
+        ids = [[name, index] if index >= 0 else name for name, index in chosen]
+        body = {"dag_run_id": run_id, "dry_run": False, "only_failed": False, "reset_dag_runs": True}
+        self.api("POST", f"dags/{dag_id}/clearTaskInstances", {**body, **({"task_ids": ids} if ids else {})})
+
+    def mark(self, dag_id: str, run_id: str, task: str, state: str) -> None:
+        """Set a task instance to `failed`, `success` or `skipped`, as a user does in the web UI."""
+        name, index = _split(task)
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{name}" + (f"/{index}" if index >= 0 else "")
+        self.api("PATCH", path, {"new_state": state})
+
+
+def free_port() -> int:
+    """Find a port that nobody listens on now."""
+    with socket.create_server((LOOPBACK, 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def _split(task: str) -> tuple[str, int]:
+    name, _, index = task.rstrip("]").partition("[")
+    return name, int(index) if index else -1
+
+
+def _name(entry: Mapping[str, Any]) -> str:
+    index = entry["map_index"]
+    return entry["task_id"] if index < 0 else f"{entry['task_id']}[{index}]"
+
+
+def _timestamp(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def _poll(condition: Callable[[], Any], timeout: float, every: float = 0.25) -> Any:
+    end = time.monotonic() + timeout
+    while not (result := condition()):
+        if time.monotonic() > end:
+            raise TimeoutError
+        time.sleep(every)
+    return result

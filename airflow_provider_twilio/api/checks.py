@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from airflow_provider_twilio.api.core import is_sid
@@ -66,7 +66,7 @@ def only_one_of(**values: Any) -> None:
     """Allow at most one of these parameters."""
     names = [name for name, value in values.items() if given(value) and value is not LATER]
     if len(names) > 1:
-        raise BadParameter(" and ".join(names), "are given together", f"give one of them; Twilio would ignore {names[0]}")
+        raise BadParameter(" and ".join(names), "are given together", "give one of them: Twilio would ignore the rest")
 
 
 def required(**values: Any) -> None:
@@ -86,7 +86,9 @@ def sid(name: str, value: Any, *kinds: str) -> str:
     if is_sid(value, kinds):
         return value
     if is_sid(value):
-        raise BadParameter(name, "is a SID of the wrong kind", f"{wanted}, got {SID_KINDS.get(value[:2], 'another')} SID")
+        raise BadParameter(
+            name, "is a SID of the wrong kind", f"{wanted}, got {SID_KINDS.get(value[:2], 'another')} SID"
+        )
     if value[:2] in kinds:
         raise BadParameter(
             name, f"starts like a SID but has {len(value)} characters", f"{wanted} and 32 hexadecimal digits"
@@ -145,7 +147,8 @@ def _address(name: str, value: Any, channels: Sequence[str]) -> str | None:
         return _e164_fault(value)
     kind, rest = channel[1].lower(), channel[2]
     if kind not in channels:
-        raise BadParameter(name, f"is a {kind}: address", f"this takes a number or one of {', '.join(channels)}")
+        others = f" or an address that starts with {', '.join(c + ':' for c in channels)}" if channels else ""
+        raise BadParameter(name, f"is a {kind}: address", f"this takes a number in E.164{others}")
     if kind == "whatsapp" and (fault := _e164_fault(rest)):
         raise BadParameter(name, f"is a whatsapp: address whose number {fault}", E164_REMEDY)
     return None
@@ -193,7 +196,11 @@ def phone_number(name: str, value: Any) -> None:
 
 def longest(name: str, value: Any, most: int, what: str) -> None:
     """Require a string or list of at most so many characters or items."""
-    if value is not None and value is not LATER and len(value) > most:
+    if value is None or value is LATER:
+        return
+    if not isinstance(value, str | list | tuple):
+        raise BadParameter(name, f"is of type {type(value).__name__}", f"give at most {most} {what}")
+    if len(value) > most:
         raise BadParameter(name, f"has {len(value)} {what}", f"Twilio takes at most {most}")
 
 
@@ -203,10 +210,10 @@ def between(name: str, value: Any, least: float, most: float, unit: str = "") ->
         return
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise BadParameter(name, f"is not a number ({shape(value)})", f"give {least} to {most}{unit}") from None
-    if not least <= number <= most:
-        raise BadParameter(name, f"is {value}", f"give {least} to {most}{unit}")
+    if isinstance(value, bool) or not least <= number <= most:
+        raise BadParameter(name, f"is {value!s:.40}", f"give {least} to {most}{unit}")
 
 
 def choice(name: str, value: Any, choices: Sequence[str]) -> None:
@@ -221,7 +228,7 @@ def ahead(name: str, value: Any, least: timedelta, most: timedelta) -> None:
     when = moment(name, value)
     if when is None:
         return
-    away = when - datetime.now(timezone.utc)
+    away = when - datetime.now(UTC)
     if not least <= away <= most:
         where = "in the past" if away < timedelta(0) else f"{away.total_seconds():.0f} s ahead"
         raise BadParameter(
@@ -242,6 +249,6 @@ def moment(name: str, value: Any) -> datetime | None:
             ) from None
     if not isinstance(value, datetime):
         raise BadParameter(name, f"is of type {type(value).__name__}", "give an aware datetime")
-    if value.tzinfo is None:
+    if value.utcoffset() is None:
         raise BadParameter(name, "is a datetime without a time zone", "give it one, such as 2026-01-31T08:00:00Z")
     return value

@@ -16,12 +16,12 @@ import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, Protocol, TypeVar, cast, overload
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urljoin, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit
 
 from airflow_provider_twilio.api.errors import BadParameter, ServerError, TwilioError
 
@@ -36,6 +36,8 @@ T_co = TypeVar("T_co", covariant=True)
 VERSION = "2010-04-01"
 LARGEST_PAGE = 1000
 SMALLER_PAGES = (100, 20)
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+_HALF = re.compile("[\ud800-\udfff]")
 
 # Where Twilio's spelling is not the parameter's own in PascalCase.
 SPELLING = {
@@ -61,6 +63,10 @@ def spell(name: str) -> str:
 def wire_value(name: str, value: Any) -> str:
     """Write one value as Twilio reads it: ``true``, UTC times, plain decimals, JSON for mappings."""
     if isinstance(value, str):
+        if not value.isascii() and (half := _HALF.search(value)):
+            raise BadParameter(
+                name, f"has half a character at {half.start()} (a lone surrogate)", "cut texts between characters"
+            )
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -71,14 +77,33 @@ def wire_value(name: str, value: Any) -> str:
                 "is a datetime without a time zone",
                 "give it one, as in pendulum.datetime(2026, 1, 1, tz='UTC') or dag_run.logical_date",
             )
-        return value.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     if isinstance(value, date):
         return value.isoformat()
-    if isinstance(value, int | Decimal | float):
+    if isinstance(value, int):
         return str(value)
+    if isinstance(value, Decimal | float):
+        number = Decimal(str(value))
+        if not number.is_finite():
+            raise BadParameter(name, f"is {value}", "give a finite number")
+        return format(number, "f")
     if isinstance(value, Mapping):
-        return json.dumps(value, ensure_ascii=False)
+        try:
+            text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        except (TypeError, ValueError, RecursionError):
+            raise BadParameter(name, "holds what JSON can't", "give strings, numbers, booleans, None") from None
+        return wire_value(name, text)
     raise BadParameter(name, f"is of type {type(value).__name__}", "give a string, number, date, or list of strings")
+
+
+def utc_text(name: str, text: str) -> str:
+    """Write a time given as text, as templates render it, the way Twilio reads it. A day stays a day."""
+    try:
+        return text if _DAY.fullmatch(text) else wire_value(name, datetime.fromisoformat(text))
+    except ValueError as error:
+        if isinstance(error, BadParameter):
+            raise
+        return text
 
 
 def wire_values(name: str, value: Any) -> list[str]:
@@ -201,14 +226,12 @@ class Nothing:
 
 # ---------------------------------------------------------------- records
 
-_ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d")
-
 
 def parse_datetime(text: str) -> DateTime:
     """Parse Twilio's RFC 2822 dates, and the ISO 8601 ones of its newer APIs, into an aware UTC time."""
     import pendulum
 
-    if _ISO_DATE.match(text):
+    if _DAY.match(text):
         return cast("DateTime", pendulum.parse(text))
     return pendulum.instance(parsedate_to_datetime(text)).in_timezone("UTC")
 
@@ -217,7 +240,21 @@ def _parse_date(text: str) -> date:
     return date.fromisoformat(text[:10])
 
 
-_PARSERS: dict[Any, Callable[[Any], Any]] = {datetime: parse_datetime, date: _parse_date}
+def _parse_decimal(raw: Any) -> Decimal:
+    """Parse a number as it reads; a float's exact value has digits that nobody wrote."""
+    return Decimal(str(raw))
+
+
+def _parse_bool(raw: Any) -> bool:
+    return raw.lower() == "true" if isinstance(raw, str) else bool(raw)
+
+
+_PARSERS: dict[Any, Callable[[Any], Any]] = {
+    datetime: parse_datetime,
+    date: _parse_date,
+    Decimal: _parse_decimal,
+    bool: _parse_bool,
+}
 
 
 class Field(Generic[T]):
@@ -249,7 +286,7 @@ class Field(Generic[T]):
             return None
         try:
             return self.parse(raw)
-        except (ValueError, TypeError, InvalidOperation):
+        except (ValueError, TypeError, AttributeError, OverflowError, InvalidOperation):
             raise ValueError(
                 f"{type(instance).__name__}.{self.name} is not a {self.kind.__name__}: got a {type(raw).__name__}"
                 f" of length {len(str(raw))}; the raw value is record[{self.name!r}]"
@@ -286,7 +323,7 @@ class Record(dict[str, Any]):
         raise ServerError.unreadable(request, response)
 
     def fault(self, account_sid: str | None) -> str | None:
-        """Tell why this can't be the answer that was asked for, if so: a SID of the wrong kind, or another account's."""
+        """Tell why this can't be the answer asked for, if so: a SID of the wrong kind, or another account's."""
         if not self.kinds:
             return None
         sid = self.get("sid")
@@ -313,6 +350,17 @@ def is_sid(value: object, kinds: Sequence[str] = ()) -> bool:
 
 
 # ---------------------------------------------------------------- lists
+
+
+def _whole(name: str, value: Any, least: int, most: int | None) -> int | None:
+    """Read a whole number, also from the text that a template renders to."""
+    if value is None or repr(value) == "LATER":
+        return None
+    number = int(value) if isinstance(value, str) and value.strip().isdecimal() else value
+    if not isinstance(number, int) or isinstance(number, bool) or number < least or (most and number > most):
+        limits = f"a whole number from {least}" + (f" to {most}" if most else "")
+        raise BadParameter(name, f"is {value!r}"[:40], f"give {limits}, or None")
+    return number
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,10 +391,8 @@ class Listing(Generic[T]):
     paged: bool = True
 
     def __post_init__(self) -> None:
-        if self.limit is not None and (isinstance(self.limit, bool) or self.limit < 0):
-            raise BadParameter("limit", f"is {self.limit!r}", "give a whole number of records, or None for all")
-        if self.page_size is not None and not 1 <= self.page_size <= LARGEST_PAGE:
-            raise BadParameter("page_size", f"is {self.page_size!r}", "give 1 to 1000 records a page, or None")
+        for name, least, most in (("limit", 0, None), ("page_size", 1, LARGEST_PAGE)):
+            object.__setattr__(self, name, _whole(name, getattr(self, name), least, most))
 
     def first(self) -> Request[Page[T]] | None:
         """Give the request for the first page; None if nothing is wanted."""
@@ -367,19 +413,18 @@ class Listing(Generic[T]):
         make: Callable[[Any], T] = self.record
         records = [make(item) for item in items[: self.limit]]
         left = None if self.limit is None else self.limit - len(records)
-        where = body.get("next_page_uri") or (body.get("meta") or {}).get("next_page_url")
+        where = body.get("next_page_uri") or _meta(body).get("next_page_url")
         if not where or left == 0:
             return Page(records, None)
         return Page(records, replace(self, limit=left)._following(request, str(where)))
 
     @staticmethod
     def _items(body: dict[str, Any]) -> list[Any] | None:
-        key = (body.get("meta") or {}).get("key")
-        if key:
-            items = body.get(key)
-            return items if isinstance(items, list) else None
-        lists = [value for value in body.values() if isinstance(value, list)]
-        return lists[0] if len(lists) == 1 else None
+        key = _meta(body).get("key")
+        lists = [value for name, value in body.items() if isinstance(value, list) and (not key or name == key)]
+        if len(lists) != 1 or not all(isinstance(item, dict) for item in lists[0]):
+            return None
+        return lists[0]
 
     def _following(self, request: Request[Any], where: str) -> Request[Page[T]]:
         """Give the request for the next page, which must be on the same host: it will carry the credentials."""
@@ -391,7 +436,12 @@ class Listing(Generic[T]):
                 " since the request would carry the credentials there"
             )
         path = target._replace(query="", fragment="").geturl()
-        return Request("GET", unquote(path), self, tuple(parse_qsl(target.query, keep_blank_values=True)))
+        return Request("GET", path, self, tuple(parse_qsl(target.query, keep_blank_values=True)))
+
+
+def _meta(body: dict[str, Any]) -> dict[str, Any]:
+    meta = body.get("meta")
+    return meta if isinstance(meta, dict) else {}
 
 
 # ---------------------------------------------------------------- operations
@@ -401,14 +451,14 @@ class Blocking(Protocol):
     """A client that returns when the answer is there."""
 
     def send(self, request: Request[T], /) -> T: ...
-    def iterate(self, listing: Listing[T], /) -> Iterator[T]: ...
+    def walk(self, listing: Listing[T], /) -> Iterator[T]: ...
 
 
 class Awaiting(Protocol):
     """A client whose answers are awaited."""
 
     def send(self, request: Request[T], /) -> Awaitable[T]: ...
-    def iterate(self, listing: Listing[T], /) -> AsyncIterator[T]: ...
+    def walk(self, listing: Listing[T], /) -> AsyncIterator[T]: ...
 
 
 class Resource(Generic[C_co]):
@@ -425,6 +475,7 @@ class _Definition:
         self.function: Callable[..., Any] = getattr(function, "__func__", function)
         self.parameters: Mapping[str, inspect.Parameter] = inspect.signature(self.function).parameters
         self.sent: dict[str, str] = {}
+        self.times = {name for name, parameter in self.parameters.items() if "date" in str(parameter.annotation)}
         for name, parameter in self.parameters.items():
             if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name not in ("limit", "page_size"):
                 if parameter.default not in (None, inspect.Parameter.empty):
@@ -451,6 +502,7 @@ class _Definition:
             for name, wire in self.sent.items()
             if kwargs.get(name) is not None
             for text in wire_values(name, kwargs[name])
+            for text in [utc_text(name, text) if name in self.times else text]
         )
 
     def check(self, arguments: Mapping[str, Any]) -> None:
@@ -507,7 +559,7 @@ class listing(_Definition, Generic[P, T]):  # noqa: N801
         super().__init__(function)
 
     def run(self, client: Any, value: Any) -> Any:
-        return client.iterate(value)
+        return client.walk(value)
 
     @overload
     def __get__(self, instance: None, owner: type) -> Callable[P, Listing[T]]: ...

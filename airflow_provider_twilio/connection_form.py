@@ -80,12 +80,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     },
     "cert": {
         "label": "Client certificate",
-        "description": "Path of a PEM file with certificate and key.",
-        "schema": {"type": ["string", "null"]},
-    },
-    "http_version": {
-        "label": "HTTP version",
-        "description": "HTTP version to speak.",
+        "description": "Path of a PEM file with certificate and key, or of both, separated by a comma.",
         "schema": {"type": ["string", "null"]},
     },
     "validate": {
@@ -124,8 +119,8 @@ def form_widgets() -> dict[str, Any]:
     Airflow 3.1 has no widget for numbers with a fraction: these are text there, which the settings read as well.
     """
     # Airflow 3.1 puts stand-ins here where wtforms is not installed, at the very moment it asks for the form.
-    from wtforms import BooleanField, IntegerField, PasswordField, StringField  # noqa: PLC0415
-    from wtforms.validators import Optional, any_of  # noqa: PLC0415
+    from wtforms import BooleanField, IntegerField, PasswordField, StringField
+    from wtforms.validators import Optional, any_of
 
     kinds = {"boolean": BooleanField, "integer": IntegerField}
 

@@ -19,10 +19,12 @@ in_venv=$venv/bin/python
 quiet=(--quiet --disable-pip-version-check)
 
 if "$in_venv" -m pip install "${quiet[@]}" "$(grep '^uv==' "$lock")" && "$in_venv" -m uv --version >/dev/null; then
-    "$in_venv" -m uv pip sync --quiet --python "$in_venv" "$lock"
+    uv=("$in_venv" -m uv pip)
+    "${uv[@]}" sync --quiet --python "$in_venv" "$lock"
+    "${uv[@]}" install --quiet --python "$in_venv" --no-deps --no-build-isolation --editable .
 else
     echo "uv can't be installed here; pip does the same, slower" >&2
     grep -v '^uv==' "$lock" >"$venv/without-uv.txt"
     "$in_venv" -m pip install "${quiet[@]}" -r "$venv/without-uv.txt"
+    "$in_venv" -m pip install "${quiet[@]}" --no-deps --no-build-isolation --editable .
 fi
-"$in_venv" -m pip install "${quiet[@]}" --no-deps --no-build-isolation --editable .

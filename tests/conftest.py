@@ -1,4 +1,4 @@
-"""What all tests share: an Airflow home of their own, set before anything imports Airflow, and a whole Airflow to run DAGs in."""
+"""What all tests share: an Airflow home of their own, and a whole Airflow to run DAGs in."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-# Airflow reads its home when it is imported, and writes a configuration file there.
+# Before anything imports Airflow, which reads its home then and writes a configuration file there.
 for _name in [name for name in os.environ if name.startswith(("AIRFLOW_", "_AIRFLOW_"))]:
     del os.environ[_name]
 _home = tempfile.TemporaryDirectory(prefix="airflow-home-")

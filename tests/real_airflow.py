@@ -1,4 +1,4 @@
-"""A real Airflow for tests, the demo and `make airflow`: api-server, scheduler, dag-processor and triggerer, as one starts them in production.
+"""A real Airflow for tests, the demo and `make airflow`: api-server, scheduler, dag-processor and triggerer.
 
     with Airflow(dags=["example_dags"], connections={"twilio_default": emulator.connection_json}) as airflow:
         run_id = airflow.trigger("example_send_and_wait")
@@ -104,7 +104,7 @@ class Airflow:
             }
             for folder in dags
         ]
-        options = {
+        options: dict[str, dict[str, object]] = {
             "CORE": {
                 "LOAD_EXAMPLES": False,
                 "EXECUTOR": "LocalExecutor",
@@ -229,7 +229,7 @@ class Airflow:
 
     @staticmethod
     def _members(sessions: set[int]) -> list[psutil.Process]:
-        """Find the processes of sessions. Tasks leave their process group, but nothing in Airflow leaves its session."""
+        """Find the processes of sessions. Tasks leave their process group, but nothing of Airflow its session."""
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(OSError, psutil.Error):

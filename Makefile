@@ -1,0 +1,62 @@
+# Every target sets up what it needs. PYTHON picks the Python that .venv is made with: make PYTHON=python3.13 test
+PYTHON ?= python3
+VENV   ?= .venv
+LOCK   ?= requirements/airflow-3.3.txt
+
+READY = $(VENV)/.ready
+RUN   = $(VENV)/bin/python
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# A target shows here when a `## what it does` stands behind its prerequisites.
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(READY): $(LOCK) setup.cfg pyproject.toml scripts/venv.sh
+	@scripts/venv.sh $(VENV) $(LOCK) $(PYTHON)
+	@touch $@
+
+.PHONY: setup
+setup: $(READY) ## make the virtual environment (.venv)
+
+.PHONY: check
+check: $(READY) ## lint and check types
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+.PHONY: format
+format: $(READY) ## format the code, and mend what the linter can
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+.PHONY: pytest
+pytest: $(READY)
+	$(RUN) -m pytest -m "not slow"
+
+.PHONY: test
+test: check pytest ## check, and run the tests
+
+.PHONY: test-airflow-3.1
+test-airflow-3.1: ## run the tests on the oldest supported Airflow, in .venv-3.1
+	$(MAKE) pytest VENV=.venv-3.1 LOCK=requirements/airflow-3.1.txt \
+		PYTHON=$$(python3.11 -c 'import sys; print(sys.executable)' 2>/dev/null || echo $(PYTHON))
+
+.PHONY: test-slow
+test-slow: $(READY) ## run the tests that `make test` leaves out
+	$(RUN) -m pytest -m slow
+
+.PHONY: build
+build: $(READY) ## build the wheel and the source archive into dist/
+	$(RUN) -m build
+
+.PHONY: lock
+lock: $(READY) ## write the lock files anew, with the newest versions
+	scripts/lock.sh $(RUN)
+
+.PHONY: clean
+clean: ## remove what the other targets made
+	rm -rf .venv .venv-3.1 build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .airflow
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -20,7 +20,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
 from functools import wraps
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, ParamSpec, Protocol, TypeVar, cast, overload
 from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit
 
 from airflow_provider_twilio.api.errors import BadParameter, ServerError, TwilioError
@@ -468,11 +468,16 @@ class Resource(Generic[C_co]):
         self._client = client
 
 
-class _Definition:
-    """What an operation and a listing share: the signature, read once, says what is sent and under which name."""
+class Definition:
+    """Hold what an operation is: its function, and from the signature, read once, what is sent under which name.
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    :param function: checks its arguments and gives the Request, or Listing, but for the parameters that are sent.
+    :param verb: what a client does with the result: ``send`` or ``walk``.
+    """
+
+    def __init__(self, function: Callable[..., Any], verb: Literal["send", "walk"]) -> None:
         self.function: Callable[..., Any] = getattr(function, "__func__", function)
+        self.verb = verb
         self.parameters: Mapping[str, inspect.Parameter] = inspect.signature(self.function).parameters
         self.sent: dict[str, str] = {}
         self.times = {name for name, parameter in self.parameters.items() if "date" in str(parameter.annotation)}
@@ -491,10 +496,6 @@ class _Definition:
         self.build = build
         """Check the arguments and build the value: what the operation gives when it is called on the class."""
 
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.owner = owner
-        self.name = name
-
     def pairs(self, kwargs: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         """Write the arguments that are sent, in the order of the signature."""
         return tuple(
@@ -510,23 +511,28 @@ class _Definition:
         self.function(**arguments)
 
     def run(self, client: Any, value: Any) -> Any:
-        raise NotImplementedError
+        """Let a client send the Request, or walk the Listing, that :meth:`build` gave."""
+        return getattr(client, self.verb)(value)
 
-    def get(self, instance: Resource[Any] | None) -> Any:
+    def bound(self, instance: Resource[Any] | None) -> Any:
+        """Give the operation as it is read on a resource: on the class it builds, bound to a client it runs."""
         if instance is None:
             return self.build
 
         @wraps(self.function)
-        def bound(*args: Any, **kwargs: Any) -> Any:
+        def run(*args: Any, **kwargs: Any) -> Any:
             return self.run(instance._client, self.build(*args, **kwargs))
 
-        return bound
+        return run
 
     def __repr__(self) -> str:
-        return f"<{self.owner.__name__}.{self.name}>"
+        return f"<{self}>"
+
+    def __str__(self) -> str:
+        return self.function.__qualname__
 
 
-class operation(_Definition, Generic[P, T]):  # noqa: N801 (a decorator reads as a word)
+class operation(Generic[P, T]):  # noqa: N801 (a decorator reads as a word)
     """Make a Twilio operation of a function that checks its arguments and names the path.
 
     What stands before ``*`` in the signature goes into the path, by the function itself; what stands after it is sent
@@ -534,10 +540,7 @@ class operation(_Definition, Generic[P, T]):  # noqa: N801 (a decorator reads as
     """
 
     def __init__(self, function: Callable[P, Request[T]]) -> None:
-        super().__init__(function)
-
-    def run(self, client: Any, value: Any) -> Any:
-        return client.send(value)
+        self.definition = Definition(function, "send")
 
     @overload
     def __get__(self, instance: None, owner: type) -> Callable[P, Request[T]]: ...
@@ -546,20 +549,17 @@ class operation(_Definition, Generic[P, T]):  # noqa: N801 (a decorator reads as
     @overload
     def __get__(self, instance: Resource[Awaiting], owner: type) -> Callable[P, Awaitable[T]]: ...
     def __get__(self, instance: Resource[Any] | None, owner: type) -> Any:
-        return self.get(instance)
+        return self.definition.bound(instance)
 
 
-class listing(_Definition, Generic[P, T]):  # noqa: N801
+class listing(Generic[P, T]):  # noqa: N801
     """Make a list operation of a function that checks its filters and names the path: the twin of :class:`operation`.
 
     The class gives a ``Listing``; bound to a client it gives an iterator over all pages, lazily, in constant memory.
     """
 
     def __init__(self, function: Callable[P, Listing[T]]) -> None:
-        super().__init__(function)
-
-    def run(self, client: Any, value: Any) -> Any:
-        return client.walk(value)
+        self.definition = Definition(function, "walk")
 
     @overload
     def __get__(self, instance: None, owner: type) -> Callable[P, Listing[T]]: ...
@@ -568,12 +568,12 @@ class listing(_Definition, Generic[P, T]):  # noqa: N801
     @overload
     def __get__(self, instance: Resource[Awaiting], owner: type) -> Callable[P, AsyncIterator[T]]: ...
     def __get__(self, instance: Resource[Any] | None, owner: type) -> Any:
-        return self.get(instance)
+        return self.definition.bound(instance)
 
 
-def definition(request: Callable[..., Any]) -> _Definition:
+def definition(request: Callable[..., Any]) -> Definition:
     """Give the definition behind ``Messages.create`` and its like, as read on the class."""
     found = getattr(request, "definition", None)
-    if not isinstance(found, _Definition):
+    if not isinstance(found, Definition):
         raise TypeError(f"{request!r} is not an operation: give it as read on the class, such as Messages.create")
     return found

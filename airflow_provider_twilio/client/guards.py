@@ -1,0 +1,53 @@
+"""What the connection forbids, held against every request, by whichever door it came."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from airflow_provider_twilio.api.core import Request
+from airflow_provider_twilio.api.errors import BadParameter
+from airflow_provider_twilio.privacy import mask
+
+
+def check_recipients(request: Request[Any], allowed: Sequence[str]) -> None:
+    """Refuse a request that names a recipient outside ``allowed_recipients``.
+
+    An entry is a prefix of E.164 (``+1415``) or a pattern with ``*`` (``client:test-*``); the channel of an address
+    (``whatsapp:``) need not be written.
+    """
+    if not allowed:
+        return
+    for address in _recipients(request):
+        if not any(_matches(address, entry) for entry in allowed):
+            raise BadParameter(
+                "to", f"({mask(address)}) is not among the connection's allowed_recipients", "nothing was sent"
+            )
+
+
+def _recipients(request: Request[Any]) -> Iterator[str]:
+    for name, value in request.data:
+        if name.lower() == "to":
+            yield value
+    yield from _addresses(request.json, wanted=False)
+
+
+def _addresses(value: Any, *, wanted: bool) -> Iterator[str]:
+    """Find every string under a key ``to`` in a JSON body."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _addresses(item, wanted=wanted or str(key).lower() == "to")
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _addresses(item, wanted=wanted)
+    elif wanted and isinstance(value, str):
+        yield value
+
+
+def _matches(address: str, entry: str) -> bool:
+    number = address.split(":", 1)[-1]
+    if re.fullmatch(r"\+\d*", entry):
+        return re.fullmatch(r"\+\d+", number) is not None and number.startswith(entry)
+    return fnmatchcase(address, entry) or fnmatchcase(number, entry)

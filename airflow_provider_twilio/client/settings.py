@@ -1,0 +1,414 @@
+"""From an Airflow connection to settings: the only reader of the connection's fields and extras.
+
+Parsed strictly, from JSON types and from the strings that a connection URI gives.
+"""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeVar
+from urllib.parse import quote, urlsplit
+
+from airflow_provider_twilio.api import checks
+from airflow_provider_twilio.api.core import Record, Request, Response, is_sid
+from airflow_provider_twilio.api.errors import BadParameter, NotFound, OutcomeUnknown, ServerError, classify
+from airflow_provider_twilio.client import guards
+
+T = TypeVar("T")
+
+HOST = "api.twilio.com"
+EDGES: Mapping[str, str] = {
+    "us1": "ashburn",
+    "us2": "umatilla",
+    "au1": "sydney",
+    "br1": "sao-paulo",
+    "ie1": "dublin",
+    "de1": "frankfurt",
+    "jp1": "tokyo",
+    "jp2": "osaka",
+    "sg1": "singapore",
+}
+"""Each region's edge, to complete one by the other: https://www.twilio.com/docs/global-infrastructure"""
+
+
+class ConnectionLike(Protocol):
+    """What is read of an Airflow connection."""
+
+    @property
+    def conn_id(self) -> str: ...
+    login: str | None
+    password: str | None
+    host: str | None
+    port: int | None
+
+    @property
+    def extra_dejson(self) -> dict[str, Any]: ...
+
+
+class BadConnection(BadParameter):
+    """Report what is wrong with a connection: which field or extra, and the remedy."""
+
+
+# ---------------------------------------------------------------- extras
+
+
+def _text(value: Any) -> str | None:
+    if not isinstance(value, str):
+        raise ValueError("a string")
+    return value.strip() or None
+
+
+def _truth(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in ("true", "1", "yes", "false", "0", "no"):
+        return value.lower() in ("true", "1", "yes")
+    raise ValueError("true or false")
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool):
+        raise ValueError("a number")
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ValueError("a number") from None
+
+
+def _seconds(value: Any) -> float:
+    if (number := _number(value)) > 0:
+        return number
+    raise ValueError("a number of seconds above 0")
+
+
+def _count(value: Any) -> int:
+    number = _number(value)
+    if number < 0 or number != int(number):
+        raise ValueError("a whole number, 0 or more")
+    return int(number)
+
+
+def _verify(value: Any) -> bool | str:
+    try:
+        return _truth(value)
+    except ValueError:
+        if isinstance(value, str) and value:
+            return value
+        raise ValueError("true, false or the path of a CA bundle") from None
+
+
+def _one_or_two(value: Any) -> tuple[str, ...]:
+    paths = _several(value)
+    if len(paths) > 2:
+        raise ValueError("the path of a certificate, or of a certificate and its key")
+    return paths
+
+
+def _several(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = json.loads(value) if value.startswith("[") else value.split(",")
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        raise ValueError("a list of strings, or one string with commas")
+    return tuple(item.strip() for item in value if item.strip())
+
+
+def _any_of(*choices: str) -> Callable[[Any], str]:
+    def parse(value: Any) -> str:
+        if value not in choices:
+            raise ValueError(" or ".join(choices))
+        return str(value)
+
+    return parse
+
+
+EXTRAS: Mapping[str, Callable[[Any], Any]] = {
+    "account_sid": _text,
+    "auth_type": _any_of("basic", "oauth"),
+    "region": _text,
+    "edge": _text,
+    "timeout": _seconds,
+    "retries": _count,
+    "retry_max_wait": _seconds,
+    "proxy": _text,
+    "verify": _verify,
+    "cert": _one_or_two,
+    "validate": _truth,
+    "from_": _text,
+    "messaging_service_sid": _text,
+    "allowed_recipients": _several,
+    "dry_run": _truth,
+    "allow_insecure": _truth,
+}
+
+
+def _extras(conn_id: str, raw: Mapping[str, Any]) -> dict[str, Any]:
+    found = {}
+    for name, value in raw.items():
+        if name not in EXTRAS:
+            import difflib
+
+            near = difflib.get_close_matches(name, EXTRAS, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]}?" if near else f"the extras are {', '.join(EXTRAS)}"
+            raise BadConnection(f"connection {conn_id}, extra {name}", "is not known", hint)
+        if value is None or value == "":
+            continue
+        try:
+            found[name] = EXTRAS[name](value)
+        except ValueError as error:
+            raise BadConnection(
+                f"connection {conn_id}, extra {name}",
+                f"can't be read ({checks.shape(value)})",
+                f"give {error}" if not isinstance(error, json.JSONDecodeError) else "give a JSON list of strings",
+            ) from None
+    return {name: value for name, value in found.items() if value is not None}
+
+
+# ---------------------------------------------------------------- settings
+
+
+@dataclass(frozen=True, slots=True)
+class Basic:
+    """Authenticate with a user and a secret: an account SID and its auth token, or an API key and its secret."""
+
+    user: str
+    secret: str = field(repr=False)
+
+    @property
+    def header(self) -> str:
+        return "Basic " + base64.b64encode(f"{self.user}:{self.secret}".encode()).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class OAuth:
+    """Authenticate with a token that client credentials buy."""
+
+    client_id: str
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Hold all that a client needs to know. Compares and hashes, so that clients can be shared by it.
+
+    :param account_sid: the account acted on.
+    :param auth: how requests are authenticated.
+    :param base: the base address, where it isn't Twilio's own.
+    :param timeout: seconds to connect, and seconds to wait for more of an answer.
+    :param retries: further tries of a request that may be repeated.
+    :param retry_max_wait: seconds that a wait between tries lasts at most, Retry-After included.
+    :param defaults: what the connection supplies where a request needs it, in Twilio's spelling.
+    """
+
+    account_sid: str
+    auth: Basic | OAuth
+    conn_id: str = ""
+    base: str | None = None
+    region: str | None = None
+    edge: str | None = None
+    timeout: float = 60.0
+    retries: int = 5
+    retry_max_wait: float = 30.0
+    proxy: str | None = field(default=None, repr=False)
+    verify: bool | str = True
+    cert: tuple[str, ...] = ()
+    validate: bool = True
+    defaults: tuple[tuple[str, str], ...] = ()
+    allowed_recipients: tuple[str, ...] = ()
+    dry_run: bool = False
+
+    @classmethod
+    def from_connection(cls, connection: ConnectionLike, account_sid: str | None = None) -> Settings:
+        """Read an Airflow connection.
+
+        :param account_sid: the account to act on instead of the connection's own.
+        :raises BadConnection: naming the field or extra, and the remedy.
+        """
+        conn_id = connection.conn_id
+        extras = _extras(conn_id, connection.extra_dejson)
+        auth_type = extras.pop("auth_type", "basic")
+        login, secret = (connection.login or "").strip(), connection.password or ""
+        own = extras.pop("account_sid", None)
+        _check_login(conn_id, login, secret, auth_type, own)
+        if own is not None and not is_sid(own, ("AC",)):
+            raise BadConnection(f"connection {conn_id}, extra account_sid", "is not an account SID", "give AC…")
+        if account_sid is not None:
+            checks.sid("account_sid", account_sid, "AC")
+        base = _base(conn_id, connection.host, connection.port, allow_insecure=extras.pop("allow_insecure", False))
+        region, edge = _where(conn_id, extras.pop("region", None), extras.pop("edge", None))
+        service, from_ = extras.pop("messaging_service_sid", None), extras.pop("from_", None)
+        checks.sids(messaging_service_sid=(service, "MG"))
+        checks.sender("from_", from_, (*checks.MESSAGE_CHANNELS, *checks.CALL_CHANNELS))
+        defaults = {"MessagingServiceSid": service, "From": from_}
+        return cls(
+            account_sid=account_sid or own or login,
+            auth=OAuth(login, secret) if auth_type == "oauth" else Basic(login, secret),
+            conn_id=conn_id,
+            base=base,
+            region=region,
+            edge=edge,
+            defaults=tuple((name, value) for name, value in defaults.items() if value),
+            **extras,
+        )
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be seen in a log."""
+        header = (self.auth.header.removeprefix("Basic "),) if isinstance(self.auth, Basic) else ()
+        password = (urlsplit(self.proxy).password or "",) if self.proxy else ()
+        return tuple(filter(None, (self.auth.secret, *header, *password)))
+
+    @property
+    def local(self) -> bool:
+        """Whether the base address is this machine's: the environment's proxies don't apply then."""
+        return self.base is not None and is_loopback(urlsplit(self.base).hostname or "")
+
+    # ------------------------------------------------------------ the rule book
+
+    def resolve(self, request: Request[T]) -> Request[T]:
+        """Complete a request by what the connection knows: sender and address. Held against the guards here."""
+        if request.needs and not any(request.get(name) for name in request.needs):
+            supplied = {name: value for name, value in self.defaults if name in request.needs}
+            if not supplied:
+                names = [{"From": "from_", "MessagingServiceSid": "messaging_service_sid"}[name] for name in request.needs]
+                raise BadParameter(
+                    " or ".join(names), "is missing", f"give it, or set it as an extra of the connection {self.conn_id}"
+                )
+            request = request.replacing(**supplied)
+        if not request.reads:
+            guards.check_recipients(request, self.allowed_recipients)
+        return replace(request, path=self.url(request.template))
+
+    def url(self, template: str) -> str:
+        """Give the address of a path or URL, and refuse hosts that aren't Twilio's."""
+        filled = template.replace("{AccountSid}", self.account_sid)
+        if filled.startswith("/"):
+            return self._root(HOST) + quote(filled, safe="/:@!$&'()*+,;=%~")
+        parts = urlsplit(filled)
+        if f"{parts.scheme}://{parts.netloc}" in (self.base, self._root(HOST)):
+            return filled
+        host = (parts.hostname or "").lower()
+        if parts.scheme != "https" or not host.endswith(".twilio.com") or parts.port or parts.username:
+            raise BadParameter(
+                "path", f"is on the host {host or 'unknown'}", "requests go to https://….twilio.com only: they carry the credentials"
+            )
+        if not re.fullmatch(r"[a-z0-9-]+\.twilio\.com", host):  # it names its region already
+            return filled
+        return self._root(host) + quote(parts.path, safe="/:@!$&'()*+,;=%~")
+
+    def _root(self, host: str) -> str:
+        if self.base is not None:
+            return self.base if host == HOST else f"{self.base}/{host}"
+        if self.region is None:
+            return f"https://{host}"
+        return f"https://{host.removesuffix('.twilio.com')}.{self.edge}.{self.region}.twilio.com"
+
+    def read(self, request: Request[T], response: Response, *, again: bool = False) -> T:
+        """Read an answer to a resolved request, or raise what it means.
+
+        :param again: whether the request had been sent before: a DELETE that then finds nothing has succeeded.
+        """
+        error = classify(request, response)
+        if error is not None:
+            if again and request.method == "DELETE" and isinstance(error, NotFound):
+                return request.answer.read(request, Response(204, {}, b""))
+            raise error
+        result = request.answer.read(request, response)
+        if self.validate and isinstance(result, Record):
+            fault = result.fault(request.get("AccountSid") or self.account_sid)
+            if fault is not None:
+                kind = ServerError if request.repeatable else OutcomeUnknown
+                raise kind(
+                    f"{request}: Twilio's answer {fault}; set validate=false on the connection to take it as it is",
+                    status=response.status,
+                    request_id=response.request_id,
+                )
+        return result
+
+
+def _check_login(conn_id: str, login: str, secret: str, auth_type: str, account_sid: str | None) -> None:
+    where = f"connection {conn_id}, login"
+    if not login:
+        raise BadConnection(where, "is empty", "give the Account SID (AC…), an API key SID (SK…) or an OAuth client id")
+    if not secret:
+        raise BadConnection(
+            f"connection {conn_id}, password", "is empty", "give the auth token, the API key's secret or the client secret"
+        )
+    if auth_type == "oauth":
+        if account_sid is None:
+            raise BadConnection(f"connection {conn_id}, extra account_sid", "is missing", "OAuth needs it: AC…")
+        return
+    if re.fullmatch(r"\+?[\d\s().-]{7,}", login):
+        raise BadConnection(where, "is a phone number", "give the Account SID there, and the number as the extra from_")
+    if is_sid(login, ("AC",)):
+        return
+    if is_sid(login, ("SK",)):
+        if account_sid is None:
+            raise BadConnection(
+                f"connection {conn_id}, extra account_sid", "is missing", "with an API key (SK…) it names the account: AC…"
+            )
+        return
+    if is_sid(login):
+        kind = checks.SID_KINDS.get(login[:2], "another resource")
+        raise BadConnection(where, f"is the SID of {kind}", "give the Account SID (AC…) or an API key SID (SK…)")
+    raise BadConnection(
+        where,
+        f"is neither an Account SID nor an API key SID ({checks.shape(login)})",
+        "give AC… or SK… with 32 hexadecimal digits, or set the extra auth_type to oauth for a client id",
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _base(conn_id: str, host: str | None, port: int | None, *, allow_insecure: bool) -> str | None:
+    host = (host or "").strip().rstrip("/")
+    if not host:
+        return None
+    where = f"connection {conn_id}, host"
+    if "://" not in host:
+        bare = host if host.startswith("[") else host.split(":")[0]
+        host = f"{'http' if is_loopback(bare) else 'https'}://{host}"
+    parts = urlsplit(host)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
+        raise BadConnection(where, "is not a base address", "leave it empty for Twilio, or give https://host:port")
+    if parts.scheme == "http" and not is_loopback(parts.hostname) and not allow_insecure:
+        raise BadConnection(
+            where,
+            "is neither https nor on this machine",
+            "give https://…, or set the extra allow_insecure to let the credentials cross the network unencrypted",
+        )
+    if host == f"https://{HOST}" and port in (None, 443):
+        return None
+    if port and not parts.port:
+        name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        host = parts._replace(netloc=f"{name}:{port}").geturl()
+    return host
+
+
+def _where(conn_id: str, region: str | None, edge: str | None) -> tuple[str | None, str | None]:
+    for name, value in (("region", region), ("edge", edge)):
+        if value is not None and not re.fullmatch(r"[a-z0-9-]+", value):
+            raise BadConnection(f"connection {conn_id}, extra {name}", "is not a name", "give one such as ie1 or dublin")
+    if region and not edge:
+        edge = EDGES.get(region)
+        if edge is None:
+            raise BadConnection(
+                f"connection {conn_id}, extra edge", f"is missing, and the region {region} is not known", "give both"
+            )
+    if edge and not region:
+        region = {edge: region for region, edge in EDGES.items()}.get(edge)
+        if region is None:
+            raise BadConnection(
+                f"connection {conn_id}, extra region", f"is missing, and the edge {edge} is not known", "give both"
+            )
+    return region, edge

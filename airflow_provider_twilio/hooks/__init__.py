@@ -1,0 +1,1 @@
+"""The hook: Twilio's operations, with credentials from an Airflow connection."""

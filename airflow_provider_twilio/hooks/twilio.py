@@ -1,0 +1,146 @@
+"""``TwilioHook``: every resource of Twilio's, blocking and awaited, with credentials from an Airflow connection."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from functools import cached_property
+from typing import Any
+
+from airflow.sdk import BaseHook
+from airflow.sdk.log import mask_secret
+
+from airflow_provider_twilio import connection_form
+from airflow_provider_twilio._airflow import AirflowFailException
+from airflow_provider_twilio.api.accounts import Accounts
+from airflow_provider_twilio.api.core import Blocking, Listing, Record
+from airflow_provider_twilio.api.errors import AuthenticationFailed, PermissionDenied, TwilioError
+from airflow_provider_twilio.api.messages import Messages
+from airflow_provider_twilio.client.asynchronous import AsyncClient
+from airflow_provider_twilio.client.blocking import Client
+from airflow_provider_twilio.client.resources import Resources
+from airflow_provider_twilio.client.settings import ConnectionLike, Settings
+
+
+class TwilioHook(BaseHook, Resources[Blocking]):
+    """Call Twilio's REST API.
+
+    ``hook.messages.create(…)``, ``hook.calls.fetch(sid)``, ``for m in hook.messages.list(…)``: each resource has the
+    operations that Twilio has. ``async with hook.aclient() as client:`` gives the same, awaited.
+
+    :param twilio_conn_id: the Airflow connection.
+    :param account_sid: the account to act on, where it isn't the connection's own: a subaccount.
+
+    https://www.twilio.com/docs/usage/api
+    """
+
+    conn_name_attr = "twilio_conn_id"
+    default_conn_name = "twilio_default"
+    conn_type = "twilio"
+    hook_name = "Twilio"
+
+    def __init__(self, twilio_conn_id: str = default_conn_name, account_sid: str | None = None) -> None:
+        super().__init__()
+        self.twilio_conn_id = twilio_conn_id
+        self.account_sid = account_sid
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Give the connection form's fields to Airflow 3.1; later versions read them from the provider's information."""
+        return connection_form.form_widgets()
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Give the connection form's labels to Airflow 3.1; later versions read them from the provider's information."""
+        return connection_form.ui_field_behaviour()
+
+    def get_conn(self) -> Client:
+        """Give the blocking client."""
+        return self.client
+
+    @cached_property
+    def client(self) -> Client:
+        """The blocking client, made from the connection when it is first used."""
+        return Client(self._settings(self.get_connection(self.twilio_conn_id)))
+
+    @asynccontextmanager
+    async def aclient(self, *, concurrency: int = 100) -> AsyncIterator[AsyncClient]:
+        """Open an asynchronous client with the same resources, awaited.
+
+        :param concurrency: how many connections it holds at the most.
+        """
+        from airflow.providers.common.compat.connection import get_async_connection
+
+        connection = await get_async_connection(self.twilio_conn_id, hook=self)
+        async with AsyncClient(self._settings(connection), concurrency=concurrency) as client:
+            yield client
+
+    def _settings(self, connection: ConnectionLike) -> Settings:
+        settings = Settings.from_connection(connection, self.account_sid)
+        for secret in settings.secrets:
+            mask_secret(secret)
+        return settings
+
+    def request(
+        self, method: str, path: str, data: Mapping[str, Any] | None = None, *, json: Any = None, repeatable: bool = False
+    ) -> Record:
+        """Send any request for which there is no resource here.
+
+        :param method: GET, POST, PUT, PATCH or DELETE.
+        :param path: below the account (``Queues``), from the root (``/2010-04-01/Accounts/{AccountSid}/Queues.json``;
+            ``{AccountSid}`` is filled in), or on another host of Twilio's (``https://messaging.twilio.com/v1/Services``).
+        :param data: parameters in Twilio's own spelling.
+        :param json: a JSON body instead, for the APIs that take one.
+        :param repeatable: whether a POST or PATCH may be sent again when its outcome is unknown.
+        """
+        return self.client.request(method, path, data, json=json, repeatable=repeatable)
+
+    def iterate(
+        self, path: str, data: Mapping[str, Any] | None = None, *, limit: int | None = None
+    ) -> Iterator[Record]:
+        """Go through any list for which there is no resource here, lazily to the end of its last page.
+
+        :param path: as for :meth:`request`.
+        :param data: filters in Twilio's own spelling.
+        :param limit: how many records at the most.
+        """
+        return self.client.iterate(path, data, limit=limit)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Tell whether the connection works, by reading only; never raises and shows no secret."""
+        try:
+            return self._try_connection()
+        except TwilioError as error:
+            return False, str(error)
+        except Exception as error:  # the button wants an answer, whatever happens
+            return False, f"{type(error).__name__}: the connection could not be tested"
+
+    def _try_connection(self) -> tuple[bool, str]:
+        try:
+            account = self.client.send(Accounts.fetch())
+        except (AuthenticationFailed, PermissionDenied) as error:
+            # Standard keys and test credentials may not read the account: ask for something that keys may.
+            return self._try_reading(error)
+        return True, f"Connected to account {account.sid} ({account.status})"
+
+    def _try_reading(self, refused: TwilioError) -> tuple[bool, str]:
+        try:
+            next(self.client.walk(Messages.list(limit=1)), None)
+        except PermissionDenied as error:
+            return True, f"The credentials are right, but may not read everything. {error}"
+        except AuthenticationFailed:
+            if isinstance(refused, PermissionDenied):
+                return True, f"The credentials are right, but may not read everything. {refused}"
+            return False, f"Twilio does not accept the credentials. {refused}"
+        return True, f"Connected to account {self.client.settings.account_sid}, which these credentials may not read itself"
+
+
+@contextmanager
+def permanent_errors_fail() -> Iterator[None]:
+    """Make errors that would come again fail the task at once, whatever its ``retries``."""
+    try:
+        yield
+    except TwilioError as error:
+        if error.permanent:
+            raise AirflowFailException(f"{type(error).__name__}: {error}") from error
+        raise

@@ -1,0 +1,164 @@
+"""Send, fetch, list, redact, cancel and delete messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+from airflow_provider_twilio.api.messages import Message, Messages
+from airflow_provider_twilio.operators.base import TwilioOperator
+
+
+class SendMessageOperator(TwilioOperator, operation=Messages.create):
+    """Send a message: SMS, MMS, WhatsApp or RCS. Its record goes to XCom, without the body.
+
+    :param to: a number in E.164, or a channel address such as ``whatsapp:+14155550100``. (templated)
+    :param from_: the sender, where the connection's extra ``from_`` isn't it. (templated)
+    :param messaging_service_sid: the messaging service that chooses the sender. (templated)
+    :param body: the text, up to 1600 characters. (templated)
+    :param media_url: up to 10 addresses of media. (templated)
+    :param content_sid: a content template, instead of ``body``. (templated)
+    :param content_variables: the template's variables, as a mapping or as JSON. (templated)
+    :param status_callback: where Twilio reports the message's statuses. (templated)
+    :param application_sid: the application whose callback address is used. (templated)
+    :param max_price: without effect at Twilio since 2024. (templated)
+    :param provide_feedback: whether you will report the message's success. (templated)
+    :param attempt: how many times you have tried to send this, this one included. (templated)
+    :param validity_period: seconds the message may wait in the queue, 1 to 36000. (templated)
+    :param force_delivery: reserved by Twilio. (templated)
+    :param content_retention: ``retain`` or ``discard`` the body at Twilio. (templated)
+    :param address_retention: ``retain`` or ``obfuscate`` the recipient at Twilio. (templated)
+    :param smart_encoded: replace characters outside GSM-7 by similar ones inside. (templated)
+    :param persistent_action: rich actions of a channel. (templated)
+    :param traffic_type: Twilio's class of traffic, such as ``free``. (templated)
+    :param shorten_urls: shorten the links in the body (messaging services only). (templated)
+    :param schedule_type: ``fixed``, together with ``send_at``. (templated)
+    :param send_at: when to send: 300 s to 35 days ahead, through a messaging service. (templated)
+    :param send_as_mms: send a single MMS, also without media. (templated)
+    :param message_intent: the intent that Twilio weighs for compliance. (templated)
+    :param risk_check: ``disable`` turns Twilio's check for SMS pumping off for this message. (templated)
+    :param fallback_from: the sender to use where ``from_`` can't reach the recipient's channel. (templated)
+    :param include_body: whether the record in XCom keeps the body.
+
+    https://www.twilio.com/docs/messaging/api/message-resource#create-a-message-resource
+    """
+
+    template_fields_renderers = {"content_variables": "json"}
+
+    def __init__(
+        self,
+        *,
+        to: str,
+        from_: str | None = None,
+        messaging_service_sid: str | None = None,
+        body: str | None = None,
+        media_url: Sequence[str] | str | None = None,
+        content_sid: str | None = None,
+        content_variables: Mapping[str, Any] | str | None = None,
+        status_callback: str | None = None,
+        application_sid: str | None = None,
+        max_price: Decimal | str | None = None,
+        provide_feedback: bool | None = None,
+        attempt: int | None = None,
+        validity_period: int | None = None,
+        force_delivery: bool | None = None,
+        content_retention: Literal["retain", "discard"] | None = None,
+        address_retention: Literal["retain", "obfuscate"] | None = None,
+        smart_encoded: bool | None = None,
+        persistent_action: Sequence[str] | None = None,
+        traffic_type: str | None = None,
+        shorten_urls: bool | None = None,
+        schedule_type: Literal["fixed"] | None = None,
+        send_at: datetime | str | None = None,
+        send_as_mms: bool | None = None,
+        message_intent: str | None = None,
+        risk_check: Literal["enable", "disable"] | None = None,
+        fallback_from: str | None = None,
+        include_body: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.keep(locals())
+        self.include_body = include_body
+
+    def result(self, answer: Message) -> Message:
+        """Give the record, without the body unless it was asked for."""
+        if not self.include_body:
+            answer.pop("body", None)
+        self.log.info("%s: %s", self.operation, answer)
+        return answer
+
+
+class FetchMessageOperator(TwilioOperator, operation=Messages.fetch):
+    """Fetch a message.
+
+    :param message_sid: the message, SM… or MM…. (templated)
+
+    https://www.twilio.com/docs/messaging/api/message-resource#fetch-a-message-resource
+    """
+
+    def __init__(self, *, message_sid: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.keep(locals())
+
+
+class ListMessagesOperator(TwilioOperator, operation=Messages.list):
+    """List messages, the newest first by the date they were sent.
+
+    :param to: only to this number or address. (templated)
+    :param from_: only from this sender. (templated)
+    :param date_sent: only of this day (UTC). (templated)
+    :param date_sent_after: only at or after this time, aware, or day (UTC). (templated)
+    :param date_sent_before: only at or before this time, aware, or day (UTC). (templated)
+    :param limit: how many at the most; they all go to XCom. (templated)
+    :param page_size: records a request, up to 1000 (the default). (templated)
+
+    https://www.twilio.com/docs/messaging/api/message-resource#read-multiple-message-resources
+    """
+
+    def __init__(
+        self,
+        *,
+        to: str | None = None,
+        from_: str | None = None,
+        date_sent: date | str | None = None,
+        date_sent_after: date | datetime | str | None = None,
+        date_sent_before: date | datetime | str | None = None,
+        limit: int | str | None = None,
+        page_size: int | str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.keep(locals())
+
+
+class UpdateMessageOperator(TwilioOperator, operation=Messages.update):
+    """Redact a message's body, or cancel a scheduled message.
+
+    :param message_sid: the message, SM… or MM…. (templated)
+    :param body: ``""``, which empties the body for good. (templated)
+    :param status: ``canceled``, for a scheduled message. (templated)
+
+    https://www.twilio.com/docs/messaging/api/message-resource#update-a-message-resource
+    """
+
+    def __init__(
+        self, *, message_sid: str, body: str | None = None, status: Literal["canceled"] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.keep(locals())
+
+
+class DeleteMessageOperator(TwilioOperator, operation=Messages.delete):
+    """Delete a message that has reached its final status, with its media and feedback. Its SID goes to XCom.
+
+    :param message_sid: the message, SM… or MM…. (templated)
+
+    https://www.twilio.com/docs/messaging/api/message-resource#delete-a-message-resource
+    """
+
+    def __init__(self, *, message_sid: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.keep(locals())

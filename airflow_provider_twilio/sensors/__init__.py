@@ -1,0 +1,1 @@
+"""The sensors, by what they wait for."""

@@ -1,0 +1,21 @@
+"""The other end: a stateful Twilio for offline work. ``with serve() as emulator:``
+
+It knows the vocabulary of ``api``, and nothing of ``client``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_provider_twilio.emulator.server import Emulator as Emulator, serve as serve
+
+__all__ = ["Emulator", "serve"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from airflow_provider_twilio.emulator import server
+
+        return getattr(server, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,54 @@
+"""``python -m airflow_provider_twilio.emulator``: run an emulator until it is told to end."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from ipaddress import ip_address
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serve until SIGINT or SIGTERM; print where, and the connection to use."""
+    parser = argparse.ArgumentParser(
+        prog="python -m airflow_provider_twilio.emulator", description="A stateful Twilio for offline work."
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8765, help="0 for a free one (default: %(default)s)")
+    parser.add_argument(
+        "--speed", type=float, default=1.0, help="how many seconds of a lifecycle pass in one second (default: 1)"
+    )
+    options = parser.parse_args(argv)
+
+    from airflow_provider_twilio.emulator.server import serve
+
+    ended = threading.Event()
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, lambda *_: ended.set())
+    try:
+        emulator = serve(options.host, options.port, options.speed)
+    except (OSError, OverflowError, ValueError) as error:
+        print(f"can't listen on {options.host}:{options.port}: {error}", file=sys.stderr)
+        return 1
+    with emulator:
+        print(f"Twilio emulator   {emulator.url}")
+        print(f"Inbox             {emulator.url}/")
+        print(f"Connection URI    {emulator.connection_uri}")
+        print(f"Connection JSON   {emulator.connection_json}")
+        print(f"Sends from        {emulator.phone_number}", flush=True)
+        if not _loopback(options.host):
+            print("Others can reach this address: it has known credentials.", file=sys.stderr, flush=True)
+        ended.wait()
+    return 0
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

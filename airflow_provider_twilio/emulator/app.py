@@ -1,0 +1,274 @@
+"""The emulator as an ASGI application: finds the handler, lets faults in, writes the answer, keeps the journal.
+
+Every request is understood and carried out in one go, under the world's lock; what takes time (latency, stalls) is
+waited for outside of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from secrets import token_hex
+from typing import Any
+
+from airflow_provider_twilio.emulator import access, control, messages, services
+from airflow_provider_twilio.emulator.journal import Entry
+from airflow_provider_twilio.emulator.params import Params
+from airflow_provider_twilio.emulator.wire import BASE, Answer, Refused, not_found
+from airflow_provider_twilio.emulator.world import Call, World
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Handler = Callable[[Call], Answer]
+Connections = MutableMapping[tuple[str, int], asyncio.Transport]
+
+logger = logging.getLogger(__name__)
+
+LARGEST_BODY = 8 * 1024 * 1024
+_ARGUMENT = re.compile(r"[A-Z]{2}(?:[0-9a-fA-F]{32})?")
+
+
+def _table(*resources: dict[tuple[str, str], Handler]) -> dict[str, dict[str, Handler]]:
+    table: dict[str, dict[str, Handler]] = {}
+    for routes in resources:
+        for (method, template), handler in routes.items():
+            table.setdefault(template, {})[method] = handler
+    return table
+
+
+OF_ACCOUNT = _table(messages.ROUTES)
+"""Below ``/2010-04-01/Accounts/{AccountSid}/``."""
+OF_MESSAGING = _table(services.ROUTES)
+"""Below ``/messaging.twilio.com/v1/``."""
+
+
+class Application:
+    """Answer requests for one world.
+
+    :param connections: the open connections by the client's address, so that a fault can cut one.
+    """
+
+    def __init__(self, world: World, connections: Connections) -> None:
+        self.world = world
+        self.connections = connections
+        self.in_flight = 0
+        self.control = control.Control(world)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": 1000})
+            return
+        body = await _read(receive)
+        if body is None:
+            return
+        path: str = scope["path"]
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        if path == "/" or path.startswith("/_emulator"):
+            with self.world.lock:
+                answer = self.control.answer(scope["method"], path, scope["query_string"], body, headers)
+            await _send(send, answer, {})
+            return
+        await self._twilio(scope, headers, body, receive, send)
+
+    async def _twilio(
+        self, scope: Scope, headers: dict[bytes, bytes], body: bytes, receive: Receive, send: Send
+    ) -> None:
+        world, quirks = self.world, self.world.quirks
+        started = time.perf_counter()
+        method, path = scope["method"], scope["path"]
+        self.in_flight += 1
+        try:
+            concurrent = self.in_flight
+            with world.lock:
+                entry = world.journal.add(world.clock.now(), method, path, scope["query_string"], body)
+                waiting = world.faults.waiting
+                fault = world.faults.take(method, path, entry.params) if waiting else None
+            if fault is not None:
+                entry.fault = fault.name
+                if fault.drop:
+                    await self._cut(scope, receive)
+                    return
+                if fault.stall is not None:
+                    await asyncio.sleep(fault.stall)
+            if quirks.latency or quirks.jitter:
+                await asyncio.sleep(quirks.latency + world.random.random() * quirks.jitter)
+            if quirks.concurrency is not None and concurrent > quirks.concurrency:
+                answer = Refused(20429, "Too Many Requests", 429).answer()
+            elif fault is not None and not fault.acts:
+                answer = fault.answer()
+            else:
+                answer = self._act(method, path, scope["query_string"], headers, body, entry)
+            if fault is not None:
+                if fault.accept_then_drop:
+                    await self._cut(scope, receive)
+                    return
+                if fault.accept_then_stall is not None:
+                    await asyncio.sleep(fault.accept_then_stall)
+                if fault.accept_then_status is not None:
+                    answer = fault.answer()
+            entry.status = answer.status
+            if isinstance(answer.body, dict) and answer.status >= 400:
+                entry.code = answer.body.get("code")
+            entry.duration = time.perf_counter() - started
+            request_id = answer.sid[2:] if answer.sid else token_hex(16)
+            extra = {
+                "Twilio-Request-Id": f"RQ{request_id}",
+                "Twilio-Concurrent-Requests": str(concurrent),
+                "Twilio-Request-Duration": f"{entry.duration:.3f}",
+                "X-Home-Region": "us1",
+                "X-API-Domain": "api.twilio.com",
+            }
+            if fault is not None and fault.html:
+                extra = {}
+            if fault is not None and fault.cut:
+                await self._half(answer, extra, scope, receive, send)
+            else:
+                await _send(send, answer, extra)
+        finally:
+            self.in_flight -= 1
+
+    def _act(
+        self, method: str, path: str, query: bytes, headers: dict[bytes, bytes], body: bytes, entry: Entry
+    ) -> Answer:
+        """Carry a request out; whatever is wrong with it becomes Twilio's kind of refusal."""
+        try:
+            with self.world.lock:
+                answer = self._dispatch(method, path, query, headers, body, entry)
+            entry.sid = answer.sid
+            return answer
+        except Refused as refusal:
+            return refusal.answer()
+        except Exception:
+            logger.exception("%s %s", method, path)
+            return Refused(20500, "Internal Server Error", 500).answer()
+
+    def _dispatch(
+        self, method: str, path: str, query: bytes, headers: dict[bytes, bytes], body: bytes, entry: Entry
+    ) -> Answer:
+        world = self.world
+        form = Params.parse(body) if headers.get(b"content-type", _FORM).startswith(_FORM) else Params([])
+        if path == "/oauth.twilio.com/v2/token":
+            if method != "POST":
+                raise Refused(20004, "Method not allowed", 405)
+            return access.token(world, form)
+        identity = access.identify(world, headers.get(b"authorization"))
+        entry.user = identity.name
+        host = headers.get(b"host", b"127.0.0.1").decode("latin-1")
+        call = Call(
+            world, method, path, [], Params.parse(query), form, identity, world.clock.now(), f"http://{host}"
+        )
+        if path.startswith("/messaging.twilio.com/v1/"):
+            access.check_kind(identity, "/messaging.twilio.com/v1/Services", method)
+            call.product = True
+            call._account = access.account_for(world, identity, identity.account_sid, path, False)
+            return self._route(OF_MESSAGING, path.removeprefix("/messaging.twilio.com/v1/"), call)
+        if not path.startswith(f"{BASE}/"):
+            raise not_found(path)
+        rest = path.removeprefix(f"{BASE}/")
+        if not rest.endswith(".json"):
+            return self._without_json(rest, call)
+        rest = rest.removesuffix(".json")
+        parts = rest.split("/", 2)
+        if parts[0] != "Accounts" or len(parts) < 3:
+            raise not_found(path)
+        access.check_kind(identity, path, method)
+        call._account = access.account_for(world, identity, parts[1], path, False)
+        return self._route(OF_ACCOUNT, parts[2], call)
+
+    def _route(self, table: dict[str, dict[str, Handler]], rest: str, call: Call) -> Answer:
+        template = []
+        for part in rest.split("/"):
+            if _ARGUMENT.fullmatch(part):
+                call.args.append(part)
+                template.append("{}")
+            else:
+                template.append(part)
+        methods = table.get("/".join(template))
+        if methods is None:
+            raise not_found(call.path)
+        handler = methods.get(call.method)
+        if handler is None:
+            raise Refused(20004, "Method not allowed", 405)
+        return handler(call)
+
+    def _without_json(self, rest: str, call: Call) -> Answer:
+        """Answer a path that doesn't end in .json: Twilio answers XML there, save for the content of media."""
+        parts = rest.split("/")
+        if call.method == "GET" and len(parts) == 6 and parts[2] == "Messages" and parts[4] == "Media":
+            access.check_kind(call.identity, call.path, call.method)
+            call._account = access.account_for(self.world, call.identity, parts[1], call.path, False)
+            call.args = [parts[3], parts[5]]
+            return messages.media_content(call)
+        raise Refused(20404, f"The requested resource {call.path} was not found; ask for JSON, with .json", 404)
+
+    # -------------------------------------------------------------- cutting connections
+
+    async def _cut(self, scope: Scope, receive: Receive) -> None:
+        """Close the connection without an answer."""
+        transport = self.connections.get(tuple(scope["client"]))
+        if transport is not None:
+            transport.abort()
+        await _gone(receive)
+
+    async def _half(
+        self, answer: Answer, extra: dict[str, str], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Send the first half of an answer, then close the connection."""
+        body = answer.encoded()
+        await send(_start(answer, extra, len(body)))
+        await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
+        transport = self.connections.get(tuple(scope["client"]))
+        if transport is not None:
+            transport.close()
+        await _gone(receive)
+
+
+_FORM = b"application/x-www-form-urlencoded"
+
+
+async def _read(receive: Receive) -> bytes | None:
+    """Read a request's body; None if the client left. What is too long is cut, and refused by what it lacks."""
+    message = await receive()
+    if message["type"] != "http.request":
+        return None
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body"):
+        return body
+    parts, length = [body], len(body)
+    while message.get("more_body"):
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        chunk = message.get("body", b"")
+        length += len(chunk)
+        if length <= LARGEST_BODY:
+            parts.append(chunk)
+    return b"".join(parts)
+
+
+async def _gone(receive: Receive) -> None:
+    """Wait until the connection is closed."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _start(answer: Answer, extra: dict[str, str], length: int) -> dict[str, Any]:
+    headers = [(b"content-type", answer.content_type.encode())]
+    if answer.status != 204:
+        headers.append((b"content-length", str(length).encode()))
+    headers += [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in answer.headers.items()]
+    headers += [(name.lower().encode(), value.encode()) for name, value in extra.items()]
+    return {"type": "http.response.start", "status": answer.status, "headers": headers}
+
+
+async def _send(send: Send, answer: Answer, extra: dict[str, str]) -> None:
+    body = b"" if answer.status == 204 else answer.encoded()
+    await send(_start(answer, extra, len(body)))
+    await send({"type": "http.response.body", "body": body})
+
+

@@ -1,0 +1,274 @@
+"""The control API under ``/_emulator/``, and the page at ``/``: for tests and people, not for Twilio's clients.
+
+Only requests that were made here are taken: the Host must be this machine (or the address it listens on), and a page
+of another site, which sends its Origin, is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from html import escape
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+from airflow_provider_twilio.emulator import messages
+from airflow_provider_twilio.emulator.faults import Fault
+from airflow_provider_twilio.emulator.params import Params, e164
+from airflow_provider_twilio.emulator.wire import Answer, date
+from airflow_provider_twilio.emulator.world import World
+
+
+class Wrong(Exception):
+    """Refuse a control request, with a status and a reason."""
+
+    def __init__(self, reason: str, status: int = 400) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class Control:
+    """Answer the control API for one world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.routes: dict[tuple[str, str], Callable[[Params, dict[str, Any]], Any]] = {
+            ("GET", "requests"): self.requests,
+            ("DELETE", "requests"): self.forget,
+            ("GET", "faults"): self.faults,
+            ("POST", "faults"): self.fail_next,
+            ("DELETE", "faults"): self.clear_faults,
+            ("GET", "quirks"): self.quirks,
+            ("POST", "quirks"): self.set_quirks,
+            ("GET", "clock"): self.clock,
+            ("POST", "clock"): self.move_clock,
+            ("POST", "reset"): self.reset,
+            ("POST", "messages"): self.inbound,
+            ("GET", "state"): self.state,
+        }
+
+    def answer(self, method: str, path: str, query: bytes, body: bytes, headers: dict[bytes, bytes]) -> Answer:
+        try:
+            _check_site(headers)
+            if path == "/":
+                if method not in ("GET", "HEAD"):
+                    raise Wrong("GET only", 405)
+                return Answer(self.page().encode(), content_type="text/html; charset=utf-8", headers=_PAGE_HEADERS)
+            name = path.removeprefix("/_emulator").strip("/")
+            handler = self.routes.get((method, name))
+            if handler is None:
+                known = any(route == name for _, route in self.routes)
+                raise Wrong("this method is not taken here" if known else "there is nothing here", 405 if known else 404)
+            return Answer(handler(Params.parse(query), _json(body, headers)))
+        except Wrong as wrong:
+            return Answer({"error": str(wrong)}, wrong.status)
+
+    def requests(self, query: Params, body: dict[str, Any]) -> Any:
+        """Give the journal, filtered by ``method``, ``path``, ``status``, ``since``, any parameter; ``limit`` latest."""
+        filters = {name: value for name, value in query.pairs if name not in ("method", "path", "status", "since", "limit")}
+        try:
+            status = int(query.text("status") or 0) or None
+            since = float(query.text("since") or "-inf")
+            limit = int(query.text("limit") or 0)
+        except ValueError:
+            raise Wrong("status, since and limit are numbers") from None
+        journal = self.world.journal
+        found = [
+            entry
+            for entry in journal.find(query.text("method"), query.text("path"), status, since)
+            if all(entry.params.get(name) == value for name, value in filters.items())
+        ]
+        return {"total": journal.total, "requests": [entry.as_dict() for entry in (found[-limit:] if limit else found)]}
+
+    def forget(self, query: Params, body: dict[str, Any]) -> Any:
+        self.world.journal.clear()
+        return {"requests": []}
+
+    def faults(self, query: Params, body: dict[str, Any]) -> Any:
+        return {
+            "faults": [{"n": f.n, "name": f.name, "method": f.method, "path": f.path} for f in self.world.faults.waiting]
+        }
+
+    def fail_next(self, query: Params, body: dict[str, Any]) -> Any:
+        """Add a fault: the fields of :class:`Fault` as JSON."""
+        try:
+            self.world.faults.add(Fault(**body))
+        except (TypeError, ValueError) as error:
+            raise Wrong(str(error)) from None
+        return self.faults(query, body)
+
+    def clear_faults(self, query: Params, body: dict[str, Any]) -> Any:
+        self.world.faults.clear()
+        return {"faults": []}
+
+    def quirks(self, query: Params, body: dict[str, Any]) -> Any:
+        quirks = self.world.quirks
+        return {name: getattr(quirks, name) for name in quirks.__slots__}
+
+    def set_quirks(self, query: Params, body: dict[str, Any]) -> Any:
+        try:
+            self.world.quirks.set(**body)
+        except ValueError as error:
+            raise Wrong(str(error)) from None
+        return self.quirks(query, body)
+
+    def clock(self, query: Params, body: dict[str, Any]) -> Any:
+        clock = self.world.clock
+        return {"now": clock.utc.isoformat(), "frozen": clock.frozen, "speed": clock.speed}
+
+    def move_clock(self, query: Params, body: dict[str, Any]) -> Any:
+        """Move the clock: ``{"advance": seconds}``, ``{"freeze": true}`` or a time, ``{"freeze": false}``."""
+        clock = self.world.clock
+        try:
+            if (frozen := body.get("freeze")) is not None:
+                if frozen is False:
+                    clock.resume()
+                else:
+                    clock.freeze(None if frozen is True else datetime.fromisoformat(frozen))
+            clock.advance(float(body.get("advance", 0)))
+        except (TypeError, ValueError, OverflowError) as error:
+            raise Wrong(str(error)) from None
+        return self.clock(query, body)
+
+    def reset(self, query: Params, body: dict[str, Any]) -> Any:
+        self.world.reset()
+        return {"reset": True}
+
+    def inbound(self, query: Params, body: dict[str, Any]) -> Any:
+        """Send a message from a phone: ``{"from": "+1…", "to": "+1…", "body": "…"}``."""
+        sender, to, text = body.get("from"), body.get("to"), body.get("body", "")
+        if not all(isinstance(value, str) for value in (sender, to, text)) or e164(sender) is None:
+            raise Wrong("give from, to and body as strings; from as a phone number")
+        media = body.get("media", [])
+        if not isinstance(media, list) or not all(isinstance(url, str) for url in media):
+            raise Wrong("media is a list of addresses")
+        return messages.render(receive(self.world, str(to), str(sender), str(text), media), self.world.clock.now())
+
+    def state(self, query: Params, body: dict[str, Any]) -> Any:
+        """Count what each account holds."""
+        return {
+            "accounts": [
+                {
+                    "sid": account.sid,
+                    "friendly_name": account.friendly_name,
+                    "status": account.status,
+                    "messages": len(account.messages),
+                    "calls": len(account.calls),
+                    "numbers": [number.phone_number for number in account.numbers],
+                }
+                for account in self.world.accounts
+            ]
+        }
+
+    def page(self) -> str:
+        """Write an overview: numbers, the latest messages and calls, the journal."""
+        world, now = self.world, self.world.clock.now()
+        rows: list[str] = []
+        for account in world.accounts:
+            latest = list(account.messages.newest(now, "date_created"))[:50]
+            rows.append(f"<h2>{escape(account.friendly_name)} <code>{account.sid}</code> {escape(account.status)}</h2>")
+            numbers = ", ".join(escape(number.phone_number) for number in account.numbers)
+            rows.append(f"<p>Numbers: {numbers or 'none'}</p>")
+            rows.append(
+                _table(
+                    f"{len(account.messages)} messages",
+                    ("sent", "from", "to", "status", "error", "body", "sid"),
+                    [
+                        (m["date_sent"], m["from"], m["to"], m["status"], m["error_code"], m["body"], m["sid"])
+                        for m in (messages.render(message, now) for _, message in latest)
+                    ],
+                )
+            )
+        entries = list(world.journal)[-50:][::-1]
+        rows.append(
+            _table(
+                f"{world.journal.total} requests",
+                ("time", "method", "path", "status", "code", "fault"),
+                [(date(e.time), e.method, e.path, e.status, e.code, e.fault) for e in entries],
+            )
+        )
+        return _PAGE.format(time=escape(str(date(now))), rows="\n".join(rows))
+
+
+def receive(world: World, to: str, sender: str, body: str, media: list[str]) -> messages.Message:
+    """Let a phone send a message to a number of ours."""
+    found = world.owner_of(e164(to) or to)
+    number = e164(sender)
+    if found is None or number is None:
+        raise Wrong(f"no account owns {to}", 404)
+    account, owned = found
+    service = next((service for service in account.services if owned.sid in service.pool), None)
+    return messages.receive(world, account, owned.phone_number, number, body, media, service)
+
+
+def _json(body: bytes, headers: dict[bytes, bytes]) -> dict[str, Any]:
+    if not body:
+        return {}
+    if not headers.get(b"content-type", b"").startswith(b"application/json"):
+        raise Wrong("send JSON, as application/json", 415)
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Wrong("this is not JSON") from None
+    if not isinstance(value, dict):
+        raise Wrong("send a JSON object")
+    return value
+
+
+def _check_site(headers: dict[bytes, bytes]) -> None:
+    """Refuse what a page of another site may have sent."""
+    host = headers.get(b"host", b"").decode("latin-1")
+    name = _host_name(host)
+    if not _is_address_or_local(name):
+        raise Wrong("this Host is not served here", 403)
+    origin = headers.get(b"origin")
+    if origin is not None and urlsplit(origin.decode("latin-1")).netloc != host:
+        raise Wrong("requests of another site are not taken", 403)
+    if headers.get(b"sec-fetch-site") in (b"cross-site", b"same-site"):
+        raise Wrong("requests of another site are not taken", 403)
+
+
+def _host_name(host: str) -> str:
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_address_or_local(name: str) -> bool:
+    """Tell whether a host is an IP address or localhost: names can be made to point here by others, addresses can't."""
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _table(title: str, heads: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
+    head = "".join(f"<th>{escape(name)}</th>" for name in heads)
+    lines = "\n".join(
+        "<tr>" + "".join(f"<td>{'' if cell is None else escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    return f"<h3>{escape(title)}</h3><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>"
+
+
+_PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+}
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Twilio emulator</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+:root {{ color-scheme: light dark; }}
+body {{ font: 15px/1.4 system-ui, sans-serif; margin: 2rem; }}
+table {{ border-collapse: collapse; width: 100%; }}
+th, td {{ text-align: left; padding: .2rem .6rem; border-bottom: 1px solid #8884; vertical-align: top; }}
+</style></head><body><h1>Twilio emulator</h1><p>{time}</p>
+{rows}
+</body></html>
+"""

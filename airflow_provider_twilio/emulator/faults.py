@@ -1,0 +1,216 @@
+"""What can be made to go wrong: for the next n requests of a kind, or for as long as a switch is on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_twilio.emulator.wire import Answer, error_body
+
+MESSAGES = {
+    400: (20001, "Bad request"),
+    401: (20003, "Authenticate"),
+    403: (20006, "Access Denied"),
+    404: (20404, "The requested resource was not found"),
+    429: (20429, "Too Many Requests"),
+    500: (20500, "Internal Server Error"),
+    502: (20502, "Bad Gateway"),
+    503: (20503, "Service Unavailable"),
+    504: (20504, "Gateway Timeout"),
+}
+EDGE_PAGE = b"<html><head><title>Bad Gateway</title></head><body><h1>Bad Gateway</h1></body></html>"
+
+
+@dataclass(slots=True)
+class Fault:
+    """Describe one thing that goes wrong, and for which requests.
+
+    Without one of the ``accept_then_`` kinds and ``cut``, the emulator does not act on the request.
+
+    :param status: answer with this HTTP status.
+    :param code: Twilio's error code for that answer; 0 for a body without one.
+    :param retry_after: a Retry-After header: seconds, or a date as a string.
+    :param drop: close the connection without an answer.
+    :param stall: wait this many seconds, then answer normally without having acted before.
+    :param accept_then_drop: act, then close the connection without an answer.
+    :param accept_then_stall: act, then wait this many seconds before the answer.
+    :param accept_then_status: act, then answer with this status all the same.
+    :param cut: act, then close the connection in the middle of the answer's body.
+    :param html: answer with an HTML page, as an edge server does.
+    :param empty: answer with an empty body.
+    :param method: for requests of this method only.
+    :param path: for requests whose path contains this text only.
+    :param params: for requests with these form or query parameters only.
+    :param skip: let this many such requests pass before.
+    """
+
+    n: int = 1
+    status: int | None = None
+    code: int | None = None
+    retry_after: float | str | None = None
+    message: str | None = None
+    drop: bool = False
+    stall: float | None = None
+    accept_then_drop: bool = False
+    accept_then_stall: float | None = None
+    accept_then_status: int | None = None
+    cut: bool = False
+    html: bool = False
+    empty: bool = False
+    method: str | None = None
+    path: str | None = None
+    params: Mapping[str, str] = field(default_factory=dict)
+    skip: int = 0
+
+    def __post_init__(self) -> None:
+        kinds = [
+            self.status is not None or self.html or self.empty,
+            self.drop,
+            self.stall is not None,
+            self.accept_then_drop,
+            self.accept_then_stall is not None,
+            self.accept_then_status is not None,
+            self.cut,
+        ]
+        if sum(kinds) != 1:
+            raise ValueError(
+                "a fault is one of status (with html or empty), drop, stall, accept_then_drop, accept_then_stall,"
+                " accept_then_status, cut"
+            )
+        if self.n < 1 or self.skip < 0:
+            raise ValueError("n must be 1 or more, and skip 0 or more")
+        for status in (self.status, self.accept_then_status):
+            if status is not None and not 200 <= status <= 599:
+                raise ValueError(f"{status} is not an HTTP status of an answer")
+        for seconds in (self.stall, self.accept_then_stall):
+            if seconds is not None and not 0 <= seconds <= 86_400:
+                raise ValueError("a stall lasts 0 to 86400 seconds")
+
+    @property
+    def acts(self) -> bool:
+        """Whether the request is carried out."""
+        return (
+            self.accept_then_drop
+            or self.cut
+            or self.accept_then_stall is not None
+            or self.accept_then_status is not None
+            or self.stall is not None
+        )
+
+    @property
+    def name(self) -> str:
+        """Name the fault as the journal does."""
+        for kind in ("drop", "accept_then_drop", "cut"):
+            if getattr(self, kind):
+                return kind
+        for kind in ("stall", "accept_then_stall", "accept_then_status"):
+            if getattr(self, kind) is not None:
+                return kind
+        return "html" if self.html else "empty" if self.empty else f"status {self.status}"
+
+    def fits(self, method: str, path: str, params: Mapping[str, Any]) -> bool:
+        return (
+            (self.method is None or self.method.upper() == method)
+            and (self.path is None or self.path in path)
+            and all(params.get(name) == value for name, value in self.params.items())
+        )
+
+    def answer(self) -> Answer:
+        """Give the answer that takes the place of Twilio's."""
+        status = self.status or self.accept_then_status or (502 if self.html else 200)
+        headers = {} if self.retry_after is None else {"Retry-After": f"{self.retry_after}"}
+        if self.html:
+            return Answer(EDGE_PAGE, status, headers, "text/html")
+        if self.empty:
+            return Answer(None, status, headers)
+        code, message = MESSAGES.get(status, (20500 if status >= 500 else 20001, "Error"))
+        code = code if self.code is None else self.code
+        body = error_body(code, self.message or message, status)
+        if code == 0:
+            body = {"message": self.message or message, "status": status}
+        return Answer(body, status, headers)
+
+
+class Faults:
+    """Hold the faults that wait for their requests, the first that fits first."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Fault] = []
+
+    def add(self, fault: Fault) -> None:
+        self._waiting.append(fault)
+
+    def take(self, method: str, path: str, params: Mapping[str, Any]) -> Fault | None:
+        """Give the fault for a request, and count it."""
+        for fault in self._waiting:
+            if fault.fits(method, path, params):
+                if fault.skip:
+                    fault.skip -= 1
+                    continue
+                fault.n -= 1
+                if fault.n == 0:
+                    self._waiting.remove(fault)
+                return fault
+        return None
+
+    @property
+    def waiting(self) -> list[Fault]:
+        return list(self._waiting)
+
+    def clear(self) -> None:
+        self._waiting.clear()
+
+
+@dataclass(slots=True)
+class Quirks:
+    """Switch what Twilio does not promise, and what it does under load. Times are in seconds.
+
+    :param list_lag: new records are missing from lists for so long.
+    :param fetch_lag: a fresh SID answers 404 for so long.
+    :param status_lag: statuses are shown as they were so long ago.
+    :param unsent: where messages without ``date_sent`` stand in lists: ``first``, ``last`` or by ``date_created``.
+    :param page_token_life: PageTokens are refused (21481) after so long; None for never.
+    :param concurrency: with more requests than this at once, answer 429 with code 20429; None for no ceiling.
+    :param latency: every answer takes so long at least.
+    :param jitter: and up to so much longer.
+    :param trial: the account is a trial account: bodies get Twilio's prefix, and only verified numbers are sent to.
+    """
+
+    list_lag: float = 0.0
+    fetch_lag: float = 0.0
+    status_lag: float = 0.0
+    unsent: str = "date_created"
+    page_token_life: float | None = None
+    concurrency: int | None = None
+    latency: float = 0.0
+    jitter: float = 0.0
+    trial: bool = False
+
+    def set(self, **switches: Any) -> None:
+        """Set switches by name; a wrong name or value is a ValueError and changes nothing."""
+        for name, value in switches.items():
+            kind = _SWITCHES.get(name)
+            if kind is None:
+                raise ValueError(f"there is no switch {name!r}; there are {', '.join(_SWITCHES)}")
+            if not kind(value):
+                raise ValueError(f"{name} can't be {value!r}")
+        for name, value in switches.items():
+            setattr(self, name, value)
+
+
+def _seconds(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9
+
+
+_SWITCHES = {
+    "list_lag": _seconds,
+    "fetch_lag": _seconds,
+    "status_lag": _seconds,
+    "unsent": lambda value: value in ("first", "last", "date_created"),
+    "page_token_life": lambda value: value is None or _seconds(value),
+    "concurrency": lambda value: value is None or (isinstance(value, int) and value >= 0),
+    "latency": _seconds,
+    "jitter": _seconds,
+    "trial": lambda value: isinstance(value, bool),
+}

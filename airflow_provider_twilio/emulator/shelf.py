@@ -1,0 +1,104 @@
+"""Keep records in the order in which they are listed, so that no request has to sort them."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterator
+from heapq import merge
+from typing import Generic, Protocol, TypeVar
+
+NEVER = float("inf")
+
+Rank = tuple[int, float, int]
+"""Where a record stands in a list, the greatest first: its section, the time it is sorted by, its number."""
+
+
+class Shelved(Protocol):
+    """A record on a shelf: it stands at the time ``key``; ``seq`` numbers records in the order they were made."""
+
+    sid: str
+    seq: int
+    created: float
+    key: float
+
+
+R = TypeVar("R", bound=Shelved)
+
+
+class Shelf(Generic[R]):
+    """Hold records by SID and by key, the newest listed first.
+
+    A key that lies ahead of the listing's time is one that the record doesn't have yet: a message that will be sent.
+    """
+
+    def __init__(self) -> None:
+        self._by_sid: dict[str, R] = {}
+        self._order: list[tuple[float, int, R]] = []
+
+    def __len__(self) -> int:
+        return len(self._by_sid)
+
+    def __iter__(self) -> Iterator[R]:
+        """Give all, in the order they were made."""
+        return iter(self._by_sid.values())
+
+    def __contains__(self, sid: str) -> bool:
+        return sid in self._by_sid
+
+    def get(self, sid: str) -> R | None:
+        return self._by_sid.get(sid)
+
+    def add(self, record: R) -> None:
+        self._by_sid[record.sid] = record
+        entry = (record.key, record.seq, record)
+        if not self._order or self._order[-1][:2] < entry[:2]:
+            self._order.append(entry)
+        else:
+            insort(self._order, entry, key=lambda e: e[:2])
+
+    def remove(self, record: R) -> None:
+        del self._by_sid[record.sid]
+        self._take(record)
+
+    def move(self, record: R, key: float) -> None:
+        """Give a record a new key, and its place by it."""
+        self._take(record)
+        record.key = key
+        insort(self._order, (key, record.seq, record), key=lambda e: e[:2])
+
+    def _take(self, record: R) -> None:
+        at = bisect_left(self._order, (record.key, record.seq), key=lambda e: e[:2])
+        del self._order[at]
+
+    def newest(self, asof: float, pending: str, after: Rank | None = None) -> Iterator[tuple[Rank, R]]:
+        """List from the newest on, as it stood at a time.
+
+        :param pending: where records stand whose key lies ahead of ``asof``: ``first``, ``last``, or among the
+            others by ``date_created``.
+        :param after: the rank after which to go on.
+        """
+        cut = bisect_right(self._order, (asof, 1 << 62), key=lambda e: e[:2])
+        section = {"first": 1, "last": -1}.get(pending, 0)
+        waiting = [
+            ((section, record.created if section == 0 else float(record.seq), record.seq), record)
+            for _, _, record in self._order[cut:]
+            if record.created <= asof
+        ]
+        if after is not None:
+            waiting = [pair for pair in waiting if pair[0] < after]
+        waiting.sort(key=lambda pair: pair[0], reverse=True)
+        settled = self._settled(cut, after)
+        if not waiting:
+            return settled
+        return merge(waiting, settled, key=lambda pair: pair[0], reverse=True)
+
+    def _settled(self, cut: int, after: Rank | None) -> Iterator[tuple[Rank, R]]:
+        if after is not None:
+            if after[0] < 0:
+                return
+            if after[0] == 0:
+                cut = min(cut, bisect_left(self._order, after[1:], key=lambda e: e[:2]))
+        order = self._order
+        for at in range(cut - 1, -1, -1):
+            key, seq, record = order[at]
+            yield (0, key, seq), record

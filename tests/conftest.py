@@ -21,6 +21,11 @@ from tests.real_airflow import Airflow  # noqa: E402
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Take Airflow's deprecations for errors. Here and not in pyproject.toml, which would import Airflow too early."""
+    config.addinivalue_line("filterwarnings", "error::airflow.exceptions.AirflowProviderDeprecationWarning")
+
+
 @pytest.fixture(scope="session")
 def airflow() -> Iterator[Airflow]:
     """Start a whole Airflow, once for all tests that ask for it; it runs the DAGs of `tests/dags`."""

@@ -33,9 +33,9 @@ def test_holds_the_package_and_nothing_else(wheel: Path):
         "airflow_provider_twilio",
         f"airflow_provider_twilio-{__version__}.dist-info",
     }
-    package = ROOT / "airflow_provider_twilio"
-    tracked = subprocess.check_output(["git", "ls-files", package], cwd=ROOT, text=True).split()
-    assert {name for name in names if name.startswith("airflow_provider_twilio/")} == set(tracked)
+    files = {path.relative_to(ROOT) for path in (ROOT / "airflow_provider_twilio").rglob("*") if path.is_file()}
+    expected = {str(path) for path in files if "__pycache__" not in path.parts}
+    assert {name for name in names if name.startswith("airflow_provider_twilio/")} == expected
     assert "airflow_provider_twilio/py.typed" in names
 
 
@@ -53,11 +53,11 @@ def test_is_discovered_after_installation(wheel: Path, tmp_path: Path):
     venv = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", venv], check=True)
     python = venv / "bin" / "python"
-    # The very packages that run this test, but for the project itself.
+    # In the very versions that run this test.
     listed = subprocess.check_output([sys.executable, "-m", "pip", "freeze", "--exclude-editable"], text=True, cwd=ROOT)
-    (tmp_path / "requirements.txt").write_text(listed)
+    (tmp_path / "constraints.txt").write_text(listed)
     install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", python]
-    subprocess.run([*install, wheel, "--constraint", tmp_path / "requirements.txt"], check=True)
+    subprocess.run([*install, wheel, "--constraint", tmp_path / "constraints.txt"], check=True)
 
     env = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     env["AIRFLOW_HOME"] = str(tmp_path / "home")

@@ -1,0 +1,103 @@
+"""Show the provider at work, offline: an emulated Twilio, a real Airflow, and a DAG that sends and waits.
+
+make demo
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from base64 import b64encode
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.request import ProxyHandler, Request, build_opener
+
+from airflow_provider_twilio.emulator import serve
+from tests.real_airflow import Airflow
+
+ROOT = Path(__file__).resolve().parent.parent
+DAG = "example_send_and_wait"
+STARTED = time.monotonic()
+
+
+def say(text: str) -> None:
+    """Print a line, with the seconds since the start."""
+    print(f"[{time.monotonic() - STARTED:5.1f} s] {text}", flush=True)
+
+
+class Onlooker(threading.Thread):
+    """Look at Twilio's list of messages, as anyone may, and note each status of the newest when it first shows."""
+
+    def __init__(self, connection: Mapping[str, Any]) -> None:
+        super().__init__(daemon=True)
+        login, password = connection["login"], connection["password"]
+        host = connection["host"].removeprefix("http://")
+        address = host if ":" in host else f"{host}:{connection['port']}"
+        self._request = Request(f"http://{address}/2010-04-01/Accounts/{login}/Messages.json?PageSize=1")
+        self._request.add_header("Authorization", "Basic " + b64encode(f"{login}:{password}".encode()).decode())
+        self._open = build_opener(ProxyHandler({})).open
+        self._over = threading.Event()
+        self.message: dict[str, Any] = {}
+        self.seen: dict[str, float] = {}
+
+    def run(self) -> None:
+        while not self._over.wait(0.05):
+            self.look()
+
+    def look(self) -> None:
+        with self._open(self._request, timeout=10) as response:
+            messages = json.load(response)["messages"]
+        if messages:
+            self.message = messages[0]
+            self.seen.setdefault(self.message["status"], time.time())
+
+    def stop(self) -> None:
+        self._over.set()
+        self.join()
+        self.look()
+
+
+def main() -> int:
+    say("Starting the emulator: a Twilio on this machine, with one account and no money.")
+    with serve() as emulator:
+        say(f"It answers at {emulator.url}")
+        say("Starting a real Airflow: API server, scheduler, DAG processor and triggerer. About half a minute.")
+        connections = {"twilio_default": emulator.connection_json}
+        with Airflow([ROOT / "example_dags"], connections=connections) as airflow:
+            say(f"Airflow is healthy at {airflow.url}, and its connection twilio_default leads to the emulator.")
+            onlooker = Onlooker(json.loads(emulator.connection_json))
+            onlooker.start()
+            run_id = airflow.trigger(DAG)
+            say(f"Started a run of the DAG {DAG} (example_dags/{DAG}.py).")
+            run = airflow.wait(DAG, run_id, timeout=180)
+            onlooker.stop()
+            for task, state in run.tasks.items():
+                say(f"  task {task}: {state}")
+            if run.state != "success":
+                for task, state in run.tasks.items():
+                    if state == "failed":
+                        print(airflow.log(DAG, run_id, task))
+                return 1
+    message, seen = onlooker.message, onlooker.seen
+    first = min(seen.values())
+    say(f"The message {message['sid']} went this way:")
+    for status, at in seen.items():
+        clock = time.strftime("%H:%M:%S", time.localtime(at))
+        print(f"            {clock}  +{at - first:4.1f} s  {status}")
+    say(f"Its final status, as Twilio tells it: {message['status']}")
+    print(
+        f"""
+What next:
+  make airflow                         the same, to click through: Airflow's web UI beside the emulator
+  example_dags/{DAG}.py    the DAG that has just run
+  README.md                            a connection of your own, and what else there is
+"""
+    )
+    return 0 if message["status"] == "delivered" else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""Run Airflow's web UI and the emulator side by side, with a connection between them, till Ctrl-C.
+
+    make airflow
+
+Everything is kept in `.airflow`, to look into afterwards, until the next start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import signal
+import socket
+from pathlib import Path
+
+from airflow_provider_twilio.emulator import serve
+from tests.real_airflow import LOOPBACK, Airflow, free_port
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def port(wanted: int) -> int:
+    """Give the port that people expect, or a free one where it is taken."""
+    with socket.socket() as probe:
+        return free_port() if probe.connect_ex((LOOPBACK, wanted)) == 0 else wanted
+
+
+def main() -> None:
+    home = ROOT / ".airflow"
+    shutil.rmtree(home, ignore_errors=True)
+    # A closed terminal ends all as Ctrl-C does.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    with serve(port=port(8765)) as emulator:
+        print(f"Starting Airflow; the emulator is at {emulator.url}. About half a minute …", flush=True)
+        with Airflow([ROOT / "example_dags"], home=home, port=port(8080)) as airflow:
+            # In the database rather than in the environment, so that the web UI shows it.
+            airflow.api("POST", "connections", {"connection_id": "twilio_default", **body(emulator.connection_json)})
+            print(
+                f"""
+  Airflow's web UI     {airflow.url}    (no login: whoever opens it is an admin)
+  the emulator         {emulator.url}
+  the connection       twilio_default, set: {emulator.connection_uri}
+  the DAGs             {ROOT / "example_dags"}; edit them, add some
+  the logs             {home / "logs"}
+
+Ctrl-C ends both.
+""",
+                flush=True,
+            )
+            signal.pause()
+
+
+def body(connection_json: str) -> dict[str, object]:
+    """Turn a connection's JSON into what the REST API takes: the extras are JSON within JSON there."""
+    fields = json.loads(connection_json)
+    extra = fields.pop("extra", None)
+    return fields if extra is None else {**fields, "extra": extra if isinstance(extra, str) else json.dumps(extra)}
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        main()
+    print("Ended.")

@@ -21,6 +21,14 @@ $(READY): $(LOCK) setup.cfg pyproject.toml scripts/venv.sh
 .PHONY: setup
 setup: $(READY) ## make the virtual environment (.venv)
 
+.PHONY: demo
+demo: $(READY) ## show it at work, offline: a DAG sends a message and sees it delivered
+	@$(RUN) -m scripts.demo
+
+.PHONY: airflow
+airflow: $(READY) ## Airflow's web UI and the emulator, connected, till Ctrl-C
+	@$(RUN) -m scripts.playground
+
 .PHONY: check
 check: $(READY) ## lint and check types
 	$(RUN) -m ruff check .

@@ -5,17 +5,13 @@ make demo
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 import time
-from base64 import b64encode
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.request import ProxyHandler, Request, build_opener
 
-from airflow_provider_twilio.emulator import serve
+from airflow_provider_twilio.emulator import Emulator, serve
 from tests.real_airflow import Airflow
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,16 +25,11 @@ def say(text: str) -> None:
 
 
 class Onlooker(threading.Thread):
-    """Look at Twilio's list of messages, as anyone may, and note each status of the newest when it first shows."""
+    """Note each status of the newest message when it first shows, till stopped."""
 
-    def __init__(self, connection: Mapping[str, Any]) -> None:
+    def __init__(self, emulator: Emulator) -> None:
         super().__init__(daemon=True)
-        login, password = connection["login"], connection["password"]
-        host = connection["host"].removeprefix("http://")
-        address = host if ":" in host else f"{host}:{connection['port']}"
-        self._request = Request(f"http://{address}/2010-04-01/Accounts/{login}/Messages.json?PageSize=1")
-        self._request.add_header("Authorization", "Basic " + b64encode(f"{login}:{password}".encode()).decode())
-        self._open = build_opener(ProxyHandler({})).open
+        self._emulator = emulator
         self._over = threading.Event()
         self.message: dict[str, Any] = {}
         self.seen: dict[str, float] = {}
@@ -48,10 +39,8 @@ class Onlooker(threading.Thread):
             self.look()
 
     def look(self) -> None:
-        with self._open(self._request, timeout=10) as response:
-            messages = json.load(response)["messages"]
-        if messages:
-            self.message = messages[0]
+        if messages := self._emulator.messages:
+            self.message = messages[-1]
             self.seen.setdefault(self.message["status"], time.time())
 
     def stop(self) -> None:
@@ -68,7 +57,7 @@ def main() -> int:
         connections = {"twilio_default": emulator.connection_json}
         with Airflow([ROOT / "example_dags"], connections=connections) as airflow:
             say(f"Airflow is healthy at {airflow.url}, and its connection twilio_default leads to the emulator.")
-            onlooker = Onlooker(json.loads(emulator.connection_json))
+            onlooker = Onlooker(emulator)
             onlooker.start()
             run_id = airflow.trigger(DAG)
             say(f"Started a run of the DAG {DAG} (example_dags/{DAG}.py).")

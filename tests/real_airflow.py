@@ -7,7 +7,7 @@
 
 It lives in a folder of its own, on SQLite and the LocalExecutor, on a free port, and takes nothing from the
 AIRFLOW_* variables around it. Each component is a session of its own, so that a test can kill one of them with all
-that it started, and nothing outlives the `with`.
+that it started. Nothing outlives the `with`, nor the process that it is in: a warden ends what is left when that dies.
 """
 
 from __future__ import annotations
@@ -91,6 +91,7 @@ class Airflow:
         self.env = self._environment([Path(folder).resolve() for folder in dags], connections or {}, env or {})
         self._started: dict[str, subprocess.Popen[bytes]] = {}
         self._sessions: set[int] = set()
+        self._warden: subprocess.Popen[bytes] | None = None
         self._token: str | None = None
 
     def _environment(
@@ -153,6 +154,9 @@ class Airflow:
     def __enter__(self) -> Self:
         try:
             self.home.mkdir(parents=True, exist_ok=True)
+            self._warden = subprocess.Popen(
+                [sys.executable, "-P", __file__], stdin=subprocess.PIPE, start_new_session=True, bufsize=0
+            )
             self.cli("db", "migrate")
             for component in COMPONENTS:
                 self.start(component)
@@ -166,12 +170,12 @@ class Airflow:
         self._end()
 
     def _end(self) -> None:
-        self._signal_sessions(signal.SIGTERM)
-        with contextlib.suppress(TimeoutError):
-            _poll(lambda: not self._members(self._sessions), 15)
-        self._signal_sessions(signal.SIGKILL)
+        end(self._sessions)
         for process in self._started.values():
             process.wait()
+        if self._warden and self._warden.stdin:
+            self._warden.stdin.close()
+            self._warden.wait()
         if self._temporary:
             shutil.rmtree(self.home, ignore_errors=True)
 
@@ -189,12 +193,14 @@ class Airflow:
             )
         self._started[component] = process
         self._sessions.add(process.pid)
+        if self._warden and self._warden.stdin:
+            self._warden.stdin.write(b"%d\n" % process.pid)
 
     def kill(self, component: str, number: int = signal.SIGKILL) -> None:
         """Send a component, and every process that it started, a signal, and wait till they are gone."""
         session = {self._started[component].pid}
-        self._signal_sessions(number, session)
-        _poll(lambda: not self._members(session), 30)
+        send(number, session)
+        _poll(lambda: not members(session), 30)
         self._started[component].wait()
 
     def restart(self, component: str, number: int = signal.SIGKILL) -> None:
@@ -207,7 +213,7 @@ class Airflow:
     def processes(self, component: str) -> list[psutil.Process]:
         """List the living processes of a component: itself first, then all that it started, running tasks too."""
         leader = self._started[component].pid
-        return sorted(self._members({leader}), key=lambda process: (process.pid != leader, process.pid))
+        return sorted(members({leader}), key=lambda process: (process.pid != leader, process.pid))
 
     def cli(self, *arguments: str) -> str:
         """Run an `airflow` command in this Airflow and return what it prints."""
@@ -226,21 +232,6 @@ class Airflow:
                 f"airflow {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
             )
         return done.stdout
-
-    @staticmethod
-    def _members(sessions: set[int]) -> list[psutil.Process]:
-        """Find the processes of sessions. Tasks leave their process group, but nothing of Airflow its session."""
-        found = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(OSError, psutil.Error):
-                if os.getsid(process.pid) in sessions and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
-        return found
-
-    def _signal_sessions(self, number: int, sessions: set[int] | None = None) -> None:
-        for process in self._members(self._sessions if sessions is None else sessions):
-            with contextlib.suppress(psutil.Error):
-                process.send_signal(number)
 
     def _all_healthy(self, since: float = 0, component: str = "") -> bool:
         for name, process in self._started.items():
@@ -400,6 +391,31 @@ class Airflow:
         self.api("PATCH", path, {"new_state": state})
 
 
+def members(sessions: set[int]) -> list[psutil.Process]:
+    """Find the living processes of sessions. Tasks leave their process group, but nothing of Airflow its session."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(OSError, psutil.Error):
+            if os.getsid(process.pid) in sessions and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def send(number: int, sessions: set[int]) -> None:
+    """Send every process of sessions a signal."""
+    for process in members(sessions):
+        with contextlib.suppress(psutil.Error):
+            process.send_signal(number)
+
+
+def end(sessions: set[int], patience: float = 6) -> None:
+    """End every process of sessions: politely, and after some seconds for good."""
+    send(signal.SIGTERM, sessions)
+    with contextlib.suppress(TimeoutError):
+        _poll(lambda: not members(sessions), patience)
+    send(signal.SIGKILL, sessions)
+
+
 def free_port() -> int:
     """Find a port that nobody listens on now."""
     with socket.create_server((LOOPBACK, 0)) as server:
@@ -428,3 +444,7 @@ def _poll(condition: Callable[[], Any], timeout: float, every: float = 0.25) -> 
             raise TimeoutError
         time.sleep(every)
     return result
+
+
+if __name__ == "__main__":  # the warden: reads the sessions to watch over, till the other end of the pipe is gone
+    end({int(line) for line in sys.stdin})

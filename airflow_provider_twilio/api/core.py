@@ -21,9 +21,10 @@ from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, ParamSpec, Protocol, TypeVar, cast, overload
-from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urljoin, urlsplit
 
 from airflow_provider_twilio.api.errors import BadParameter, ServerError, TwilioError
+from airflow_provider_twilio.privacy import mask
 
 if TYPE_CHECKING:
     from pendulum import DateTime
@@ -118,7 +119,7 @@ def wire_values(name: str, value: Any) -> list[str]:
 # ---------------------------------------------------------------- requests and answers
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Response:
     """Hold what came back: the status, the headers (lower-case names) and the bytes of the body."""
 
@@ -151,6 +152,9 @@ class Response:
             return f"JSON that is cut or broken ({len(self.body)} bytes)"
         return f"{len(self.body)} bytes of {kind}"
 
+    def __repr__(self) -> str:
+        return f"<Response {self.status}, {self.shape()}>"
+
 
 class Reader(Protocol[T_co]):
     """Read an answer: a Record class, a Listing (which reads a page), or :class:`Nothing`."""
@@ -158,7 +162,7 @@ class Reader(Protocol[T_co]):
     def read(self, request: Request[Any], response: Response) -> T_co: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Request(Generic[T]):
     """Describe one request to Twilio. Pure, comparable and picklable.
 
@@ -213,7 +217,10 @@ class Request(Generic[T]):
 
     def __str__(self) -> str:
         """Name the request without its parameters: they carry numbers and texts."""
-        return f"{self.method} {urlsplit(self.template).path}"
+        return f"{self.method} {mask(urlsplit(self.template).path)}"
+
+    def __repr__(self) -> str:
+        return f"<Request {self}>"
 
 
 class Nothing:
@@ -371,7 +378,7 @@ class Page(Generic[T]):
     next: Request[Page[T]] | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Listing(Generic[T]):
     """Describe a list that is followed to the end of its last page.
 
@@ -410,7 +417,7 @@ class Listing(Generic[T]):
         items = self._items(body)
         if items is None:
             raise ServerError.unreadable(request, response, "an object without a list of records")
-        make: Callable[[Any], T] = self.record
+        make = cast("Callable[[Any], T]", self.record)
         records = [make(item) for item in items[: self.limit]]
         left = None if self.limit is None else self.limit - len(records)
         where = body.get("next_page_uri") or _meta(body).get("next_page_url")
@@ -428,15 +435,33 @@ class Listing(Generic[T]):
 
     def _following(self, request: Request[Any], where: str) -> Request[Page[T]]:
         """Give the request for the next page, which must be on the same host: it will carry the credentials."""
-        here = request.template
-        target = urlsplit(urljoin(here, where))
-        if (target.scheme, target.netloc) != urlsplit(here)[:2]:
+        root, found, _ = request.template.partition(f"/{VERSION}/")
+        relative = found and where.startswith(found)
+        target = urlsplit(root + where if relative else urljoin(request.template, where))
+        if not _same_host(urlsplit(request.template), target):
             raise TwilioError(
                 f"{request}: the next page is on another host ({target.netloc or 'unknown'}); it was not asked for,"
                 " since the request would carry the credentials there"
             )
         path = target._replace(query="", fragment="").geturl()
         return Request("GET", path, self, tuple(parse_qsl(target.query, keep_blank_values=True)))
+
+    def __repr__(self) -> str:
+        return f"<Listing of {self.record.__name__} at {mask(self.path)}>"
+
+
+_TWILIO = re.compile(r"([a-z0-9-]+)\.(?:[a-z0-9-]+\.)*twilio\.com")
+
+
+def _same_host(here: SplitResult, there: SplitResult) -> bool:
+    """Tell whether two addresses lead to the same host, which a region, an edge or a custom base may spell anew."""
+    if (here.scheme, here.netloc) == (there.scheme, there.netloc):
+        return True
+    product = _TWILIO.fullmatch(there.netloc)
+    if product is None or there.scheme != "https":
+        return False
+    told = _TWILIO.fullmatch(here.netloc)
+    return f"/{there.netloc}/" in here.path if told is None else told[1] == product[1] and here.scheme == "https"
 
 
 def _meta(body: dict[str, Any]) -> dict[str, Any]:

@@ -43,11 +43,13 @@ class UsageRecord(Record):
 def _by(whole: listing[P, UsageRecord], period: str, summary: str) -> listing[P, UsageRecord]:
     """Give the same list with the same filters, cut into other periods."""
 
-    @wraps(whole.function)
+    @wraps(whole.definition.function)
     def cut(*args: P.args, **kwargs: P.kwargs) -> Listing[UsageRecord]:
-        return replace(whole.function(*args, **kwargs), path=f"Usage/Records/{period}.json")
+        return replace(whole.definition.function(*args, **kwargs), path=f"Usage/Records/{period}.json")
 
-    cut.__doc__ = f"{summary}{(whole.function.__doc__ or '').partition('.')[2]}"
+    cut.__name__ = re.sub(r"(?<!^)(?=[A-Z])", "_", period).lower()
+    cut.__qualname__ = f"UsageRecords.{cut.__name__}"
+    cut.__doc__ = f"{summary}{(whole.definition.function.__doc__ or '').partition('.')[2]}"
     return listing(cut)
 
 

@@ -107,7 +107,8 @@ def _pairs(form: Form | None) -> list[tuple[str, str]]:
     if form is None:
         return []
     pairs: list[tuple[str, str]] = []
-    for name, value in form.items() if isinstance(form, Mapping) else form:
+    items: Any = form.items() if isinstance(form, Mapping) else form
+    for name, value in items:
         values = value if isinstance(value, list | tuple | set | frozenset) else [value]
         pairs += [(name, item) for item in values]
     if not all(isinstance(text, str) for pair in pairs for text in pair):

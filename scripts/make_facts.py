@@ -1,0 +1,114 @@
+"""Write down what Twilio's OpenAPI description says of the operations that `api/` has: tests/contract/facts.json.
+
+    python scripts/make_facts.py DESCRIPTION
+
+DESCRIPTION is `twilio_api_v2010.json`, as npm's `@twilio/cli-core` holds it (`npm pack @twilio/cli-core@9.0.0`).
+Only facts are taken: paths, names, types, patterns and enumerations; no text.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+FACTS = ROOT / "tests" / "contract" / "facts.json"
+
+ACCOUNT = "/2010-04-01/Accounts/{AccountSid}"
+PATHS = (
+    "/2010-04-01/Accounts.json",
+    "/2010-04-01/Accounts/{Sid}.json",
+    *(
+        ACCOUNT + path
+        for path in (
+            "/AvailablePhoneNumbers/{CountryCode}/*.json",
+            "/Balance.json",
+            "/Calls.json",
+            "/Calls/{Sid}.json",
+            "/IncomingPhoneNumbers.json",
+            "/IncomingPhoneNumbers/{Sid}.json",
+            "/Messages.json",
+            "/Messages/{Sid}.json",
+            "/Messages/{MessageSid}/Feedback.json",
+            "/Messages/{MessageSid}/Media.json",
+            "/Messages/{MessageSid}/Media/{Sid}.json",
+            "/Recordings.json",
+            "/Recordings/{Sid}.json",
+            "/Usage/Records.json",
+            "/Usage/Records/*.json",
+        )
+    ),
+)
+
+
+def main(description: Path) -> None:
+    document = json.loads(description.read_text(encoding="utf-8"))
+    schemas = document["components"]["schemas"]
+
+    def resolve(schema: dict[str, Any]) -> dict[str, Any]:
+        return schemas[schema["$ref"].rsplit("/", 1)[-1]] if "$ref" in schema else schema
+
+    def kind(schema: dict[str, Any]) -> dict[str, Any]:
+        """Give a type as its facts alone."""
+        schema = resolve(schema)
+        if schema.get("type") == "array":
+            return {"type": "array", "items": kind(schema["items"])}
+        return {name: schema[name] for name in ("type", "format", "pattern", "enum") if name in schema}
+
+    def answer(operation: dict[str, Any]) -> dict[str, Any]:
+        """Give the answer's status and the fields of its record; for a list, the key that the records stand under."""
+        status, response = next((code, made) for code, made in operation["responses"].items() if code.startswith("2"))
+        facts: dict[str, Any] = {"status": int(status)}
+        for content in response.get("content", {}).values():
+            schema = resolve(content["schema"])
+            for name, field in schema["properties"].items():
+                if "$ref" not in content["schema"] and field.get("type") == "array":
+                    facts["key"], schema = name, resolve(field["items"])
+            facts["record"] = {name: kind(field) for name, field in schema["properties"].items()}
+        return facts
+
+    facts: dict[str, Any] = {}
+    for path, item in document["paths"].items():
+        if not any(matches(path, wanted) for wanted in PATHS):
+            continue
+        for method in ("get", "post", "delete"):
+            if method not in item:
+                continue
+            operation = item[method]
+            sent: dict[str, Any] = {}
+            inside: dict[str, Any] = {}
+            for parameter in operation.get("parameters", ()):
+                place = inside if parameter["in"] == "path" else sent
+                place[parameter["name"]] = kind(parameter["schema"])
+            required: list[str] = []
+            for content in operation.get("requestBody", {}).get("content", {}).values():
+                form = resolve(content["schema"])
+                required = form.get("required", [])
+                sent |= {name: kind(field) for name, field in form["properties"].items()}
+            facts[operation["operationId"]] = {
+                "method": method.upper(),
+                "path": path,
+                "inside": inside,
+                "sent": sent,
+                "required": required,
+                **answer(operation),
+            }
+    lines = (f"  {json.dumps(name)}: {json.dumps(facts[name])}" for name in sorted(facts))
+    FACTS.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    print(f"{len(facts)} operations in {FACTS.relative_to(ROOT)}")
+
+
+def matches(path: str, wanted: str) -> bool:
+    """Tell whether this is the path; ``*`` stands for one last word."""
+    start, star, end = wanted.partition("*")
+    if not star:
+        return path == wanted
+    return path.startswith(start) and path.endswith(end) and path[len(start) : -len(end)].isalpha()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit((__doc__ or "").strip())
+    main(Path(sys.argv[1]))

@@ -1,0 +1,288 @@
+"""Hold operations and records against Twilio's own description: tests/contract/facts.json, of scripts/make_facts.py."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from airflow_provider_twilio.api import accounts, calls, core, messages, phone_numbers, recordings, usage
+from airflow_provider_twilio.api.checks import LATER
+from airflow_provider_twilio.api.core import Listing, Nothing, Record, Request, Resource, definition, is_sid
+from airflow_provider_twilio.api.errors import BadParameter
+
+FACTS: dict[str, dict[str, Any]] = json.loads(
+    (Path(__file__).parents[1] / "contract" / "facts.json").read_text(encoding="utf-8")
+)
+MODULES = (accounts, calls, messages, phone_numbers, recordings, usage)
+TO = "+14155550100"
+
+
+def sid(kind: str) -> str:
+    return kind + "0123456789abcdef" * 2
+
+
+SM, ME, CA, PN, AC, RE = (sid(kind) for kind in ("SM", "ME", "CA", "PN", "AC", "RE"))
+
+Operation = Callable[..., Any]
+
+# Twilio's name for each of our operations, and the fewest arguments it is built with.
+OPERATIONS: dict[str, tuple[Operation, dict[str, Any]]] = {
+    "CreateMessage": (messages.Messages.create, {"to": TO, "body": "hi"}),
+    "FetchMessage": (messages.Messages.fetch, {"message_sid": SM}),
+    "UpdateMessage": (messages.Messages.update, {"message_sid": SM, "body": ""}),
+    "DeleteMessage": (messages.Messages.delete, {"message_sid": SM}),
+    "ListMessage": (messages.Messages.list, {}),
+    "ListMedia": (messages.MediaItems.list, {"message_sid": SM}),
+    "FetchMedia": (messages.MediaItems.fetch, {"message_sid": SM, "media_sid": ME}),
+    "DeleteMedia": (messages.MediaItems.delete, {"message_sid": SM, "media_sid": ME}),
+    "CreateMessageFeedback": (messages.Feedback.create, {"message_sid": SM}),
+    "CreateCall": (calls.Calls.create, {"to": TO, "url": "https://example.com/"}),
+    "FetchCall": (calls.Calls.fetch, {"call_sid": CA}),
+    "UpdateCall": (calls.Calls.update, {"call_sid": CA, "status": "completed"}),
+    "DeleteCall": (calls.Calls.delete, {"call_sid": CA}),
+    "ListCall": (calls.Calls.list, {}),
+    "CreateIncomingPhoneNumber": (phone_numbers.IncomingPhoneNumbers.create, {"phone_number": TO}),
+    "FetchIncomingPhoneNumber": (phone_numbers.IncomingPhoneNumbers.fetch, {"phone_number_sid": PN}),
+    "UpdateIncomingPhoneNumber": (phone_numbers.IncomingPhoneNumbers.update, {"phone_number_sid": PN}),
+    "DeleteIncomingPhoneNumber": (phone_numbers.IncomingPhoneNumbers.delete, {"phone_number_sid": PN}),
+    "ListIncomingPhoneNumber": (phone_numbers.IncomingPhoneNumbers.list, {}),
+    **{
+        f"ListAvailablePhoneNumber{kind}": (
+            phone_numbers.AvailablePhoneNumbers.list,
+            {"country": "US", "kind": kind, "near_number": TO, "in_lata": "722"},
+        )
+        for kind in phone_numbers.TYPES
+    },
+    "CreateAccount": (accounts.Accounts.create, {}),
+    "FetchAccount": (accounts.Accounts.fetch, {"target_account_sid": AC}),
+    "UpdateAccount": (accounts.Accounts.update, {"target_account_sid": AC, "status": "active"}),
+    "ListAccount": (accounts.Accounts.list, {}),
+    "FetchBalance": (accounts.Balances.fetch, {}),
+    "ListUsageRecord": (usage.UsageRecords.list, {}),
+    "ListUsageRecordDaily": (usage.UsageRecords.daily, {}),
+    "ListUsageRecordMonthly": (usage.UsageRecords.monthly, {}),
+    "ListUsageRecordYearly": (usage.UsageRecords.yearly, {}),
+    "ListUsageRecordToday": (usage.UsageRecords.today, {}),
+    "ListUsageRecordYesterday": (usage.UsageRecords.yesterday, {}),
+    "ListUsageRecordThisMonth": (usage.UsageRecords.this_month, {}),
+    "ListUsageRecordLastMonth": (usage.UsageRecords.last_month, {}),
+    "ListUsageRecordAllTime": (usage.UsageRecords.all_time, {}),
+    "ListRecording": (recordings.Recordings.list, {}),
+    "FetchRecording": (recordings.Recordings.fetch, {"recording_sid": RE}),
+    "DeleteRecording": (recordings.Recordings.delete, {"recording_sid": RE}),
+}
+
+# What is asked for in the description and not given as an argument: the listing itself goes from page to page.
+PAGING = {"PageSize", "Page", "PageToken"}
+
+# The description's enumeration that we don't hold callers to: a new class of traffic should not need a new release.
+OPEN = {("CreateMessage", "TrafficType")}
+
+# Arguments that take more than the description's type says, written on the wire as it says.
+WIDER = {
+    ("CreateMessage", "ContentVariables"): Mapping,  # JSON of it
+    ("CreateCall", "AsyncAmd"): bool,  # true or false
+    ("CreateIncomingPhoneNumber", "AreaCode"): int,
+}
+
+# Strings on the wire that hold a number or a time.
+NUMBERS = {
+    "balance": Decimal, "count": Decimal, "duration": int, "num_media": int, "num_segments": int, "price": Decimal,
+    "queue_time": int, "usage": Decimal, "as_of": datetime,
+}  # fmt: skip
+
+BY_TYPE = {"integer": int, "boolean": bool, "number": Decimal, "object": dict, "array": list, None: dict}
+
+
+@pytest.fixture(params=OPERATIONS)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def wire(name: str) -> dict[str, str]:
+    """Give an operation's parameters by Twilio's names."""
+    return {theirs: ours for ours, theirs in definition(OPERATIONS[name][0]).sent.items()}
+
+
+def hints(name: str, parameter: str) -> set[Any]:
+    """Give the types that a parameter's annotation allows."""
+    annotation = typing.get_type_hints(definition(OPERATIONS[name][0]).function)[parameter]
+    found: set[Any] = set()
+    waiting = [annotation]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, types.UnionType) or typing.get_origin(one) is typing.Union:
+            waiting += typing.get_args(one)
+        elif typing.get_origin(one) is Literal:
+            found |= {type(value) for value in typing.get_args(one)}
+        else:
+            found.add(typing.get_origin(one) or one)
+    return found - {type(None)}
+
+
+def test_each_operation_is_held_against_its_facts():
+    ours = {
+        value.definition.build
+        for module in MODULES
+        for thing in vars(module).values()
+        if inspect.isclass(thing) and issubclass(thing, Resource)
+        for value in vars(thing).values()
+        if isinstance(value, core.operation | core.listing)
+    }
+    assert {operation for operation, _ in OPERATIONS.values()} == ours
+    assert set(OPERATIONS) == set(FACTS)
+
+
+def test_it_has_the_method_and_path(name: str):
+    operation, arguments = OPERATIONS[name]
+    made = operation(**arguments)
+    request = made.first() if isinstance(made, Listing) else made
+    assert isinstance(request, Request)
+    pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(FACTS[name]["path"]))
+    found = re.fullmatch(pattern, request.template.replace("{AccountSid}", AC))
+    assert request.method == FACTS[name]["method"]
+    assert found, request.template
+    for part, value in found.groupdict().items():
+        if "pattern" in FACTS[name]["inside"][part]:
+            assert re.fullmatch(FACTS[name]["inside"][part]["pattern"], value)
+
+
+def test_it_sends_all_that_twilio_takes_and_nothing_else(name: str):
+    theirs = set(FACTS[name]["sent"])
+    assert set(wire(name)) == theirs - PAGING
+    assert isinstance(OPERATIONS[name][0](**OPERATIONS[name][1]), Listing) == (theirs >= PAGING)
+
+
+def test_what_twilio_requires_is_required_or_may_come_from_the_connection(name: str):
+    operation, arguments = OPERATIONS[name]
+    parameters = definition(operation).parameters
+    for theirs in FACTS[name]["required"]:
+        optional = parameters[wire(name)[theirs]].default is None
+        assert not optional or theirs in operation(**arguments).needs
+
+
+def test_its_parameters_have_twilios_types(name: str):
+    for theirs, ours in wire(name).items():
+        fact, allowed = FACTS[name]["sent"][theirs], hints(name, ours)
+        if extra := WIDER.get((name, theirs)):
+            assert extra in allowed
+            allowed.discard(extra)
+        expected: Any = {str}
+        if fact["type"] == "array":
+            expected = {Sequence, str} if str in allowed else {Sequence}
+        elif fact.get("format") == "date":
+            expected = {date, str}
+        elif fact.get("format") == "date-time":
+            expected = {datetime, str} if theirs == "SendAt" else {date, datetime} if theirs[-1] in "<>" else {date}
+        elif fact["type"] == "number":
+            expected = {Decimal, str}
+        elif fact["type"] != "string":
+            expected = {BY_TYPE[fact["type"]]}
+        assert allowed - ({str} if theirs == "AreaCode" else set()) in (expected, expected - {str}), (theirs, allowed)
+
+
+def test_its_enumerations_are_twilios(name: str):
+    operation, arguments = OPERATIONS[name]
+    check = definition(operation).check
+    annotations = typing.get_type_hints(definition(operation).function)
+    for theirs, ours in wire(name).items():
+        fact = FACTS[name]["sent"][theirs]
+        literals = [one for one in typing.get_args(annotations[ours]) if typing.get_origin(one) is Literal]
+        if "enum" not in fact or (name, theirs) in OPEN:
+            assert not literals
+            continue
+        assert [set(typing.get_args(one)) for one in literals] == [set(fact["enum"])]
+        for value in fact["enum"]:
+            extra = {"send_at": LATER} if theirs == "ScheduleType" else {}
+            check(arguments | {ours: value} | extra)
+        with pytest.raises(BadParameter, match=ours):
+            check(arguments | {ours: "none of them"})
+
+
+def test_its_sids_are_of_twilios_kinds(name: str):
+    operation, arguments = OPERATIONS[name]
+    check = definition(operation).check
+    held = [(ours, FACTS[name]["sent"][theirs]) for theirs, ours in wire(name).items()]
+    parts = [ours for ours in definition(operation).parameters if ours.endswith("_sid") and ours not in dict(held)]
+    held += list(
+        zip(parts, (fact for part, fact in FACTS[name]["inside"].items() if part != "AccountSid"), strict=False)
+    )
+    for ours, fact in held:
+        if "pattern" not in fact:
+            assert not is_sid(arguments.get(ours))
+            continue
+        kinds = re.findall(r"\b[A-Z]{2}\b", fact["pattern"].split("[")[0])
+        assert kinds
+        bare = arguments if ours != "application_sid" or name != "CreateCall" else {"to": TO}
+        for kind in kinds:
+            check(bare | {ours: sid(kind)})
+        with pytest.raises(BadParameter, match=rf"{ours} is a SID of the wrong kind.*{kinds[0]}…"):
+            check(bare | {ours: sid("ZZ")})
+
+
+def test_its_record_has_a_property_for_each_field_and_no_other(name: str):
+    operation, arguments = OPERATIONS[name]
+    made = operation(**arguments)
+    fields = FACTS[name].get("record")
+    if fields is None:
+        assert made.answer is Nothing
+        assert FACTS[name]["status"] == 204
+        return
+    record: type[Record] = made.record if isinstance(made, Listing) else made.answer
+    properties = {field.name: field for field in vars(record).values() if isinstance(field, core.Field)}
+    assert set(properties) == set(fields) - record.secrets
+    assert record.secrets <= set(fields)
+    for field, fact in fields.items():
+        if field in record.secrets:
+            continue
+        expected: Any = BY_TYPE.get(fact.get("type"), str)
+        if fact.get("type") == "string":
+            expected = NUMBERS.get(field, str)
+            if fact.get("format", "").startswith("date"):
+                expected = date if fact["format"] == "date" else datetime
+        assert properties[field].kind is expected, field
+
+
+def test_its_record_has_twilios_kind_of_sid(name: str):
+    fields = FACTS[name].get("record", {})
+    if "sid" in fields:
+        operation, arguments = OPERATIONS[name]
+        made = operation(**arguments)
+        record: type[Record] = made.record if isinstance(made, Listing) else made.answer
+        kinds = re.findall(r"\b[A-Z]{2}\b", fields["sid"]["pattern"].split("[")[0])
+        assert list(record.kinds) == kinds
+
+
+def test_a_list_is_found_under_twilios_key(name: str):
+    made = OPERATIONS[name][0](**OPERATIONS[name][1])
+    if not isinstance(made, Listing):
+        assert "key" not in FACTS[name]
+        return
+    request = made.first()
+    assert request is not None
+    body = json.dumps({FACTS[name]["key"]: [{}], "uri": "/"}).encode()
+    assert made.read(request, core.Response(200, {}, body)).records == [{}]
+
+
+@pytest.mark.parametrize(
+    ("module", "operation"),
+    [(calls, "ListCall"), (accounts, "ListAccount")],
+)
+def test_the_statuses_known_by_name_are_twilios(module: types.ModuleType, operation: str):
+    assert list(module.STATUSES) == FACTS[operation]["sent"]["Status"]["enum"]
+
+
+def test_the_final_statuses_are_twilios():
+    assert {"queued", "ringing", "in-progress"} | calls.FINAL == set(FACTS["FetchCall"]["record"]["status"]["enum"])
+    assert set(FACTS["FetchRecording"]["record"]["status"]["enum"]) > recordings.FINAL
+    assert set(FACTS["FetchMessage"]["record"]["status"]["enum"]) > messages.FINAL

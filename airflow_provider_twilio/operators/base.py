@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property
+from inspect import Parameter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
+from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.checks import LATER
-from airflow_provider_twilio.api.core import Definition, Record, definition
+from airflow_provider_twilio.api.core import Definition, Listing, Record, definition
+from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.hooks.twilio import TwilioHook, permanent_errors_fail
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+# What a family of operators looks like in the UI, by the resource that its operations are of.
+COLORS = {
+    "Messages": "#fbe0e4",
+    "Calls": "#dcebfb",
+    "IncomingPhoneNumbers": "#e0f3e3",
+    "AvailablePhoneNumbers": "#e0f3e3",
+    "Accounts": "#fdf0d5",
+    "Balances": "#fdf0d5",
+}
 
 
 def known(value: Any) -> Any:
@@ -33,11 +48,52 @@ def known(value: Any) -> Any:
     return LATER
 
 
+def unrendered(name: str, value: Any, annotation: str) -> Any:
+    """Give the value that was meant by a text, which is all that a template can render.
+
+    ``"True"`` is a boolean where the parameter takes one, ``"5"`` a number, ``"['a', 'b']"`` a list and
+    ``"{'a': 1}"`` a mapping. ``"None"`` is refused, for nobody means it: a message that says "None" would go out.
+
+    :param annotation: the parameter's, as written.
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text == "None":
+        raise BadParameter(
+            name,
+            "is the text 'None', which is what a template makes of None",
+            "leave it out, mend the template, or set render_template_as_native_obj=True on the DAG",
+        )
+    kinds = set(re.findall(r"\w+", annotation))
+    if "bool" in kinds and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    if "int" in kinds and text.lstrip("-").isdecimal():
+        return int(text)
+    if ("Sequence" in kinds and text[:1] in ("[", "(")) or ("Mapping" in kinds and text[:1] == "{"):
+        return _literal(text, value)
+    for kind, wanted in (("bool", "true or false"), ("int", "a whole number")):
+        if kind in kinds and "str" not in kinds:
+            raise BadParameter(name, f"is not {wanted} ({checks.shape(value)})", f"give {wanted}")
+    return value
+
+
+def _literal(text: str, otherwise: Any) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return otherwise  # JSON, perhaps
+
+
 class TwilioOperator(BaseOperator):
     """Run one Twilio operation and return its record, or list of records, for XCom.
 
     A subclass names the operation (``operation=Messages.fetch``) and spells its parameters in ``__init__``, where
     Airflow, ``default_args``, ``partial()`` and editors read them; :meth:`keep` takes them over. All are templated.
+
+    What a template renders is text, and is read as what the parameter takes: see :func:`unrendered`. An empty text is
+    left out where something is made, empties the field where something is changed, and is refused as the filter of a
+    list: Twilio would ignore it and list everything.
 
     :param twilio_conn_id: the Airflow connection. (templated)
     :param account_sid: the account to act on, where it isn't the connection's own. (templated)
@@ -47,13 +103,14 @@ class TwilioOperator(BaseOperator):
     own_template_fields: ClassVar[tuple[str, ...]] = ()
     """Further templated parameters of a subclass, beside the operation's."""
 
-    ui_color = "#fbe6ea"
+    ui_color = "#f4f4f6"
     ui_fgcolor = "#121c2d"
 
     def __init_subclass__(cls, operation: Callable[..., Any] | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if operation is not None:
             cls.operation = definition(operation)
+            cls.ui_color = COLORS[str(cls.operation).split(".")[0]]
             cls.template_fields = (
                 *cls.operation.parameters,
                 *cls.own_template_fields,
@@ -67,29 +124,63 @@ class TwilioOperator(BaseOperator):
         super().__init__(**kwargs)
         self.twilio_conn_id = twilio_conn_id
         self.account_sid = account_sid
+        if account_sid is not None:
+            checks.sid("account_sid", known(account_sid), "AC")
 
     def keep(self, arguments: Mapping[str, Any]) -> None:
         """Keep the operation's arguments, unchanged, and check what of them is known already.
 
         :param arguments: the ``locals()`` of ``__init__``.
         """
-        kept = {name: arguments[name] for name in self.operation.parameters}
+        kept = {name: arguments[name] for name in (*self.operation.parameters, *self.own_template_fields)}
         for name, value in kept.items():
             setattr(self, name, value)
-        self.operation.check({name: known(value) for name, value in kept.items()})
+        self.operation.check(self.arguments({name: self._known(name, value) for name, value in kept.items()}))
+
+    def _known(self, name: str, value: Any) -> Any:
+        """Tell what is known of a value when the DAG is parsed; of a time nothing, which may pass meanwhile."""
+        return LATER if name in self.operation.times and value is not None else known(value)
+
+    def arguments(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Turn what was given into the operation's own arguments, and check what the operation can't.
+
+        This is for subclasses with template fields of their own: they take them out. It is called when the DAG is
+        parsed, with :data:`LATER` for what isn't known yet, and again when the task runs.
+        """
+        return given
 
     @cached_property
     def hook(self) -> TwilioHook:
         return TwilioHook(self.twilio_conn_id, self.account_sid)
 
-    def request(self) -> Any:
-        """Build the operation's Request, or Listing, from the rendered arguments."""
-        return self.operation.build(**{name: getattr(self, name) for name in self.operation.parameters})
+    def request(self, **instead: Any) -> Any:
+        """Build the operation's Request, or Listing, from the rendered arguments.
+
+        :param instead: arguments that take the place of those given to the operator.
+        """
+        return self.operation.build(**self.arguments({**self.rendered(), **instead}))
+
+    def rendered(self) -> dict[str, Any]:
+        """Read the arguments from what their templates have rendered: see the class."""
+        names = (*self.operation.parameters, *self.own_template_fields)
+        return {name: self._rendered(name, getattr(self, name)) for name in names}
+
+    def _rendered(self, name: str, value: Any) -> Any:
+        parameters = self.operation.parameters
+        sent = name not in parameters or parameters[name].kind is Parameter.KEYWORD_ONLY
+        if sent and isinstance(value, str) and not value.strip():
+            if self.operation.verb == "walk":
+                raise BadParameter(name, "is empty", "leave it out to list all, or give a value")
+            if all(parameter.kind is Parameter.KEYWORD_ONLY for parameter in parameters.values()):
+                return None
+        return unrendered(name, value, str(parameters[name].annotation) if name in parameters else "str")
 
     def execute(self, context: Context) -> Any:
         """Run the operation. Errors that would come again fail the task at once."""
         with permanent_errors_fail():
-            return self.result(self.operation.run(self.hook.client, self.request()))
+            request = self.request()
+            client = self.hook.client
+            return self.result(client.walk(request) if isinstance(request, Listing) else client.send(request))
 
     def result(self, answer: Any) -> Any:
         """Give what goes to XCom: the record, the list of records, or the SID of what was deleted."""

@@ -1,0 +1,72 @@
+"""Run any operation of Twilio's for which there is no operator of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from airflow_provider_twilio.api import other
+from airflow_provider_twilio.api.checks import LATER
+from airflow_provider_twilio.api.core import Record
+from airflow_provider_twilio.api.errors import BadParameter
+from airflow_provider_twilio.operators.base import TwilioOperator, known, unrendered
+
+
+class TwilioRequestOperator(TwilioOperator):
+    """Run any operation of Twilio's, named by method and path. What it answers goes to XCom, of a list the first page.
+
+    :param method: GET, POST, PUT, PATCH or DELETE. (templated)
+    :param path: below the account (``Queues``), from the root (``/2010-04-01/Accounts/{AccountSid}/Queues.json``;
+        ``{AccountSid}`` is filled in), or on another host of Twilio's (``https://messaging.twilio.com/v1/Services``).
+        (templated)
+    :param data: parameters in Twilio's own spelling; lists are repeated, times written in UTC. (templated)
+    :param json: a JSON body instead, for the APIs that take one. (templated)
+    :param repeatable: whether a POST or PATCH may be sent again when its outcome is unknown.
+
+    https://www.twilio.com/docs/usage/requests-to-twilio
+    """
+
+    template_fields = ("method", "path", "data", "json", "twilio_conn_id", "account_sid")
+    template_fields_renderers = {"data": "json", "json": "json"}
+
+    def __init__(
+        self,
+        *,
+        method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"],
+        path: str,
+        data: Mapping[str, Any] | str | None = None,
+        json: Any = None,
+        repeatable: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.method = method
+        self.path = path
+        self.data = data
+        self.json = json
+        self.repeatable = repeatable
+        if not any(known(value) is LATER for value in (method, path, data, json)):
+            self.request()
+
+    def request(self, **instead: Any) -> Any:
+        """Build the Request."""
+        return other.request(
+            self.method,
+            self.path,
+            self._mapping("data", self.data),
+            json=self._mapping("json", self.json),
+            repeatable=self.repeatable,
+        )
+
+    @staticmethod
+    def _mapping(name: str, value: Any) -> Any:
+        """Read what a template for the whole of it has rendered."""
+        read = unrendered(name, value, "Mapping | Sequence")
+        if isinstance(read, str):
+            raise BadParameter(name, "is a text that is no mapping", "give a mapping, or a template that renders one")
+        return read
+
+    def result(self, answer: Record) -> Record:
+        """Give what goes to XCom. The path stays out of the log: in some it holds a phone number."""
+        self.log.info("%s: %s", self.method, answer)
+        return answer

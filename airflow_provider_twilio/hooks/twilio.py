@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -64,15 +65,19 @@ class TwilioHook(BaseHook, Resources[Blocking]):
         return Client(self._settings(self.get_connection(self.twilio_conn_id)))
 
     @asynccontextmanager
-    async def aclient(self, *, concurrency: int = 100) -> AsyncIterator[AsyncClient]:
+    async def aclient(self, *, concurrency: int = 100, retries: int | None = None) -> AsyncIterator[AsyncClient]:
         """Open an asynchronous client with the same resources, awaited.
 
         :param concurrency: how many connections it holds at the most.
+        :param retries: further tries of a request that may be repeated, where it isn't what the connection says.
         """
         from airflow.providers.common.compat.connection import get_async_connection
 
         connection = await get_async_connection(self.twilio_conn_id, hook=self)
-        async with AsyncClient(self._settings(connection), concurrency=concurrency) as client:
+        settings = self._settings(connection)
+        if retries is not None:
+            settings = replace(settings, retries=retries)
+        async with AsyncClient(settings, concurrency=concurrency) as client:
             yield client
 
     def _settings(self, connection: ConnectionLike) -> Settings:

@@ -1,0 +1,112 @@
+"""What the sensors share: poke, reschedule and deferrable come to the same end with the same words."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseSensorOperator, PokeReturnValue
+
+from airflow_provider_twilio._airflow import AirflowSensorTimeout, conf
+from airflow_provider_twilio.api.errors import NotFound, TwilioError
+from airflow_provider_twilio.hooks.twilio import TwilioHook, permanent_errors_fail
+from airflow_provider_twilio.links.twilio import TwilioLogLink
+from airflow_provider_twilio.poll import FRESH, event
+from airflow_provider_twilio.triggers.base import WaitTrigger, conclude
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class WaitSensor(BaseSensorOperator):
+    """Wait for one record to come to its end.
+
+    While Twilio can't be asked (429, 5xx, no network) the wait goes on; what no retry can mend fails the task at once.
+
+    :param deferrable: wait in the triggerer, which costs no worker slot; by default as ``[operators]
+        default_deferrable`` says.
+    :param twilio_conn_id: the Airflow connection. (templated)
+    :param account_sid: the account the record belongs to, where it isn't the connection's own. (templated)
+    """
+
+    template_fields: Sequence[str] = ("twilio_conn_id", "account_sid")
+    operator_extra_links = (TwilioLogLink(),)
+    ui_color = "#fbe6ea"
+    skip_opted_out: bool = False
+    _start: float | None = None
+    _shown: bool = False
+
+    def __init__(
+        self,
+        *,
+        twilio_conn_id: str = TwilioHook.default_conn_name,
+        account_sid: str | None = None,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.twilio_conn_id = twilio_conn_id
+        self.account_sid = account_sid
+        self.deferrable = deferrable
+
+    @cached_property
+    def hook(self) -> TwilioHook:
+        return TwilioHook(self.twilio_conn_id, self.account_sid)
+
+    @abstractmethod
+    def trigger(self, *, deadline: float | None, created: float) -> WaitTrigger:
+        """Give the trigger that waits on, which also knows the goal."""
+
+    def poke(self, context: Context) -> bool | PokeReturnValue:
+        """Look once; in deferrable mode leave the further looks to the triggerer."""
+        started = self._started(context)
+        deadline = started + float(self.timeout)
+        with permanent_errors_fail():
+            trigger = self.trigger(deadline=deadline, created=started)
+            if not self._shown:
+                TwilioLogLink.show(context, self.hook.client.settings, trigger.sid)
+                self._shown = True
+            told = self._look(trigger, started)
+        if told is not None:
+            return PokeReturnValue(is_done=True, xcom_value=self._conclude(told))
+        if self.deferrable:
+            self.defer(trigger=trigger, method_name="execute_complete")
+        return False
+
+    def _look(self, trigger: WaitTrigger, started: float) -> dict[str, Any] | None:
+        try:
+            record = self.hook.client.send(trigger.source.fetch(trigger.sid))
+        except NotFound:
+            if time.time() - started >= FRESH:
+                raise
+            self.log.info("%s is not found yet", trigger.sid)
+            return None
+        except TwilioError as error:
+            if error.permanent:
+                raise
+            self.log.warning("Waiting on: %s", error)
+            return None
+        verdict = trigger.goal.verdict(record, datetime.now(timezone.utc))
+        self.log.info("%s is %s", trigger.sid, record.get("status"))
+        return None if verdict.outcome == "waiting" else event(trigger.sid, verdict.outcome, verdict.reason, record)
+
+    def _started(self, context: Context) -> float:
+        """Give the time from which ``timeout`` counts: rescheduling does not begin it anew."""
+        if self.reschedule:
+            first = context["ti"].get_first_reschedule_date(context)
+            if first is not None:
+                return float(first.timestamp())
+        if self._start is None:
+            self._start = time.time()
+        return self._start
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """End as the trigger's event says; no request is made."""
+        return self._conclude(event)
+
+    def _conclude(self, told: dict[str, Any]) -> dict[str, Any]:
+        return conclude(told, skip_opted_out=self.skip_opted_out, late=AirflowSensorTimeout)

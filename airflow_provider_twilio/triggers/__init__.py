@@ -1,0 +1,1 @@
+"""The triggers, by what they wait for."""

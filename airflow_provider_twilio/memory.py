@@ -1,0 +1,63 @@
+"""Where a task remembers what it has done, over retries and crashes: one protocol, and what stands behind it.
+
+Imports no Airflow: what Airflow offers is handed in.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+
+class Memory(Protocol):
+    """Remember JSON values by key. What :meth:`set` has returned from survives the process being killed."""
+
+    lasting: bool
+    """Whether it remembers at all."""
+
+    def get(self, key: str) -> Any:
+        """Give the value; None if there is none."""
+
+    def set(self, key: str, value: Any) -> None:
+        """Keep a value, which is not None, in place of any there is."""
+
+    def delete(self, key: str) -> None:
+        """Forget a value, if there is one."""
+
+
+class TaskState:
+    """Remember in Airflow's task state store, which outlives retries, deferrals and Clear. Airflow 3.3 and later.
+
+    Each task instance of each run has its own. A call is a round trip to Airflow's API server, and lasts once it is
+    back.
+
+    :param store: ``context["task_state_store"]``, or anything with its get, set and delete.
+    """
+
+    lasting = True
+
+    def __init__(self, store: Any) -> None:
+        self.store = store
+
+    def get(self, key: str) -> Any:
+        return self.store.get(key)
+
+    def set(self, key: str, value: Any) -> None:
+        self.store.set(key, value)
+
+    def delete(self, key: str) -> None:
+        self.store.delete(key)
+
+
+class Nothing:
+    """Remember nothing: all there is before Airflow 3.3."""
+
+    lasting = False
+
+    def get(self, key: str) -> Any:
+        return None
+
+    def set(self, key: str, value: Any) -> None:
+        pass
+
+    def delete(self, key: str) -> None:
+        pass

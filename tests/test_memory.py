@@ -1,0 +1,50 @@
+"""What remembers, remembers; what doesn't, says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_twilio.memory import Memory, Nothing, TaskState
+
+
+class Store:
+    """Airflow's accessor as far as it is used: JSON values, None refused, a key that isn't there is no error."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self.values.get(key, default)
+
+    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+        if value is None:
+            raise ValueError("Cannot set value as None")
+        self.values[key] = value
+
+    def delete(self, key: str) -> None:
+        self.values.pop(key, None)
+
+
+def test_task_state_keeps_what_it_is_told():
+    store = Store()
+    memory: Memory = TaskState(store)
+    assert memory.lasting
+    assert memory.get("a") is None
+    memory.set("a", {"sid": "SM1"})
+    memory.set("b", 1)
+    assert memory.get("a") == {"sid": "SM1"}
+    assert TaskState(store).get("a") == {"sid": "SM1"}
+    memory.delete("a")
+    memory.delete("a")
+    assert (memory.get("a"), memory.get("b")) == (None, 1)
+
+
+@pytest.mark.parametrize("value", [1, {"sid": "SM1"}])
+def test_nothing_keeps_nothing(value: Any):
+    memory: Memory = Nothing()
+    assert not memory.lasting
+    memory.set("a", value)
+    assert memory.get("a") is None
+    memory.delete("a")

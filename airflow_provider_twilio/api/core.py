@@ -78,7 +78,10 @@ def wire_value(name: str, value: Any) -> str:
                 "is a datetime without a time zone",
                 "give it one, as in pendulum.datetime(2026, 1, 1, tz='UTC') or dag_run.logical_date",
             )
-        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        try:
+            return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        except OverflowError:
+            raise BadParameter(name, "is out of the calendar's range", "give a time between the years 1 and 9999") from None
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, int):
@@ -135,7 +138,7 @@ class Response:
         """Parse the body; None if it is not JSON."""
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
     def shape(self) -> str:

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from airflow_provider_twilio.api.core import Request, Response
 
 
+LONGEST_TOLD = 500
+"""How many characters of Twilio's own message are quoted."""
+
+
 class TwilioError(Exception):
     """Report that a request to Twilio did not succeed.
 
@@ -155,8 +159,8 @@ def classify(request: Request[Any], response: Response) -> TwilioError | None:
         "request_id": response.request_id,
         "retry_after": retry_after(response.headers.get("retry-after")),
     }
-    told = str(body.get("message") or body.get("detail") or body.get("title") or response.shape())
-    text = f"refused with {status}" + (f", code {code}: " if code else ": ") + mask(told).rstrip(".")
+    told = " ".join(str(body.get("message") or body.get("detail") or body.get("title") or response.shape()).split())
+    text = f"refused with {status}" + (f", code {code}: " if code else ": ") + mask(told[:LONGEST_TOLD]).rstrip(".")
     if code:
         text += f". See {codes.page(code)}"
     return _kind(request, status, code)(_tell(request, response, text), **facts)

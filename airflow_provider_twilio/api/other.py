@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json as json_text
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,6 +34,11 @@ def request(
         raise BadParameter("method", f"is {method!r}", f"give one of {', '.join(METHODS)}")
     if data is not None and json is not None and method != "GET":
         raise BadParameter("data and json", "are given together", "a request has one body: give a form or JSON")
+    if json is not None:
+        try:
+            json_text.dumps(json, ensure_ascii=False, allow_nan=False).encode()
+        except (TypeError, ValueError, RecursionError):
+            raise BadParameter("json", "holds what JSON can't", "give strings, numbers, booleans, None") from None
     return Request(
         method,
         _path(path),

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_twilio.api import other
 from airflow_provider_twilio.api.core import Awaiting, Listing, Page, Record, Request, Response
-from airflow_provider_twilio.api.errors import ServerError, lost
-from airflow_provider_twilio.client import oauth
+from airflow_provider_twilio.api.errors import AuthenticationFailed, ServerError, TwilioError, lost
+from airflow_provider_twilio.client import dry_run, oauth, retrying, wire
 from airflow_provider_twilio.client.resources import Resources
-from airflow_provider_twilio.client.settings import Basic, Settings
-from airflow_provider_twilio.client.wire import encode
+from airflow_provider_twilio.client.settings import OAuth, Settings
+from airflow_provider_twilio.privacy import mask_logs
 
 if TYPE_CHECKING:
     import aiohttp
@@ -26,12 +26,17 @@ class AsyncClient(Resources[Awaiting]):
     """Send requests to Twilio, awaited. Belongs to the event loop that it is first used on.
 
     :param settings: from the connection.
+    :param conceal: is told each secret that only arises here, an access token.
     :param concurrency: how many connections there are at the most.
     """
 
-    def __init__(self, settings: Settings, *, concurrency: int = 100) -> None:
+    def __init__(
+        self, settings: Settings, *, conceal: Callable[[str], object] | None = None, concurrency: int = 100
+    ) -> None:
         self.settings = settings
         self.concurrency = concurrency
+        self._conceal = conceal
+        self._basic = None if isinstance(settings.auth, OAuth) else settings.auth.header
         self._token: oauth.Token | None = None
         self._token_ends = 0.0
         self._token_lock = asyncio.Lock()
@@ -54,19 +59,20 @@ class AsyncClient(Resources[Awaiting]):
 
     async def send(self, request: Request[T], /) -> T:
         """Send a request and read its answer, repeating it where that is safe."""
-        from tenacity import AsyncRetrying
-
-        from airflow_provider_twilio.client.retrying import policy
-
         request = self.settings.resolve(request)
-        async for attempt in AsyncRetrying(**policy(self.settings, request)):
-            with attempt:
-                response = await self._exchange(request, await self._authorization())
-                return self.settings.read(request, response, again=attempt.retry_state.attempt_number > 1)
-        raise AssertionError("tenacity ends by returning or raising")
+        if self.settings.dry_run and not request.reads:
+            return dry_run.answer(self.settings, request)  # type: ignore[no-any-return]
+        authorization = self._basic or await self._bearer()
+        try:
+            return await self._repeat(request, authorization)
+        except AuthenticationFailed:
+            if self._basic:
+                raise
+        # The token has run out or was revoked. What was refused for that has not been done.
+        return await self._repeat(request, await self._bearer(refused=authorization))
 
-    async def walk(self, listing: Listing[T], /) -> AsyncIterator[T]:
-        """Go through a list to the end of its last page, lazily."""
+    async def pages(self, listing: Listing[T], /) -> AsyncIterator[Page[T]]:
+        """Go through a list page by page, lazily; in smaller pages where Twilio fails on large ones."""
         request = listing.first()
         while request is not None:
             try:
@@ -77,12 +83,23 @@ class AsyncClient(Resources[Awaiting]):
                     raise
                 request = smaller
                 continue
-            for record in page.records:
-                yield record
+            yield page
             request = page.next
 
+    async def walk(self, listing: Listing[T], /) -> AsyncIterator[T]:
+        """Go through a list to the end of its last page, lazily."""
+        async for page in self.pages(listing):
+            for record in page.records:
+                yield record
+
     async def request(
-        self, method: str, path: str, data: Mapping[str, Any] | None = None, *, json: Any = None, repeatable: bool = False
+        self,
+        method: str,
+        path: str,
+        data: Mapping[str, Any] | None = None,
+        *,
+        json: Any = None,
+        repeatable: bool = False,
     ) -> Record:
         """Send any other request: see :func:`airflow_provider_twilio.api.other.request`."""
         return await self.send(other.request(method, path, data, json=json, repeatable=repeatable))
@@ -93,63 +110,63 @@ class AsyncClient(Resources[Awaiting]):
         """Go through any other list: see :func:`airflow_provider_twilio.api.other.listing`."""
         return self.walk(other.listing(path, data, limit=limit))
 
-    async def _authorization(self) -> str:
-        if isinstance(self.settings.auth, Basic):
-            return self.settings.auth.header
+    async def _bearer(self, refused: str | None = None) -> str:
+        """Give an OAuth token's header. Whoever comes while it is fetched waits for the same one.
+
+        :param refused: the header that Twilio no longer takes.
+        """
         async with self._token_lock:
-            if self._token is None or time.monotonic() >= self._token_ends:
-                request = self.settings.resolve(oauth.request(self.settings.auth))
-                self._token = self.settings.read(request, await self._exchange(request, None))
-                self._token_ends = self._token.ends(time.monotonic())
+            if self._token is None or time.monotonic() >= self._token_ends or self._token.header == refused:
+                asked = time.monotonic()
+                request = self.settings.resolve(oauth.request(self.settings))
+                self._token = await self._repeat(request, None)
+                self._token_ends = self._token.ends(asked)
+                if self._conceal:
+                    self._conceal(self._token.header.removeprefix("Bearer "))
             return self._token.header
+
+    async def _repeat(self, request: Request[T], authorization: str | None) -> T:
+        """Send a resolved request until it is answered, or should not be sent again."""
+        tries, perhaps_done = 0, False
+        while True:
+            tries += 1
+            try:
+                return self.settings.read(request, await self._exchange(request, authorization), again=perhaps_done)
+            except TwilioError as error:
+                seconds = retrying.wait(self.settings, request, error, tries)
+                if seconds is None:
+                    raise
+                perhaps_done |= isinstance(error, ServerError)
+            await asyncio.sleep(seconds)
 
     @cached_property
     def _session(self) -> aiohttp.ClientSession:
         import aiohttp
 
+        mask_logs("aiohttp.client", "aiohttp.internal")
+        local = self.settings.base is not None and self.settings.base.startswith("http://")
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self.concurrency, ssl=self._ssl()),
+            connector=aiohttp.TCPConnector(limit=self.concurrency, ssl=local or wire.tls(self.settings)),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            proxy=wire.proxy(self.settings),
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=self.settings.timeout, sock_read=self.settings.timeout
             ),
-            trust_env=not (self.settings.proxy or self.settings.local),
         )
-
-    def _ssl(self) -> Any:
-        import ssl
-
-        if self.settings.verify is False:
-            context = ssl.create_default_context()
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        else:
-            import certifi
-
-            bundle = self.settings.verify if isinstance(self.settings.verify, str) else certifi.where()
-            context = ssl.create_default_context(cafile=bundle)
-        if self.settings.cert:
-            context.load_cert_chain(*self.settings.cert)
-        return context
 
     async def _exchange(self, request: Request[Any], authorization: str | None) -> Response:
         """Move the bytes, once, and name what went wrong if they did not."""
         import aiohttp
         from yarl import URL
 
-        url, headers, body = encode(request)
-        if authorization is not None:
-            headers["Authorization"] = authorization
+        url, headers, body = wire.encode(request, authorization)
+        session = self._session
         try:
-            async with self._session.request(
-                request.method,
-                URL(url, encoded=True),
-                data=body,
-                headers=headers,
-                allow_redirects=False,
-                proxy=self.settings.proxy,
+            async with session.request(
+                request.method, URL(url, encoded=True), data=body, headers=headers, allow_redirects=False
             ) as answer:
                 content = await answer.read()
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, OSError) as error:
             raise lost(request, _reason(error), sent=_was_sent(error)) from None
         return Response(answer.status, {name.lower(): value for name, value in answer.headers.items()}, content)
 
@@ -169,6 +186,6 @@ def _was_sent(error: Exception) -> bool:
 
 def _reason(error: Exception) -> str:
     """Say what happened by its kind: the error's own text carries the URL, and so numbers."""
-    if isinstance(error, asyncio.TimeoutError):
+    if isinstance(error, TimeoutError):
         return "the time-out passed"
     return f"the connection failed ({type(error).__name__})"

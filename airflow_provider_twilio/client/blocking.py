@@ -4,29 +4,38 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_twilio.api import other
 from airflow_provider_twilio.api.core import Blocking, Listing, Page, Record, Request, Response
-from airflow_provider_twilio.api.errors import ServerError, lost
-from airflow_provider_twilio.client import oauth
+from airflow_provider_twilio.api.errors import AuthenticationFailed, ServerError, TwilioError, lost
+from airflow_provider_twilio.client import dry_run, oauth, retrying, wire
 from airflow_provider_twilio.client.resources import Resources
-from airflow_provider_twilio.client.settings import Basic, Settings
-from airflow_provider_twilio.client.wire import encode
+from airflow_provider_twilio.client.settings import OAuth, Settings
+from airflow_provider_twilio.privacy import mask_logs
 
 if TYPE_CHECKING:
     import requests
 
 T = TypeVar("T")
 
+MOST_IDLE = 100
+"""How many idle connections are kept for the threads that share a client."""
+
 
 class Client(Resources[Blocking]):
-    """Send requests to Twilio, and return when the answer is there. Safe to share among threads."""
+    """Send requests to Twilio, and return when the answer is there. Safe to share among threads.
 
-    def __init__(self, settings: Settings) -> None:
+    :param settings: from the connection.
+    :param conceal: is told each secret that only arises here, an access token.
+    """
+
+    def __init__(self, settings: Settings, *, conceal: Callable[[str], object] | None = None) -> None:
         self.settings = settings
+        self._conceal = conceal
+        self._basic = None if isinstance(settings.auth, OAuth) else settings.auth.header
         self._token: oauth.Token | None = None
         self._token_ends = 0.0
         self._token_lock = threading.Lock()
@@ -49,19 +58,20 @@ class Client(Resources[Blocking]):
 
     def send(self, request: Request[T], /) -> T:
         """Send a request and read its answer, repeating it where that is safe."""
-        from tenacity import Retrying
-
-        from airflow_provider_twilio.client.retrying import policy
-
         request = self.settings.resolve(request)
-        for attempt in Retrying(**policy(self.settings, request)):
-            with attempt:
-                response = self._exchange(request, self._authorization())
-                return self.settings.read(request, response, again=attempt.retry_state.attempt_number > 1)
-        raise AssertionError("tenacity ends by returning or raising")
+        if self.settings.dry_run and not request.reads:
+            return dry_run.answer(self.settings, request)  # type: ignore[no-any-return]
+        authorization = self._basic or self._bearer()
+        try:
+            return self._repeat(request, authorization)
+        except AuthenticationFailed:
+            if self._basic:
+                raise
+        # The token has run out or was revoked. What was refused for that has not been done.
+        return self._repeat(request, self._bearer(refused=authorization))
 
-    def walk(self, listing: Listing[T], /) -> Iterator[T]:
-        """Go through a list to the end of its last page, lazily."""
+    def pages(self, listing: Listing[T], /) -> Iterator[Page[T]]:
+        """Go through a list page by page, lazily; in smaller pages where Twilio fails on large ones."""
         request = listing.first()
         while request is not None:
             try:
@@ -72,86 +82,132 @@ class Client(Resources[Blocking]):
                     raise
                 request = smaller
                 continue
-            yield from page.records
+            yield page
             request = page.next
 
+    def walk(self, listing: Listing[T], /) -> Iterator[T]:
+        """Go through a list to the end of its last page, lazily."""
+        for page in self.pages(listing):
+            yield from page.records
+
     def request(
-        self, method: str, path: str, data: Mapping[str, Any] | None = None, *, json: Any = None, repeatable: bool = False
+        self,
+        method: str,
+        path: str,
+        data: Mapping[str, Any] | None = None,
+        *,
+        json: Any = None,
+        repeatable: bool = False,
     ) -> Record:
         """Send any other request: see :func:`airflow_provider_twilio.api.other.request`."""
         return self.send(other.request(method, path, data, json=json, repeatable=repeatable))
 
-    def iterate(self, path: str, data: Mapping[str, Any] | None = None, *, limit: int | None = None) -> Iterator[Record]:
+    def iterate(
+        self, path: str, data: Mapping[str, Any] | None = None, *, limit: int | None = None
+    ) -> Iterator[Record]:
         """Go through any other list: see :func:`airflow_provider_twilio.api.other.listing`."""
         return self.walk(other.listing(path, data, limit=limit))
 
-    def _authorization(self) -> str:
-        if isinstance(self.settings.auth, Basic):
-            return self.settings.auth.header
+    def _bearer(self, refused: str | None = None) -> str:
+        """Give an OAuth token's header. Whoever comes while it is fetched waits for the same one.
+
+        :param refused: the header that Twilio no longer takes.
+        """
         with self._token_lock:
-            if self._token is None or time.monotonic() >= self._token_ends:
-                request = self.settings.resolve(oauth.request(self.settings.auth))
-                self._token = self.settings.read(request, self._exchange(request, None))
-                self._token_ends = self._token.ends(time.monotonic())
+            if self._token is None or time.monotonic() >= self._token_ends or self._token.header == refused:
+                asked = time.monotonic()
+                request = self.settings.resolve(oauth.request(self.settings))
+                self._token = self._repeat(request, None)
+                self._token_ends = self._token.ends(asked)
+                if self._conceal:
+                    self._conceal(self._token.header.removeprefix("Bearer "))
             return self._token.header
+
+    def _repeat(self, request: Request[T], authorization: str | None) -> T:
+        """Send a resolved request until it is answered, or should not be sent again."""
+        tries, perhaps_done = 0, False
+        while True:
+            tries += 1
+            try:
+                return self.settings.read(request, self._exchange(request, authorization), again=perhaps_done)
+            except TwilioError as error:
+                seconds = retrying.wait(self.settings, request, error, tries)
+                if seconds is None:
+                    raise
+                perhaps_done |= isinstance(error, ServerError)
+            time.sleep(seconds)
 
     @cached_property
     def _session(self) -> requests.Session:
         import requests
+        from requests.adapters import HTTPAdapter
 
+        mask_logs("urllib3.connectionpool", "urllib3.util.retry")
+        if self.settings.cert or isinstance(self.settings.verify, str):
+            wire.tls(self.settings)  # requests would say later, and less clearly, what it can't load
+        proxy = wire.proxy(self.settings)
         session = requests.Session()
-        session.trust_env = not self.settings.local
-        session.verify = self.settings.verify
+        session.trust_env = False  # what the environment says is read in `wire`, for both clients alike
+        session.cookies.set_policy(_no_cookies())
+        session.verify = wire.ca_bundle(self.settings) or False
         session.cert = self.settings.cert[0] if len(self.settings.cert) == 1 else self.settings.cert or None  # type: ignore[assignment]
-        if self.settings.proxy:
-            session.proxies = {"http": self.settings.proxy, "https": self.settings.proxy}
+        session.proxies = {"http": proxy, "https": proxy} if proxy else {}
+        session.mount("http://", HTTPAdapter(pool_maxsize=MOST_IDLE))
+        session.mount("https://", HTTPAdapter(pool_maxsize=MOST_IDLE))
         return session
 
     def _exchange(self, request: Request[Any], authorization: str | None) -> Response:
         """Move the bytes, once, and name what went wrong if they did not."""
         import requests
 
-        url, headers, body = encode(request)
-
-        def authorize(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
-            if authorization is not None:
-                prepared.headers["Authorization"] = authorization
-            return prepared  # as an auth object it also keeps a .netrc out
-
+        url, headers, body = wire.encode(request, authorization)
+        session = self._session
         try:
-            answer = self._session.request(
-                request.method,
-                url,
-                data=body,
-                headers=headers,
-                auth=authorize,
-                timeout=self.settings.timeout,
-                allow_redirects=False,
+            answer = session.request(
+                request.method, url, data=body, headers=headers, timeout=self.settings.timeout, allow_redirects=False
             )
         except requests.RequestException as error:
             raise lost(request, _reason(error), sent=_was_sent(error)) from None
-        return Response(answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, answer.content)
+        return Response(
+            answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, answer.content
+        )
+
+
+def _no_cookies() -> Any:
+    from http.cookiejar import DefaultCookiePolicy
+
+    return DefaultCookiePolicy(allowed_domains=[])
+
+
+def _cause(error: requests.RequestException) -> Any:
+    """Give urllib3's error, or that of the socket, behind one of requests'."""
+    cause: Any = error.args[0] if error.args else error
+    return getattr(cause, "reason", cause)
 
 
 def _was_sent(error: requests.RequestException) -> bool:
     """Tell whether any byte of the request may have reached the other end."""
+    import ssl
+
     import requests
     from urllib3 import exceptions as u3
 
-    if isinstance(error, requests.ConnectTimeout | requests.exceptions.SSLError | requests.exceptions.ProxyError):
+    if isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError):
         return False
     if isinstance(error, requests.exceptions.InvalidSchema | requests.exceptions.InvalidURL):
         return False
-    cause: Any = error.args[0] if error.args else None
-    reason = getattr(cause, "reason", cause)
-    return not isinstance(reason, u3.NewConnectionError | u3.ConnectTimeoutError | u3.SSLError | u3.ProxyError)
+    cause = _cause(error)
+    if isinstance(cause, u3.SSLError):  # may come from an open connection as well
+        return not (cause.args and isinstance(cause.args[0], ssl.SSLCertVerificationError))
+    return not isinstance(cause, u3.NewConnectionError | u3.ConnectTimeoutError | u3.ProxyError)
 
 
 def _reason(error: requests.RequestException) -> str:
     """Say what happened by its kind: the error's own text carries the URL, and so numbers."""
     import requests
+    from urllib3 import exceptions as u3
 
-    if isinstance(error, requests.Timeout):
+    cause = _cause(error)
+    if isinstance(error, requests.Timeout) or isinstance(cause, u3.TimeoutError):
         return "the time-out passed"
-    cause: Any = error.args[0] if error.args else error
-    return f"the connection failed ({type(getattr(cause, 'reason', cause)).__name__})"
+    return f"the connection failed ({type(cause).__name__})"

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from typing import Any
 
-from airflow_provider_twilio.api.core import Field, Record, Request
-from airflow_provider_twilio.client.settings import OAuth
+from airflow_provider_twilio.api.core import Field, Record, Request, Response
+from airflow_provider_twilio.api.errors import ServerError
+from airflow_provider_twilio.client.settings import Settings
 
-MARGIN = timedelta(seconds=60)
-"""How long before its end a token is renewed."""
+MARGIN = 60.0
+"""How many seconds before its end a token is renewed, unless it is so short-lived that half of its life is less."""
 
 
 class Token(Record):
     """Hold an access token. Its repr doesn't show it."""
 
     access_token = Field(str)
-    token_type = Field(str)
-    expires_in = Field(int)
+    expires_in = Field(float)
+
+    @classmethod
+    def read(cls, request: Request[Any], response: Response) -> Token:
+        """Read a token, which must be one: a request without it would be refused for another reason."""
+        token = super().read(request, response)
+        if not isinstance(token, Token) or not isinstance(token.get("access_token"), str):
+            raise ServerError.unreadable(request, response, "an object without access_token")
+        return token
 
     @property
     def header(self) -> str:
@@ -24,11 +32,18 @@ class Token(Record):
 
     def ends(self, now: float) -> float:
         """Give the moment, on the clock that gave ``now``, from which it should be renewed."""
-        lifetime = self.expires_in or 0
-        return now + lifetime - min(MARGIN.total_seconds(), lifetime / 2)
+        try:
+            lifetime = max(0.0, self.expires_in or 0.0)
+        except ValueError:
+            lifetime = 0.0
+        return now + max(lifetime - MARGIN, lifetime / 2)
 
 
-def request(auth: OAuth) -> Request[Token]:
+def request(settings: Settings) -> Request[Token]:
     """Ask for an access token."""
-    data = (("grant_type", "client_credentials"), ("client_id", auth.client_id), ("client_secret", auth.secret))
+    data = (
+        ("grant_type", "client_credentials"),
+        ("client_id", settings.auth.user),
+        ("client_secret", settings.auth.secret),
+    )
     return Request("POST", "https://oauth.twilio.com/v2/token", Token, data)

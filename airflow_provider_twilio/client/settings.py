@@ -11,8 +11,10 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from math import isfinite
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.core import Record, Request, Response, is_sid
@@ -22,6 +24,7 @@ from airflow_provider_twilio.client import guards
 T = TypeVar("T")
 
 HOST = "api.twilio.com"
+DAY = 86_400
 EDGES: Mapping[str, str] = {
     "us1": "ashburn",
     "us2": "umatilla",
@@ -36,18 +39,26 @@ EDGES: Mapping[str, str] = {
 """Each region's edge, to complete one by the other: https://www.twilio.com/docs/global-infrastructure"""
 
 
+_TWILIO = re.compile(r"([a-z0-9-]+\.)+twilio\.com")
+_PATH = "/:@!$&'()*+,;=%~"
+
+
+def _origin(address: str | None) -> str | None:
+    parts = urlsplit(address or "")
+    return f"{parts.scheme}://{parts.netloc}" if address else None
+
+
 class ConnectionLike(Protocol):
     """What is read of an Airflow connection."""
 
     @property
     def conn_id(self) -> str: ...
+
     login: str | None
     password: str | None
     host: str | None
     port: int | None
-
-    @property
-    def extra_dejson(self) -> dict[str, Any]: ...
+    extra: str | None
 
 
 class BadConnection(BadParameter):
@@ -66,8 +77,8 @@ def _text(value: Any) -> str | None:
 def _truth(value: Any) -> bool:
     if isinstance(value, bool):
         return value
-    if isinstance(value, str) and value.lower() in ("true", "1", "yes", "false", "0", "no"):
-        return value.lower() in ("true", "1", "yes")
+    if isinstance(value, str) and value.strip().lower() in ("true", "1", "yes", "false", "0", "no"):
+        return value.strip().lower() in ("true", "1", "yes")
     raise ValueError("true or false")
 
 
@@ -75,15 +86,18 @@ def _number(value: Any) -> float:
     if isinstance(value, bool):
         raise ValueError("a number")
     try:
-        return float(value)
-    except (TypeError, ValueError):
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
         raise ValueError("a number") from None
+    if not isfinite(number):
+        raise ValueError("a number")
+    return number
 
 
 def _seconds(value: Any) -> float:
-    if (number := _number(value)) > 0:
+    if 0 < (number := _number(value)) <= DAY:
         return number
-    raise ValueError("a number of seconds above 0")
+    raise ValueError("a number of seconds above 0, and no more than a day")
 
 
 def _count(value: Any) -> int:
@@ -97,21 +111,37 @@ def _verify(value: Any) -> bool | str:
     try:
         return _truth(value)
     except ValueError:
-        if isinstance(value, str) and value:
+        if isinstance(value, str) and Path(value).exists():
             return value
-        raise ValueError("true, false or the path of a CA bundle") from None
+        raise ValueError("true, false or the path of a CA bundle that is on this machine") from None
 
 
 def _one_or_two(value: Any) -> tuple[str, ...]:
     paths = _several(value)
-    if len(paths) > 2:
-        raise ValueError("the path of a certificate, or of a certificate and its key")
+    if len(paths) > 2 or not all(Path(path).exists() for path in paths):
+        raise ValueError("the path of a certificate, or of a certificate and its key, on this machine")
     return paths
+
+
+def _proxy(value: Any) -> str | None:
+    text = _text(value)
+    if text is None:
+        return None
+    try:
+        parts = urlsplit(text if "://" in text else f"http://{text}")
+        if parts.scheme in ("http", "https") and parts.hostname and parts.path in ("", "/") and parts.port != 0:
+            return parts.geturl()
+    except ValueError:
+        pass
+    raise ValueError("an address such as http://user:password@host:3128")
 
 
 def _several(value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
-        value = json.loads(value) if value.startswith("[") else value.split(",")
+        try:
+            value = json.loads(value) if value.lstrip().startswith("[") else value.split(",")
+        except json.JSONDecodeError:
+            value = None
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
         raise ValueError("a list of strings, or one string with commas")
     return tuple(item.strip() for item in value if item.strip())
@@ -134,7 +164,7 @@ EXTRAS: Mapping[str, Callable[[Any], Any]] = {
     "timeout": _seconds,
     "retries": _count,
     "retry_max_wait": _seconds,
-    "proxy": _text,
+    "proxy": _proxy,
     "verify": _verify,
     "cert": _one_or_two,
     "validate": _truth,
@@ -146,26 +176,36 @@ EXTRAS: Mapping[str, Callable[[Any], Any]] = {
 }
 
 
-def _extras(conn_id: str, raw: Mapping[str, Any]) -> dict[str, Any]:
+ONLY_CHOICE: Mapping[str, Callable[[Any], Any]] = {"http_version": _any_of("1.1")}
+"""Extras that may be said, but have one value; the form doesn't ask for them."""
+
+
+def _extras(conn_id: str, extra: str | None) -> dict[str, Any]:
+    """Read the extras. Airflow takes an extra that isn't JSON for an empty one, which would lose the guards."""
+    try:
+        raw = json.loads(extra) if extra and extra.strip() else {}
+    except ValueError:
+        raw = None
+    if not isinstance(raw, dict):
+        raise BadConnection(f"connection {conn_id}, extra", "is not a JSON object", 'give one such as {"timeout": 30}')
     found = {}
     for name, value in raw.items():
-        if name not in EXTRAS:
+        parse = EXTRAS.get(name) or ONLY_CHOICE.get(name)
+        if parse is None:
             import difflib
 
-            near = difflib.get_close_matches(name, EXTRAS, n=1, cutoff=0.5)
+            near = difflib.get_close_matches(name.lower(), [*EXTRAS, *ONLY_CHOICE], n=1, cutoff=0.5)
             hint = f"did you mean {near[0]}?" if near else f"the extras are {', '.join(EXTRAS)}"
             raise BadConnection(f"connection {conn_id}, extra {name}", "is not known", hint)
         if value is None or value == "":
             continue
         try:
-            found[name] = EXTRAS[name](value)
+            found[name] = parse(value)
         except ValueError as error:
             raise BadConnection(
-                f"connection {conn_id}, extra {name}",
-                f"can't be read ({checks.shape(value)})",
-                f"give {error}" if not isinstance(error, json.JSONDecodeError) else "give a JSON list of strings",
+                f"connection {conn_id}, extra {name}", f"can't be read ({checks.shape(value)})", f"give {error}"
             ) from None
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in found.items() if value is not None and name in EXTRAS}
 
 
 # ---------------------------------------------------------------- settings
@@ -187,7 +227,7 @@ class Basic:
 class OAuth:
     """Authenticate with a token that client credentials buy."""
 
-    client_id: str
+    user: str
     secret: str = field(repr=False)
 
 
@@ -217,8 +257,8 @@ class Settings:
     verify: bool | str = True
     cert: tuple[str, ...] = ()
     validate: bool = True
-    defaults: tuple[tuple[str, str], ...] = ()
-    allowed_recipients: tuple[str, ...] = ()
+    defaults: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    allowed_recipients: tuple[str, ...] = field(default=(), repr=False)
     dry_run: bool = False
 
     @classmethod
@@ -229,7 +269,7 @@ class Settings:
         :raises BadConnection: naming the field or extra, and the remedy.
         """
         conn_id = connection.conn_id
-        extras = _extras(conn_id, connection.extra_dejson)
+        extras = _extras(conn_id, connection.extra)
         auth_type = extras.pop("auth_type", "basic")
         login, secret = (connection.login or "").strip(), connection.password or ""
         own = extras.pop("account_sid", None)
@@ -259,8 +299,9 @@ class Settings:
     def secrets(self) -> tuple[str, ...]:
         """What must never be seen in a log."""
         header = (self.auth.header.removeprefix("Basic "),) if isinstance(self.auth, Basic) else ()
-        password = (urlsplit(self.proxy).password or "",) if self.proxy else ()
-        return tuple(filter(None, (self.auth.secret, *header, *password)))
+        password = urlsplit(self.proxy).password if self.proxy else None
+        passwords = (password, unquote(password)) if password else ()
+        return tuple(dict.fromkeys((self.auth.secret, *header, *passwords)))
 
     @property
     def local(self) -> bool:
@@ -274,7 +315,9 @@ class Settings:
         if request.needs and not any(request.get(name) for name in request.needs):
             supplied = {name: value for name, value in self.defaults if name in request.needs}
             if not supplied:
-                names = [{"From": "from_", "MessagingServiceSid": "messaging_service_sid"}[name] for name in request.needs]
+                names = [
+                    {"From": "from_", "MessagingServiceSid": "messaging_service_sid"}[name] for name in request.needs
+                ]
                 raise BadParameter(
                     " or ".join(names), "is missing", f"give it, or set it as an extra of the connection {self.conn_id}"
                 )
@@ -287,18 +330,19 @@ class Settings:
         """Give the address of a path or URL, and refuse hosts that aren't Twilio's."""
         filled = template.replace("{AccountSid}", self.account_sid)
         if filled.startswith("/"):
-            return self._root(HOST) + quote(filled, safe="/:@!$&'()*+,;=%~")
+            return self._root(HOST) + quote(filled, safe=_PATH)
         parts = urlsplit(filled)
-        if f"{parts.scheme}://{parts.netloc}" in (self.base, self._root(HOST)):
-            return filled
-        host = (parts.hostname or "").lower()
-        if parts.scheme != "https" or not host.endswith(".twilio.com") or parts.port or parts.username:
-            raise BadParameter(
-                "path", f"is on the host {host or 'unknown'}", "requests go to https://….twilio.com only: they carry the credentials"
-            )
-        if not re.fullmatch(r"[a-z0-9-]+\.twilio\.com", host):  # it names its region already
-            return filled
-        return self._root(host) + quote(parts.path, safe="/:@!$&'()*+,;=%~")
+        root = f"{parts.scheme}://{parts.netloc}"
+        if root not in (_origin(self.base), self._root(HOST)):
+            if parts.scheme != "https" or not _TWILIO.fullmatch(parts.netloc):
+                raise BadParameter(
+                    "path",
+                    f"is on the host {parts.hostname or 'unknown'}",
+                    "requests go to https://….twilio.com only: they carry the credentials",
+                )
+            if parts.netloc.count(".") == 2:  # else it names its region already
+                root = self._root(parts.netloc)
+        return root + quote(parts.path, safe=_PATH)
 
     def _root(self, host: str) -> str:
         if self.base is not None:
@@ -336,7 +380,9 @@ def _check_login(conn_id: str, login: str, secret: str, auth_type: str, account_
         raise BadConnection(where, "is empty", "give the Account SID (AC…), an API key SID (SK…) or an OAuth client id")
     if not secret:
         raise BadConnection(
-            f"connection {conn_id}, password", "is empty", "give the auth token, the API key's secret or the client secret"
+            f"connection {conn_id}, password",
+            "is empty",
+            "give the auth token, the API key's secret or the client secret",
         )
     if auth_type == "oauth":
         if account_sid is None:
@@ -349,7 +395,9 @@ def _check_login(conn_id: str, login: str, secret: str, auth_type: str, account_
     if is_sid(login, ("SK",)):
         if account_sid is None:
             raise BadConnection(
-                f"connection {conn_id}, extra account_sid", "is missing", "with an API key (SK…) it names the account: AC…"
+                f"connection {conn_id}, extra account_sid",
+                "is missing",
+                "with an API key (SK…) it names the account: AC…",
             )
         return
     if is_sid(login):
@@ -398,7 +446,9 @@ def _base(conn_id: str, host: str | None, port: int | None, *, allow_insecure: b
 def _where(conn_id: str, region: str | None, edge: str | None) -> tuple[str | None, str | None]:
     for name, value in (("region", region), ("edge", edge)):
         if value is not None and not re.fullmatch(r"[a-z0-9-]+", value):
-            raise BadConnection(f"connection {conn_id}, extra {name}", "is not a name", "give one such as ie1 or dublin")
+            raise BadConnection(
+                f"connection {conn_id}, extra {name}", "is not a name", "give one such as ie1 or dublin"
+            )
     if region and not edge:
         edge = EDGES.get(region)
         if edge is None:

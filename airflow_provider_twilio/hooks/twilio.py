@@ -13,14 +13,15 @@ from airflow.sdk.log import mask_secret
 
 from airflow_provider_twilio import connection_form
 from airflow_provider_twilio._airflow import AirflowFailException
-from airflow_provider_twilio.api.accounts import Accounts
-from airflow_provider_twilio.api.core import Blocking, Listing, Record
+from airflow_provider_twilio.api.core import Blocking, Record
 from airflow_provider_twilio.api.errors import AuthenticationFailed, PermissionDenied, TwilioError
-from airflow_provider_twilio.api.messages import Messages
 from airflow_provider_twilio.client.asynchronous import AsyncClient
 from airflow_provider_twilio.client.blocking import Client
 from airflow_provider_twilio.client.resources import Resources
 from airflow_provider_twilio.client.settings import ConnectionLike, Settings
+
+TEST_TIMEOUT = 15.0
+"""Seconds that a test of the connection waits for an answer, at the most."""
 
 
 class TwilioHook(BaseHook, Resources[Blocking]):
@@ -47,12 +48,12 @@ class TwilioHook(BaseHook, Resources[Blocking]):
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Give the connection form's fields to Airflow 3.1; later versions read them from the provider's information."""
+        """Give the connection form's fields to Airflow 3.1; later versions read the provider's information."""
         return connection_form.form_widgets()
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Give the connection form's labels to Airflow 3.1; later versions read them from the provider's information."""
+        """Give the connection form's labels to Airflow 3.1; later versions read the provider's information."""
         return connection_form.ui_field_behaviour()
 
     def get_conn(self) -> Client:
@@ -62,7 +63,9 @@ class TwilioHook(BaseHook, Resources[Blocking]):
     @cached_property
     def client(self) -> Client:
         """The blocking client, made from the connection when it is first used."""
-        return Client(self._settings(self.get_connection(self.twilio_conn_id)))
+        settings = self._settings(self.get_connection(self.twilio_conn_id))
+        mask_secret(list(settings.secrets))
+        return Client(settings, conceal=mask_secret)
 
     @asynccontextmanager
     async def aclient(self, *, concurrency: int = 100, retries: int | None = None) -> AsyncIterator[AsyncClient]:
@@ -72,22 +75,27 @@ class TwilioHook(BaseHook, Resources[Blocking]):
         :param retries: further tries of a request that may be repeated, where it isn't what the connection says.
         """
         from airflow.providers.common.compat.connection import get_async_connection
+        from asgiref.sync import sync_to_async
 
-        connection = await get_async_connection(self.twilio_conn_id, hook=self)
-        settings = self._settings(connection)
+        settings = self._settings(await get_async_connection(self.twilio_conn_id, hook=self))
+        # Masking talks to Airflow's supervisor, which blocks: on an event loop it would be lost.
+        await sync_to_async(mask_secret)(list(settings.secrets))
         if retries is not None:
             settings = replace(settings, retries=retries)
-        async with AsyncClient(settings, concurrency=concurrency) as client:
+        async with AsyncClient(settings, conceal=mask_secret, concurrency=concurrency) as client:
             yield client
 
     def _settings(self, connection: ConnectionLike) -> Settings:
-        settings = Settings.from_connection(connection, self.account_sid)
-        for secret in settings.secrets:
-            mask_secret(secret)
-        return settings
+        return Settings.from_connection(connection, self.account_sid)
 
     def request(
-        self, method: str, path: str, data: Mapping[str, Any] | None = None, *, json: Any = None, repeatable: bool = False
+        self,
+        method: str,
+        path: str,
+        data: Mapping[str, Any] | None = None,
+        *,
+        json: Any = None,
+        repeatable: bool = False,
     ) -> Record:
         """Send any request for which there is no resource here.
 
@@ -113,31 +121,42 @@ class TwilioHook(BaseHook, Resources[Blocking]):
 
     def test_connection(self) -> tuple[bool, str]:
         """Tell whether the connection works, by reading only; never raises and shows no secret."""
+        secrets: tuple[str, ...] = ()
         try:
-            return self._try_connection()
+            settings = self.client.settings
+            secrets = settings.secrets
+            # Whoever pressed the button waits for the answer, and Airflow for no more than a minute.
+            settings = replace(settings, retries=0, timeout=min(settings.timeout, TEST_TIMEOUT))
+            with Client(settings, conceal=mask_secret) as client:
+                works, told = _try_connection(client)
         except TwilioError as error:
-            return False, str(error)
+            works, told = False, str(error)
         except Exception as error:  # the button wants an answer, whatever happens
-            return False, f"{type(error).__name__}: the connection could not be tested"
+            works, told = False, f"{type(error).__name__}: the connection could not be tested"
+        for secret in secrets:
+            told = told.replace(secret, "***")
+        return works, told
 
-    def _try_connection(self) -> tuple[bool, str]:
-        try:
-            account = self.client.send(Accounts.fetch())
-        except (AuthenticationFailed, PermissionDenied) as error:
-            # Standard keys and test credentials may not read the account: ask for something that keys may.
-            return self._try_reading(error)
-        return True, f"Connected to account {account.sid} ({account.status})"
 
-    def _try_reading(self, refused: TwilioError) -> tuple[bool, str]:
-        try:
-            next(self.client.walk(Messages.list(limit=1)), None)
-        except PermissionDenied as error:
-            return True, f"The credentials are right, but may not read everything. {error}"
-        except AuthenticationFailed:
-            if isinstance(refused, PermissionDenied):
-                return True, f"The credentials are right, but may not read everything. {refused}"
-            return False, f"Twilio does not accept the credentials. {refused}"
-        return True, f"Connected to account {self.client.settings.account_sid}, which these credentials may not read itself"
+def _try_connection(client: Client) -> tuple[bool, str]:
+    try:
+        account = client.accounts.fetch()
+    except (AuthenticationFailed, PermissionDenied) as error:
+        # Standard keys and test credentials may not read the account: ask for something that keys may.
+        return _try_reading(client, error)
+    return True, f"Connected to account {account.sid} ({account.status})"
+
+
+def _try_reading(client: Client, refused: TwilioError) -> tuple[bool, str]:
+    try:
+        next(client.messages.list(limit=1), None)
+    except PermissionDenied as error:
+        return True, f"The credentials are right, but may not read everything. {error}"
+    except AuthenticationFailed:
+        if isinstance(refused, PermissionDenied):
+            return True, f"The credentials are right, but may not read everything. {refused}"
+        return False, f"Twilio does not accept the credentials. {refused}"
+    return True, f"Connected to account {client.settings.account_sid}, which these credentials may not read itself"
 
 
 @contextmanager

@@ -1,0 +1,49 @@
+"""What a request that isn't sent would have been: the answer of a connection with ``dry_run``."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from airflow_provider_twilio.api.core import Nothing, Record, Request
+from airflow_provider_twilio.client.settings import Settings
+from airflow_provider_twilio.privacy import mask
+
+log = logging.getLogger(__name__)
+
+STATUS = "dry-run"
+
+
+def answer(settings: Settings, request: Request[Any]) -> Any:
+    """Log a resolved request, and give the record it stands for: ``status`` is ``dry-run``, ``sid`` is None.
+
+    The request's own values stand under the names that Twilio's records have for them. None for what has no answer.
+    """
+    if request.answer is Nothing:
+        log.info("Dry run, not sent: %s", request)
+        return None
+    values = dict(_values(request)) | {"sid": None, "account_sid": settings.account_sid, "status": STATUS}
+    body = values.get("body")
+    if isinstance(body, str):
+        from airflow_provider_twilio.api import segments
+
+        values["num_segments"] = str(segments.count(body, request.get("SmartEncoded") == "true").segments)
+    log.info(
+        "Dry run, not sent: %s to %s, segments: %s, parameters: %s",
+        request,
+        mask(str(values.get("to", "nobody"))),
+        values.get("num_segments", "none"),
+        ", ".join(dict.fromkeys(name for name, _ in request.data)) or "none",
+    )
+    make = request.answer if isinstance(request.answer, type) and issubclass(request.answer, Record) else Record
+    return make(values)
+
+
+def _values(request: Request[Any]) -> Iterator[tuple[str, Any]]:
+    if isinstance(request.json, dict):
+        yield from request.json.items()
+    for name in dict.fromkeys(name for name, _ in request.data):
+        values = [value for key, value in request.data if key == name]
+        yield re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower(), values[0] if len(values) == 1 else values

@@ -1,6 +1,6 @@
-"""The other end: a stateful Twilio for offline work. ``with serve() as emulator:``
+"""The other end: a stateful Twilio for offline work.
 
-It knows the vocabulary of ``api``, and nothing of ``client``.
+``with serve() as emulator:`` runs one. It knows the vocabulary of ``api``, and nothing of ``client``.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from airflow_provider_twilio.emulator.server import Emulator as Emulator, serve as serve
+    from airflow_provider_twilio.emulator.server import Emulator as Emulator
+    from airflow_provider_twilio.emulator.server import serve as serve
 
 __all__ = ["Emulator", "serve"]
 

@@ -29,16 +29,16 @@ def main(argv: list[str] | None = None) -> int:
     try:
         emulator = serve(options.host, options.port, options.speed)
     except (OSError, OverflowError, ValueError) as error:
-        print(f"can't listen on {options.host}:{options.port}: {error}", file=sys.stderr)
+        print(f"can't listen on {options.host}:{options.port}: {error}", file=sys.stderr)  # noqa: T201
         return 1
     with emulator:
-        print(f"Twilio emulator   {emulator.url}")
-        print(f"Inbox             {emulator.url}/")
-        print(f"Connection URI    {emulator.connection_uri}")
-        print(f"Connection JSON   {emulator.connection_json}")
-        print(f"Sends from        {emulator.phone_number}", flush=True)
+        print(f"Twilio emulator   {emulator.url}")  # noqa: T201
+        print(f"Inbox             {emulator.url}/")  # noqa: T201
+        print(f"Connection URI    {emulator.connection_uri}")  # noqa: T201
+        print(f"Connection JSON   {emulator.connection_json}")  # noqa: T201
+        print(f"Sends from        {emulator.phone_number}", flush=True)  # noqa: T201
         if not _loopback(options.host):
-            print("Others can reach this address: it has known credentials.", file=sys.stderr, flush=True)
+            print("Others can reach this address: it has known credentials.", file=sys.stderr, flush=True)  # noqa: T201
         ended.wait()
     return 0
 

@@ -115,7 +115,10 @@ def check_kind(identity: Identity, path: str, method: str) -> None:
 
 
 def token(world: World, form: Params) -> Answer:
-    """POST /v2/token: client credentials for a token. https://www.twilio.com/docs/iam/oauth-apps"""
+    """POST /v2/token: give a token for client credentials.
+
+    https://www.twilio.com/docs/iam/oauth-apps
+    """
     if form.get("grant_type") != "client_credentials":
         raise Refused(20001, "grant_type must be client_credentials")
     if form.get("client_id") != OAUTH_CLIENT[0] or not _same(form.get("client_secret") or "", OAUTH_CLIENT[1]):

@@ -10,13 +10,24 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from secrets import token_hex
 from typing import Any
 
-from airflow_provider_twilio.emulator import access, control, messages, services
+from airflow_provider_twilio.emulator import (
+    access,
+    accounts,
+    calls,
+    control,
+    messages,
+    numbers,
+    recordings,
+    services,
+    usage,
+)
 from airflow_provider_twilio.emulator.journal import Entry
 from airflow_provider_twilio.emulator.params import Params
+from airflow_provider_twilio.emulator.webhooks import Webhooks
 from airflow_provider_twilio.emulator.wire import BASE, Answer, Refused, not_found
 from airflow_provider_twilio.emulator.world import Call, World
 
@@ -32,7 +43,7 @@ LARGEST_BODY = 8 * 1024 * 1024
 _ARGUMENT = re.compile(r"[A-Z]{2}(?:[0-9a-fA-F]{32})?")
 
 
-def _table(*resources: dict[tuple[str, str], Handler]) -> dict[str, dict[str, Handler]]:
+def _table(*resources: Mapping[tuple[str, str], Handler]) -> dict[str, dict[str, Handler]]:
     table: dict[str, dict[str, Handler]] = {}
     for routes in resources:
         for (method, template), handler in routes.items():
@@ -40,7 +51,9 @@ def _table(*resources: dict[tuple[str, str], Handler]) -> dict[str, dict[str, Ha
     return table
 
 
-OF_ACCOUNT = _table(messages.ROUTES)
+OF_ACCOUNTS = _table(accounts.ROUTES)
+"""``/2010-04-01/Accounts`` and one account."""
+OF_ACCOUNT = _table(messages.ROUTES, calls.ROUTES, numbers.ROUTES, recordings.ROUTES, usage.ROUTES)
 """Below ``/2010-04-01/Accounts/{AccountSid}/``."""
 OF_MESSAGING = _table(services.ROUTES)
 """Below ``/messaging.twilio.com/v1/``."""
@@ -56,7 +69,8 @@ class Application:
         self.world = world
         self.connections = connections
         self.in_flight = 0
-        self.control = control.Control(world)
+        self.webhooks = Webhooks(world)
+        self.control = control.Control(world, self.webhooks)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -66,6 +80,7 @@ class Application:
         body = await _read(receive)
         if body is None:
             return
+        self.webhooks.attach(asyncio.get_running_loop())
         path: str = scope["path"]
         headers: dict[bytes, bytes] = dict(scope["headers"])
         if path == "/" or path.startswith("/_emulator"):
@@ -159,9 +174,7 @@ class Application:
         identity = access.identify(world, headers.get(b"authorization"))
         entry.user = identity.name
         host = headers.get(b"host", b"127.0.0.1").decode("latin-1")
-        call = Call(
-            world, method, path, [], Params.parse(query), form, identity, world.clock.now(), f"http://{host}"
-        )
+        call = Call(world, method, path, [], Params.parse(query), form, identity, world.clock.now(), f"http://{host}")
         if path.startswith("/messaging.twilio.com/v1/"):
             access.check_kind(identity, "/messaging.twilio.com/v1/Services", method)
             call.product = True
@@ -174,9 +187,13 @@ class Application:
             return self._without_json(rest, call)
         rest = rest.removesuffix(".json")
         parts = rest.split("/", 2)
-        if parts[0] != "Accounts" or len(parts) < 3:
+        if parts[0] != "Accounts":
             raise not_found(path)
         access.check_kind(identity, path, method)
+        if len(parts) < 3:
+            sid = parts[1] if len(parts) == 2 else identity.account_sid
+            call._account = access.account_for(world, identity, sid, path, True)
+            return self._route(OF_ACCOUNTS, "/".join(parts[1:]), call)
         call._account = access.account_for(world, identity, parts[1], path, False)
         return self._route(OF_ACCOUNT, parts[2], call)
 
@@ -215,9 +232,7 @@ class Application:
             transport.abort()
         await _gone(receive)
 
-    async def _half(
-        self, answer: Answer, extra: dict[str, str], scope: Scope, receive: Receive, send: Send
-    ) -> None:
+    async def _half(self, answer: Answer, extra: dict[str, str], scope: Scope, receive: Receive, send: Send) -> None:
         """Send the first half of an answer, then close the connection."""
         body = answer.encoded()
         await send(_start(answer, extra, len(body)))
@@ -270,5 +285,3 @@ async def _send(send: Send, answer: Answer, extra: dict[str, str]) -> None:
     body = b"" if answer.status == 204 else answer.encoded()
     await send(_start(answer, extra, len(body)))
     await send({"type": "http.response.body", "body": body})
-
-

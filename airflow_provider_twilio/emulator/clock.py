@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 
 class Clock:
@@ -32,7 +32,7 @@ class Clock:
     @property
     def utc(self) -> datetime:
         """The time as an aware datetime."""
-        return datetime.fromtimestamp(self.now(), timezone.utc)
+        return datetime.fromtimestamp(self.now(), UTC)
 
     def advance(self, seconds: float = 0.0, *, days: float = 0, hours: float = 0, minutes: float = 0) -> None:
         """Move the clock ahead: ``clock.advance(hours=2)``. What is due by then has happened."""

@@ -11,14 +11,18 @@ from collections.abc import Callable
 from datetime import datetime
 from html import escape
 from ipaddress import ip_address
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from airflow_provider_twilio.emulator import messages
+from airflow_provider_twilio.emulator import calls, messages
 from airflow_provider_twilio.emulator.faults import Fault
 from airflow_provider_twilio.emulator.params import Params, e164
+from airflow_provider_twilio.emulator.webhooks import Webhooks
 from airflow_provider_twilio.emulator.wire import Answer, date
-from airflow_provider_twilio.emulator.world import World
+from airflow_provider_twilio.emulator.world import Account, World
+
+if TYPE_CHECKING:
+    from airflow_provider_twilio.emulator.numbers import Number
 
 
 class Wrong(Exception):
@@ -32,8 +36,9 @@ class Wrong(Exception):
 class Control:
     """Answer the control API for one world."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, webhooks: Webhooks) -> None:
         self.world = world
+        self.webhooks = webhooks
         self.routes: dict[tuple[str, str], Callable[[Params, dict[str, Any]], Any]] = {
             ("GET", "requests"): self.requests,
             ("DELETE", "requests"): self.forget,
@@ -46,6 +51,9 @@ class Control:
             ("POST", "clock"): self.move_clock,
             ("POST", "reset"): self.reset,
             ("POST", "messages"): self.inbound,
+            ("POST", "calls"): self.inbound_call,
+            ("POST", "statuses"): self.set_status,
+            ("GET", "callbacks"): self.callbacks,
             ("GET", "state"): self.state,
         }
 
@@ -60,14 +68,18 @@ class Control:
             handler = self.routes.get((method, name))
             if handler is None:
                 known = any(route == name for _, route in self.routes)
-                raise Wrong("this method is not taken here" if known else "there is nothing here", 405 if known else 404)
+                raise Wrong(
+                    "this method is not taken here" if known else "there is nothing here", 405 if known else 404
+                )
             return Answer(handler(Params.parse(query), _json(body, headers)))
         except Wrong as wrong:
             return Answer({"error": str(wrong)}, wrong.status)
 
     def requests(self, query: Params, body: dict[str, Any]) -> Any:
-        """Give the journal, filtered by ``method``, ``path``, ``status``, ``since``, any parameter; ``limit`` latest."""
-        filters = {name: value for name, value in query.pairs if name not in ("method", "path", "status", "since", "limit")}
+        """Give the journal by ``method``, ``path``, ``status``, ``since`` and any parameter; the ``limit`` latest."""
+        filters = {
+            name: value for name, value in query.pairs if name not in ("method", "path", "status", "since", "limit")
+        }
         try:
             status = int(query.text("status") or 0) or None
             since = float(query.text("since") or "-inf")
@@ -88,7 +100,9 @@ class Control:
 
     def faults(self, query: Params, body: dict[str, Any]) -> Any:
         return {
-            "faults": [{"n": f.n, "name": f.name, "method": f.method, "path": f.path} for f in self.world.faults.waiting]
+            "faults": [
+                {"n": f.n, "name": f.name, "method": f.method, "path": f.path} for f in self.world.faults.waiting
+            ]
         }
 
     def fail_next(self, query: Params, body: dict[str, Any]) -> Any:
@@ -139,12 +153,73 @@ class Control:
     def inbound(self, query: Params, body: dict[str, Any]) -> Any:
         """Send a message from a phone: ``{"from": "+1…", "to": "+1…", "body": "…"}``."""
         sender, to, text = body.get("from"), body.get("to"), body.get("body", "")
-        if not all(isinstance(value, str) for value in (sender, to, text)) or e164(sender) is None:
+        if not all(isinstance(value, str) for value in (sender, to, text)) or sender is None:
             raise Wrong("give from, to and body as strings; from as a phone number")
         media = body.get("media", [])
         if not isinstance(media, list) or not all(isinstance(url, str) for url in media):
             raise Wrong("media is a list of addresses")
-        return messages.render(receive(self.world, str(to), str(sender), str(text), media), self.world.clock.now())
+        return messages.render(self.receive_message(str(to), str(sender), str(text), media), self.world.clock.now())
+
+    def inbound_call(self, query: Params, body: dict[str, Any]) -> Any:
+        """Call from a phone: ``{"from": "+1…", "to": "+1…"}``."""
+        sender, to = body.get("from"), body.get("to")
+        if not isinstance(sender, str) or not isinstance(to, str) or e164(sender) is None:
+            raise Wrong("give from and to as phone numbers")
+        return calls.render(self.receive_call(to, sender), self.world.clock.now())
+
+    def set_status(self, query: Params, body: dict[str, Any]) -> Any:
+        """Put a message into a status: ``{"sid": "SM…", "status": "undelivered", "error_code": 30003}``."""
+        sid, status, error = body.get("sid"), body.get("status"), body.get("error_code")
+        if not isinstance(sid, str) or not isinstance(status, str) or not isinstance(error, int | None):
+            raise Wrong("give sid and status as strings, and error_code as a number")
+        return self.put_message(sid, status, error)
+
+    def callbacks(self, query: Params, body: dict[str, Any]) -> Any:
+        """Give the webhooks called."""
+        return {"callbacks": [delivery.as_dict() for delivery in self.world.deliveries]}
+
+    def put_message(self, sid: str, status: str, error: int | None) -> dict[str, Any]:
+        if status not in messages.STATUSES:
+            raise Wrong(f"status is one of {', '.join(messages.STATUSES)}")
+        for account in self.world.accounts:
+            message = account.messages.get(sid)
+            if message is not None:
+                now = self.world.clock.now()
+                messages.set_outcome(account, message, now, status, error)
+                if message.status_callback:
+                    self.world.on_change(message)
+                return messages.render(message, now)
+        raise Wrong(f"there is no message {sid}", 404)
+
+    def receive_message(self, to: str, sender: str, body: str, media: list[str]) -> messages.Message:
+        """Let a phone send a message to a number of ours."""
+        channel = "whatsapp:" if sender.startswith("whatsapp:") else ""
+        account, owned, number = self._ends(to.removeprefix(channel), sender.removeprefix(channel))
+        service = next((service for service in account.services if owned.sid in service.pool), None)
+        message = messages.receive(
+            self.world, account, channel + owned.phone_number, channel + number, body, media, service
+        )
+        url, method = owned.settings.get("sms_url", ""), owned.settings.get("sms_method", "POST")
+        if service is not None and not service.settings.get("use_inbound_webhook_on_number", False):
+            url, method = service.settings.get("inbound_request_url"), service.settings.get("inbound_method", "POST")
+        self.webhooks.message_came_in(account, message, url or "", method)
+        return message
+
+    def receive_call(self, to: str, sender: str) -> calls.CallRecord:
+        """Let a phone call a number of ours."""
+        account, owned, number = self._ends(to, sender)
+        record = calls.receive(self.world, account, owned.phone_number, owned.sid, number)
+        url, method = owned.settings.get("voice_url") or "", owned.settings.get("voice_method", "POST")
+        self.webhooks.call_came_in(account, record, url, method)
+        return record
+
+    def _ends(self, to: str, sender: str) -> tuple[Account, Number, str]:
+        found, number = self.world.owner_of(e164(to) or to), e164(sender)
+        if number is None:
+            raise Wrong(f"{sender} is not a phone number")
+        if found is None:
+            raise Wrong(f"no account owns {to}", 404)
+        return *found, number
 
     def state(self, query: Params, body: dict[str, Any]) -> Any:
         """Count what each account holds."""
@@ -181,6 +256,14 @@ class Control:
                     ],
                 )
             )
+            talks = [calls.render(c, now) for _, c in list(account.calls.newest(now, "first"))[:50]]
+            rows.append(
+                _table(
+                    f"{len(account.calls)} calls",
+                    ("started", "from", "to", "status", "seconds", "sid"),
+                    [(c["start_time"], c["from"], c["to"], c["status"], c["duration"], c["sid"]) for c in talks],
+                )
+            )
         entries = list(world.journal)[-50:][::-1]
         rows.append(
             _table(
@@ -190,17 +273,6 @@ class Control:
             )
         )
         return _PAGE.format(time=escape(str(date(now))), rows="\n".join(rows))
-
-
-def receive(world: World, to: str, sender: str, body: str, media: list[str]) -> messages.Message:
-    """Let a phone send a message to a number of ours."""
-    found = world.owner_of(e164(to) or to)
-    number = e164(sender)
-    if found is None or number is None:
-        raise Wrong(f"no account owns {to}", 404)
-    account, owned = found
-    service = next((service for service in account.services if owned.sid in service.pool), None)
-    return messages.receive(world, account, owned.phone_number, number, body, media, service)
 
 
 def _json(body: bytes, headers: dict[bytes, bytes]) -> dict[str, Any]:
@@ -251,7 +323,8 @@ def _is_address_or_local(name: str) -> bool:
 def _table(title: str, heads: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in heads)
     lines = "\n".join(
-        "<tr>" + "".join(f"<td>{'' if cell is None else escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows
+        "<tr>" + "".join(f"<td>{'' if cell is None else escape(str(cell))}</td>" for cell in row) + "</tr>"
+        for row in rows
     )
     return f"<h3>{escape(title)}</h3><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -174,6 +174,9 @@ class Quirks:
     :param concurrency: with more requests than this at once, answer 429 with code 20429; None for no ceiling.
     :param latency: every answer takes so long at least.
     :param jitter: and up to so much longer.
+    :param callbacks: which webhooks are called: ``local`` addresses only, ``any``, or ``none``.
+    :param callback_copies: how often each is told the same: 0 loses them all, 2 repeats each.
+    :param callback_order: ``kept``, or ``reversed`` once a message or call has come to its end.
     :param trial: the account is a trial account: bodies get Twilio's prefix, and only verified numbers are sent to.
     """
 
@@ -185,6 +188,9 @@ class Quirks:
     concurrency: int | None = None
     latency: float = 0.0
     jitter: float = 0.0
+    callbacks: str = "local"
+    callback_copies: int = 1
+    callback_order: str = "kept"
     trial: bool = False
 
     def set(self, **switches: Any) -> None:
@@ -203,14 +209,21 @@ def _seconds(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9
 
 
-_SWITCHES = {
+def _count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+_SWITCHES: dict[str, Callable[[Any], bool]] = {
     "list_lag": _seconds,
     "fetch_lag": _seconds,
     "status_lag": _seconds,
     "unsent": lambda value: value in ("first", "last", "date_created"),
     "page_token_life": lambda value: value is None or _seconds(value),
-    "concurrency": lambda value: value is None or (isinstance(value, int) and value >= 0),
+    "concurrency": lambda value: value is None or _count(value),
     "latency": _seconds,
     "jitter": _seconds,
+    "callbacks": lambda value: value in ("local", "any", "none"),
+    "callback_copies": lambda value: _count(value) and value <= 10,
+    "callback_order": lambda value: value in ("kept", "reversed"),
     "trial": lambda value: isinstance(value, bool),
 }

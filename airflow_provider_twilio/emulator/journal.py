@@ -109,9 +109,11 @@ class Journal:
             and (not params or params.items() <= _flat(entry.params).items())
         ]
 
-    def count(self, method: str | None = None, path: str | None = None, status: int | None = None, **params: str) -> int:
+    def count(
+        self, method: str | None = None, path: str | None = None, status: int | None = None, **params: str
+    ) -> int:
         """Count the requests that :meth:`find` gives."""
-        return len(self.find(method, path, status, **params))
+        return len(self.find(method, path, status, None, **params))
 
     def clear(self) -> None:
         self._entries.clear()

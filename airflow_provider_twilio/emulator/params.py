@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
+from ipaddress import ip_address
 from urllib.parse import parse_qsl, urlsplit
 
 from airflow_provider_twilio.emulator.wire import Refused
@@ -22,7 +23,7 @@ _ZONES = {
 class Params:
     """Hold parameters by name, in order, repeated ones too."""
 
-    __slots__ = ("pairs", "_first")
+    __slots__ = ("_first", "pairs")
 
     def __init__(self, pairs: list[tuple[str, str]]) -> None:
         self.pairs = pairs
@@ -152,6 +153,25 @@ def e164(value: str | None) -> str | None:
     return digits if _E164.fullmatch(digits) else None
 
 
+def reaches(where: str, url: str) -> bool:
+    """Tell whether a webhook is called: ``local`` addresses only, ``any``, or ``none``."""
+    if where != "local":
+        return where == "any"
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return False
+    if "." not in host and ":" not in host:
+        return True  # localhost, and the names of containers
+    if host.endswith((".localhost", ".local", ".internal", ".test")):
+        return True
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_private
+
+
 class Window:
     """Tell whether a time is inside a date filter: ``Name``, ``Name<`` and ``Name>``, each a day or a timestamp."""
 
@@ -186,7 +206,7 @@ def _moment(name: str, value: str) -> tuple[float, float]:
     try:
         if _DAY.fullmatch(value):
             year, month, day = (int(part) for part in value.split("-"))
-            return _stamp(datetime(year, month, day, tzinfo=timezone.utc)), 86_400.0
+            return _stamp(datetime(year, month, day, tzinfo=UTC)), 86_400.0
         if american := _AMERICAN.fullmatch(value):
             month, day, year = (int(american[i]) for i in (1, 2, 3))
             hour, minute, second = (int(american[i] or 0) for i in (4, 5, 6))
@@ -194,7 +214,7 @@ def _moment(name: str, value: str) -> tuple[float, float]:
             start = _stamp(datetime(year, month, day, hour, minute, second, tzinfo=zone))
             return start, 1.0 if american[4] else 86_400.0
         when = datetime.fromisoformat(value.replace(" ", "T", 1) if "T" not in value else value)
-        return float(int(_stamp(when if when.tzinfo else when.replace(tzinfo=timezone.utc)))), 1.0
+        return float(int(_stamp(when if when.tzinfo else when.replace(tzinfo=UTC)))), 1.0
     except (ValueError, KeyError, OverflowError):
         raise Refused(20001, f"Invalid date value for '{name}'") from None
 
@@ -207,6 +227,6 @@ def timestamp(value: str) -> float | None:
     """Read an ISO 8601 timestamp, UTC if it names no zone; None if it isn't one."""
     try:
         when = datetime.fromisoformat(value)
-        return _stamp(when if when.tzinfo else when.replace(tzinfo=timezone.utc))
+        return _stamp(when if when.tzinfo else when.replace(tzinfo=UTC))
     except (ValueError, OverflowError):
         return None

@@ -6,19 +6,24 @@ import asyncio
 import json
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from ipaddress import ip_address
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from airflow_provider_twilio.emulator import control, messages, world as state
+from airflow_provider_twilio.emulator import calls, control, messages, numbers, usage
+from airflow_provider_twilio.emulator import world as state
 from airflow_provider_twilio.emulator.app import Application
 from airflow_provider_twilio.emulator.clock import Clock
 from airflow_provider_twilio.emulator.faults import Fault, Quirks
 from airflow_provider_twilio.emulator.journal import Journal
+from airflow_provider_twilio.emulator.webhooks import Delivery
+
+T = TypeVar("T")
 
 
 class Emulator:
@@ -57,7 +62,7 @@ class Emulator:
         self._application = Application(self.world, connections)
         self._server = uvicorn.Server(
             uvicorn.Config(
-                self._application,  # type: ignore[arg-type]
+                self._application,
                 http=_protocol(connections),
                 ws="none",
                 lifespan="off",
@@ -105,7 +110,7 @@ class Emulator:
 
     @property
     def _netloc(self) -> str:
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        host = {str(ip_address(0)): "127.0.0.1", "::": "::1"}.get(self.host, self.host)
         return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
     @property
@@ -145,10 +150,55 @@ class Emulator:
         return self.messages_of(self.account_sid)
 
     def messages_of(self, account_sid: str) -> list[dict[str, Any]]:
-        """The messages of an account."""
+        """Give the messages of an account, as :attr:`messages`."""
         with self.world.lock:
             now = self.clock.now()
             return [messages.render(message, now) for message in self._account(account_sid).messages]
+
+    @property
+    def calls(self) -> list[dict[str, Any]]:
+        """The main account's calls as Twilio would show them now, in the order they were made."""
+        with self.world.lock:
+            now = self.clock.now()
+            return [calls.render(call, now) for call in self.world.main.calls]
+
+    @property
+    def numbers(self) -> list[dict[str, Any]]:
+        """The main account's numbers."""
+        with self.world.lock:
+            return [numbers.render(number) for number in self.world.main.numbers]
+
+    @property
+    def accounts(self) -> list[str]:
+        """The SIDs of the accounts, the main one first."""
+        with self.world.lock:
+            return [account.sid for account in self.world.accounts]
+
+    @property
+    def balance(self) -> float:
+        """What is left of the main account's money."""
+        with self.world.lock:
+            return usage.balance_of(self.world, self.clock.now())
+
+    @property
+    def callbacks(self) -> list[Delivery]:
+        """The webhooks called so far."""
+        with self.world.lock:
+            return list(self.world.deliveries)
+
+    def transcript(self, call_sid: str) -> tuple[str, ...]:
+        """Give what is heard in a call."""
+        with self.world.lock:
+            for account in self.world.accounts:
+                call = account.calls.get(call_sid)
+                if call is not None:
+                    return call.transcript
+        raise KeyError(f"there is no call {call_sid}")
+
+    def verify(self, number: str) -> None:
+        """Verify a number: the account may call from it, and a trial account reach it."""
+        with self.world.lock:
+            self.world.main.verified.add(number)
 
     def _account(self, account_sid: str) -> state.Account:
         account = self.world.accounts.get(account_sid)
@@ -195,17 +245,23 @@ class Emulator:
     def receive_message(self, body: str, *, from_: str, to: str | None = None, media: list[str] | None = None) -> str:
         """Let a phone send a message to a number of ours; give the message's SID."""
         with self.world.lock:
-            return control.receive(self.world, to or self.phone_number, from_, body, media or []).sid
+            return self._control(lambda it: it.receive_message(to or self.phone_number, from_, body, media or []).sid)
+
+    def receive_call(self, *, from_: str, to: str | None = None) -> str:
+        """Let a phone call a number of ours; give the call's SID."""
+        with self.world.lock:
+            return self._control(lambda it: it.receive_call(to or self.phone_number, from_).sid)
+
+    def _control(self, action: Callable[[control.Control], T]) -> T:
+        try:
+            return action(self._application.control)
+        except control.Wrong as wrong:
+            raise ValueError(str(wrong)) from None
 
     def set_message(self, sid: str, status: str, error_code: int | None = None) -> None:
         """Put a message into a status, where it stays."""
         with self.world.lock:
-            for account in self.world.accounts:
-                message = account.messages.get(sid)
-                if message is not None:
-                    messages.set_outcome(account, message, self.clock.now(), status, error_code)
-                    return
-        raise KeyError(f"there is no message {sid}")
+            self._control(lambda it: it.put_message(sid, status, error_code))
 
     def reset(self) -> None:
         """Begin anew: one account, one number, an empty journal, no faults, the real time."""
@@ -213,7 +269,7 @@ class Emulator:
 
 
 def serve(host: str = "127.0.0.1", port: int = 0, speed: float = 1.0) -> Emulator:
-    """Make an emulator that serves inside ``with serve() as emulator:``, in a thread of its own.
+    """Make an emulator, which serves in a thread of its own inside ``with``.
 
     :param host: the address to listen on.
     :param port: 0 for a free one.

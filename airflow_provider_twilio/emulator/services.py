@@ -75,7 +75,10 @@ def _render(service: Service) -> dict[str, Any]:
         "sid": service.sid,
         "date_created": iso(int(service.created)),
         "date_updated": iso(int(service.updated)),
-        **{name: settings.get(name, name not in ("synchronous_validation", "use_inbound_webhook_on_number")) for name in _FLAGS},
+        **{
+            name: settings.get(name, name not in ("synchronous_validation", "use_inbound_webhook_on_number"))
+            for name in _FLAGS
+        },
         **{name: settings.get(name) for name in _URLS},
         **{name: settings.get(name, "POST") for name in _METHODS},
         "scan_message_content": settings.get("scan_message_content", "inherit"),

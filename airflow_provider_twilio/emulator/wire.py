@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from datetime import UTC
 from email.utils import formatdate
 from functools import lru_cache
 from typing import Any
@@ -80,6 +81,6 @@ def money(amount: float, places: int = 5) -> str:
 @lru_cache(maxsize=1024)
 def iso(second: int) -> str:
     """Write a time as the newer APIs do: ``2023-08-24T05:01:45Z``."""
-    from datetime import datetime, timezone
+    from datetime import datetime
 
-    return datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from secrets import token_hex
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_twilio.emulator.numbers import Number
     from airflow_provider_twilio.emulator.recordings import Recording
     from airflow_provider_twilio.emulator.services import Service
+    from airflow_provider_twilio.emulator.webhooks import Delivery
 
 ACCOUNT_SID = "AC" + "e" * 31 + "1"
 AUTH_TOKEN = "e1" * 16
@@ -116,9 +118,12 @@ class World:
         self.journal = Journal()
         self.faults = Faults()
         self.quirks = Quirks()
-        self.random = random.Random(0)
+        self.random = random.Random(0)  # noqa: S311 (jitter, the same in each run)
         self.on_change: Callable[[Any], None] = lambda record: None
         """Called with a message or call that reports its statuses, when it is made or changed."""
+        self.on_reset: Callable[[], None] = lambda: None
+        self.deliveries: deque[Delivery] = deque(maxlen=100_000)
+        """The webhooks called, the oldest first."""
         self._begin()
 
     def _begin(self) -> None:
@@ -130,6 +135,7 @@ class World:
         now = self.clock.now()
         main = Account(ACCOUNT_SID, self.next(), now, AUTH_TOKEN, "Emulator", ACCOUNT_SID)
         self.accounts.add(main)
+        self._main = main
         for (sid, secret), kind in ((MAIN_KEY, "main"), (STANDARD_KEY, "standard"), (RESTRICTED_KEY, "restricted")):
             self.keys[sid] = Key(sid, secret, kind, main.sid)
         from airflow_provider_twilio.emulator.numbers import own
@@ -142,12 +148,14 @@ class World:
             self.clock.reset()
             self.journal.clear()
             self.faults.clear()
+            self.deliveries.clear()
+            self.on_reset()
             self.quirks = Quirks()
-            self.random = random.Random(0)
+            self.random = random.Random(0)  # noqa: S311 (jitter, the same in each run)
             self._begin()
 
     def next(self) -> int:
-        """Number the next record."""
+        """Give the number of the next record."""
         self._seq += 1
         return self._seq
 
@@ -157,9 +165,7 @@ class World:
 
     @property
     def main(self) -> Account:
-        account = self.accounts.get(ACCOUNT_SID)
-        assert account is not None
-        return account
+        return self._main
 
     def owner_of(self, phone_number: str) -> tuple[Account, Number] | None:
         """Find who owns a number."""
@@ -198,7 +204,8 @@ class Call:
     @property
     def account(self) -> Account:
         """The account that the path names, or that of the credentials."""
-        assert self._account is not None
+        if self._account is None:
+            raise LookupError("this path names no account")
         return self._account
 
     @property

@@ -16,11 +16,11 @@ def _emulator() -> Iterator[Emulator]:
 
 
 @pytest.fixture
-def emulator(_emulator: Emulator) -> Iterator[Emulator]:
+def emulator(_emulator: Emulator) -> Emulator:
     """An emulator in its first state; its clock stands still until a test moves it."""
     _emulator.reset()
     _emulator.clock.freeze()
-    yield _emulator
+    return _emulator
 
 
 class Api:

@@ -53,7 +53,7 @@ def test_journal_tells_what_came_in(emulator: Emulator, api: Api) -> None:
 
 
 def test_a_taken_port_is_an_error(emulator: Emulator) -> None:
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="in use"):
         serve(port=emulator.port)
 
 
@@ -62,14 +62,16 @@ def test_command_prints_where_it_is_and_ends_cleanly(kind: signal.Signals) -> No
     started = time.monotonic()
     command = [sys.executable, "-m", "airflow_provider_twilio.emulator", "--port", "0", "--speed", "50"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
         try:
             lines = [process.stdout.readline() for _ in range(5)]
             assert time.monotonic() - started < 10
             address = re.search(r"http://127\.0\.0\.1:\d+", lines[0])
             assert address is not None
             assert requests.get(address[0], timeout=5).headers["content-type"] == "text/html; charset=utf-8"
-            assert f"{urlsplit(address[0]).netloc}" in lines[2] and "twilio://" in lines[2]
+            assert f"{urlsplit(address[0]).netloc}" in lines[2]
+            assert "twilio://" in lines[2]
             assert json.loads(lines[3].partition("{")[1] + lines[3].partition("{")[2])["conn_type"] == "twilio"
         finally:
             process.send_signal(kind)

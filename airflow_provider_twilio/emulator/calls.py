@@ -1,0 +1,471 @@
+"""Calls: https://www.twilio.com/docs/voice/api/call-resource."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_twilio.api.core import VERSION
+from airflow_provider_twilio.emulator import credentials, magic, recordings, twiml
+from airflow_provider_twilio.emulator.paging import paged
+from airflow_provider_twilio.emulator.params import Params, Window, e164, is_url, reaches
+from airflow_provider_twilio.emulator.wire import Answer, Refused, date
+
+if TYPE_CHECKING:
+    from airflow_provider_twilio.emulator.world import Account, Call, World
+
+FINAL = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
+STATUSES = ("queued", "ringing", "in-progress", "completed", "busy", "failed", "no-answer", "canceled")
+EVENTS = ("initiated", "ringing", "answered", "completed")
+DIALING = 0.4
+DEFAULT_TALK, LONGEST_CALL = 5.0, 14_400.0
+DEFAULT_TIMEOUT, LONGEST_TIMEOUT = 60, 600
+LONGEST_TWIML = 4000
+PRICE_A_MINUTE, INBOUND_PRICE_A_MINUTE = 0.0140, 0.0085
+BILLED_AFTER = 1.0
+_SUBRESOURCES = (
+    "notifications", "recordings", "payments", "events", "siprec", "streams", "transcriptions",
+    "user_defined_message_subscriptions", "user_defined_messages",
+)  # fmt: skip
+_CHANNEL = re.compile(r"(client|sip|sips|whatsapp):(.+)", re.DOTALL)
+_DIGITS = re.compile(r"[0-9*#wW]{1,32}")
+_METHODS = ("GET", "POST")
+
+
+@dataclass(slots=True, eq=False)
+class CallRecord:
+    """Hold a call: who calls whom, and the statuses it goes through from ``start`` on."""
+
+    sid: str
+    seq: int
+    created: float
+    account_sid: str
+    to: str
+    caller: str
+    start: float
+    steps: magic.Steps
+    speed: float
+    direction: str
+    number_sid: str
+    key: float
+    answered_by: str | None = None
+    sip: int = 200
+    url: str | None = None
+    method: str = "POST"
+    transcript: tuple[str, ...] = ()
+    status_callback: str | None = None
+    status_method: str = "POST"
+    events: tuple[str, ...] = ("completed",)
+    touched: float = 0.0
+    group_sid: str | None = None
+
+    def at(self, step: int) -> float:
+        return self.start + self.steps[step][0] / self.speed
+
+    def position(self, now: float) -> int:
+        elapsed = (now - self.start) * self.speed
+        for index in range(len(self.steps) - 1, 0, -1):
+            if self.steps[index][0] <= elapsed:
+                return index
+        return 0
+
+    def status(self, now: float) -> str:
+        return self.steps[self.position(now)][1]
+
+    def is_final(self, now: float) -> bool:
+        return self.status(now) in FINAL
+
+    def reached(self, status: str, now: float) -> float | None:
+        """Give when it reached a status, if it has."""
+        for index, (_, name) in enumerate(self.steps):
+            if name == status:
+                return self.at(index) if self.at(index) <= now else None
+        return None
+
+    def ended(self, now: float) -> float | None:
+        return self.at(len(self.steps) - 1) if self.is_final(now) else None
+
+    def seconds(self) -> int:
+        """Give how long it was or will be talked, in the time of the call."""
+        talk = [after for after, status in self.steps if status == "in-progress"]
+        return round(self.steps[-1][0] - talk[0]) if talk and self.steps[-1][1] in FINAL else 0
+
+    @property
+    def segments(self) -> int:
+        """The minutes it is charged for."""
+        return math.ceil(self.seconds() / 60)
+
+    @property
+    def price(self) -> float:
+        return self.segments * (INBOUND_PRICE_A_MINUTE if self.direction == "inbound" else PRICE_A_MINUTE)
+
+    def charged(self, now: float) -> float:
+        end = self.ended(now)
+        return 0.0 if end is None or (now - end) * self.speed < BILLED_AFTER else self.price
+
+    @property
+    def day(self) -> int:
+        return int(self.created // 86_400)
+
+    @property
+    def category(self) -> str:
+        return "calls-inbound" if self.direction == "inbound" else "calls-outbound"
+
+
+def render(call: CallRecord, now: float) -> dict[str, Any]:
+    """Write a call as Twilio does."""
+    position = call.position(now)
+    status = call.steps[position][1]
+    end = call.at(position) if status in FINAL else None
+    answered = call.reached("in-progress", now)
+    charged = call.charged(now)
+    uri = f"/{VERSION}/Accounts/{call.account_sid}/Calls/{call.sid}"
+    return {
+        "sid": call.sid,
+        "date_created": date(call.created),
+        "date_updated": date(max(call.at(position), call.created, call.touched)),
+        "parent_call_sid": None,
+        "account_sid": call.account_sid,
+        "to": call.to,
+        "to_formatted": formatted(call.to),
+        "from": call.caller,
+        "from_formatted": formatted(call.caller),
+        "phone_number_sid": call.number_sid or None,
+        "status": status,
+        "start_time": date(answered if answered is not None else end),
+        "end_time": date(end),
+        "duration": None if end is None else str(call.seconds()),
+        "price": f"-{charged:.5f}" if charged else None,
+        "price_unit": "USD",
+        "direction": call.direction,
+        "answered_by": call.answered_by if answered is not None else None,
+        "api_version": VERSION,
+        "forwarded_from": None,
+        "group_sid": call.group_sid,
+        "caller_name": None,
+        "queue_time": str(max(round((call.start - call.created) * call.speed * 1000), 0)),
+        "trunk_sid": None,
+        "uri": f"{uri}.json",
+        "subresource_uris": {name: f"{uri}/{_file(name)}.json" for name in _SUBRESOURCES},
+    }
+
+
+def _file(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+def formatted(address: str) -> str:
+    """Write a number as people do; other addresses stay as they are."""
+    if address.startswith("+1") and len(address) == 12:
+        return f"({address[2:5]}) {address[5:8]}-{address[8:]}"
+    return address
+
+
+# ---------------------------------------------------------------- create
+
+
+def create(call: Call) -> Answer:
+    """POST Calls."""
+    form = call.form
+    to, caller, number_sid = _ends(call, form)
+    url, course = _instructions(form)
+    timeout = form.integer("Timeout", 0, LONGEST_TIMEOUT)
+    limit = form.integer("TimeLimit", 1, 86_400)
+    digits = form.text("SendDigits")
+    if digits is not None and not _DIGITS.fullmatch(digits):
+        raise Refused(21207, "Invalid SendDigits")
+    detection = form.choice("MachineDetection", ("Enable", "DetectMessageEnd"))
+    callback, method, events = _callback(form)
+    _others(form)
+    if not call.test:
+        _refuse(call, to)
+    ring = magic.RINGS.get(to, magic.Ring())
+    if ring.talks is not None:
+        talk = ring.talks
+    elif course is not None:
+        talk = course.seconds
+    else:
+        # What the Url answers will end it.
+        talk = LONGEST_CALL if url and reaches(call.world.quirks.callbacks, url) else DEFAULT_TALK
+    record = CallRecord(
+        sid=call.world.sid("CA"),
+        seq=0 if call.test else call.world.next(),
+        created=call.now,
+        account_sid=call.account.sid,
+        to=to,
+        caller=caller,
+        start=call.now,
+        steps=course_of(ring, talk, timeout or DEFAULT_TIMEOUT, limit),
+        speed=call.world.clock.speed,
+        direction="outbound-api",
+        number_sid=number_sid,
+        key=call.now,
+        answered_by=_answered_by(ring, detection),
+        sip=ring.sip,
+        url=url,
+        method=form.text("Method") or "POST",
+        transcript=course.transcript if course else (),
+        status_callback=callback,
+        status_method=method,
+        events=events,
+    )
+    if not call.test:
+        call.account.calls.add(record)
+        if form.flag("Record"):
+            recordings.of_call(call.world, call.account, record, "OutboundAPI", _channels(form))
+        for after, length in course.records if course else ():
+            recordings.of_call(call.world, call.account, record, "RecordVerb", 1, after, length)
+        if record.status_callback or record.url:
+            call.world.on_change(record)
+    return Answer(render(record, call.now), 201, sid=record.sid)
+
+
+def course_of(ring: magic.Ring, talk: float, timeout: float, limit: float | None) -> magic.Steps:
+    """Lay out a call's statuses."""
+    dialed = ((0.0, "queued"), (DIALING, "ringing"))
+    if ring.rings >= timeout:
+        return (*dialed, (DIALING + timeout, "no-answer"))
+    over = DIALING + ring.rings
+    if ring.ends != "completed":
+        return (*dialed, (over, ring.ends))
+    talk = min(talk, limit or LONGEST_CALL)
+    return (*dialed, (over, "in-progress"), (over + talk, "completed"))
+
+
+def _ends(call: Call, form: Params) -> tuple[str, str, str]:
+    """Find out who calls whom; give the caller's number's SID too."""
+    given_to, given_caller = form.text("To"), form.text("From")
+    if given_to is None:
+        raise Refused(21201, "No 'To' number is specified")
+    if given_caller is None:
+        raise Refused(21213, "No 'From' number is specified")
+    to = given_to[:200] if _CHANNEL.fullmatch(given_to) else e164(given_to)
+    if to is None:
+        raise Refused(21217, f"Phone number {given_to} does not appear to be valid.")
+    if call.test:
+        credentials.caller(e164(given_caller) or given_caller)
+        credentials.called(to)
+        return to, credentials.VALID, ""
+    if _CHANNEL.fullmatch(given_caller):
+        return to, given_caller[:200], ""
+    caller = e164(given_caller)
+    if caller is None:
+        raise Refused(21212, f"The 'From' number {given_caller} is not a valid phone number.")
+    number = call.account.number(caller)
+    if (number is None or not number.capabilities["voice"]) and caller not in call.account.verified:
+        raise Refused(
+            21210,
+            f"The source phone number provided, {given_caller}, is not yet verified for your account. You may only make"
+            " calls from phone numbers that you've verified or purchased from Twilio.",
+        )
+    return to, caller, number.sid if number else ""
+
+
+def _instructions(form: Params) -> tuple[str | None, twiml.Course | None]:
+    """Read what the call is to do; of Url and Twiml, Url counts."""
+    url, document, application = form.text("Url"), form.text("Twiml"), form.text("ApplicationSid")
+    if application is not None:
+        form.sid("ApplicationSid", "AP", 21218)
+    elif url is None and document is None:
+        raise Refused(21205, "Url parameter is required.")
+    if document is not None and len(document) > LONGEST_TWIML:
+        raise Refused(20001, "Twiml can have at most 4000 characters")
+    if url is not None and not is_url(url):
+        raise Refused(21205, f"Url is not a valid URL: {url[:100]}")
+    if url is not None or document is None:
+        return url, None
+    return None, twiml.read(document)
+
+
+def _callback(form: Params) -> tuple[str | None, str, tuple[str, ...]]:
+    url = form.url("StatusCallback", 21609)
+    method = form.choice("StatusCallbackMethod", _METHODS, 21206) or "POST"
+    events = [event for given in form.all("StatusCallbackEvent") for event in given.split()]
+    if any(event not in EVENTS for event in events):
+        raise Refused(21626, f"StatusCallbackEvent must be among {', '.join(EVENTS)}")
+    return url, method, tuple(events) or ("completed",)
+
+
+def _others(form: Params) -> None:
+    """Check what has no effect here beyond being right or wrong."""
+    form.choice("Method", _METHODS, 21206)
+    form.url("FallbackUrl", 21208)
+    form.choice("FallbackMethod", _METHODS, 21206)
+    form.flag("Record")
+    form.url("RecordingStatusCallback")
+    form.choice("RecordingStatusCallbackMethod", _METHODS, 21206)
+    form.choice("RecordingTrack", ("inbound", "outbound", "both"))
+    form.choice("Trim", ("trim-silence", "do-not-trim"))
+    form.integer("MachineDetectionTimeout", 3, 59)
+    form.integer("MachineDetectionSpeechThreshold", 1000, 6000)
+    form.integer("MachineDetectionSpeechEndThreshold", 500, 5000)
+    form.integer("MachineDetectionSilenceTimeout", 2000, 10_000)
+    form.flag("AsyncAmd")
+    form.url("AsyncAmdStatusCallback")
+    form.choice("AsyncAmdStatusCallbackMethod", _METHODS, 21206)
+    form.sid("Byoc", "BY")
+    if len(form.text("CallReason") or "") > 50:
+        raise Refused(20001, "CallReason can have at most 50 characters")
+    if len(form.text("SipAuthPassword") or "") > 255:
+        raise Refused(20001, "SipAuthPassword can have at most 255 characters")
+
+
+def _channels(form: Params) -> int:
+    return 2 if form.choice("RecordingChannels", ("mono", "dual")) == "dual" else 1
+
+
+def _answered_by(ring: magic.Ring, detection: str | None) -> str | None:
+    if detection is None:
+        return None
+    if ring.answered_by == "machine_start" and detection == "DetectMessageEnd":
+        return "machine_end_beep"
+    return ring.answered_by
+
+
+def _refuse(call: Call, to: str) -> None:
+    if to in magic.CALL_REFUSALS:
+        code, text, status = magic.CALL_REFUSALS[to]
+        raise Refused(code, text.format(to=to), status)
+    if to.startswith(("+850", "+53", "+98")):
+        raise Refused(21215, f"Account not authorized to call {to}. Check its geographic permissions.")
+    if call.world.quirks.trial and ":" not in to and to not in call.account.verified:
+        raise Refused(21219, f"The number {to} is unverified. Trial accounts may only make calls to verified numbers.")
+
+
+# ---------------------------------------------------------------- the rest
+
+
+def fetch(call: Call) -> Answer:
+    """GET Calls/{Sid}."""
+    record = call.find(call.account.calls, call.args[0])
+    return Answer(render(record, max(call.seen, record.created)))
+
+
+def listing(call: Call) -> Answer:
+    """GET Calls."""
+    query, now = call.query, call.now
+    keep: list[Any] = []
+    for name, field in (("To", "to"), ("From", "caller")):
+        if (given := query.text(name)) is not None:
+            wanted = e164(given) or given
+            keep.append(lambda record, field=field, wanted=wanted: getattr(record, field) == wanted)
+    if (status := query.choice("Status", STATUSES)) is not None:
+        keep.append(lambda record: record.status(now) == status)
+    if query.text("ParentCallSid") is not None:
+        query.sid("ParentCallSid", "CA")
+        keep.append(lambda record: False)
+    if (started := Window.read(query, "StartTime")) is not None:
+        keep.append(lambda record: started.holds(record.reached("in-progress", now) or record.ended(now)))
+    if (ended := Window.read(query, "EndTime")) is not None:
+        keep.append(lambda record: ended.holds(record.ended(now)))
+    return paged(call, "calls", call.account.calls, keep, lambda record: render(record, max(call.seen, record.created)))
+
+
+def update(call: Call) -> Answer:
+    """POST Calls/{Sid}: hang up, cancel, redirect, or set a limit."""
+    record: CallRecord = call.find(call.account.calls, call.args[0])
+    form = call.form
+    status = form.choice("Status", ("canceled", "completed"), 21218)
+    url, document = form.text("Url"), form.text("Twiml")
+    limit = form.integer("TimeLimit", 1, 86_400)
+    form.choice("Method", _METHODS, 21206)
+    form.url("FallbackUrl", 21208)
+    form.choice("FallbackMethod", _METHODS, 21206)
+    callback = form.url("StatusCallback", 21609)
+    form.choice("StatusCallbackMethod", _METHODS, 21206)
+    if url is not None and document is not None:
+        raise Refused(20001, "Url and Twiml can't be given together")
+    if url is not None and not is_url(url):
+        raise Refused(21205, f"Url is not a valid URL: {url[:100]}")
+    if document is not None and len(document) > LONGEST_TWIML:
+        raise Refused(20001, "Twiml can have at most 4000 characters")
+    if not any((status, url, document, limit, callback)):
+        raise Refused(20001, "Url, Twiml, Status or TimeLimit is required")
+    now = call.now
+    current = record.status(now)
+    if current in FINAL:
+        raise Refused(21220, "Call is not in-progress. Cannot redirect.")
+    if (url or document) and current != "in-progress":
+        raise Refused(21220, "Call is not in-progress. Cannot redirect.")
+    if callback is not None:
+        record.status_callback = callback
+    if status == "completed" or (status == "canceled" and current != "in-progress"):
+        end(call.account, record, now, "completed" if current == "in-progress" else "canceled")
+    elif url is not None or document is not None:
+        course = twiml.read(document) if document is not None else None
+        talk_on(record, now, course.seconds if course else DEFAULT_TALK)
+        record.transcript += course.transcript if course else ()
+        record.url = url
+    if limit is not None and record.status(now) not in FINAL:
+        _limit(record, limit)
+    record.touched = now
+    call.world.on_change(record)
+    return Answer(render(record, now))
+
+
+def end(account: Account, record: CallRecord, now: float, status: str) -> None:
+    """End a call now."""
+    passed = (now - record.start) * record.speed
+    record.steps = (*(step for step in record.steps if step[0] <= passed), (passed, status))
+    recordings.call_ended(account, record, now)
+
+
+def talk_on(record: CallRecord, now: float, seconds: float) -> None:
+    """Let a call in progress go on for so long from now."""
+    passed = (now - record.start) * record.speed
+    record.steps = (*(step for step in record.steps if step[0] <= passed), (passed + seconds, "completed"))
+
+
+def _limit(record: CallRecord, limit: float) -> None:
+    talks = [after for after, status in record.steps if status == "in-progress"]
+    if talks and record.steps[-1][0] > talks[0] + limit:
+        record.steps = (*record.steps[:-1], (talks[0] + limit, record.steps[-1][1]))
+
+
+def delete(call: Call) -> Answer:
+    """DELETE Calls/{Sid}: once it has ended."""
+    record = call.find(call.account.calls, call.args[0])
+    if not record.is_final(call.now):
+        raise Refused(20009, "Cannot delete this resource before it is complete", 409)
+    from airflow_provider_twilio.emulator.usage import bury
+
+    bury(call.account, record, call.now)
+    call.account.calls.remove(record)
+    return Answer(status=204)
+
+
+def receive(world: World, account: Account, to: str, number_sid: str, caller: str) -> CallRecord:
+    """Take in a call from a phone; it rings until :func:`answer` says what to do with it."""
+    now = world.clock.now()
+    record = CallRecord(
+        world.sid("CA"), world.next(), now, account.sid, to, caller, now,
+        ((0.0, "ringing"), (float(DEFAULT_TIMEOUT), "no-answer")), world.clock.speed, "inbound", number_sid, now,
+    )  # fmt: skip
+    account.calls.add(record)
+    return record
+
+
+def answer(world: World, account: Account, record: CallRecord, course: twiml.Course) -> None:
+    """Let a call that came in take its course."""
+    now = world.clock.now()
+    if record.is_final(now):
+        return
+    passed = (now - record.start) * record.speed
+    if course.rejects:
+        record.steps = ((0.0, "ringing"), (passed, course.rejects))
+        return
+    record.steps = ((0.0, "ringing"), (passed, "in-progress"), (passed + course.seconds, "completed"))
+    record.transcript = course.transcript
+    for after, length in course.records:
+        recordings.of_call(world, account, record, "RecordVerb", 1, after, length)
+
+
+ROUTES = {
+    ("POST", "Calls"): create,
+    ("GET", "Calls"): listing,
+    ("GET", "Calls/{}"): fetch,
+    ("POST", "Calls/{}"): update,
+    ("DELETE", "Calls/{}"): delete,
+}

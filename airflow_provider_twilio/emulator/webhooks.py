@@ -1,0 +1,415 @@
+"""Call back: statuses to StatusCallback addresses, inbound messages and calls to a number's webhook, signed.
+
+https://www.twilio.com/docs/usage/webhooks. Statuses are computed on read, so nobody notices when one is reached; for
+what wants to be told, one task on the server's loop sleeps until the next is due.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from hashlib import sha1
+from heapq import heappop, heappush
+from itertools import count
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urldefrag, urlencode, urlsplit
+from xml.etree import ElementTree as ET
+
+from airflow_provider_twilio.api.core import VERSION
+from airflow_provider_twilio.emulator import calls, messages, recordings, twiml
+from airflow_provider_twilio.emulator.params import reaches
+from airflow_provider_twilio.emulator.wire import date
+
+if TYPE_CHECKING:
+    import httpx
+
+    from airflow_provider_twilio.emulator.world import Account, World
+
+logger = logging.getLogger(__name__)
+
+CONNECT, READ, RETRIES = 5.0, 15.0, 1
+LONGEST_ANSWER = 64 * 1024
+
+
+@dataclass(slots=True, eq=False)
+class Delivery:
+    """Hold one call back: ``status`` is the answer's, None if there was none."""
+
+    time: float
+    method: str
+    url: str
+    params: dict[str, str]
+    status: int | None = None
+    error: str | None = None
+    tries: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def signature(token: str, url: str, params: Mapping[str, str]) -> str:
+    """Sign a webhook: https://www.twilio.com/docs/usage/security#validating-requests."""
+    text = url + "".join(name + params[name] for name in sorted(params))
+    return b64encode(hmac.new(token.encode(), text.encode(), sha1).digest()).decode()
+
+
+class Webhooks:
+    """Deliver for one world, on the loop of its server."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._number = count()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._wake = asyncio.Event()
+        self._main: asyncio.Task[None] | None = None
+        self._chains: dict[str, asyncio.Task[None]] = {}
+        self._held: dict[str, list[Callable[[], Any]]] = {}
+        self._client: httpx.AsyncClient | None = None
+        world.on_change = self.changed
+        world.on_reset = self.clear
+        world.clock.moved.append(self._wake_up)
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Learn on which loop to work; called when the first request comes in."""
+        if self._loop is not loop:
+            self._loop, self._wake = loop, asyncio.Event()
+            if self._due:
+                self._wake_up()
+
+    def clear(self) -> None:
+        self._due.clear()
+        self._held.clear()
+
+    # -------------------------------------------------------------- what is due
+
+    def changed(self, record: Any) -> None:
+        """Plan what a message or call has to report from now on."""
+        if isinstance(record, messages.Message):
+            self._plan_message(record)
+        else:
+            self._plan_call(record)
+        self._wake_up()
+
+    def _plan_message(self, message: messages.Message) -> None:
+        steps = message.steps
+        for index, (_, status) in enumerate(steps):
+            if status == "sending" or (index == 0 and status != "canceled"):
+                continue
+            self._at(message.at(index), partial(self._report_message, message, steps, index))
+
+    def _plan_call(self, call: calls.CallRecord) -> None:
+        steps = call.steps
+        if call.status_callback:
+            for number, (index, event) in enumerate(_events(call)):
+                if event in call.events and call.at(index) >= call.touched:
+                    self._at(
+                        call.at(index),
+                        partial(self._report_call, call, steps, index, event, number),
+                    )
+        if call.url and reaches(self.world.quirks.callbacks, call.url):
+            for index, (_, status) in enumerate(steps):
+                if status == "in-progress":
+                    self._at(call.at(index), partial(self._ask, call, index))
+
+    def _at(self, when: float, action: Callable[[], None]) -> None:
+        heappush(self._due, (when, next(self._number), action))
+
+    def _wake_up(self) -> None:
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            return
+        try:
+            loop.call_soon_threadsafe(self._awake)
+        except RuntimeError:  # it has just been closed
+            return
+
+    def _awake(self) -> None:
+        if self._main is None or self._main.done():
+            if self._due:
+                self._main = asyncio.ensure_future(self._run())
+        else:
+            self._wake.set()
+
+    async def _run(self) -> None:
+        while True:
+            with self.world.lock:
+                now = self.world.clock.now()
+                while self._due and self._due[0][0] <= now:
+                    _, _, action = heappop(self._due)
+                    action()
+                if not self._due:
+                    return
+                wait = None if self.world.clock.frozen else self._due[0][0] - now
+            self._wake.clear()
+            try:
+                await asyncio.wait_for(self._wake.wait(), wait)
+            except TimeoutError:
+                continue
+
+    # -------------------------------------------------------------- statuses
+
+    def _report_message(self, message: messages.Message, steps: Any, index: int) -> None:
+        if message.steps is not steps or message.status_callback is None:
+            return  # it took another turn, and that has been planned
+        status = steps[index][1]
+        shown = message.sender or ""
+        params = {
+            "ApiVersion": VERSION,
+            "AccountSid": message.account_sid,
+            "MessageSid": message.sid,
+            "MessageStatus": status,
+            "SmsSid": message.sid,
+            "SmsStatus": status,
+            "From": shown,
+            "To": message.to,
+        }
+        if message.service_sid:
+            params["MessagingServiceSid"] = message.service_sid
+        if status in ("failed", "undelivered") and message.error:
+            params["ErrorCode"] = str(message.error)
+        if status in ("delivered", "undelivered"):
+            params["RawDlrDoneDate"] = datetime.fromtimestamp(message.at(index), UTC).strftime("%y%m%d%H%M")
+        final = index == len(steps) - 1
+        self._tell(message.account_sid, message.sid, "POST", message.status_callback, params, final)
+
+    def _report_call(self, call: calls.CallRecord, steps: Any, index: int, event: str, number: int) -> None:
+        if call.status_callback is None:
+            return
+        if call.steps is not steps and call.steps[: index + 1] != steps[: index + 1]:
+            return
+        status = "initiated" if event == "initiated" else call.steps[index][1]
+        at = call.at(index)
+        params = _call_params(call, status) | {
+            "Timestamp": date(at) or "",
+            "CallbackSource": "call-progress-events",
+            "SequenceNumber": str(number),
+        }
+        if event == "completed":
+            params |= {
+                "CallDuration": str(call.seconds()),
+                "Duration": str(call.segments),
+                "SipResponseCode": str(call.sip),
+            }
+            if call.answered_by and call.reached("in-progress", at) is not None:
+                params["AnsweredBy"] = call.answered_by
+        self._tell(call.account_sid, call.sid, call.status_method, call.status_callback, params, event == "completed")
+
+    def _tell(self, account_sid: str, sid: str, method: str, url: str, params: dict[str, str], final: bool) -> None:
+        """Deliver after what was told of the same thing before."""
+        quirks = self.world.quirks
+        if not reaches(quirks.callbacks, url):
+            return
+        account = self.world.accounts.get(account_sid)
+        if account is None:
+            return
+        held = self._held.setdefault(sid, [])
+        for _ in range(quirks.callback_copies):
+            held.append(lambda: self._deliver(account, method, url, params))
+        if quirks.callback_order == "reversed":
+            if not final:
+                return
+            held.reverse()
+        self._held.pop(sid)
+        for action in held:
+            self._chain(sid, action)
+
+    def _chain(self, sid: str, action: Callable[[], Any]) -> None:
+        before = self._chains.get(sid)
+
+        async def run() -> None:
+            if before is not None:
+                await asyncio.wait([before])
+            await action()
+
+        task = asyncio.ensure_future(run())
+        self._chains[sid] = task
+
+        def ended(done: asyncio.Task[None]) -> None:
+            if self._chains.get(sid) is done:
+                del self._chains[sid]
+
+        task.add_done_callback(ended)
+
+    # -------------------------------------------------------------- delivering
+
+    async def _deliver(self, account: Account, method: str, url: str, params: dict[str, str]) -> str | None:
+        """Make the request; give the answer's text, None if there is none."""
+        import httpx
+
+        address, fragment = urldefrag(url)
+        given = dict(parse_qsl(fragment))
+        tries = 1 + _limit(given.get("rc"), RETRIES, 5)
+        connect, read = (
+            _limit(given.get("ct"), int(CONNECT * 1000), 10_000),
+            _limit(given.get("rt"), int(READ * 1000), 15_000),
+        )
+        if self._client is None:
+            self._client = httpx.AsyncClient(trust_env=False)
+        delivery = Delivery(self.world.clock.now(), method, address, params)
+        with self.world.lock:
+            self.world.deliveries.append(delivery)
+        query = method == "GET"
+        if query and params:
+            address += ("&" if urlsplit(address).query else "?") + urlencode(params)
+        headers = {
+            "X-Twilio-Signature": signature(account.auth_token, address, {} if query else params),
+            "I-Twilio-Idempotency-Token": self.world.sid(""),
+            "User-Agent": "TwilioProxy/1.1",
+        }
+        timeout = httpx.Timeout(read / 1000, connect=connect / 1000)
+        for _ in range(tries):
+            delivery.tries += 1
+            try:
+                response = await self._client.request(
+                    method, address, data=None if query else params, headers=headers, timeout=timeout
+                )
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                delivery.error = type(error).__name__
+                continue
+            except (httpx.HTTPError, httpx.InvalidURL, ValueError, UnicodeError) as error:
+                delivery.error = type(error).__name__
+                return None
+            delivery.status, delivery.error = response.status_code, None
+            return response.text[:LONGEST_ANSWER] if response.status_code < 400 else None
+        return None
+
+    def _ask(self, call: calls.CallRecord, index: int) -> None:
+        """Ask a call's Url what to do, now that it is answered, and do it."""
+        url, account = call.url, self.world.accounts.get(call.account_sid)
+        if url is None or account is None or call.steps[index][1] != "in-progress":
+            return
+        answered = call.steps[index][0]
+
+        async def ask() -> None:
+            text = await self._deliver(account, call.method, url, _call_params(call, "in-progress"))
+            with self.world.lock:
+                if call.url != url or call.is_final(self.world.clock.now()):
+                    return
+                course = twiml.BROKEN if text is None else twiml.read(text)
+                call.transcript += course.transcript
+                call.steps = (*call.steps[: index + 1], (answered + course.seconds, "completed"))
+                call.url = None
+                for after, length in course.records:
+                    recordings.of_call(self.world, account, call, "RecordVerb", 1, after, length)
+                call.touched = call.at(index)
+                if call.status_callback:
+                    number = len(_events(call)) - 1
+                    steps = call.steps
+                    if "completed" in call.events:
+                        last = len(steps) - 1
+                        self._at(call.at(last), lambda: self._report_call(call, steps, last, "completed", number))
+                self._wake_up()
+
+        self._chain(call.sid, ask)
+
+    # -------------------------------------------------------------- inbound
+
+    def message_came_in(self, account: Account, message: messages.Message, url: str, method: str) -> None:
+        """Tell a number's webhook of a message, and send what it replies."""
+        if not url or not reaches(self.world.quirks.callbacks, url):
+            return
+        params = {
+            "ToCountry": "US", "ToState": "", "SmsMessageSid": message.sid, "NumMedia": str(len(message.media or ())),
+            "ToCity": "", "FromZip": "", "SmsSid": message.sid, "FromState": "", "SmsStatus": "received",
+            "FromCity": "", "Body": message.body or "", "FromCountry": "US", "To": message.to, "ToZip": "",
+            "NumSegments": str(message.segments), "MessageSid": message.sid, "AccountSid": account.sid,
+            "From": message.sender or "", "ApiVersion": VERSION,
+        }  # fmt: skip
+        if message.service_sid:
+            params["MessagingServiceSid"] = message.service_sid
+        for number, item in enumerate(message.media or ()):
+            params[f"MediaUrl{number}"], params[f"MediaContentType{number}"] = item.url, item.content_type
+
+        async def deliver() -> None:
+            text = await self._deliver(account, method, url, params)
+            with self.world.lock:
+                for reply in _replies(text or ""):
+                    messages.reply(self.world, account, message, reply)
+
+        self._soon(lambda: self._chain(message.sid, deliver))
+
+    def call_came_in(self, account: Account, call: calls.CallRecord, url: str, method: str) -> None:
+        """Ask a number's webhook what to do with a call."""
+        if not url or not reaches(self.world.quirks.callbacks, url):
+            return
+
+        async def deliver() -> None:
+            text = await self._deliver(account, method, url, _call_params(call, "ringing"))
+            course = twiml.BROKEN if text is None else twiml.read(text)
+            with self.world.lock:
+                calls.answer(self.world, account, call, course)
+
+        self._soon(lambda: self._chain(call.sid, deliver))
+
+    def _soon(self, action: Callable[[], None]) -> None:
+        self._at(self.world.clock.now(), action)
+        self._wake_up()
+
+
+def _events(call: calls.CallRecord) -> list[tuple[int, str]]:
+    """Give a call's events in order, each with the step at which it happens."""
+    events = [(0, "initiated")]
+    for index, (_, status) in enumerate(call.steps):
+        if status == "ringing":
+            events.append((index, "ringing"))
+        elif status == "in-progress":
+            events.append((index, "answered"))
+        elif status in calls.FINAL:
+            events.append((index, "completed"))
+    return events
+
+
+def _call_params(call: calls.CallRecord, status: str) -> dict[str, str]:
+    return {
+        "Called": call.to,
+        "ToState": "",
+        "CallerCountry": "US",
+        "Direction": call.direction,
+        "CallerState": "",
+        "ToZip": "",
+        "CallSid": call.sid,
+        "To": call.to,
+        "CallerZip": "",
+        "ToCountry": "US",
+        "ApiVersion": VERSION,
+        "CalledZip": "",
+        "CallStatus": status,
+        "CalledCity": "",
+        "From": call.caller,
+        "AccountSid": call.account_sid,
+        "CalledCountry": "US",
+        "CallerCity": "",
+        "Caller": call.caller,
+        "FromCountry": "US",
+        "ToCity": "",
+        "FromCity": "",
+        "CalledState": "",
+        "FromZip": "",
+        "FromState": "",
+    }
+
+
+def _replies(document: str) -> list[str]:
+    """Read the messages of a TwiML answer; a plain text is one."""
+    text = document.strip()
+    if not text or any(entity in text for entity in twiml.ENTITIES):
+        return []
+    if not text.startswith("<"):
+        return [text[: messages.LONGEST_BODY]]
+    try:
+        root = ET.fromstring(text)  # noqa: S314 (no entities are left in it)
+    except ET.ParseError:
+        return []
+    said = [" ".join("".join(verb.itertext()).split()) for verb in root if verb.tag in ("Message", "Sms")]
+    return [body[: messages.LONGEST_BODY] for body in said if body]
+
+
+def _limit(given: str | None, default: int, most: int) -> int:
+    return min(int(given), most) if given is not None and given.isascii() and given.isdigit() else default

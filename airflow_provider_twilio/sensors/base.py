@@ -5,17 +5,14 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Sequence
-from datetime import datetime, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_twilio._airflow import AirflowSensorTimeout, conf
-from airflow_provider_twilio.api.errors import NotFound, TwilioError
 from airflow_provider_twilio.hooks.twilio import TwilioHook, permanent_errors_fail
 from airflow_provider_twilio.links.twilio import TwilioLogLink
-from airflow_provider_twilio.poll import FRESH, event
 from airflow_provider_twilio.triggers.base import WaitTrigger, conclude
 
 if TYPE_CHECKING:
@@ -70,29 +67,12 @@ class WaitSensor(BaseSensorOperator):
             if not self._shown:
                 TwilioLogLink.show(context, self.hook.client.settings, trigger.sid)
                 self._shown = True
-            told = self._look(trigger, started)
+            told = trigger.look(self.hook.client)
         if told is not None:
             return PokeReturnValue(is_done=True, xcom_value=self._conclude(told))
         if self.deferrable:
             self.defer(trigger=trigger, method_name="execute_complete")
         return False
-
-    def _look(self, trigger: WaitTrigger, started: float) -> dict[str, Any] | None:
-        try:
-            record = self.hook.client.send(trigger.source.fetch(trigger.sid))
-        except NotFound:
-            if time.time() - started >= FRESH:
-                raise
-            self.log.info("%s is not found yet", trigger.sid)
-            return None
-        except TwilioError as error:
-            if error.permanent:
-                raise
-            self.log.warning("Waiting on: %s", error)
-            return None
-        verdict = trigger.goal.verdict(record, datetime.now(timezone.utc))
-        self.log.info("%s is %s", trigger.sid, record.get("status"))
-        return None if verdict.outcome == "waiting" else event(trigger.sid, verdict.outcome, verdict.reason, record)
 
     def _started(self, context: Context) -> float:
         """Give the time from which ``timeout`` counts: rescheduling does not begin it anew."""

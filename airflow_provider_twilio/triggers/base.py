@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import time
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, ClassVar
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_twilio._airflow import AirflowFailException, AirflowSkipException, was_killed
 from airflow_provider_twilio.api import codes
 from airflow_provider_twilio.api.core import Request
-from airflow_provider_twilio.api.errors import BadParameter, TwilioError
+from airflow_provider_twilio.api.errors import BadParameter, NotFound, TwilioError
 from airflow_provider_twilio.api.verdicts import Goal
 from airflow_provider_twilio.hooks.twilio import TwilioHook
-from airflow_provider_twilio.poll import FETCHES_AT_ONCE, Source, Wait, wait_for
+from airflow_provider_twilio.poll import FETCHES_AT_ONCE, FRESH, Source, Wait, event, wait_for
+
+if TYPE_CHECKING:
+    from airflow_provider_twilio.client.blocking import Client
 
 
 class WaitTrigger(BaseTrigger):
@@ -79,6 +84,35 @@ class WaitTrigger(BaseTrigger):
         )
         yield TriggerEvent(outcome)  # type: ignore[no-untyped-call]
 
+    def look(self, client: Client) -> dict[str, Any] | None:
+        """Look once, on a worker, and tell the outcome; None to look again later."""
+        try:
+            record = client.send(self.source.fetch(self.sid))
+        except NotFound:
+            if time.time() - (self.arguments["created"] or 0.0) >= FRESH:
+                raise
+            self.log.info("%s is not found yet", self.sid)
+            return None
+        except TwilioError as error:
+            if error.permanent:
+                raise
+            self.log.warning("Waiting on: %s", error)
+            return None
+        verdict = self.goal.verdict(record, datetime.now(timezone.utc))
+        self.log.info("%s is %s", self.sid, record.get("status"))
+        return None if verdict.outcome == "waiting" else event(self.sid, verdict.outcome, verdict.reason, record)
+
+    def wait(self, client: Client) -> dict[str, Any]:
+        """Wait on a worker, whose slot it holds meanwhile, and tell the outcome."""
+        deadline = self.arguments["deadline"] or math.inf
+        time.sleep(max(0.0, min(self.arguments.get("not_before") or 0.0, deadline) - time.time()))
+        while (told := self.look(client)) is None:
+            left = deadline - time.time()
+            if left <= 0:
+                return event(self.sid, "timeout", f"{self.sid} has not come to its end at its deadline")
+            time.sleep(min(self.arguments["poll_interval"], left))
+        return told
+
     async def on_kill(self) -> None:
         """Stop what can still be stopped, if a user has ended this very try and not marked it a success.
 
@@ -105,25 +139,25 @@ def _check_json(name: str, value: Any) -> None:
 
 
 def conclude(
-    event: Mapping[str, Any],
+    told: Mapping[str, Any],
     *,
     skip_opted_out: bool = False,
     late: type[Exception] = AirflowFailException,
 ) -> dict[str, Any]:
     """Turn an outcome into the end of a task: give its facts on success, raise otherwise.
 
-    :param event: as :func:`airflow_provider_twilio.poll.event` gives it.
+    :param told: as :func:`airflow_provider_twilio.poll.event` gives it.
     :param skip_opted_out: skip instead of failing when the recipient had opted out.
     :param late: what is raised at the deadline.
     """
-    reason = str(event.get("reason"))
-    match event.get("outcome"):
+    reason = str(told.get("reason"))
+    match told.get("outcome"):
         case "reached":
-            return {name: value for name, value in event.items() if name not in ("outcome", "reason")}
+            return {name: value for name, value in told.items() if name not in ("outcome", "reason")}
         case "timeout":
             raise late(reason)
-        case "failed" if skip_opted_out and event.get("error_code") in codes.OPTED_OUT:
+        case "failed" if skip_opted_out and told.get("error_code") in codes.OPTED_OUT:
             raise AirflowSkipException(reason)
         case "failed" | "error":
             raise AirflowFailException(reason)
-    raise AirflowFailException(f"The trigger told nothing that can be understood: its keys are {sorted(event)}")
+    raise AirflowFailException(f"The trigger told nothing that can be understood: its keys are {sorted(told)}")

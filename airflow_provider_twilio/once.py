@@ -1,0 +1,650 @@
+"""One send, whatever is retried, killed or lost.
+
+Twilio has no idempotency key for messages, calls, numbers and accounts. So the intent is stored before the request,
+and the SID after it. Whoever then finds an intent without a SID, or gets no answer, settles: it asks Twilio what
+exists, and sends again only when the request can no longer be on its way.
+
+Imports no Airflow: the client, the memory, the clock and the twins are handed in. :func:`send_once` is all of it;
+:func:`sought`, :func:`fits` and :class:`Intent` are its parts for those who send many. What is stored says nothing of
+numbers and bodies: they are hashed with the connection's secret, save for a number that is to be bought.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import logging
+import random
+import time
+import unicodedata
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, Protocol, TypeVar, cast
+
+from airflow_provider_twilio.api.accounts import Account, Accounts
+from airflow_provider_twilio.api.calls import Call, Calls
+from airflow_provider_twilio.api.core import Field, Listing, Record, Request
+from airflow_provider_twilio.api.errors import (
+    BadParameter,
+    InvalidRequest,
+    NotFound,
+    OutcomeUnknown,
+    TwilioError,
+)
+from airflow_provider_twilio.api.messages import Message, Messages
+from airflow_provider_twilio.api.phone_numbers import IncomingPhoneNumber, IncomingPhoneNumbers
+from airflow_provider_twilio.client import retrying
+from airflow_provider_twilio.client.blocking import Client
+from airflow_provider_twilio.client.settings import Settings
+from airflow_provider_twilio.memory import Memory
+
+R = TypeVar("R", bound=Record)
+OnUnsure = Literal["send", "fail"]
+
+SETTLE = 30.0
+"""Seconds beyond the time-out after which a request that is in no list was never carried out."""
+SKEW = 15.0
+"""Seconds by which clocks, ours and Twilio's, may differ."""
+FRESH = 5.0
+"""Seconds that storing the intent may take before its time no longer tells when the request went out."""
+MOST_SENDS = 2
+"""How often one call sends, each time after it has seen that the one before was not carried out."""
+MOST_RECORDS = 20_000
+"""How many records of a list are looked through."""
+PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
+"""Seconds between looks; the last one again and again."""
+
+IDLE = 1.0
+"""Seconds between claiming a record and looking whether a twin has claimed it too."""
+REMEDY = "Look at Twilio's log, then clear the task to send, or mark it"
+
+log = logging.getLogger(__name__)
+
+
+class Unsure(TwilioError):
+    """Report that it can't be told whether a request was carried out, and that it was not sent again.
+
+    :ivar candidates: the SIDs of what may be its result.
+    """
+
+    permanent = True
+
+    def __init__(self, message: str, candidates: Collection[str] = ()) -> None:
+        super().__init__(message)
+        self.candidates = tuple(candidates)
+
+
+class Ambiguous(Unsure):
+    """Report that several things fit a request, or one fits several requests, and which is whose can't be told."""
+
+
+class Clock(Protocol):
+    """Tell the time, and let it pass."""
+
+    def now(self) -> datetime: ...
+    def sleep(self, seconds: float, /) -> None: ...
+
+
+class SystemClock:
+    """The clock of this machine."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def sleep(self, seconds: float, /) -> None:
+        time.sleep(seconds)
+
+
+class Twins(Protocol):
+    """The others of a run that may send the same, such as mapped tasks: each publishes one entry, and reads all.
+
+    An entry is JSON: ``who`` publishes it, hashes of what it has sent (``alike``, ``same``), and the ``sid`` it owns.
+    """
+
+    who: list[Any]
+
+    def publish(self, entry: dict[str, Any], /) -> None: ...
+    def entries(self) -> list[dict[str, Any]]: ...
+
+
+# ---------------------------------------------------------------- what a request leaves at Twilio
+
+
+class Seal:
+    """Hash values with a secret, so that equal ones are known without being told."""
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret.encode()
+        self.mark = self("")[:8]
+        """Tells whether two seals are of one secret."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Seal:
+        return cls(settings.auth.secret)
+
+    def __call__(self, value: str) -> str:
+        return hmac.new(self._secret, value.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:24]
+
+    def json(self, value: Any) -> str:
+        return self(json.dumps(value, sort_keys=True))
+
+
+class Rules(Protocol):
+    """Say, for one kind of record, how what a request has made is found again."""
+
+    on_unsure: OnUnsure
+
+    def sought(self, request: Request[Any], seal: Seal) -> dict[str, Any]:
+        """Describe what the request makes, as JSON, numbers and bodies sealed."""
+
+    def listing(self, request: Request[Any], sought: Mapping[str, Any]) -> Listing[Any]:
+        """Give the list it is found in: never filtered by what Twilio may not know yet."""
+
+    def fits(self, record: Record, sought: Mapping[str, Any], seal: Seal) -> int:
+        """Tell how well a record fits, whenever it was made: 0 not, 1 as far as can be compared, 2 exactly."""
+
+    def fetch(self, sid: str) -> Request[Any]: ...
+
+
+TRIAL = "Sent from your Twilio trial account - "
+
+
+def _plain(text: str) -> str:
+    return unicodedata.normalize("NFC", text.removeprefix(TRIAL)).strip()
+
+
+def _letters(text: str) -> str:
+    """Give what Twilio leaves as it is: smart encoding changes quotes, dashes, dots and spaces."""
+    return "".join(c for c in unicodedata.normalize("NFKC", text.removeprefix(TRIAL)) if c.isalnum())
+
+
+def _values(request: Request[Any], name: str) -> list[str]:
+    return [value for key, value in request.data if key == name]
+
+
+class _MessageRules:
+    """A message: same recipient, sender or service, and body; where that can't be compared, the number of media."""
+
+    on_unsure: OnUnsure = "send"
+    fetch = staticmethod(Messages.fetch)
+
+    def sought(self, request: Request[Any], seal: Seal) -> dict[str, Any]:
+        get, media = request.get, len(_values(request, "MediaUrl"))
+        body, sender = get("Body"), get("From")
+        hidden = get("ContentSid") or get("ShortenUrls") == "true" or get("ContentRetention") == "discard"
+        return {
+            "to": seal(get("To") or ""),
+            "from": seal(sender) if sender else None,
+            "service": get("MessagingServiceSid"),
+            "body": None if hidden or not body else [seal(_plain(body)), seal(_letters(body))],
+            "media": None if get("ContentSid") or get("SendAsMms") else media,
+        }
+
+    def listing(self, request: Request[Any], sought: Mapping[str, Any]) -> Listing[Any]:
+        sender = request.get("From") or ""
+        known = sender.startswith("+") and not sought["service"]
+        return Messages.list(to=request.get("To"), from_=sender if known else None)
+
+    def fits(self, record: Record, sought: Mapping[str, Any], seal: Seal) -> int:
+        message = Message(record)
+        if message.direction != "outbound-api" or seal(message.to or "") != sought["to"]:
+            return 0
+        if sought["service"] and message.messaging_service_sid != sought["service"]:
+            return 0
+        # Twilio may not have chosen the sender of a messaging service yet.
+        waits = sought["service"] and not message.from_
+        if sought["from"] and not waits and seal(message.from_ or "") != sought["from"]:
+            return 0
+        if sought["body"] and message.body:
+            exact, letters = sought["body"]
+            return 2 if seal(_plain(message.body)) == exact else int(seal(_letters(message.body)) == letters)
+        if sought["body"]:  # the account may have Twilio redact bodies at once
+            return 1
+        return int(sought["media"] is None or message.num_media in (None, sought["media"]))
+
+
+class _CallRules:
+    """A call: same recipient and caller. Its record names no TwiML and no address."""
+
+    on_unsure: OnUnsure = "send"
+    fetch = staticmethod(Calls.fetch)
+
+    def sought(self, request: Request[Any], seal: Seal) -> dict[str, Any]:
+        return {"to": seal(request.get("To") or ""), "from": seal(request.get("From") or "")}
+
+    def listing(self, request: Request[Any], sought: Mapping[str, Any]) -> Listing[Any]:
+        return Calls.list(to=request.get("To"))
+
+    def fits(self, record: Record, sought: Mapping[str, Any], seal: Seal) -> int:
+        call = Call(record)
+        same = seal(call.to or "") == sought["to"] and seal(call.from_ or "") == sought["from"]
+        return 2 if same and call.direction == "outbound-api" else 0
+
+
+class _NumberRules:
+    """A number: the very one that the request names; one of the area where it names only that."""
+
+    on_unsure: OnUnsure = "fail"
+    fetch = staticmethod(IncomingPhoneNumbers.fetch)
+
+    def sought(self, request: Request[Any], seal: Seal) -> dict[str, Any]:
+        # Unsealed, so that a search can be left out on a retry: this number is to be ours, and nobody's phone.
+        return {"number": request.get("PhoneNumber"), "area": request.get("AreaCode")}
+
+    def listing(self, request: Request[Any], sought: Mapping[str, Any]) -> Listing[Any]:
+        return IncomingPhoneNumbers.list(phone_number=sought["number"])
+
+    def fits(self, record: Record, sought: Mapping[str, Any], seal: Seal) -> int:
+        number = IncomingPhoneNumber(record).phone_number or ""
+        if sought["number"]:
+            return 2 if number == sought["number"] else 0
+        return int(number.startswith(f"+1{sought['area']}"))
+
+
+class _AccountRules:
+    """A subaccount: same name."""
+
+    on_unsure: OnUnsure = "fail"
+    fetch = staticmethod(Accounts.fetch)
+
+    def sought(self, request: Request[Any], seal: Seal) -> dict[str, Any]:
+        name = request.get("FriendlyName")
+        return {"name": seal(name) if name else None}
+
+    def listing(self, request: Request[Any], sought: Mapping[str, Any]) -> Listing[Any]:
+        return Accounts.list(friendly_name=request.get("FriendlyName"))
+
+    def fits(self, record: Record, sought: Mapping[str, Any], seal: Seal) -> int:
+        if not sought["name"]:
+            return 1
+        return 2 if seal(Account(record).friendly_name or "") == sought["name"] else 0
+
+
+RULES: Mapping[Any, Rules] = {
+    Message: _MessageRules(),
+    Call: _CallRules(),
+    IncomingPhoneNumber: _NumberRules(),
+    Account: _AccountRules(),
+}
+
+
+def rules_of(request: Request[Any]) -> Rules:
+    """Give the rules for a request that creates something."""
+    rules = None if request.repeatable else RULES.get(request.answer)
+    if rules is None:
+        raise BadParameter(
+            "request", f"({request}) can't be sent once", "give the creation of a message, call, number or account"
+        )
+    return rules
+
+
+def sought(request: Request[Any], seal: Seal) -> dict[str, Any]:
+    """Describe what a request makes at Twilio, as JSON, to find it again: :func:`fits`."""
+    return {"seal": seal.mark, **rules_of(request).sought(request, seal)}
+
+
+# ---------------------------------------------------------------- the intent
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """Hold what is stored before a request goes out. Times are of our clock, in UTC.
+
+    :param sought: what finds its result: :func:`sought`.
+    :param same: a hash of the whole request.
+    :param since: when it first went out.
+    :param at: when it last went out.
+    :param timeout: seconds it may take from then.
+    :param sends: how often it went out, each time after the one before was seen not to be carried out.
+    """
+
+    sought: Mapping[str, Any]
+    same: str
+    since: datetime
+    at: datetime
+    timeout: float
+    sends: int = 1
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "since": self.since.isoformat(), "at": self.at.isoformat()}
+
+    @classmethod
+    def read(cls, value: Mapping[str, Any]) -> Intent:
+        known = {name: value[name] for name in cls.__slots__}
+        return cls(
+            **{**known, "since": datetime.fromisoformat(value["since"]), "at": datetime.fromisoformat(value["at"])}
+        )
+
+    @property
+    def ends(self) -> datetime:
+        """When it is over, answered or not."""
+        return self.at + timedelta(seconds=self.timeout)
+
+    def spans(self, moment: datetime | None) -> bool:
+        """Tell whether what was made then may be its result."""
+        skew = timedelta(seconds=SKEW)
+        return moment is None or self.since - skew <= moment <= self.ends + skew
+
+
+class _Dated(Record):
+    date_created = Field(datetime)
+
+
+def fits(request: Request[Any], record: Record, intent: Intent, seal: Seal) -> int:
+    """Tell how well a record fits an intent: 0 not, 1 as far as can be compared, 2 exactly."""
+    rules = rules_of(request)
+    if not intent.sought.get("number") and not intent.spans(_created(record)):
+        return 0
+    wanted = intent.sought
+    if wanted["seal"] != seal.mark:  # the secret was changed meanwhile: compare by what is asked for now
+        wanted = sought(request, seal)
+        if "body" in wanted:
+            wanted["body"] = None
+    return rules.fits(record, wanted, seal)
+
+
+# ---------------------------------------------------------------- sending
+
+
+def send_once(
+    client: Client,
+    memory: Memory,
+    request: Request[R],
+    *,
+    key: str,
+    clock: Clock | None = None,
+    settle: float = SETTLE,
+    on_unsure: OnUnsure | None = None,
+    twins: Twins | None = None,
+    taken: Callable[[], Collection[str]] | None = None,
+    since: datetime | None = None,
+    ready: Callable[[], object] | None = None,
+) -> R:
+    """Send a message, call, purchase or new subaccount, unless it has been sent already; give its record.
+
+    :param memory: where the intent and the SID are kept.
+    :param key: names what is sent among all that the memory holds. Who comes with the same key sends the same.
+    :param settle: seconds beyond the time-out before "it is in no list" means "it was never sent".
+    :param on_unsure: what then: ``send`` again, or ``fail``; by default messages and calls are sent, purchases and
+        accounts fail.
+    :param twins: the others of the run that may send the same.
+    :param taken: gives further SIDs that are known to belong elsewhere; asked only when something is to be settled.
+    :param since: where nothing is remembered, when an earlier try may have begun to send; None if there was none.
+    :param ready: called right before it is sent; raises BadParameter if it can't be, or no longer.
+    :raises Unsure: it can't be told whether it was sent, or it was not, and is not to be sent again.
+    :raises Ambiguous: several candidates, or one that may be a twin's.
+    :raises OutcomeUnknown: no answer again; the next try will settle it.
+    """
+    if client.settings.dry_run:
+        return client.send(request)
+    sender = _Sender(client, memory, request, key, clock or SystemClock(), settle, twins, taken, ready)
+    sender.on_unsure = on_unsure or sender.rules.on_unsure
+    return cast("R", sender.run(since))
+
+
+class _Sender:
+    """Carry out one :func:`send_once`."""
+
+    on_unsure: OnUnsure
+
+    def __init__(
+        self,
+        client: Client,
+        memory: Memory,
+        request: Request[Any],
+        key: str,
+        clock: Clock,
+        settle: float,
+        twins: Twins | None,
+        taken: Callable[[], Collection[str]] | None,
+        ready: Callable[[], object] | None,
+    ) -> None:
+        self.client, self.memory, self.key, self.clock = client, memory, key, clock
+        self.settle_for, self.twins, self.taken, self.ready = settle, twins, taken, ready
+        self.rules = rules_of(request)
+        # With what the connection supplies; refused here if it is refused at all.
+        self.request = replace(request, data=client.settings.resolve(request).data)
+        self.seal = Seal.of(client.settings)
+        self.same = self.seal.json(self.request.data)
+        self.intent: Intent | None = None
+        self.sends = 0
+
+    def run(self, since: datetime | None) -> Record:
+        state = self.memory.get(self.key)
+        if state and state.get("sid"):
+            return self._recall(state)
+        if state:
+            self.intent = Intent.read(state)
+            log.info("An earlier try may have sent this: asking Twilio")
+        elif since is not None and not self.memory.lasting:
+            now = self.clock.now()
+            self.intent = Intent(sought(self.request, self.seal), self.same, since, now, 0.0)
+            log.info("Earlier tries may have sent this, and nothing is remembered of them: asking Twilio")
+        if self.intent is None:
+            return self._send()
+        self._publish(None)
+        return self._settle(self.intent)
+
+    def _recall(self, state: Mapping[str, Any]) -> Record:
+        """Give the record of what has been sent; Twilio may not find a fresh one for a moment."""
+        sid = state["sid"]
+        log.info("An earlier try has sent this (%s): not sending again", sid)
+        self._publish(sid)
+        patience = SETTLE - (self.clock.now() - datetime.fromisoformat(state["at"])).total_seconds()
+        for pause in _pauses():
+            try:
+                return cast("Record", self.client.send(self.rules.fetch(sid)))
+            except NotFound:
+                if patience <= 0:
+                    break
+                patience -= pause
+                self.clock.sleep(pause)
+        log.warning("%s is no longer at Twilio: its record holds the SID only", sid)
+        return cast("Callable[[Any], Record]", self.request.answer)({"sid": sid})
+
+    # ------------------------------------------------------------ sending
+
+    def _send(self) -> Record:
+        if self.ready is not None:
+            try:
+                self.ready()
+            except BadParameter as error:
+                if self.intent is None:
+                    raise
+                raise InvalidRequest(f"an earlier try did not send this, and now it can't be sent: {error}") from None
+        self.sends += 1
+        try:
+            record = self._exchange()
+        except OutcomeUnknown as error:
+            if self.intent is None or self.sends >= MOST_SENDS:
+                raise
+            log.warning("%s. Asking Twilio", error)
+            return self._settle(self.intent)
+        except TwilioError:
+            self._forget()
+            raise
+        self._keep(record["sid"])
+        return record
+
+    def _exchange(self) -> Record:
+        """Send, and send again what Twilio surely has not acted on, the intent's time renewed each time.
+
+        On a connection of its own: a pooled one that Twilio has closed would lose the answer.
+        """
+        begun, settings = self.intent, self.client.settings
+        with type(self.client)(replace(settings, retries=0)) as single:
+            tries = 0
+            while True:
+                self._note(begun)
+                tries += 1
+                try:
+                    return cast("Record", single.send(self.request))
+                except TwilioError as error:
+                    pause = retrying.wait(settings, self.request, error, tries)
+                    if pause is None:
+                        raise
+                    self.clock.sleep(pause)
+
+    def _note(self, begun: Intent | None) -> None:
+        """Store the intent, with a time that is true when the request goes out. Twins are told before."""
+        wanted, timeout = sought(self.request, self.seal), self.client.settings.timeout
+        sends = begun.sends + 1 if begun else 1
+        for _ in range(3):
+            at = self.clock.now()
+            since = self.intent.since if self.intent else at
+            self.intent = Intent(wanted, self.same, since, at, timeout, sends)
+            self._publish(None)
+            self.memory.set(self.key, self.intent.as_json())
+            if (self.clock.now() - at).total_seconds() <= FRESH:
+                return
+
+    def _keep(self, sid: str) -> None:
+        """Remember the SID. Twins are told first: what is remembered has then always been told."""
+        try:
+            self._publish(sid)
+        finally:
+            self.memory.set(self.key, {"sid": sid, "at": self.clock.now().isoformat()})
+
+    def _forget(self) -> None:
+        """Let the next try send without asking: Twilio surely has not acted on this one, and there was none before."""
+        if self.intent is not None and self.intent.sends == 1 and self.memory.get(self.key) == self.intent.as_json():
+            self.memory.delete(self.key)
+            if self.twins is not None:
+                self.twins.publish({**self._entry(None), "alike": None})
+
+    # ------------------------------------------------------------ settling
+
+    def _settle(self, intent: Intent) -> Record:
+        """Ask Twilio what became of the request, until that is known."""
+        self._check_recipient(intent)
+        for pause in _pauses():
+            # Before the list is read: whatever is not in it then will not come.
+            unsure = self._unsure()
+            over = max([intent.ends, *(_ends(entry) for entry in unsure)]) + timedelta(seconds=self.settle_for)
+            left = (over - self.clock.now()).total_seconds()
+            candidates = self._candidates(intent)
+            chosen = self._choose(candidates, unsure)
+            if chosen is not None and self._claim(chosen["sid"]):
+                log.info("It was sent: %s", chosen)
+                self._keep(chosen["sid"])
+                return chosen
+            if left <= 0 and chosen is None:
+                if candidates:
+                    raise self._ambiguous(candidates, unsure)
+                break
+            self.clock.sleep(min(pause, left) if left > 0 else pause)
+        if self.on_unsure == "fail":
+            raise Unsure(
+                f"{self.request}: the outcome was not known, and Twilio lists nothing that fits; it was not sent again."
+                f" {REMEDY}"
+            )
+        log.warning("Nothing that fits was found at Twilio: sending")
+        return self._send()
+
+    def _check_recipient(self, intent: Intent) -> None:
+        now = sought(self.request, self.seal)
+        if intent.sought["seal"] == now["seal"] and intent.sought.get("to") != now.get("to"):
+            raise Unsure(
+                f"{self.request}: an earlier try may have sent this to another recipient than now; nothing was sent"
+                f" again. {REMEDY}"
+            )
+
+    def _candidates(self, intent: Intent) -> list[Record]:
+        """Give what fits and is nobody's, the best fits only, in an order on which twins agree."""
+        listing = replace(self.rules.listing(self.request, intent.sought), limit=MOST_RECORDS)
+        found: dict[int, list[Record]] = {1: [], 2: []}
+        seen = 0
+        for record in self.client.walk(listing):
+            seen += 1
+            if degree := fits(self.request, record, intent, self.seal):
+                found[degree].append(record)
+        if found[1] or found[2]:
+            elsewhere = {entry["sid"] for entry in self._others()} | set(self.taken() if self.taken else ())
+            for degree in (2, 1):
+                if free := [record for record in found[degree] if record["sid"] not in elsewhere]:
+                    return sorted(free, key=lambda record: (_created(record) or intent.since, record["sid"]))
+        elif seen >= MOST_RECORDS:
+            raise Unsure(
+                f"{self.request}: the outcome is not known, and Twilio's list is too long to look through"
+                f" ({MOST_RECORDS} records); nothing was sent again. {REMEDY}"
+            )
+        return []
+
+    def _choose(self, candidates: list[Record], unsure: list[dict[str, Any]]) -> Record | None:
+        """Give the record that is ours, if that can be told."""
+        if len(candidates) != len(unsure) + 1:
+            return None
+        if not unsure:
+            return candidates[0]
+        # As many as have sent the same, and none still waits for its answer: whose is whose makes no difference, as
+        # long as all agree.
+        now, ours = self.clock.now(), self._entry(None)
+        if any(entry["same"] != ours["same"] or _ends(entry) > now for entry in unsure):
+            return None
+        return candidates[sorted([ours["who"], *(entry["who"] for entry in unsure)]).index(ours["who"])]
+
+    def _ambiguous(self, candidates: list[Record], unsure: list[dict[str, Any]]) -> Ambiguous:
+        sids = [record["sid"] for record in candidates]
+        others = f", and {len(unsure)} more of this run may have sent the same" if unsure else ""
+        return Ambiguous(
+            f"{self.request}: it can't be told which is this task's: {', '.join(sids)}{others}; nothing was sent"
+            f" again. {REMEDY}",
+            sids,
+        )
+
+    # ------------------------------------------------------------ twins
+
+    def _claim(self, sid: str) -> bool:
+        """Tell twins that a record is ours; False if one of them says the same at the same time."""
+        if self.twins is None:
+            return True
+        self._publish(sid)
+        self.clock.sleep(IDLE)
+        if any(entry["sid"] == sid for entry in self._others()):
+            # Either both step back, or the other one stays. Look again, not both at once.
+            self._publish(None)
+            self.clock.sleep(IDLE * random.uniform(1, 5))  # noqa: S311 (no secret is made of it)
+            return False
+        return True
+
+    def _entry(self, sid: str | None) -> dict[str, Any]:
+        intent, who = self.intent, self.twins.who if self.twins else []
+        if intent is None:
+            return {"who": who, "alike": None, "same": None, "ends": None, "sid": sid}
+        return {
+            "who": who,
+            "alike": self.seal.json(dict(intent.sought)),
+            "same": intent.same,
+            "ends": intent.ends.isoformat(),
+            "sid": sid,
+        }
+
+    def _publish(self, sid: str | None) -> None:
+        if self.twins is not None:
+            self.twins.publish(self._entry(sid))
+
+    def _others(self) -> list[dict[str, Any]]:
+        if self.twins is None:
+            return []
+        return [entry for entry in self.twins.entries() if entry["who"] != self.twins.who]
+
+    def _unsure(self) -> list[dict[str, Any]]:
+        """Give the entries of the others that may have sent what can't be told from ours."""
+        alike = self._entry(None)["alike"]
+        return [entry for entry in self._others() if entry["alike"] == alike and not entry["sid"]]
+
+
+def _ends(entry: Mapping[str, Any]) -> datetime:
+    return datetime.fromisoformat(entry["ends"])
+
+
+def _created(record: Record) -> datetime | None:
+    return _Dated(record).date_created
+
+
+def _pauses() -> Iterator[float]:
+    yield from PAUSES
+    while True:
+        yield PAUSES[-1]

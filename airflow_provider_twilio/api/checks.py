@@ -128,8 +128,8 @@ def _e164_fault(value: str) -> str | None:
         return f"contains spaces ({shape(value)})"
     if any(c.isalpha() for c in value):
         return f"contains letters ({shape(value)})"
-    digits = value.lstrip("+")
-    if not digits.isdigit() or not digits.isascii():
+    digits = value.removeprefix("+")
+    if digits and not (digits.isdigit() and digits.isascii()):
         return f"contains characters other than + and digits ({shape(value)})"
     if not value.startswith("+"):
         return f"has no leading + ({shape(value)})"

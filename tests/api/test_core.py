@@ -168,10 +168,9 @@ def test_writing_a_value_gives_text_or_says_which_parameter_is_bad(value: Any):
     try:
         texts = wire_values("name", value)
     except BadParameter as error:
-        assert str(error).startswith("name ")
-    else:
-        assert all(isinstance(text, str) for text in texts)
-        "".join(texts).encode()
+        texts = [error.parameter]
+        assert error.parameter == "name"  # noqa: PT017 (most values raise nothing)
+    "".join(texts).encode()
 
 
 # ---------------------------------------------------------------- requests
@@ -269,13 +268,13 @@ def test_replacing_takes_every_value_of_a_name_away():
 
 
 def test_only_what_must_not_happen_twice_is_not_repeatable():
-    dangerous = [
+    dangerous: list[Request[Any]] = [
         Messages.create(to=TO, body="hi"),
         Calls.create(to=TO, url="https://example.com"),
         IncomingPhoneNumbers.create(phone_number=TO),
         Accounts.create(),
     ]
-    harmless = [
+    harmless: list[Request[Any]] = [
         Messages.update(SM, body=""),
         Messages.delete(SM),
         Messages.fetch(SM),
@@ -311,7 +310,7 @@ class Client:
 
 
 def test_an_operation_builds_on_the_class_and_runs_on_a_client():
-    bound: Any = Messages(Client())  # type: ignore[type-var]
+    bound: Any = Messages(Client())
     assert bound.create(to=TO, body="hi") == ("sent", Messages.create(to=TO, body="hi"))
     assert bound.list(to=TO) == ("walked", Messages.list(to=TO))
 
@@ -425,7 +424,7 @@ def test_a_field_that_cannot_be_read_says_so_without_telling_it(record: Record, 
 
 def test_properties_are_read_only_and_say_where_to_write():
     with pytest.raises(AttributeError, match=r"read-only.*record\['status'\]"):
-        Message(WIRE_MESSAGE).status = "failed"  # type: ignore[assignment]
+        Message(WIRE_MESSAGE).status = "failed"
 
 
 def test_a_property_on_the_class_is_its_field():
@@ -514,13 +513,12 @@ UNREADABLE = [
 @pytest.mark.parametrize(("body", "shape"), UNREADABLE)
 def test_an_unreadable_answer_is_told_by_its_shape(body: bytes, shape: str):
     response = Response(200, {"content-type": "text/plain; charset=x", "twilio-request-id": "RQ1"}, body)
-    request = Messages.fetch(SM)
     with pytest.raises(ServerError, match=rf"GET /2010.*answered 200 with {shape}.*\(request RQ1\)") as caught:
-        Message.read(request, response)
+        Message.read(Messages.fetch(SM), response)
     assert (caught.value.status, caught.value.request_id) == (200, "RQ1")
-    request = first(Messages.list())
+    page = first(Messages.list())
     with pytest.raises(ServerError, match=shape):
-        request.answer.read(request, response)
+        page.answer.read(page, response)
 
 
 def test_an_unreadable_answer_to_a_send_leaves_its_outcome_unknown():

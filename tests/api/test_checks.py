@@ -1,0 +1,337 @@
+"""Bad input is refused before anything is sent, naming the parameter, what is wrong with it, and the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_twilio.api import checks
+from airflow_provider_twilio.api.accounts import Accounts, Balances
+from airflow_provider_twilio.api.calls import Calls
+from airflow_provider_twilio.api.checks import LATER
+from airflow_provider_twilio.api.core import Request, definition
+from airflow_provider_twilio.api.errors import BadParameter
+from airflow_provider_twilio.api.messages import Feedback, MediaItems, Message, Messages
+from airflow_provider_twilio.api.phone_numbers import AvailablePhoneNumbers, IncomingPhoneNumbers
+from airflow_provider_twilio.api.recordings import Recordings
+from airflow_provider_twilio.api.usage import UsageRecords
+
+TO, FROM = "+14155550100", "+14155550199"
+SM, CA, MG, HX, AP = (kind + "0" * 32 for kind in ("SM", "CA", "MG", "HX", "AP"))
+
+
+def ahead(seconds: float) -> timedelta:
+    return timedelta(seconds=seconds)
+
+
+def create(arguments: dict[str, Any]) -> Request[Message]:
+    """Build a message; what is sent ahead is counted from now, not from when the test was collected."""
+    send_at = arguments.get("send_at")
+    return Messages.create(
+        **arguments | ({"send_at": datetime.now(UTC) + send_at} if isinstance(send_at, timedelta) else {})
+    )
+
+
+def refused(said: str, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> BadParameter:
+    with pytest.raises(BadParameter, match=said) as caught:
+        operation(*args, **kwargs)
+    assert str(caught.value).startswith(caught.value.parameter)
+    assert ": " in str(caught.value)  # what is wrong, and the remedy
+    return caught.value
+
+
+# ---------------------------------------------------------------- what belongs together, and bounds
+
+SCHEDULED: dict[str, Any] = {"to": TO, "body": "hi", "messaging_service_sid": MG, "schedule_type": "fixed"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"to": "", "body": "hi"}, "to is missing: give to"),
+        ({"to": None, "body": "hi"}, "to is missing"),
+        ({"to": TO}, "body or media_url or content_sid is missing: give body, media_url or content_sid"),
+        ({"to": TO, "body": ""}, "body or media_url or content_sid is missing"),
+        ({"to": TO, "media_url": []}, "body or media_url or content_sid is missing"),
+        ({"to": TO, "body": "x" * 1601}, "body has 1601 characters: Twilio takes at most 1600"),
+        ({"to": TO, "media_url": ["https://a"] * 11}, "media_url has 11 items: Twilio takes at most 10"),
+        ({"to": TO, "body": "hi", "content_variables": {"1": "x"}}, "content_sid is missing"),
+        ({"to": TO, "body": "hi", "validity_period": 0}, "validity_period is 0: give 1 to 36000 seconds"),
+        ({"to": TO, "body": "hi", "validity_period": 36001}, "validity_period is 36001"),
+        ({"to": TO, "body": "hi", "validity_period": "long"}, "validity_period is not a number"),
+        (
+            {"to": TO, "body": "hi", "content_retention": "keep"},
+            "content_retention is none of its values.*retain, discard",
+        ),
+        ({"to": TO, "body": "hi", "send_at": ahead(3600)}, "send_at and schedule_type belong together.*'fixed'"),
+        ({"to": TO, "body": "hi", "schedule_type": "fixed"}, "send_at and schedule_type belong together"),
+        ({**SCHEDULED, "send_at": ahead(-60)}, "send_at is in the past: Twilio takes 300 s to 35 days ahead"),
+        ({**SCHEDULED, "send_at": ahead(200)}, r"send_at is (199|200) s ahead: Twilio takes 300 s to 35 days"),
+        ({**SCHEDULED, "send_at": ahead(36 * 86400)}, "send_at is .* s ahead: Twilio takes 300 s to 35 days"),
+        ({**SCHEDULED, "send_at": "2099-01-01T00:00:00"}, "send_at is a datetime without a time zone"),
+        ({**SCHEDULED, "send_at": "tomorrow"}, "send_at is not an ISO 8601 time.*2026-01-31T08:00:00Z"),
+        ({**SCHEDULED, "send_at": 5}, "send_at is of type int"),
+        ({"to": TO, "body": "hi", "content_sid": SM}, "content_sid is a SID of the wrong kind.*HX.*got a message SID"),
+    ],
+)
+def test_a_message_that_twilio_would_refuse_is_not_sent(arguments: dict[str, Any], said: str):
+    refused(said, create, arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"to": TO, "body": "x" * 1600},
+        {"to": TO, "media_url": ["https://a"] * 10},
+        {"to": TO, "media_url": "https://one.example/long" * 10},
+        {"to": TO, "content_sid": HX, "content_variables": {"1": "x"}},
+        {"to": TO, "body": "hi", "validity_period": "36000"},
+        {**SCHEDULED, "send_at": ahead(310)},
+        {**SCHEDULED, "send_at": ahead(35 * 86400 - 60)},
+    ],
+)
+def test_what_twilio_takes_passes(arguments: dict[str, Any]):
+    assert create(arguments).method == "POST"
+
+
+def test_a_scheduled_message_needs_a_service_and_any_other_some_sender():
+    assert Messages.create(to=TO, body="hi").needs == ("MessagingServiceSid", "From")
+    assert create({**SCHEDULED, "send_at": ahead(3600)}).needs == ("MessagingServiceSid",)
+
+
+# ---------------------------------------------------------------- numbers and addresses
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        ("14155559876", r"to has no leading \+ \(11 characters, with digits\): write it in E.164"),
+        ("+1 415 555 0100", "to contains spaces"),
+        ("+1415555CALL", "to contains letters"),
+        ("+1-415-555-0100", r"to contains characters other than \+ and digits"),
+        ("(415)5550100", r"to contains characters other than \+ and digits"),
+        ("+04155550100", "to has a 0 where the country code belongs"),
+        ("+12345", "to has 5 digits, and E.164 has 7 to 15"),
+        ("+1234567890123456", "to has 16 digits"),
+        ("+１４１５５５５０１００", r"to contains characters other than \+ and digits"),
+        ("++14155559876", r"to contains characters other than \+ and digits"),
+        ("+", "to has 0 digits"),
+        ("whatsapp:14155550100", r"to is a whatsapp: address whose number has no leading \+"),
+        (
+            "client:alice",
+            "to is a client: address: this takes a number in E.164 or an address that starts with whatsapp:",
+        ),
+        ("sip:a@b.example", "to is a sip: address"),
+        (4155559876, "to is of type int: write it in E.164"),
+        (["+14155550100"], "to is of type list"),
+        (SM, "to contains letters"),
+    ],
+)
+def test_a_mistake_in_a_number_is_named(number: Any, said: str):
+    error = refused(said, Messages.create, to=number, body="hi")
+    assert number == "+" or str(number) not in str(error)
+
+
+@pytest.mark.parametrize(
+    "to",
+    [TO, "+1234567", "+123456789012345", "whatsapp:+14155550100", "WhatsApp:+14155550100", "messenger:12", "rcs:x"],
+)
+def test_a_message_goes_to_numbers_and_channels(to: str):
+    assert Messages.create(to=to, body="hi").get("To") == to
+
+
+@pytest.mark.parametrize(
+    "from_", [FROM, "12345", "MyCompany", "My Co & Co", "whatsapp:+14155550199", "rcs:agent", None]
+)
+def test_a_message_comes_from_numbers_short_codes_names_and_channels(from_: str | None):
+    assert Messages.create(to=TO, from_=from_, body="hi").get("From") == from_
+
+
+@pytest.mark.parametrize(
+    ("from_", "said"),
+    [
+        ("ALongCompanyName", "from_ contains letters.*alphanumeric sender of up to 11 characters"),
+        ("1234567890123", r"from_ has no leading \+"),
+        ("+1 415", "from_ contains spaces"),
+        (MG, "from_ is a messaging service's SID: give it as messaging_service_sid"),
+        ("client:alice", "from_ is a client: address"),
+        (5, "from_ is of type int"),
+    ],
+)
+def test_a_mistake_in_a_sender_is_named(from_: Any, said: str):
+    refused(said, Messages.create, to=TO, from_=from_, body="hi")
+
+
+@pytest.mark.parametrize(
+    "to", [TO, "client:alice", "sip:alice@example.com", "sips:alice@example.com", "whatsapp:+14155550100"]
+)
+def test_a_call_goes_to_numbers_clients_and_sip(to: str):
+    assert Calls.create(to=to, url="https://example.com").get("To") == to
+
+
+def test_a_call_does_not_go_to_a_channel_of_messages():
+    refused("to is a messenger: address", Calls.create, to="messenger:5", url="https://example.com")
+    refused("from_ contains letters", Calls.create, to=TO, from_="MyCompany", url="https://example.com")
+    assert "client" in str(refused("caller_id is a rcs", Calls.create, to=TO, url="https://a", caller_id="rcs:x"))
+
+
+# ---------------------------------------------------------------- SIDs
+
+
+@pytest.mark.parametrize(
+    ("operation", "given_", "said"),
+    [
+        (
+            Messages.fetch,
+            CA,
+            r"message_sid is a SID of the wrong kind: expected a message SID, SM… or MM…, got a call SID",
+        ),
+        (Calls.fetch, SM, "call_sid is a SID of the wrong kind: expected a call SID, CA…, got a message SID"),
+        (Calls.delete, "XX" + "0" * 32, "call_sid is a SID of the wrong kind.*got another SID"),
+        (Messages.delete, SM[:-1], "message_sid starts like a SID but has 33 characters: .*32 hexadecimal digits"),
+        (Messages.fetch, "", "message_sid is not a SID"),
+        (Messages.fetch, TO, "message_sid is not a SID"),
+        (Messages.fetch, None, "message_sid is of type NoneType"),
+        (IncomingPhoneNumbers.delete, TO, "phone_number_sid is not a SID.*expected a phone number SID, PN…"),
+        (Recordings.delete, CA, "recording_sid is a SID of the wrong kind"),
+        (Accounts.fetch, "SK" + "0" * 32, "target_account_sid is a SID of the wrong kind: .*got an API key SID"),
+    ],
+)
+def test_a_sid_of_the_wrong_kind_is_refused_by_kind(operation: Callable[..., Any], given_: Any, said: str):
+    error = refused(said, operation, given_)
+    assert not given_ or str(given_) not in str(error)
+
+
+@pytest.mark.parametrize("evil", ["../Calls/CA" + "0" * 32, SM + "/../x", SM + "?x=1", SM + "\n", f" {SM}"])
+def test_nothing_but_a_sid_gets_into_a_path(evil: str):
+    refused("message_sid", Messages.fetch, evil)
+
+
+# ---------------------------------------------------------------- what isn't known yet
+
+EVERY: list[Callable[..., Any]] = [
+    *(Messages.create, Messages.fetch, Messages.update, Messages.delete, Messages.list),
+    *(MediaItems.list, MediaItems.fetch, MediaItems.delete, Feedback.create),
+    *(Calls.create, Calls.fetch, Calls.update, Calls.delete, Calls.list),
+    *(IncomingPhoneNumbers.create, IncomingPhoneNumbers.fetch, IncomingPhoneNumbers.update),
+    *(IncomingPhoneNumbers.delete, IncomingPhoneNumbers.list, AvailablePhoneNumbers.list),
+    *(Accounts.create, Accounts.fetch, Accounts.update, Accounts.list, Balances.fetch),
+    *(UsageRecords.list, UsageRecords.daily, Recordings.list, Recordings.fetch, Recordings.delete),
+]
+
+
+@pytest.mark.parametrize("operation", EVERY, ids=lambda operation: str(definition(operation)))
+def test_what_is_not_known_yet_passes_everywhere(operation: Callable[..., Any]):
+    found = definition(operation)
+    found.check(dict.fromkeys(found.parameters, LATER))
+
+
+@pytest.mark.parametrize(
+    ("operation", "known"),
+    [(Messages.create, {"to": "no number"}), (Calls.create, {"timeout": 601}), (Calls.update, {"status": "gone"})],
+)
+def test_what_is_known_is_checked_beside_what_is_not(operation: Callable[..., Any], known: dict[str, Any]):
+    found = definition(operation)
+    with pytest.raises(BadParameter, match=next(iter(known))):
+        found.check(dict.fromkeys(found.parameters, LATER) | known)
+
+
+# ---------------------------------------------------------------- one by one
+
+
+@pytest.mark.parametrize(
+    ("value", "shape"),
+    [
+        ("", "an empty string"),
+        ("abc 123", "7 characters, with letters and digits and spaces"),
+        ("!!", "2 characters"),
+        (5, "a int"),
+        (None, "a NoneType"),
+    ],
+)
+def test_a_shape_tells_nothing_of_the_value(value: Any, shape: str):
+    assert checks.shape(value) == shape
+
+
+def test_one_of_several_and_only_one():
+    checks.one_of(a=None, b=0)
+    checks.only_one_of(a="x", b=None, c=LATER, d="")
+    refused("a or b or c is missing: give a, b or c", checks.one_of, a=None, b="", c=[])
+    refused("a and c are given together: give one of them", checks.only_one_of, a="x", b=None, c="y")
+
+
+def test_a_plain_number_may_be_left_out_but_be_no_address():
+    checks.phone_number("near_number", None)
+    checks.phone_number("near_number", TO)
+    error = refused(
+        "near_number is a client: address: this takes a number in E.164$",
+        checks.phone_number,
+        "near_number",
+        "client:x",
+    )
+    assert "one of" not in str(error)
+
+
+@pytest.mark.parametrize("value", [1, 600, "60", 1.5, None, LATER])
+def test_a_number_within_its_bounds_passes(value: Any):
+    checks.between("timeout", value, 1, 600)
+
+
+@pytest.mark.parametrize("value", [0, 601, "", "abc", [], float("nan"), float("inf"), 10**400, True])
+def test_a_number_beyond_its_bounds_is_refused(value: Any):
+    refused("timeout is .*give 1 to 600 s", checks.between, "timeout", value, 1, 600, " s")
+
+
+ANYTHING = st.one_of(
+    *(st.none(), st.text(), st.binary(), st.integers(), st.floats(), st.booleans(), st.decimals(), st.datetimes()),
+    *(st.dates(), st.lists(st.text()), st.dictionaries(st.text(), st.text()), st.just(LATER), st.just(object())),
+    st.datetimes(timezones=st.timezones()),
+    st.from_regex(r"\A(whatsapp|client|sip|\+)?:?\+?\d{0,16}\Z"),
+    st.from_regex(r"\A(SM|CA|PN|AC)[0-9a-f]{30,34}\Z"),
+)
+CHECKS: list[Callable[[Any], Any]] = [
+    lambda value: checks.one_of(x=value, y=None),
+    lambda value: checks.only_one_of(x=value, y=value),
+    lambda value: checks.required(x=value),
+    lambda value: checks.sid("x", value, "SM", "MM"),
+    lambda value: checks.sids(x=(value, "AP")),
+    lambda value: checks.recipient("x", value),
+    lambda value: checks.sender("x", value),
+    lambda value: checks.caller("x", value),
+    lambda value: checks.phone_number("x", value),
+    lambda value: checks.longest("x", value, 3, "characters"),
+    lambda value: checks.between("x", value, 1, 2),
+    lambda value: checks.choice("x", value, ("a", "b")),
+    lambda value: checks.ahead("x", value, timedelta(0), timedelta(1)),
+    lambda value: checks.moment("x", value),
+    checks.shape,
+]
+
+
+@given(ANYTHING)
+def test_no_check_raises_anything_else(value: Any):
+    for check in CHECKS:
+        try:
+            check(value)
+        except BadParameter as error:
+            assert error.parameter.startswith("x")  # noqa: PT017 (most values raise nothing)
+
+
+@given(st.data())
+def test_no_operation_raises_anything_else(data: st.DataObject):
+    operation = data.draw(st.sampled_from(EVERY))
+    names = list(definition(operation).parameters)
+    arguments = {name: data.draw(ANYTHING) for name in names}
+    required = {"to": TO, "body": "hi", "url": "https://example.com", "phone_number": TO, "status": "completed"}
+    for chosen in (arguments, {**arguments, **{name: required[name] for name in names if name in required}}):
+        try:
+            operation(**{name: value for name, value in chosen.items() if value is not LATER})
+        except BadParameter:
+            pass
+        except TypeError as error:
+            assert "missing" in str(error)  # noqa: PT017 (Python's own word on an argument left out)

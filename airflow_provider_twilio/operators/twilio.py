@@ -45,7 +45,7 @@ class TwilioRequestOperator(TwilioOperator):
         self.data = data
         self.json = json
         self.repeatable = repeatable
-        if not any(known(value) is LATER for value in (method, path, data, json)):
+        if not self._runs and not any(known(value) is LATER for value in (method, path, data, json)):
             self.request()
 
     def request(self, **instead: Any) -> Any:

@@ -1,0 +1,160 @@
+"""What holds for every operator: its parameters are its operation's, all templated, documented, and free to use."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG, BaseOperator
+from airflow.serialization import serialized_objects
+
+from airflow_provider_twilio import operators
+from airflow_provider_twilio.api.accounts import Accounts, Balances
+from airflow_provider_twilio.api.calls import Calls
+from airflow_provider_twilio.api.core import Definition, Resource
+from airflow_provider_twilio.api.messages import Messages
+from airflow_provider_twilio.api.phone_numbers import AvailablePhoneNumbers, IncomingPhoneNumbers
+from airflow_provider_twilio.operators.base import TwilioOperator
+
+PACKAGE = "airflow_provider_twilio.operators"
+BASES = {"__init__", "base", "sending", "waiting"}  # what operators are made of
+MODULES = [
+    importlib.import_module(f"{PACKAGE}.{file.stem}")
+    for file in sorted(Path(operators.__file__).parent.glob("*.py"))
+    if file.stem not in BASES
+]
+OPERATORS = [
+    kind
+    for module in MODULES
+    for name, kind in sorted(vars(module).items())
+    if name.endswith("Operator") and kind.__module__ == module.__name__
+]
+SINGLE = [kind for kind in OPERATORS if hasattr(kind, "operation")]  # those that run one operation
+
+# Every operation of these resources has an operator; what has none goes by TwilioRequestOperator.
+COVERED: tuple[type[Resource[Any]], ...] = (
+    Messages,
+    Calls,
+    IncomingPhoneNumbers,
+    AvailablePhoneNumbers,
+    Accounts,
+    Balances,
+)
+
+# Where an operator's default is not its operation's, and why.
+OTHER_DEFAULTS = {
+    "ReleaseNumberOperator": {"phone_number_sid": None},  # or the number itself
+}
+
+SID = "a" * 32
+# The least that each takes, as templates, so that nothing is checked before it runs.
+LEAST: dict[str, dict[str, Any]] = {
+    "SendMessageOperator": {"to": "{{ to }}", "body": "{{ body }}"},
+    "FetchMessageOperator": {"message_sid": "{{ sid }}"},
+    "UpdateMessageOperator": {"message_sid": "{{ sid }}", "body": ""},
+    "DeleteMessageOperator": {"message_sid": "{{ sid }}"},
+    "CreateCallOperator": {"to": "{{ to }}", "say": "{{ body }}"},
+    "FetchCallOperator": {"call_sid": "{{ sid }}"},
+    "UpdateCallOperator": {"call_sid": "{{ sid }}", "status": "completed"},
+    "DeleteCallOperator": {"call_sid": "{{ sid }}"},
+    "SearchNumbersOperator": {"country": "US"},
+    "PurchaseNumberOperator": {"area_code": "{{ area }}"},
+    "FetchNumberOperator": {"phone_number_sid": "{{ sid }}"},
+    "UpdateNumberOperator": {"phone_number_sid": "{{ sid }}", "sms_url": ""},
+    "ReleaseNumberOperator": {"phone_number": "{{ number }}"},
+    "UpdateAccountOperator": {"target_account_sid": "{{ sid }}", "friendly_name": "{{ name }}"},
+    "TwilioRequestOperator": {"method": "GET", "path": "{{ path }}", "data": {"Name": "{{ name }}"}},
+}
+
+
+def own_parameters(kind: type[BaseOperator]) -> dict[str, inspect.Parameter]:
+    parameters = dict(inspect.signature(kind.__init__).parameters)
+    return {name: one for name, one in parameters.items() if name not in ("self", "kwargs")}
+
+
+def operations(resource: type[Resource[Any]]) -> list[Definition]:
+    found = [getattr(value, "definition", None) for value in vars(resource).values()]
+    return [definition for definition in found if isinstance(definition, Definition)]
+
+
+def test_there_are_operators():
+    assert len(OPERATORS) >= 22
+    assert {"SendMessageOperator", "TwilioRequestOperator"} <= {kind.__name__ for kind in OPERATORS}
+
+
+@pytest.mark.parametrize(
+    "operation", [operation for resource in COVERED for operation in operations(resource)], ids=str
+)
+def test_every_operation_has_an_operator(operation: Definition):
+    assert [kind.__name__ for kind in SINGLE if kind.operation is operation]
+
+
+@pytest.mark.parametrize("kind", SINGLE)
+def test_the_parameters_are_the_operations(kind: type[TwilioOperator]):
+    wanted = {name: one.default for name, one in kind.operation.parameters.items()}
+    wanted |= OTHER_DEFAULTS.get(kind.__name__, {})
+    given = own_parameters(kind)
+    assert {name: given[name].default for name in wanted} == wanted
+    further = given.keys() - wanted.keys() - set(kind.own_template_fields)
+    assert all(given[name].default is not inspect.Parameter.empty for name in further)
+
+
+@pytest.mark.parametrize("kind", OPERATORS)
+def test_all_are_keywords(kind: type[TwilioOperator]):
+    assert {one.kind for one in own_parameters(kind).values()} <= {inspect.Parameter.KEYWORD_ONLY}
+
+
+@pytest.mark.parametrize("kind", OPERATORS)
+def test_all_are_templated(kind: type[TwilioOperator]):
+    twilios = set(kind.operation.parameters) if hasattr(kind, "operation") else {"method", "path", "data", "json"}
+    assert isinstance(kind.template_fields, tuple)
+    assert set(kind.template_fields) == {*twilios, *kind.own_template_fields, "twilio_conn_id", "account_sid"}
+    assert set(kind.template_fields_renderers) <= set(kind.template_fields)
+
+
+@pytest.mark.parametrize("kind", OPERATORS)
+def test_none_is_taken_by_airflow(kind: type[TwilioOperator]):
+    taken = {name for name in own_parameters(kind) if hasattr(BaseOperator(task_id="task"), name)}
+    assert taken == set()
+
+
+@pytest.mark.parametrize("kind", [TwilioOperator, *OPERATORS])
+def test_the_docstring_says_it_all(kind: type[TwilioOperator]):
+    text = inspect.getdoc(kind) or ""
+    first = text.split("\n")[0]
+    word = first.split()[0].rstrip(",")
+    assert first.endswith(".")
+    assert word[0].isupper()
+    assert not word.endswith("s")  # "Send a message", not "Sends"
+    said = dict(re.findall(r":param (\w+): (.+?)(?=\n:param|\n\n|\Z)", text, re.DOTALL))
+    assert set(said) == set(own_parameters(kind))
+    templated = {name for name, words in said.items() if words.endswith("(templated)")}
+    assert templated == set(said) & {*kind.template_fields, "twilio_conn_id", "account_sid"}
+    assert kind is TwilioOperator or re.search(r"\n\nhttps://www\.twilio\.com/docs/\S+$", text)
+
+
+@pytest.mark.parametrize("kind", OPERATORS)
+def test_families_are_told_apart_by_color(kind: type[TwilioOperator]):
+    colors = {other.ui_color: other.__module__ for other in OPERATORS}
+    assert colors[kind.ui_color] == kind.__module__
+
+
+@pytest.mark.parametrize("kind", OPERATORS)
+def test_it_survives_serialisation(kind: type[TwilioOperator]):
+    both: Any = serialized_objects
+    serialization = getattr(both, "DagSerialization", None) or both.SerializedDAG  # the latter in Airflow 3.1
+    with DAG("dag", schedule=None) as dag:
+        kind(task_id="task", twilio_conn_id="other", **LEAST.get(kind.__name__, {}))
+    text = json.dumps(serialization.to_dict(dag))
+    task = serialization.from_dict(json.loads(text)).get_task("task")
+    assert task.task_type == kind.__name__
+    assert set(task.template_fields) == set(kind.template_fields)
+    assert task.ui_color == kind.ui_color
+    assert task.twilio_conn_id == "other"
+    for name, value in LEAST.get(kind.__name__, {}).items():
+        assert getattr(task, name) == value

@@ -196,7 +196,7 @@ class Request(Generic[T]):
     @property
     def template(self) -> str:
         """The path from the root, ``{AccountSid}`` not filled in; a URL for another host."""
-        if self.path.startswith(("/", "https://", "http://")):
+        if self.path.startswith("/") or "://" in self.path:
             return self.path
         return f"/{VERSION}/Accounts/{{AccountSid}}/{self.path}"
 

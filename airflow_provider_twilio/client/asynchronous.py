@@ -145,7 +145,7 @@ class AsyncClient(Resources[Awaiting]):
 
         mask_logs("aiohttp.client", "aiohttp.internal")
         local = self.settings.base is not None and self.settings.base.startswith("http://")
-        return aiohttp.ClientSession(
+        session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self.concurrency, ssl=local or wire.tls(self.settings)),
             cookie_jar=aiohttp.DummyCookieJar(),
             proxy=wire.proxy(self.settings),
@@ -153,6 +153,10 @@ class AsyncClient(Resources[Awaiting]):
                 total=None, sock_connect=self.settings.timeout, sock_read=self.settings.timeout
             ),
         )
+        if hasattr(session, "_retry_connection"):
+            # aiohttp would send a DELETE again unseen, and a 404 then would not be known for a success.
+            session._retry_connection = False
+        return session
 
     async def _exchange(self, request: Request[Any], authorization: str | None) -> Response:
         """Move the bytes, once, and name what went wrong if they did not."""

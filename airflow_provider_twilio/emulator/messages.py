@@ -502,10 +502,13 @@ def listing(call: Call) -> Answer:
     if (sender := query.text("From")) is not None:
         origin = _address(sender) or sender
         keep.append(lambda message: message.sender == origin and not _hides_sender(message, call.now))
-    if (window := Window.read(query, "DateSent")) is not None:
-        keep.append(lambda message: message.key <= call.now and window.holds(message.key))
     return paged(
-        call, "messages", call.account.messages, keep, lambda message: render(message, max(call.seen, message.created))
+        call,
+        "messages",
+        call.account.messages,
+        keep,
+        lambda message: render(message, max(call.seen, message.created)),
+        Window.read(query, "DateSent"),
     )
 
 

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
+from airflow_provider_twilio.emulator.params import Window
 from airflow_provider_twilio.emulator.shelf import Rank, Shelf, Shelved
 from airflow_provider_twilio.emulator.wire import Answer, Refused
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound=Shelved)
 DEFAULT_SIZE, LARGEST = 50, 1000
-_TOKEN = struct.Struct(">dbdq")
+_TOKEN = struct.Struct(">dqbdq")
 _PAGING = frozenset({"PageSize", "Page", "PageToken"})
 
 
@@ -27,6 +28,7 @@ def paged(
     shelf: Shelf[R],
     keep: Sequence[Callable[[R], bool]],
     render: Callable[[R], dict[str, Any]],
+    span: Window | None = None,
 ) -> Answer:
     """Answer with one page of a shelf.
 
@@ -35,29 +37,33 @@ def paged(
 
     :param key: the list's name in the answer.
     :param keep: the filters; a record is listed if all of them take it.
+    :param span: a filter on what the shelf is sorted by.
     """
     world = call.world
     size, page, token = read_paging(call)
-    asof, after, back = call.now - world.quirks.list_lag, None, False
+    asof, newest, after, back = call.now - world.quirks.list_lag, world.latest, None, False
     if token is not None:
-        asof, after, back = _read_token(token, call.now, world.quirks.page_token_life)
+        asof, newest, after, back = _read_token(token, call.now, world.quirks.page_token_life)
 
-    def wanted(pair: tuple[Rank, R]) -> bool:
-        return pair[1].created <= asof and all(test(pair[1]) for test in keep)
+    def wanted(record: R) -> bool:
+        if record.seq > newest:
+            return False
+        return all(test(record) for test in keep)
 
+    limits = None if span is None else (span.least, span.most)
     if back and after is not None:
         before: deque[tuple[Rank, R]] = deque(maxlen=size)
-        for pair in filter(wanted, shelf.newest(asof, world.quirks.unsent)):
+        for pair in shelf.newest(asof, world.quirks.unsent, None, wanted, limits):
             if pair[0] <= after:
                 break
             before.append(pair)
         found, more = list(before), True
     else:
-        found = list(islice(filter(wanted, shelf.newest(asof, world.quirks.unsent, after)), size + 1))
+        found = list(islice(shelf.newest(asof, world.quirks.unsent, after, wanted, limits), size + 1))
         more = len(found) > size
         del found[size:]
-    following = _write_token("PA", found[-1], asof) if more and found else None
-    preceding = _write_token("PB", found[0], asof) if page > 0 and found else None
+    following = _write_token("PA", found[-1], asof, newest) if more and found else None
+    preceding = _write_token("PB", found[0], asof, newest) if page > 0 and found else None
     return Answer(envelope(call, key, [render(record) for _, record in found], size, page, following, preceding))
 
 
@@ -133,18 +139,18 @@ def envelope(
     }
 
 
-def _write_token(kind: str, pair: tuple[Rank, Shelved], asof: float) -> str:
+def _write_token(kind: str, pair: tuple[Rank, Shelved], asof: float, newest: int) -> str:
     rank, record = pair
-    return kind + record.sid + _TOKEN.pack(asof, *rank).hex()
+    return kind + record.sid + _TOKEN.pack(asof, newest, *rank).hex()
 
 
-def _read_token(token: str, now: float, life: float | None) -> tuple[float, Rank, bool]:
+def _read_token(token: str, now: float, life: float | None) -> tuple[float, int, Rank, bool]:
     try:
-        asof, section, key, seq = _TOKEN.unpack(bytes.fromhex(token[36:]))
+        asof, newest, section, key, seq = _TOKEN.unpack(bytes.fromhex(token[36:]))
     except (ValueError, struct.error):
         raise Refused(21481, "Invalid PageToken") from None
     if token[:2] not in ("PA", "PB") or asof != asof or key != key or asof > now:
         raise Refused(21481, "Invalid PageToken")
     if life is not None and now - asof > life:
         raise Refused(21481, "PageToken has expired")
-    return asof, (section, key, seq), token[:2] == "PB"
+    return asof, newest, (section, key, seq), token[:2] == "PB"

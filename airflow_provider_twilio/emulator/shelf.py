@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from heapq import merge
 from typing import Generic, Protocol, TypeVar
 
@@ -54,7 +54,7 @@ class Shelf(Generic[R]):
         if not self._order or self._order[-1][:2] < entry[:2]:
             self._order.append(entry)
         else:
-            insort(self._order, entry, key=lambda e: e[:2])
+            insort(self._order, entry, key=_place)
 
     def remove(self, record: R) -> None:
         del self._by_sid[record.sid]
@@ -64,41 +64,58 @@ class Shelf(Generic[R]):
         """Give a record a new key, and its place by it."""
         self._take(record)
         record.key = key
-        insort(self._order, (key, record.seq, record), key=lambda e: e[:2])
+        insort(self._order, (key, record.seq, record), key=_place)
 
     def _take(self, record: R) -> None:
-        at = bisect_left(self._order, (record.key, record.seq), key=lambda e: e[:2])
+        at = bisect_left(self._order, (record.key, record.seq), key=_place)
         del self._order[at]
 
-    def newest(self, asof: float, pending: str, after: Rank | None = None) -> Iterator[tuple[Rank, R]]:
+    def newest(
+        self,
+        asof: float,
+        pending: str,
+        after: Rank | None = None,
+        keep: Callable[[R], bool] | None = None,
+        span: tuple[float, float] | None = None,
+    ) -> Iterator[tuple[Rank, R]]:
         """List from the newest on, as it stood at a time.
 
         :param pending: where records stand whose key lies ahead of ``asof``: ``first``, ``last``, or among the
             others by ``date_created``.
         :param after: the rank after which to go on.
+        :param keep: list only what this takes.
+        :param span: list only what has its key in this span, which what is pending hasn't.
         """
-        cut = bisect_right(self._order, (asof, 1 << 62), key=lambda e: e[:2])
+        cut = bisect_right(self._order, (asof, 1 << 62), key=_place)
+        if span is not None:
+            floor, ceiling = (bisect_left(self._order, (edge, 0), key=_place) for edge in span)
+            return self._settled(floor, min(cut, ceiling), after, asof, keep)
+        settled = self._settled(0, cut, after, asof, keep)
         section = {"first": 1, "last": -1}.get(pending, 0)
         waiting = [
             ((section, record.created if section == 0 else float(record.seq), record.seq), record)
             for _, _, record in self._order[cut:]
-            if record.created <= asof
+            if record.created <= asof and (keep is None or keep(record))
         ]
         if after is not None:
             waiting = [pair for pair in waiting if pair[0] < after]
         waiting.sort(key=lambda pair: pair[0], reverse=True)
-        settled = self._settled(cut, after)
-        if not waiting:
-            return settled
-        return merge(waiting, settled, key=lambda pair: pair[0], reverse=True)
+        return merge(waiting, settled, key=lambda pair: pair[0], reverse=True) if waiting else settled
 
-    def _settled(self, cut: int, after: Rank | None) -> Iterator[tuple[Rank, R]]:
+    def _settled(
+        self, floor: int, cut: int, after: Rank | None, asof: float, keep: Callable[[R], bool] | None
+    ) -> Iterator[tuple[Rank, R]]:
         if after is not None:
             if after[0] < 0:
                 return
             if after[0] == 0:
-                cut = min(cut, bisect_left(self._order, after[1:], key=lambda e: e[:2]))
+                cut = min(cut, bisect_left(self._order, after[1:], key=_place))
         order = self._order
-        for at in range(cut - 1, -1, -1):
+        for at in range(cut - 1, floor - 1, -1):
             key, seq, record = order[at]
-            yield (0, key, seq), record
+            if record.created <= asof and (keep is None or keep(record)):
+                yield (0, key, seq), record
+
+
+def _place(entry: tuple[float, int, object]) -> tuple[float, int]:
+    return entry[:2]

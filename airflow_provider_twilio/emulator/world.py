@@ -127,7 +127,8 @@ class World:
         self._begin()
 
     def _begin(self) -> None:
-        self._seq = 0
+        self.latest = 0
+        """The number of the newest record."""
         self.accounts: Shelf[Account] = Shelf()
         self.keys: dict[str, Key] = {}
         self.tokens: dict[str, tuple[str, float]] = {}
@@ -156,8 +157,8 @@ class World:
 
     def next(self) -> int:
         """Give the number of the next record."""
-        self._seq += 1
-        return self._seq
+        self.latest += 1
+        return self.latest
 
     @staticmethod
     def sid(kind: str) -> str:

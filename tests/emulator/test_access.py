@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from airflow_provider_twilio.emulator import Emulator
+from tests.emulator.conftest import Api
+
+
+@pytest.mark.parametrize("secret", ["wrong", "", "é"])
+def test_wrong_credentials(emulator: Emulator, secret: str) -> None:
+    assert Api(emulator, (emulator.account_sid, secret)).refused("GET", "Messages.json") == (401, 20003)
+    assert Api(emulator, ("SK" + "0" * 32, secret)).refused("GET", "Messages.json") == (401, 20003)
+
+
+@pytest.mark.parametrize("header", [None, "", "Basic", "Basic !!!", "Basic /////w==", "Digest x", "Bearer nothing"])
+def test_no_credentials(emulator: Emulator, header: str | None) -> None:
+    url = f"{emulator.url}/2010-04-01/Accounts/{emulator.account_sid}/Messages.json"
+    answer = requests.get(url, headers={} if header is None else {"Authorization": header}, timeout=5)
+    assert (answer.status_code, answer.json()["code"]) == (401, 20003)
+
+
+def test_keys(emulator: Emulator) -> None:
+    main, standard = Api(emulator, emulator.main_key), Api(emulator, emulator.standard_key)
+    restricted = Api(emulator, emulator.restricted_key)
+    assert main.get("/2010-04-01/Accounts.json")["accounts"]
+    assert standard.send()["status"] == "queued"
+    assert standard.refused("GET", "/2010-04-01/Accounts.json") == (401, 20003)
+    assert standard.refused("GET", f"/2010-04-01/Accounts/{emulator.account_sid}.json") == (401, 20003)
+    assert restricted.refused("GET", "Messages.json") == (403, 20003)
+
+
+def test_oauth(emulator: Emulator) -> None:
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": emulator.oauth_client[0],
+        "client_secret": emulator.oauth_client[1],
+    }
+    url = f"{emulator.url}/oauth.twilio.com/v2/token"
+    token = requests.post(url, data=form, timeout=5).json()
+    assert (token["token_type"], token["expires_in"]) == ("Bearer", 3600)
+    bearer = {"Authorization": f"Bearer {token['access_token']}"}
+    messages = f"{emulator.url}/2010-04-01/Accounts/{emulator.account_sid}/Messages.json"
+    assert requests.get(messages, headers=bearer, timeout=5).status_code == 200
+    emulator.clock.advance(3601)
+    assert requests.get(messages, headers=bearer, timeout=5).status_code == 401
+    assert requests.post(url, data=form | {"client_secret": "no"}, timeout=5).status_code == 401
+    assert requests.post(url, data=form | {"grant_type": "password"}, timeout=5).json()["code"] == 20001
+
+
+@pytest.fixture
+def sub(emulator: Emulator, api: Api) -> Iterator[Api]:
+    account = api.post("/2010-04-01/Accounts.json", FriendlyName="shop")
+    return Api(emulator, (account["sid"], account["auth_token"]), account["sid"])
+
+
+def test_parent_acts_on_its_subaccount_and_not_the_other_way(emulator: Emulator, api: Api, sub: Api) -> None:
+    parent = Api(emulator, (emulator.account_sid, emulator.auth_token), sub.account_sid)
+    assert parent.get("Messages.json")["messages"] == []
+    assert sub.get("Messages.json")["messages"] == []
+    assert sub.refused("GET", f"/2010-04-01/Accounts/{emulator.account_sid}/Messages.json") == (401, 20003)
+    form = {"To": "+14155550100", "From": emulator.phone_number, "Body": "x"}
+    assert sub.refused("POST", "Messages.json", form) == (400, 21606)
+    assert sub.refused("POST", "/2010-04-01/Accounts.json", {}) == (400, 21101)
+    assert sub.refused("GET", "Balance.json") == (404, 20404)
+
+
+def test_suspended_and_closed(emulator: Emulator, api: Api, sub: Api) -> None:
+    own = f"/2010-04-01/Accounts/{sub.account_sid}.json"
+    assert api.refused("POST", own, {"Status": "asleep"}) == (400, 21475)
+    assert sub.refused("POST", own, {"Status": "suspended"}) == (400, 21477)
+    assert api.post(own, Status="suspended")["status"] == "suspended"
+    assert sub.refused("GET", "Messages.json") == (403, 20005)
+    assert api.post(own, Status="active")["status"] == "active"
+    assert sub.get("Messages.json")["messages"] == []
+    assert api.post(own, Status="closed")["status"] == "closed"
+    assert sub.refused("GET", "Messages.json") == (401, 20003)
+    assert api.refused("POST", own, {"Status": "active"}) == (400, 21479)
+    main = f"/2010-04-01/Accounts/{emulator.account_sid}.json"
+    assert api.refused("POST", main, {"Status": "suspended"}) == (400, 21477)
+    assert api.get("/2010-04-01/Accounts.json", Status="closed")["accounts"][0]["sid"] == sub.account_sid
+    emulator.clock.advance(days=31)
+    assert api.refused("GET", own) == (404, 20404)
+
+
+def test_accounts_by_name(api: Api, sub: Api) -> None:
+    named = api.get("/2010-04-01/Accounts.json", FriendlyName="shop")["accounts"]
+    assert [account["sid"] for account in named] == [sub.account_sid]
+    assert api.get("/2010-04-01/Accounts.json", FriendlyName="sho")["accounts"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "code"),
+    [
+        ("Messages", {"From": "+15005550001"}, 21212),
+        ("Messages", {"From": "+15005550007"}, 21606),
+        ("Messages", {"From": "+15005550008"}, 21611),
+        ("Messages", {"From": "+14155550100"}, 21606),
+        ("Messages", {"To": "+15005550001"}, 21211),
+        ("Messages", {"To": "+15005550002"}, 21612),
+        ("Messages", {"To": "+15005550003"}, 21408),
+        ("Messages", {"To": "+15005550004"}, 21610),
+        ("Messages", {"To": "+15005550009"}, 21614),
+        ("Messages", {}, 0),
+        ("Calls", {"From": "+15005550001"}, 21212),
+        ("Calls", {"From": "+14155550100"}, 21210),
+        ("Calls", {"To": "+15005550001"}, 21217),
+        ("Calls", {"To": "+15005550002"}, 21214),
+        ("Calls", {"To": "+15005550003"}, 21215),
+        ("Calls", {"To": "+15005550004"}, 21216),
+        ("Calls", {}, 0),
+        ("IncomingPhoneNumbers", {"PhoneNumber": "+15005550000"}, 21422),
+        ("IncomingPhoneNumbers", {"PhoneNumber": "+15005550001"}, 21421),
+        ("IncomingPhoneNumbers", {"PhoneNumber": "+15005550006"}, 0),
+        ("IncomingPhoneNumbers", {"AreaCode": "533"}, 21452),
+        ("IncomingPhoneNumbers", {"AreaCode": "500"}, 0),
+    ],
+)
+def test_test_credentials(emulator: Emulator, api: Api, path: str, form: dict[str, str], code: int) -> None:
+    test = Api(emulator, (emulator.test_account_sid, emulator.test_auth_token), emulator.test_account_sid)
+    if path != "IncomingPhoneNumbers":
+        form = {"To": "+14155550100", "From": "+15005550006", "Body": "x", "Url": "http://example.com/"} | form
+    if code:
+        assert test.refused("POST", f"{path}.json", form) == (400, code)
+    else:
+        assert test.post(f"{path}.json", **form)["sid"]
+    assert emulator.messages == emulator.calls == []
+    assert len(emulator.numbers) == 1
+
+
+def test_test_credentials_can_do_nothing_else(emulator: Emulator) -> None:
+    test = Api(emulator, (emulator.test_account_sid, emulator.test_auth_token), emulator.test_account_sid)
+    assert test.refused("GET", "Messages.json") == (403, 20008)
+    assert test.refused("GET", "Balance.json") == (403, 20008)
+    assert test.refused("POST", "/2010-04-01/Accounts.json", {}) == (403, 20008)
+
+
+def test_unknown_paths_and_methods(api: Api) -> None:
+    assert api.refused("GET", "Nothing.json") == (404, 20404)
+    assert api.refused("GET", "Messages") == (404, 20404)
+    assert api.refused("PUT", "Messages.json") == (405, 20004)
+    assert api.refused("GET", "/2010-04-01/Elsewhere.json") == (404, 20404)
+    assert api.refused("GET", "/v1/x") == (404, 20404)
+    assert api.refused("GET", f"/2010-04-01/Accounts/AC{'0' * 32}/Messages.json")[1] in (20003, 20404)

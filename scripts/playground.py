@@ -29,8 +29,8 @@ def port(wanted: int) -> int:
 def main() -> None:
     home = ROOT / ".airflow"
     shutil.rmtree(home, ignore_errors=True)
-    # A closed terminal ends all as Ctrl-C does.
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # A closed terminal ends all as Ctrl-C does, which is ignored in the background unless told.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     with serve(port=port(8765)) as emulator:
         print(f"Starting Airflow; the emulator is at {emulator.url}. About half a minute …", flush=True)

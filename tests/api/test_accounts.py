@@ -1,0 +1,65 @@
+"""Accounts and balances: whose they are stands in the path."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from airflow_provider_twilio.api.accounts import Account, Accounts, Balance, Balances
+from airflow_provider_twilio.api.errors import BadParameter
+
+AC = "AC" + "0" * 32
+
+
+def test_an_account_is_opened_once():
+    request = Accounts.create(friendly_name="Berlin")
+    assert (request.method, request.template) == ("POST", "/2010-04-01/Accounts.json")
+    assert request.data == (("FriendlyName", "Berlin"),)
+    assert request.repeatable is False
+
+
+def test_ones_own_account_is_fetched_by_default():
+    assert Accounts.fetch().template == "/2010-04-01/Accounts/{AccountSid}.json"
+    assert Accounts.fetch(AC).template == f"/2010-04-01/Accounts/{AC}.json"
+
+
+def test_an_account_is_renamed_suspended_or_closed():
+    request = Accounts.update(AC, friendly_name="New", status="suspended")
+    assert request.template == f"/2010-04-01/Accounts/{AC}.json"
+    assert request.data == (("FriendlyName", "New"), ("Status", "suspended"))
+
+
+@pytest.mark.parametrize(
+    ("target", "arguments", "said"),
+    [
+        (AC, {}, "friendly_name or status is missing"),
+        (AC, {"status": "deleted"}, "status is none of its values.*active, suspended, closed"),
+        (AC, {"friendly_name": "x" * 65}, "friendly_name has 65 characters: Twilio takes at most 64"),
+        (None, {"status": "closed"}, "target_account_sid is missing"),
+        ("", {"status": "closed"}, "target_account_sid is missing"),
+        ("Berlin", {"status": "closed"}, "target_account_sid is not a SID.*AC…"),
+    ],
+)
+def test_an_update_names_its_account_and_what_changes(target: Any, arguments: dict[str, Any], said: str):
+    with pytest.raises(BadParameter, match=said):
+        Accounts.update(target, **arguments)
+
+
+def test_accounts_are_listed_by_name_and_status():
+    listing = Accounts.list(friendly_name="Berlin", status="active", limit=1)
+    assert listing.path == "/2010-04-01/Accounts.json"
+    assert listing.data == (("FriendlyName", "Berlin"), ("Status", "active"))
+    with pytest.raises(BadParameter, match="status is none of its values"):
+        Accounts.list(status="open")  # type: ignore[arg-type]
+
+
+def test_an_account_never_holds_its_token():
+    assert "auth_token" not in Account({"sid": AC, "auth_token": "secret"})
+    assert "secret" not in repr(Account(sid=AC, auth_token="secret", friendly_name="Berlin"))
+
+
+def test_a_balance_is_exact():
+    assert Balances.fetch().template == "/2010-04-01/Accounts/{AccountSid}/Balance.json"
+    assert Balance(balance="-0.10", currency="USD").balance == Decimal("-0.10")

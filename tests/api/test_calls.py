@@ -1,0 +1,150 @@
+"""Calls: what each operation asks, what is refused, and when a call counts as completed."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from airflow_provider_twilio.api.calls import COMPLETED, FAILED, FINAL, Call, Calls, Completion
+from airflow_provider_twilio.api.errors import BadParameter
+
+CA, AP, BY = (kind + "0" * 32 for kind in ("CA", "AP", "BY"))
+TO, FROM, URL = "+14155550100", "+14155550199", "https://example.com/twiml"
+NOW = datetime(2026, 1, 31, 8, tzinfo=UTC)
+
+
+def test_placing_a_call_sends_what_is_given_and_needs_a_caller():
+    request = Calls.create(
+        to=TO,
+        from_=FROM,
+        url=URL,
+        status_callback_event=["ringing", "completed"],
+        async_amd=True,
+        record=False,
+        timeout=30,
+    )
+    assert request.template == "/2010-04-01/Accounts/{AccountSid}/Calls.json"
+    assert request.data == (
+        ("To", TO),
+        ("From", FROM),
+        ("Url", URL),
+        ("StatusCallbackEvent", "ringing"),
+        ("StatusCallbackEvent", "completed"),
+        ("Timeout", "30"),
+        ("Record", "false"),
+        ("AsyncAmd", "true"),
+    )
+    assert request.needs == ("From",)
+    assert request.repeatable is False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({}, "url or twiml or application_sid is missing: give url, twiml or application_sid"),
+        ({"url": URL, "twiml": "<Response/>"}, "url and twiml are given together: give one of them"),
+        ({"url": URL, "application_sid": AP}, "url and application_sid are given together"),
+        ({"twiml": "<Response/>", "application_sid": AP}, "twiml and application_sid are given together"),
+        ({"twiml": "<Response>"}, "twiml is not well-formed XML"),
+        ({"twiml": f"<Response>{'x' * 4000}</Response>"}, "twiml has 4021 characters: Twilio takes at most 4000"),
+        ({"url": URL, "timeout": 601}, "timeout is 601: give 1 to 600 seconds"),
+        ({"url": URL, "timeout": 0}, "timeout is 0"),
+        ({"url": URL, "send_digits": "1" * 33}, "send_digits has 33 keys: Twilio takes at most 32"),
+        ({"url": URL, "send_digits": "12,34"}, "send_digits has other keys than a phone"),
+        ({"url": URL, "send_digits": 1234}, "send_digits has other keys"),
+        ({"url": URL, "method": "PUT"}, "method is none of its values.*GET, POST"),
+        ({"url": URL, "status_callback_method": "get"}, "status_callback_method is none of its values"),
+        ({"url": URL, "byoc": CA}, "byoc is a SID of the wrong kind"),
+        ({"url": URL, "machine_detection_silence_timeout": 100}, "give 2000 to 10000 milliseconds"),
+        ({"url": URL, "machine_detection_speech_threshold": 7000}, "give 1000 to 6000 milliseconds"),
+        ({"url": URL, "machine_detection_speech_end_threshold": 1}, "give 500 to 5000 milliseconds"),
+    ],
+)
+def test_a_call_that_twilio_would_refuse_is_not_placed(arguments: dict[str, Any], said: str):
+    with pytest.raises(BadParameter, match=said):
+        Calls.create(to=TO, **arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"application_sid": AP},
+        {"twiml": "<Response><Hangup/></Response>"},
+        {"url": URL, "send_digits": "W1234#*ABCDw" + "0" * 20},
+        {"url": URL, "timeout": 600, "byoc": BY},
+    ],
+)
+def test_what_twilio_takes_passes(arguments: dict[str, Any]):
+    assert Calls.create(to=TO, **arguments).method == "POST"
+
+
+def test_a_call_is_hung_up_canceled_or_redirected():
+    assert Calls.update(CA, status="completed").data == (("Status", "completed"),)
+    assert Calls.update(CA, status="canceled").path == f"Calls/{CA}.json"
+    assert Calls.update(CA, url=URL, method="GET").data == (("Url", URL), ("Method", "GET"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({}, "status or url or twiml or status_callback or time_limit is missing"),
+        ({"url": URL, "twiml": "<Response/>"}, "url and twiml are given together"),
+        ({"status": "busy"}, "status is none of its values.*canceled, completed"),
+        ({"twiml": "<Response>"}, "twiml is not well-formed XML"),
+    ],
+)
+def test_an_update_does_what_twilio_can_do(arguments: dict[str, Any], said: str):
+    with pytest.raises(BadParameter, match=said):
+        Calls.update(CA, **arguments)
+
+
+def test_calls_are_listed_by_time_status_and_parent():
+    listing = Calls.list(
+        status="in-progress",
+        parent_call_sid=CA,
+        start_time=date(2026, 1, 31),
+        end_time_after=datetime(2026, 1, 31, 1, tzinfo=timezone(timedelta(hours=2))),
+        end_time_before=date(2026, 2, 1),
+    )
+    request = listing.first()
+    assert request is not None
+    assert request.query() == (
+        f"ParentCallSid={CA}&Status=in-progress&StartTime=2026-01-31&EndTime%3E=2026-01-30T23%3A00%3A00Z"
+        "&EndTime%3C=2026-02-01&PageSize=1000"
+    )
+
+
+def test_a_calls_figures_are_numbers():
+    call = Call({"duration": "15", "queue_time": "1000", "price": "-0.01300", "start_time": None, "end_time": ""})
+    assert (call.duration, call.queue_time, str(call.price)) == (15, 1000, "-0.01300")
+    assert (call.start_time, call.end_time, call.answered_by) == (None, None, None)
+
+
+def test_statuses_are_apart():
+    assert not COMPLETED & FAILED
+    assert COMPLETED | FAILED == FINAL
+
+
+@pytest.mark.parametrize("status", ["queued", "ringing", "in-progress", "brand-new", None])
+def test_what_may_still_change_is_waited_for(status: str | None):
+    assert Completion(accept=("ringing",)).verdict({"sid": CA, "status": status}, NOW).outcome == "waiting"
+
+
+@pytest.mark.parametrize("status", sorted(FAILED))
+def test_a_call_that_reached_nobody_has_failed_unless_that_is_accepted(status: str):
+    verdict = Completion().verdict({"sid": CA, "status": status, "to": TO}, NOW)
+    assert verdict.outcome == "failed"
+    assert f"call {CA} is {status}: " in (verdict.reason or "")
+    assert TO not in (verdict.reason or "")
+    assert Completion(accept=(status,)).verdict({"sid": CA, "status": status}, NOW).outcome == "reached"
+
+
+@pytest.mark.parametrize(
+    ("answered_by", "outcome"), [("human", "reached"), ("machine_start", "failed"), (None, "failed")]
+)
+def test_who_answers_may_be_asked_for(answered_by: str | None, outcome: str):
+    record = {"sid": CA, "status": "completed", "answered_by": answered_by}
+    assert Completion().verdict(record, NOW).outcome == "reached"
+    assert Completion(answered_by=("human",)).verdict(record, NOW).outcome == outcome

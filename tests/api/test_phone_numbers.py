@@ -1,0 +1,121 @@
+"""Phone numbers: searched, bought, set up, transferred and released."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from airflow_provider_twilio.api.errors import BadParameter
+from airflow_provider_twilio.api.phone_numbers import (
+    TYPES,
+    AvailablePhoneNumber,
+    AvailablePhoneNumbers,
+    IncomingPhoneNumber,
+    IncomingPhoneNumbers,
+)
+
+PN, AC, AP = (kind + "0" * 32 for kind in ("PN", "AC", "AP"))
+NUMBER = "+14155550100"
+
+
+def test_a_number_is_bought_by_itself_or_by_its_area():
+    by_number = IncomingPhoneNumbers.create(
+        phone_number=NUMBER, sms_url="https://example.com", voice_caller_id_lookup=True
+    )
+    assert by_number.data == (
+        ("PhoneNumber", NUMBER),
+        ("SmsUrl", "https://example.com"),
+        ("VoiceCallerIdLookup", "true"),
+    )
+    assert by_number.needs == ()
+    assert by_number.repeatable is False
+    assert IncomingPhoneNumbers.create(area_code=415).data == IncomingPhoneNumbers.create(area_code="415").data
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({}, "phone_number or area_code is missing: give phone_number or area_code"),
+        ({"phone_number": NUMBER, "area_code": 415}, "phone_number and area_code are given together"),
+        ({"phone_number": "4155550100"}, r"phone_number has no leading \+"),
+        ({"phone_number": "whatsapp:+14155550100"}, "phone_number is a whatsapp: address"),
+        ({"area_code": 41}, "area_code is 41: give 200 to 999"),
+        ({"area_code": "LAX"}, "area_code is not a number"),
+        ({"area_code": 415, "sms_method": "PUT"}, "sms_method is none of its values"),
+        ({"area_code": 415, "voice_application_sid": PN}, "voice_application_sid is a SID of the wrong kind"),
+        ({"area_code": 415, "emergency_status": "active"}, "emergency_status is none of its values.*Active, Inactive"),
+        ({"area_code": 415, "voice_receive_mode": "sms"}, "voice_receive_mode is none of its values"),
+    ],
+)
+def test_a_purchase_that_twilio_would_refuse_is_not_made(arguments: dict[str, Any], said: str):
+    with pytest.raises(BadParameter, match=said):
+        IncomingPhoneNumbers.create(**arguments)
+
+
+def test_an_update_sends_what_is_given_and_empties_what_is_empty():
+    request = IncomingPhoneNumbers.update(PN, sms_url="", sms_application_sid=AP)
+    assert (request.path, request.data) == (
+        f"IncomingPhoneNumbers/{PN}.json",
+        (("SmsUrl", ""), ("SmsApplicationSid", AP)),
+    )
+    assert request.answer is IncomingPhoneNumber
+
+
+def test_a_transfer_names_the_new_owner():
+    request = IncomingPhoneNumbers.update(PN, transfer_to_account_sid=AC)
+    assert request.data == (("AccountSid", AC),)
+    for wrong in ("", PN, "me"):
+        with pytest.raises(BadParameter, match="transfer_to_account_sid"):
+            IncomingPhoneNumbers.update(PN, transfer_to_account_sid=wrong)
+
+
+def test_the_accounts_numbers_are_listed_by_part_of_the_number():
+    listing = IncomingPhoneNumbers.list(phone_number="+1415***", beta=False)
+    assert listing.data == (("PhoneNumber", "+1415***"), ("Beta", "false"))
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_numbers_on_offer_are_searched_by_country_and_kind(kind: Any):
+    listing = AvailablePhoneNumbers.list("US", kind, area_code=415, sms_enabled=True, limit=3)
+    assert listing.path == f"AvailablePhoneNumbers/US/{kind}.json"
+    request = listing.first()
+    assert request is not None
+    assert request.query() == "AreaCode=415&SmsEnabled=true&PageSize=3"
+    assert AvailablePhoneNumbers.list("US").path == "AvailablePhoneNumbers/US/Local.json"
+
+
+@pytest.mark.parametrize(
+    ("country", "arguments", "said"),
+    [
+        ("us", {}, "country is not a country code.*such as US or GB"),
+        ("USA", {}, "country is not a country code"),
+        ("", {}, "country is not a country code"),
+        ("../", {}, "country is not a country code"),
+        ("US", {"kind": "local"}, "kind is none of its values.*Local, TollFree, Mobile"),
+        ("US", {"kind": None}, "kind is missing"),
+        ("US", {"contains": "1"}, "contains has 1 characters: Twilio takes 2 to 16"),
+        ("US", {"contains": "1" * 17}, "contains has 17 characters"),
+        ("US", {"distance": 501, "near_number": NUMBER}, "distance is 501: give 0 to 500 miles"),
+        ("US", {"distance": 10}, "near_number or near_lat_long is missing"),
+        ("US", {"near_number": "415"}, r"near_number has no leading \+"),
+        ("US", {"near_lat_long": "San Francisco"}, "near_lat_long is not a place.*'37.84,-122.42'"),
+        ("US", {"in_rate_center": "SNFC CNTRL"}, "in_lata is missing"),
+        ("US", {"area_code": 1}, "area_code is 1"),
+    ],
+)
+def test_a_search_that_twilio_would_refuse_is_not_made(country: str, arguments: dict[str, Any], said: str):
+    with pytest.raises(BadParameter, match=said):
+        AvailablePhoneNumbers.list(country, **arguments)
+
+
+def test_what_twilio_takes_passes():
+    near = AvailablePhoneNumbers.list("US", near_lat_long="37.84, -122.42", distance=500, contains="510*****55")
+    assert dict(near.data)["NearLatLong"] == "37.84, -122.42"
+
+
+def test_an_offer_has_a_place_and_capabilities():
+    offer = AvailablePhoneNumber(latitude="37.780000", longitude=-122.4, capabilities={"voice": True, "SMS": True})
+    assert (offer.latitude, offer.longitude) == (Decimal("37.780000"), Decimal("-122.4"))
+    assert offer.capabilities == {"voice": True, "SMS": True}

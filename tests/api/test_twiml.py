@@ -1,0 +1,118 @@
+"""TwiML: built escaped, checked well-formed, safe to check."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_twilio.api import twiml
+from airflow_provider_twilio.api.checks import LATER
+from airflow_provider_twilio.api.errors import BadParameter
+
+
+def test_a_text_is_spoken():
+    assert twiml.say("Hello") == "<Response><Say>Hello</Say></Response>"
+    assert twiml.say("Bonjour", voice="Polly.Lea", language="fr-FR") == (
+        '<Response><Say voice="Polly.Lea" language="fr-FR">Bonjour</Say></Response>'
+    )
+
+
+@given(st.text(), st.none() | st.text(), st.none() | st.text())
+def test_any_text_is_escaped_into_the_same_text(text: str, voice: str | None, language: str | None):
+    try:
+        made = twiml.say(text, voice, language)
+    except BadParameter:
+        return
+    twiml.check("twiml", made)
+    say = ET.fromstring(made)[0]
+    assert (say.text or "").replace("\r", "\n") == text.replace("\r\n", "\n").replace("\r", "\n")
+    assert (say.tag, len(say)) == ("Say", 0)
+    assert set(say.attrib) == {name for name, value in (("voice", voice), ("language", language)) if value is not None}
+
+
+@pytest.mark.parametrize(
+    "text", ["</Say><Dial>+14155550100</Dial><Say>", "<!-- -->", "]]>", "&amp;", "\"quotes\" & 'more'", "👍 naïve"]
+)
+def test_no_text_becomes_an_instruction(text: str):
+    root = ET.fromstring(twiml.say(text, voice=text))
+    assert [element.tag for element in root.iter()] == ["Response", "Say"]
+    assert (root[0].text, root[0].get("voice")) == (text, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("bell \x07", r"say has a character that XML can't hold \(U\+0007 at 5\)"),
+        ("\x00", "say has a character"),
+        ("\ud83d", "say has a character"),
+        ("\ufffe", "say has a character"),
+        (5, "say is of type int"),
+        ("x" * 4000, "say has 4032 characters as TwiML: Twilio takes at most 4000"),
+    ],
+)
+def test_a_text_that_twiml_cannot_hold_is_refused(text: Any, said: str):
+    with pytest.raises(BadParameter, match=said):
+        twiml.say(text)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "<Response/>",
+        '<?xml version="1.0" encoding="UTF-8"?>\n<Response><Say>Grüße</Say></Response>\n',
+        "<!-- a comment --><Response><Dial><Number>1</Number></Dial></Response>",
+        "<Response><Say><![CDATA[a < b]]></Say></Response>",
+        None,
+        LATER,
+    ],
+)
+def test_twiml_passes(document: Any):
+    twiml.check("twiml", document)
+
+
+BOMB = (
+    '<!DOCTYPE lolz [<!ENTITY a "lol">'
+    + "".join(f'<!ENTITY {name} "{f"&{before};" * 10}">' for before, name in zip("abcdefgh", "bcdefghi", strict=True))
+    + "]><Response><Say>&i;</Say></Response>"
+)
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ("<Response>", r"twiml is not well-formed XML \(no element found, line 1, column 11\): give one <Response>"),
+        ("<Response><Say>a & b</Say></Response>", "twiml is not well-formed XML"),
+        ("<Response><Say>a</Response>", r"twiml is not well-formed XML \(mismatched tag"),
+        ("<Response/><Response/>", "twiml is not well-formed XML"),
+        ("<Response>&nbsp;</Response>", "twiml is not well-formed XML"),
+        ("", "twiml is not well-formed XML"),
+        ("Hello", "twiml is not well-formed XML"),
+        ("<Say>Hello</Say>", "twiml has the root element <Say>"),
+        ("<response/>", "twiml has the root element <response>"),
+        ("<Response>\x07</Response>", "twiml has a character that XML can't hold"),
+        ("<Response>\ud83d</Response>", "twiml has a character that XML can't hold"),
+        ('<!DOCTYPE x SYSTEM "file:///etc/passwd"><Response/>', "twiml has a document type"),
+        (BOMB, "twiml has a document type"),
+        (b"<Response/>", "twiml is of type bytes"),
+        (f"<Response>{'x' * 3980}</Response>", "twiml has 4001 characters: Twilio takes at most 4000"),
+    ],
+)
+def test_what_is_no_twiml_is_refused(document: Any, said: str):
+    begun = time.monotonic()
+    with pytest.raises(BadParameter, match=said):
+        twiml.check("twiml", document)
+    assert time.monotonic() - begun < 1
+
+
+@given(st.text(alphabet="<>/&;=\"'! -?[]CDATARespon\n\x00é", max_size=200))
+def test_checking_any_text_raises_nothing_else(document: str):
+    try:
+        twiml.check("twiml", document)
+    except BadParameter:
+        return
+    assert ET.fromstring(document).tag == "Response"

@@ -19,6 +19,7 @@ import random
 import time
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping
+from copy import copy
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Protocol, TypeVar, cast
@@ -471,10 +472,12 @@ class _Sender:
     def _exchange(self) -> Record:
         """Send, and send again what Twilio surely has not acted on, the intent's time renewed each time.
 
-        On a connection of its own: a pooled one that Twilio has closed would lose the answer.
+        On a connection that is closed afterwards: one that has long been idle may lose the answer.
         """
         begun, settings = self.intent, self.client.settings
-        with type(self.client)(replace(settings, retries=0)) as single:
+        single = copy(self.client)
+        single.settings = replace(settings, retries=0)
+        with single:
             tries = 0
             while True:
                 self._note(begun)

@@ -1,0 +1,104 @@
+"""One send in an Airflow task: what its context says of memory, tries and twins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Literal, TypeVar
+
+from airflow_provider_twilio import once
+from airflow_provider_twilio.api.core import Record, Request
+from airflow_provider_twilio.client.blocking import Client
+from airflow_provider_twilio.memory import Memory, Nothing, TaskState
+
+R = TypeVar("R", bound=Record)
+OnClear = Literal["resend", "skip"]
+
+NAME = "twilio_sid"
+"""The key in the state store, with what it is for behind it, and the key of the XCom."""
+
+
+class XComTwins:
+    """Tell the other sending tasks of the run, and this task's map indexes, by XCom what this one owns.
+
+    Airflow takes a task's XComs away when its next try starts: it publishes anew what it remembers.
+
+    :param ti: the running task instance.
+    :param key: the XCom's key.
+    """
+
+    def __init__(self, ti: Any, key: str) -> None:
+        self._ti, self._key = ti, key
+        self._told = False
+        self.who: list[Any] = [ti.task_id, ti.map_index]
+
+    def publish(self, entry: dict[str, Any], /) -> None:
+        # That it may have sent something is told by mapped tasks only: the others seldom send the same.
+        if entry["sid"] or self._told or self._ti.map_index >= 0:
+            self._ti.xcom_push(key=self._key, value=entry)
+            self._told = True
+
+    def entries(self) -> list[dict[str, Any]]:
+        found = self._ti.xcom_pull(task_ids=self._task_ids(), key=self._key)
+        return [entry for entry in found or () if isinstance(entry, dict) and "who" in entry]
+
+    def _task_ids(self) -> list[str]:
+        dag = getattr(getattr(self._ti, "task", None), "dag", None)
+        others = [task.task_id for task in getattr(dag, "tasks", ()) if _sends(task)]
+        return list(dict.fromkeys([self._ti.task_id, *others]))
+
+
+def _sends(task: Any) -> bool:
+    return bool(getattr(getattr(task, "operator_class", type(task)), "sends_once", False))
+
+
+def send_once(
+    context: Mapping[str, Any],
+    client: Client,
+    request: Request[R],
+    *,
+    name: str = "",
+    on_clear: OnClear = "resend",
+    on_unsure: once.OnUnsure | None = None,
+    settle: float = once.SETTLE,
+    ready: Callable[[], object] | None = None,
+) -> R:
+    """Send a request once in a task: see :func:`airflow_provider_twilio.once.send_once`.
+
+    :param context: the task's.
+    :param name: tells several sends of one task apart.
+    :param on_clear: whether a task that a user has cleared sends again (``resend``), or not (``skip``).
+    """
+    ti, store = context.get("ti"), context.get("task_state_store")
+    memory: Memory = Nothing() if store is None else TaskState(store)
+    if ti is None:
+        return once.send_once(client, memory, request, key=NAME, on_unsure=on_unsure, settle=settle, ready=ready)
+    base = f"{NAME}.{name}" if name else NAME
+
+    def of_earlier_clears() -> set[str]:
+        states = [memory.get(f"{base}.{number}") for number in range(ti.max_tries)] if memory.lasting else []
+        return {state["sid"] for state in states if state and state.get("sid")}
+
+    return once.send_once(
+        client,
+        memory,
+        request,
+        # No retry changes `max_tries`, and only clearing this very task raises it.
+        key=f"{base}.{ti.max_tries}" if on_clear == "resend" else base,
+        settle=settle,
+        on_unsure=on_unsure,
+        twins=XComTwins(ti, base),
+        taken=of_earlier_clears if on_clear == "resend" else None,
+        since=None if memory.lasting else _began(context, ti, on_clear),
+        ready=ready,
+    )
+
+
+def _began(context: Mapping[str, Any], ti: Any, on_clear: OnClear) -> datetime | None:
+    """Give when an earlier try may have begun, where nothing is remembered; None if this is the first."""
+    retries = getattr(getattr(ti, "task", None), "retries", None) or 0
+    first = ti.max_tries - retries + 1 if on_clear == "resend" else 1
+    if ti.try_number <= max(first, 1):
+        return None
+    began: datetime | None = getattr(context.get("dag_run"), "start_date", None)
+    return began or ti.start_date

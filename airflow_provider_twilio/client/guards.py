@@ -38,11 +38,11 @@ def _recipients(request: Request[Any]) -> Iterator[str]:
 
 def _dialled(twiml: str) -> Iterator[str]:
     """Find whom inline TwiML would dial or write to. What stands behind a URL can't be seen from here."""
-    from xml.etree import ElementTree  # of the caller's own making; expat refuses to blow up entities
+    import xml.etree.ElementTree as ET  # of the caller's own making; expat refuses to blow up entities
 
     try:
-        root = ElementTree.fromstring(twiml)  # noqa: S314
-    except ElementTree.ParseError:
+        root = ET.fromstring(twiml)  # noqa: S314
+    except ET.ParseError:
         return  # refused by Twilio, and before that by the operation
     for verb in root.iter():
         if verb.tag in ("Dial", "Number", "Client", "Sip") and verb.text and verb.text.strip():

@@ -1,0 +1,97 @@
+"""`allowed_recipients`: nobody else is reached, by whichever door."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_twilio.api import other
+from airflow_provider_twilio.api.calls import Calls
+from airflow_provider_twilio.api.errors import BadParameter
+from airflow_provider_twilio.api.messages import Messages
+from airflow_provider_twilio.client.guards import check_recipients
+from tests.support.scripted import Answer
+
+SID = "SM" + "b" * 32
+SAY = "<Response><Say>Call +19005550100</Say>{}</Response>"
+
+
+def send(to):
+    return Messages.create(to=to, from_="+14155550100", body="x")
+
+
+def dial(twiml, to="+14155550123"):
+    return Calls.create(to=to, from_="+14155550100", twiml=twiml)
+
+
+def comms(to):
+    return other.request("POST", "https://comms.twilio.com/v1/Messages", json={"to": to, "content": {"text": "+1900"}})
+
+
+REFUSED = {
+    "another prefix": send("+19005550100"),
+    "a channel": send("whatsapp:+19005550100"),
+    "a channel without a number": send("messenger:123"),
+    "a call": Calls.create(to="+19005550100", from_="+14155550100", url="https://example.com"),
+    "a call to a client": Calls.create(to="client:eve", from_="+14155550100", url="https://example.com"),
+    "a sip address that begins alike": Calls.create(
+        to="sip:+14155550123@evil.example", from_="+14155550100", url="https://example.com"
+    ),
+    "a raw request": other.request("POST", "Messages", {"To": "+19005550100", "Body": "x"}),
+    "a raw request, spelt oddly": other.request("POST", "Messages", {"to": "+19005550100"}),
+    "the second of two": other.request("POST", "Messages", {"To": ["+14155550123", "+19005550100"]}),
+    "a number that is no E.164": other.request("POST", "Messages", {"To": "+1 415 555 0123"}),
+    "a conversation's participant": other.request(
+        "POST",
+        "https://conversations.twilio.com/v1/Conversations/CH1/Participants",
+        {"MessagingBinding.Address": "+1900555"},
+    ),
+    "JSON": comms("+19005550100"),
+    "JSON, a list": comms(["+14155550123", "+19005550100"]),
+    "JSON, objects": comms([{"address": "+19005550100", "channel": "PHONE"}]),
+    "JSON, deep": other.request("PATCH", "/v1/x", json={"a": [{"To": {"number": "+19005550100"}}]}),
+    "JSON on PUT": other.request("PUT", "/v1/x", json={"to": "+19005550100"}),
+    "TwiML that dials": dial(SAY.format("<Dial>+19005550100</Dial>")),
+    "TwiML that dials in parts": dial(
+        SAY.format("<Dial><Number>+14155550123</Number><Number>+1900555</Number></Dial>")
+    ),
+    "TwiML that dials a client": dial(SAY.format("<Dial><Client>eve</Client></Dial>")),
+    "TwiML that writes": dial(SAY.format('<Message to="+19005550100">x</Message>')),
+}
+TAKEN = {
+    "the prefix": send("+14155550123"),
+    "the prefix on a channel": send("whatsapp:+14155550123"),
+    "a pattern": Calls.create(to="client:test-7", from_="+14155550100", url="https://example.com"),
+    "a raw request": other.request("POST", "Messages", {"To": "+14155550123"}),
+    "JSON": comms([{"address": "+14155550123", "channel": "PHONE", "variables": {"name": "+1900"}}]),
+    "TwiML that only speaks": dial(SAY.format("")),
+    "TwiML that dials": dial(SAY.format("<Dial> +14155550123 </Dial>")),
+    "what reaches nobody": Messages.update(SID, body=""),
+    "a list to others": Messages.list(to="+19005550100").first(),
+    "a raw read": other.request("GET", "Messages", {"To": "+19005550100"}),
+}
+
+
+@pytest.mark.parametrize("request_", REFUSED.values(), ids=REFUSED)
+def test_anyone_else_is_refused_before_the_request(run, server, request_):
+    with pytest.raises(BadParameter, match="allowed_recipients") as caught:
+        run(server.url, allowed_recipients=("+1415", "client:test-*")).send(request_)
+    assert server.requests == []
+    assert "+19005550100" not in str(caught.value)
+
+
+@pytest.mark.parametrize("request_", TAKEN.values(), ids=TAKEN)
+def test_who_is_allowed_is_reached(run, server, request_):
+    server.play(Answer(200, {"messages": []}))
+    run(server.url, allowed_recipients=("+1415", "client:test-*"), validate=False).send(request_)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("request_", REFUSED.values(), ids=REFUSED)
+def test_without_the_guard_all_are_reached(request_):
+    check_recipients(request_, ())
+
+
+def test_a_whole_number_is_a_prefix_of_itself_only():
+    check_recipients(send("+14155550123"), ("+14155550123",))
+    with pytest.raises(BadParameter):
+        check_recipients(send("+14155550124"), ("+14155550123",))

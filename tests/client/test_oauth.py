@@ -1,0 +1,170 @@
+"""OAuth: one token for all, renewed before it ends, and once when Twilio takes it no longer."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from urllib.parse import parse_qs
+
+import pytest
+
+from airflow_provider_twilio.api.core import Response
+from airflow_provider_twilio.api.errors import AuthenticationFailed, OutcomeUnknown, ServerError
+from airflow_provider_twilio.api.messages import Messages
+from airflow_provider_twilio.client import oauth
+from airflow_provider_twilio.client.settings import OAuth, Settings
+from airflow_provider_twilio.emulator import serve
+from tests.client.conftest import ACCOUNT
+from tests.support.scripted import Answer, Drop, Scripted
+
+SID = "SM" + "b" * 32
+FOUND = {"sid": SID, "account_sid": ACCOUNT, "status": "queued"}
+TOKEN_PATH = "/oauth.twilio.com/v2/token"
+
+
+class Issuer(Scripted):
+    """Give tokens that are good until they are revoked; refuse any other."""
+
+    expires_in = 3600
+    wait = 0.0
+    issued = 0
+    revoked = 0
+
+    def answer(self, request, scripted):
+        if request.path == TOKEN_PATH:
+            time.sleep(self.wait)
+            self.issued += 1
+            return Answer(200, {"access_token": f"token-{self.issued}", "expires_in": self.expires_in})
+        if request.headers["authorization"] != f"Bearer token-{self.issued}" or self.issued <= self.revoked:
+            return Answer(401, {"code": 20003, "message": "Authenticate", "status": 401})
+        return scripted
+
+    def seen(self):
+        return Counter("token" if request.path == TOKEN_PATH else "other" for request in self.requests)
+
+
+@pytest.fixture
+def issuer():
+    with Issuer(Answer(200, FOUND), repeat=True) as server:
+        yield server
+
+
+@pytest.fixture
+def client(run, issuer):
+    return run(issuer.url, auth=OAuth("OQclient", "its secret"))
+
+
+def test_the_token_is_asked_for_as_twilio_says(client, issuer):
+    client.send(Messages.fetch(SID))
+    asked, used = issuer.requests
+    assert (asked.method, asked.target) == ("POST", TOKEN_PATH)
+    assert parse_qs(asked.body.decode()) == {
+        "grant_type": ["client_credentials"],
+        "client_id": ["OQclient"],
+        "client_secret": ["its secret"],
+    }
+    assert "authorization" not in asked.headers
+    assert used.headers["authorization"] == "Bearer token-1"
+
+
+def test_the_token_is_kept(client, issuer):
+    for _ in range(3):
+        client.send(Messages.fetch(SID))
+    assert issuer.seen() == {"token": 1, "other": 3}
+
+
+def test_one_token_for_twenty_at_once(client, issuer):
+    issuer.wait = 0.2
+    assert client.together([Messages.fetch(SID)] * 20) == [FOUND] * 20
+    assert issuer.seen() == {"token": 1, "other": 20}
+
+
+def test_the_token_is_renewed_before_it_ends(client, issuer):
+    issuer.expires_in = 1
+    client.send(Messages.fetch(SID))
+    time.sleep(0.6)
+    client.send(Messages.fetch(SID))
+    assert [request.headers.get("authorization") for request in issuer.requests] == [
+        None,
+        "Bearer token-1",
+        None,
+        "Bearer token-2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("expires_in", "ends"), [(3600, 3540), (120, 60), (60, 30), (0, 0), (None, 0), ("3600", 3540), ("x", 0), (-5, 0)]
+)
+def test_when_a_token_is_renewed(expires_in, ends):
+    assert oauth.Token({"access_token": "t", "expires_in": expires_in}).ends(1000.0) == 1000 + ends
+
+
+def test_a_revoked_token_is_renewed_once(client, issuer):
+    client.send(Messages.fetch(SID))
+    issuer.revoked = 1
+    assert client.send(Messages.create(to="+14155550123", from_="+14155550100", body="x")).sid == SID
+    assert issuer.seen() == {"token": 2, "other": 3}
+
+
+def test_a_revoked_token_is_renewed_once_for_all(client, issuer):
+    client.send(Messages.fetch(SID))
+    issuer.revoked = 1
+    client.together([Messages.fetch(SID)] * 20)
+    assert issuer.seen()["token"] == 2
+
+
+def test_a_new_token_that_is_refused_too_is_told(client, issuer):
+    issuer.revoked = 100
+    with pytest.raises(AuthenticationFailed):
+        client.send(Messages.fetch(SID))
+    assert issuer.seen() == {"token": 2, "other": 2}
+
+
+def test_a_token_that_fails_at_first(run, server):
+    """Fetching a token may be repeated, also for a send, of which Twilio has seen nothing yet."""
+    server.play(Answer(503), Drop(), Answer(200, {"access_token": "t", "expires_in": 60}), Answer(201, FOUND))
+    client = run(server.url, auth=OAuth("OQclient", "its secret"))
+    assert client.send(Messages.create(to="+14155550123", from_="+14155550100", body="x")).sid == SID
+    assert server.count("POST") == 4
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (Answer(401, {"code": 20003, "message": "no", "status": 401}), AuthenticationFailed),
+        (Answer(200, {"token_type": "Bearer"}), ServerError),
+        (Answer(200, "<html>"), ServerError),
+        (Answer(503), ServerError),
+    ],
+)
+def test_a_token_that_is_not_given(run, server, answer, error):
+    server.play(*[answer] * 2)
+    client = run(server.url, auth=OAuth("OQclient", "its secret"), retries=0)
+    with pytest.raises(error) as caught:
+        client.send(Messages.create(to="+14155550123", from_="+14155550100", body="x"))
+    assert not isinstance(caught.value, OutcomeUnknown)
+    assert "its secret" not in str(caught.value)
+    assert {request.path for request in server.requests} == {TOKEN_PATH}
+
+
+def test_the_token_is_concealed_and_shown_nowhere(run, issuer):
+    concealed = []
+    client = run(issuer.url, auth=OAuth("OQclient", "its secret"), conceal=concealed.append)
+    client.send(Messages.fetch(SID))
+    assert concealed == ["token-1"]
+    token = oauth.Token.read(
+        oauth.request(client.client.settings), Response(200, {}, b'{"access_token": "shh", "expires_in": 1}')
+    )
+    for shown in (token, client.client, client.client.settings, oauth.request(client.client.settings)):
+        assert "shh" not in repr(shown) + str(shown)
+        assert "its secret" not in repr(shown) + str(shown)
+
+
+def test_on_the_emulator(run):
+    with serve() as emulator:
+        settings = Settings(emulator.account_sid, OAuth(*emulator.oauth_client), base=emulator.url)
+        client = run(None, settings=settings)
+        message = client.send(Messages.create(to="+14155550123", from_=emulator.phone_number, body="x"))
+        emulator.world.tokens.clear()  # as when an operator revokes them
+        assert client.send(Messages.fetch(message.sid)).sid == message.sid
+        assert emulator.journal.count("POST", "/v2/token") == 2

@@ -100,9 +100,11 @@ class AsyncClient(Resources[Awaiting]):
         *,
         json: Any = None,
         repeatable: bool = False,
+        max_segments: int | None = None,
     ) -> Record:
         """Send any other request: see :func:`airflow_provider_twilio.api.other.request`."""
-        return await self.send(other.request(method, path, data, json=json, repeatable=repeatable))
+        asked = other.request(method, path, data, json=json, repeatable=repeatable, max_segments=max_segments)
+        return await self.send(asked)
 
     def iterate(
         self, path: str, data: Mapping[str, Any] | None = None, *, limit: int | None = None

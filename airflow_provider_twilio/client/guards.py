@@ -27,6 +27,24 @@ def check_recipients(request: Request[Any], allowed: Sequence[str]) -> None:
             )
 
 
+def check_segments(request: Request[Any]) -> None:
+    """Refuse a body of more segments than the request allows, naming what makes it long."""
+    body = request.get("Body")
+    if request.max_segments is None or not body:
+        return
+    from airflow_provider_twilio.api import segments
+
+    counted = segments.count(body, request.get("SmartEncoded") == "true")
+    if counted.segments > request.max_segments:
+        offending = "".join(dict.fromkeys(counted.offending))[:20]
+        why = f", since {offending!r} is not in GSM-7" if offending else ""
+        raise BadParameter(
+            "body",
+            f"has {counted.segments} segments in {counted.encoding}{why}",
+            f"shorten it to max_segments={request.max_segments}; nothing was sent",
+        )
+
+
 def _recipients(request: Request[Any]) -> Iterator[str]:
     for name, value in request.data:
         if name.lower() in ("to", "messagingbinding.address"):

@@ -40,6 +40,8 @@ EDGES: Mapping[str, str] = {
 
 
 _TWILIO = re.compile(r"([a-z0-9-]+\.)+twilio\.com")
+_HOST = re.compile(r"[\w.:-]+")
+_BEYOND = re.compile(r"[?#@\s]")  # what a base address has not
 _PATH = "/:@!$&'()*+,;=%~"
 
 
@@ -324,6 +326,7 @@ class Settings:
             request = request.replacing(**supplied)
         if not request.reads:
             guards.check_recipients(request, self.allowed_recipients)
+            guards.check_segments(request)
         return replace(request, path=self.url(request.template))
 
     def url(self, template: str) -> str:
@@ -419,28 +422,30 @@ def is_loopback(host: str) -> bool:
 
 
 def _base(conn_id: str, host: str | None, port: int | None, *, allow_insecure: bool) -> str | None:
-    host = (host or "").strip().rstrip("/")
-    if not host:
+    given = (host or "").strip()
+    if not given:
         return None
     where = f"connection {conn_id}, host"
-    if "://" not in host:
-        bare = host if host.startswith("[") else host.split(":")[0]
-        host = f"{'http' if is_loopback(bare) else 'https'}://{host}"
-    parts = urlsplit(host)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
+    if given.count(":") > 1 and "://" not in given and "[" not in given:
+        given = f"[{given}]"  # a bare IPv6 address
+    try:
+        parts = urlsplit(given if "://" in given else f"//{given}")
+        name, port = parts.hostname or "", parts.port or port
+    except ValueError:
+        name = ""
+    if not _HOST.fullmatch(name) or parts.scheme not in ("", "http", "https") or _BEYOND.search(given):
         raise BadConnection(where, "is not a base address", "leave it empty for Twilio, or give https://host:port")
-    if parts.scheme == "http" and not is_loopback(parts.hostname) and not allow_insecure:
+    scheme = parts.scheme or ("http" if is_loopback(name) else "https")
+    if scheme == "http" and not is_loopback(name) and not allow_insecure:
         raise BadConnection(
             where,
             "is neither https nor on this machine",
             "give https://…, or set the extra allow_insecure to let the credentials cross the network unencrypted",
         )
-    if host == f"https://{HOST}" and port in (None, 443):
+    if (scheme, name) == ("https", HOST) and port in (None, 443):
         return None
-    if port and not parts.port:
-        name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        host = parts._replace(netloc=f"{name}:{port}").geturl()
-    return host
+    name = f"[{name}]" if ":" in name else name
+    return f"{scheme}://{name}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
 
 
 def _where(conn_id: str, region: str | None, edge: str | None) -> tuple[str | None, str | None]:

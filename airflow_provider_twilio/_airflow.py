@@ -39,9 +39,8 @@ UNHARMED = frozenset({"deferred", "success", "skipped"})
 
 async def was_killed(task_instance: Any) -> bool:
     """Tell whether a user has ended this deferred try; False where that can't be told."""
-    from asgiref.sync import sync_to_async
-
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+    from asgiref.sync import sync_to_async
 
     if task_instance is None:
         return False

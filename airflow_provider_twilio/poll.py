@@ -19,13 +19,19 @@ import time
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from airflow_provider_twilio.api.calls import Calls
 from airflow_provider_twilio.api.core import Listing, Record, Request
-from airflow_provider_twilio.api.errors import AuthenticationFailed, InvalidRequest, NotFound, PermissionDenied, TwilioError
+from airflow_provider_twilio.api.errors import (
+    AuthenticationFailed,
+    InvalidRequest,
+    NotFound,
+    PermissionDenied,
+    TwilioError,
+)
 from airflow_provider_twilio.api.messages import Messages
 from airflow_provider_twilio.api.verdicts import Goal
 from airflow_provider_twilio.client.asynchronous import AsyncClient
@@ -127,7 +133,7 @@ class Wait:
         """Weigh a record, and end the wait if it has come to something."""
         now = time.time()
         self.missed, self.seen = 0, now
-        verdict = self.goal.verdict(record, datetime.fromtimestamp(now, timezone.utc))
+        verdict = self.goal.verdict(record, datetime.fromtimestamp(now, UTC))
         if verdict.outcome != "waiting":
             self.end(verdict.outcome, verdict.reason, record)
         elif self._past(now):
@@ -270,7 +276,8 @@ class Poller:
                 if error.permanent:
                     raise
                 failures += 1
-                pause = min(LONGEST_BACKOFF, error.retry_after or 2.0**failures) * random.uniform(0.75, 1.25)
+                pause = min(LONGEST_BACKOFF, error.retry_after or 2.0**failures)
+                pause *= random.uniform(0.75, 1.25)  # noqa: S311 (so that several pollers don't come back at once)
                 log.warning("The poll for %s rests for %.0f s: %s", self.source.name, pause, error)
                 for wait in self._all():
                     wait.fail_if_past(str(error))

@@ -24,7 +24,6 @@ from airflow_provider_twilio.api.core import (
 )
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.verdicts import REACHED, WAITING, Verdict
-from airflow_provider_twilio.api.verdicts import REACHED, WAITING, Verdict
 
 KINDS = ("CA",)
 

@@ -37,6 +37,8 @@ T_co = TypeVar("T_co", covariant=True)
 VERSION = "2010-04-01"
 LARGEST_PAGE = 1000
 SMALLER_PAGES = (100, 20)
+OURS = ("limit", "page_size", "max_segments")
+"""Parameters of operations that are not sent: they bound what is."""
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _HALF = re.compile("[\ud800-\udfff]")
 
@@ -81,7 +83,9 @@ def wire_value(name: str, value: Any) -> str:
         try:
             return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         except OverflowError:
-            raise BadParameter(name, "is out of the calendar's range", "give a time between the years 1 and 9999") from None
+            raise BadParameter(
+                name, "is out of the calendar's range", "give a time between the years 1 and 9999"
+            ) from None
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, int):
@@ -178,6 +182,7 @@ class Request(Generic[T]):
     :param repeatable: whether Twilio may see it twice without harm. Sending, dialling, buying and opening an account
         may not be repeated.
     :param needs: wire names of which one must be there when it is sent; the connection may supply them.
+    :param max_segments: how many segments its body may have at the most; the client refuses more.
     """
 
     method: str
@@ -187,6 +192,7 @@ class Request(Generic[T]):
     json: Any = field(default=None, hash=False)
     repeatable: bool = True
     needs: tuple[str, ...] = ()
+    max_segments: int | None = None
 
     @property
     def reads(self) -> bool:
@@ -362,7 +368,7 @@ def is_sid(value: object, kinds: Sequence[str] = ()) -> bool:
 # ---------------------------------------------------------------- lists
 
 
-def _whole(name: str, value: Any, least: int, most: int | None) -> int | None:
+def whole(name: str, value: Any, least: int, most: int | None = None) -> int | None:
     """Read a whole number, also from the text that a template renders to."""
     if value is None or repr(value) == "LATER":
         return None
@@ -402,7 +408,7 @@ class Listing(Generic[T]):
 
     def __post_init__(self) -> None:
         for name, least, most in (("limit", 0, None), ("page_size", 1, LARGEST_PAGE)):
-            object.__setattr__(self, name, _whole(name, getattr(self, name), least, most))
+            object.__setattr__(self, name, whole(name, getattr(self, name), least, most))
 
     def first(self) -> Request[Page[T]] | None:
         """Give the request for the first page; None if nothing is wanted."""
@@ -510,7 +516,7 @@ class Definition:
         self.sent: dict[str, str] = {}
         self.times = {name for name, parameter in self.parameters.items() if "date" in str(parameter.annotation)}
         for name, parameter in self.parameters.items():
-            if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name not in ("limit", "page_size"):
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name not in OURS:
                 if parameter.default not in (None, inspect.Parameter.empty):
                     raise TypeError(f"{self.function.__qualname__}: {name} is sent, so it may only default to None")
                 self.sent[name] = spell(name)

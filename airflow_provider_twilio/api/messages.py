@@ -19,6 +19,7 @@ from airflow_provider_twilio.api.core import (
     Resource,
     listing,
     operation,
+    whole,
 )
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.verdicts import REACHED, WAITING, Verdict
@@ -154,6 +155,7 @@ class Messages(Resource[C_co]):
         message_intent: str | None = None,
         risk_check: Literal["enable", "disable"] | None = None,
         fallback_from: str | None = None,
+        max_segments: int | None = None,
     ) -> Request[Message]:
         """Send a message. Never repeated when its outcome is unknown.
 
@@ -183,6 +185,7 @@ class Messages(Resource[C_co]):
         :param message_intent: the intent that Twilio weighs for compliance.
         :param risk_check: ``disable`` turns Twilio's check for SMS pumping off for this message.
         :param fallback_from: the sender to use where ``from_`` can't reach the recipient's channel.
+        :param max_segments: refuse a body of more segments, before it costs anything.
         :raises BadParameter: before anything is sent.
         :raises OptedOut: the recipient said STOP to this sender.
 
@@ -213,7 +216,8 @@ class Messages(Resource[C_co]):
             )
         checks.ahead("send_at", send_at, SOONEST, LATEST)
         needs = ("MessagingServiceSid",) if checks.given(send_at) else ("MessagingServiceSid", "From")
-        return Request("POST", "Messages.json", Message, repeatable=False, needs=needs)
+        most = whole("max_segments", max_segments, 1)
+        return Request("POST", "Messages.json", Message, repeatable=False, needs=needs, max_segments=most)
 
     @operation
     @staticmethod

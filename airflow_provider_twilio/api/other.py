@@ -6,7 +6,7 @@ import json as json_text
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_provider_twilio.api.core import VERSION, Listing, Record, Request, wire_values
+from airflow_provider_twilio.api.core import VERSION, Listing, Record, Request, whole, wire_values
 from airflow_provider_twilio.api.errors import BadParameter
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -19,6 +19,7 @@ def request(
     *,
     json: Any = None,
     repeatable: bool = False,
+    max_segments: int | None = None,
 ) -> Request[Record]:
     """Describe any request to Twilio.
 
@@ -28,6 +29,7 @@ def request(
     :param data: parameters in Twilio's own spelling; lists are repeated, times written in UTC.
     :param json: a JSON body instead, for the APIs that take one.
     :param repeatable: whether a POST or PATCH may be sent again when its outcome is unknown.
+    :param max_segments: refuse a ``Body`` of more segments.
     """
     method = str(method).upper()
     if method not in METHODS:
@@ -46,6 +48,7 @@ def request(
         _pairs(data),
         json=json,
         repeatable=repeatable or method in ("GET", "PUT", "DELETE"),
+        max_segments=whole("max_segments", max_segments, 1),
     )
 
 
@@ -79,6 +82,6 @@ def _path(path: str) -> str:
     if "?" in path or "#" in path:
         raise BadParameter("path", "has a query", "give its parameters as data")
     last = path.rsplit("/", 1)[-1]
-    if (path.startswith(f"/{VERSION}/") or "/" not in path[:1] and "://" not in path) and "." not in last:
+    if (path.startswith(f"/{VERSION}/") or ("/" not in path[:1] and "://" not in path)) and "." not in last:
         return path + ".json"
     return path

@@ -96,6 +96,7 @@ class TwilioHook(BaseHook, Resources[Blocking]):
         *,
         json: Any = None,
         repeatable: bool = False,
+        max_segments: int | None = None,
     ) -> Record:
         """Send any request for which there is no resource here.
 
@@ -105,8 +106,9 @@ class TwilioHook(BaseHook, Resources[Blocking]):
         :param data: parameters in Twilio's own spelling.
         :param json: a JSON body instead, for the APIs that take one.
         :param repeatable: whether a POST or PATCH may be sent again when its outcome is unknown.
+        :param max_segments: refuse a ``Body`` of more segments.
         """
-        return self.client.request(method, path, data, json=json, repeatable=repeatable)
+        return self.client.request(method, path, data, json=json, repeatable=repeatable, max_segments=max_segments)
 
     def iterate(
         self, path: str, data: Mapping[str, Any] | None = None, *, limit: int | None = None

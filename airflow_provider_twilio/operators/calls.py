@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api import twiml as twiml_rules
-from airflow_provider_twilio.api.calls import Calls
+from airflow_provider_twilio.api.calls import FINAL, Calls
 from airflow_provider_twilio.api.checks import LATER
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.operators.base import TwilioOperator
+from airflow_provider_twilio.operators.waiting import WaitingOperator
+
+if TYPE_CHECKING:
+    from airflow_provider_twilio.triggers.calls import CallCompletionTrigger
 
 
-class CreateCallOperator(TwilioOperator, operation=Calls.create):
+class CreateCallOperator(WaitingOperator, operation=Calls.create):
     """Place a call. Its record goes to XCom.
+
+    It is placed once, whatever is retried, killed or lost. With ``wait_for_completion`` the task succeeds when the call
+    is completed, and fails at once, whatever its ``retries``, when it ends otherwise.
 
     :param to: a number in E.164, or a ``client:``, ``sip:`` or ``whatsapp:`` address. (templated)
     :param from_: the caller: a number of the account or one it has verified, or a ``client:`` or ``sip:``
@@ -66,11 +73,23 @@ class CreateCallOperator(TwilioOperator, operation=Calls.create):
     :param say: a text to speak, which is escaped, instead of TwiML. (templated)
     :param voice: with ``say``, one of Twilio's voices, such as ``Polly.Joanna``. (templated)
     :param language: with ``say``, a language tag, such as ``en-GB``. (templated)
+    :param wait_for_completion: wait for the call's end.
+    :param accept: further final statuses to take for success, such as ``no-answer``.
+    :param answered_by: what must have picked up, such as ``human``; it needs ``machine_detection``.
+    :param hang_up_on_kill: hang up when a user kills the task.
+    :param poll_interval: seconds between two looks.
+    :param wait_timeout: seconds from the dialling after which the task fails, without retry.
+    :param deferrable: wait in the triggerer, which costs no worker slot.
+    :param once: ``False`` calls in every try of the task.
+    :param on_clear: ``resend`` when a user clears the task, or ``skip``.
+    :param on_unsure: ``send`` or ``fail`` where an earlier try's outcome can't be known.
+    :param settle: seconds, beyond the connection's time-out, before what Twilio doesn't list was never placed.
 
     https://www.twilio.com/docs/voice/api/call-resource#create-a-call-resource
     """
 
     template_fields_renderers = {"twiml": "html"}
+    sample = "CA" + "0" * 32
     own_template_fields = ("say", "voice", "language")
 
     def __init__(
@@ -117,10 +136,44 @@ class CreateCallOperator(TwilioOperator, operation=Calls.create):
         say: str | None = None,
         voice: str | None = None,
         language: str | None = None,
+        wait_for_completion: bool = False,
+        accept: Sequence[str] = (),
+        answered_by: Sequence[str] | str = (),
+        hang_up_on_kill: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.keep(locals())
+        for status in accept:
+            checks.choice("accept", status, sorted(FINAL))
+        self.wait_for_completion = wait_for_completion
+        self.accept = accept
+        self.answered_by = answered_by
+        self.hang_up_on_kill = hang_up_on_kill
+
+    @property
+    def waits(self) -> bool:
+        return self.wait_for_completion
+
+    def trigger(self, sid: str, *, begun: float) -> CallCompletionTrigger:
+        from airflow_provider_twilio.triggers.calls import CallCompletionTrigger
+
+        return CallCompletionTrigger(
+            sid,
+            twilio_conn_id=self.twilio_conn_id,
+            account_sid=self.account_sid,
+            poll_interval=self.poll_interval,
+            deadline=begun + self.wait_timeout,
+            created=begun,
+            accept=list(self.accept),
+            answered_by=[self.answered_by] if isinstance(self.answered_by, str) else list(self.answered_by),
+            hang_up_on_kill=self.hang_up_on_kill,
+        )
+
+    def on_kill(self) -> None:
+        """Hang up, if asked to, when the task is killed while it waits on a worker; deferred, the trigger does."""
+        if self.held is not None and (request := self.held.stop()):
+            self.hook.client.send(request)
 
     def arguments(self, given: dict[str, Any]) -> dict[str, Any]:
         """Write what is to be said as TwiML."""

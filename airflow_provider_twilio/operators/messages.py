@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.messages import Message, Messages
 from airflow_provider_twilio.operators.base import TwilioOperator
+from airflow_provider_twilio.operators.waiting import WaitingOperator
+
+if TYPE_CHECKING:
+    from airflow_provider_twilio.triggers.messages import MessageDeliveryTrigger
 
 
-class SendMessageOperator(TwilioOperator, operation=Messages.create):
+class SendMessageOperator(WaitingOperator, operation=Messages.create):
     """Send a message: SMS, MMS, WhatsApp or RCS. Its record goes to XCom, without the body.
+
+    It is sent once, whatever is retried, killed or lost. With ``wait_for_delivery`` the task succeeds when the message
+    is delivered, and fails at once, whatever its ``retries``, when it can't be any more.
 
     :param to: a number in E.164, or a channel address such as ``whatsapp:+14155550100``. (templated)
     :param from_: the sender, where the connection's extra ``from_`` isn't it. (templated)
@@ -40,12 +48,27 @@ class SendMessageOperator(TwilioOperator, operation=Messages.create):
     :param message_intent: the intent that Twilio weighs for compliance. (templated)
     :param risk_check: ``disable`` turns Twilio's check for SMS pumping off for this message. (templated)
     :param fallback_from: the sender to use where ``from_`` can't reach the recipient's channel. (templated)
+    :param max_segments: refuse a body of more segments, before it costs anything. (templated)
     :param include_body: whether the record in XCom keeps the body.
+    :param wait_for_delivery: wait for the message's end.
+    :param accept_sent: take ``sent`` (the carrier has it) for success.
+    :param sent_grace: take ``sent`` for success when it has lasted so many seconds: many carriers report no more.
+    :param resendable: error codes after which sending again can help, for the failure's words.
+    :param skip_opted_out: skip instead of failing when the recipient has opted out.
+    :param poll_interval: seconds between two looks.
+    :param wait_timeout: seconds from the send, or from ``send_at``, after which the task fails, without retry.
+    :param deferrable: wait in the triggerer, which costs no worker slot.
+    :param once: ``False`` sends in every try of the task.
+    :param on_clear: ``resend`` when a user clears the task, or ``skip``.
+    :param on_unsure: ``send`` or ``fail`` where an earlier try's outcome can't be known.
+    :param settle: seconds, beyond the connection's time-out, before what Twilio doesn't list was never sent.
 
     https://www.twilio.com/docs/messaging/api/message-resource#create-a-message-resource
     """
 
     template_fields_renderers = {"content_variables": "json"}
+    sample = "SM" + "0" * 32
+    send_at: datetime | str | None
 
     def __init__(
         self,
@@ -76,12 +99,46 @@ class SendMessageOperator(TwilioOperator, operation=Messages.create):
         message_intent: str | None = None,
         risk_check: Literal["enable", "disable"] | None = None,
         fallback_from: str | None = None,
+        max_segments: int | str | None = None,
         include_body: bool = False,
+        wait_for_delivery: bool = False,
+        accept_sent: bool = False,
+        sent_grace: float | None = None,
+        resendable: Sequence[int] | None = None,
+        skip_opted_out: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.keep(locals())
         self.include_body = include_body
+        self.wait_for_delivery = wait_for_delivery
+        self.accept_sent = accept_sent
+        self.sent_grace = sent_grace
+        self.resendable = resendable
+        self.skip_opted_out = skip_opted_out
+
+    @property
+    def waits(self) -> bool:
+        return self.wait_for_delivery
+
+    def trigger(self, sid: str, *, begun: float) -> MessageDeliveryTrigger:
+        from airflow_provider_twilio.triggers.messages import MessageDeliveryTrigger
+
+        planned = checks.moment("send_at", self.send_at)
+        scheduled = None if planned is None else planned.timestamp()
+        return MessageDeliveryTrigger(
+            sid,
+            twilio_conn_id=self.twilio_conn_id,
+            account_sid=self.account_sid,
+            poll_interval=self.poll_interval,
+            deadline=begun + self.wait_timeout,
+            not_before=scheduled,
+            created=begun,
+            accept_sent=self.accept_sent,
+            sent_grace=self.sent_grace,
+            resendable=None if self.resendable is None else sorted(self.resendable),
+            cancel_on_kill=scheduled is not None,
+        )
 
     def result(self, answer: Message) -> Message:
         """Give the record, without the body unless it was asked for."""

@@ -13,10 +13,13 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow_provider_twilio._airflow import AirflowSensorTimeout, conf
 from airflow_provider_twilio.hooks.twilio import TwilioHook, permanent_errors_fail
 from airflow_provider_twilio.links.twilio import TwilioLogLink
-from airflow_provider_twilio.triggers.base import WaitTrigger, conclude
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_twilio.triggers.base import WaitTrigger
+
+# What is of `triggers` is imported where it is used: Airflow's own triggers are dear to import where a DAG is parsed.
 
 
 class WaitSensor(BaseSensorOperator):
@@ -89,4 +92,6 @@ class WaitSensor(BaseSensorOperator):
         return self._conclude(event)
 
     def _conclude(self, told: dict[str, Any]) -> dict[str, Any]:
+        from airflow_provider_twilio.triggers.base import conclude
+
         return conclude(told, skip_opted_out=self.skip_opted_out, late=AirflowSensorTimeout)

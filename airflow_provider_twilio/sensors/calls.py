@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.calls import FINAL
 from airflow_provider_twilio.sensors.base import WaitSensor
-from airflow_provider_twilio.triggers.calls import CallCompletionTrigger
+
+if TYPE_CHECKING:
+    from airflow_provider_twilio.triggers.calls import CallCompletionTrigger
 
 
 class CallCompletionSensor(WaitSensor):
@@ -44,6 +46,8 @@ class CallCompletionSensor(WaitSensor):
             checks.choice("accept", status, sorted(FINAL))
 
     def trigger(self, *, deadline: float | None, created: float) -> CallCompletionTrigger:
+        from airflow_provider_twilio.triggers.calls import CallCompletionTrigger
+
         return CallCompletionTrigger(
             self.call_sid,
             twilio_conn_id=self.twilio_conn_id,

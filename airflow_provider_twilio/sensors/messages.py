@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_twilio.sensors.base import WaitSensor
-from airflow_provider_twilio.triggers.messages import MessageDeliveryTrigger
+
+if TYPE_CHECKING:
+    from airflow_provider_twilio.triggers.messages import MessageDeliveryTrigger
 
 
 class MessageDeliverySensor(WaitSensor):
@@ -47,6 +49,8 @@ class MessageDeliverySensor(WaitSensor):
         self.skip_opted_out = skip_opted_out
 
     def trigger(self, *, deadline: float | None, created: float) -> MessageDeliveryTrigger:
+        from airflow_provider_twilio.triggers.messages import MessageDeliveryTrigger
+
         return MessageDeliveryTrigger(
             self.message_sid,
             twilio_conn_id=self.twilio_conn_id,

@@ -6,7 +6,7 @@ import math
 import time
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -98,7 +98,7 @@ class WaitTrigger(BaseTrigger):
                 raise
             self.log.warning("Waiting on: %s", error)
             return None
-        verdict = self.goal.verdict(record, datetime.now(timezone.utc))
+        verdict = self.goal.verdict(record, datetime.now(UTC))
         self.log.info("%s is %s", self.sid, record.get("status"))
         return None if verdict.outcome == "waiting" else event(self.sid, verdict.outcome, verdict.reason, record)
 
@@ -135,7 +135,9 @@ def _check_json(name: str, value: Any) -> None:
         for item in value:
             _check_json(name, item)
     elif not (value is None or isinstance(value, str | int | float)):
-        raise BadParameter(name, f"is of type {type(value).__name__}", "a trigger takes strings, numbers and lists of them")
+        raise BadParameter(
+            name, f"is of type {type(value).__name__}", "a trigger takes strings, numbers and lists of them"
+        )
 
 
 def conclude(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from airflow.sdk import BaseOperator
+from airflow.sdk import DAG, BaseOperator
 
 from airflow_provider_twilio.emulator import Emulator, serve
 
@@ -34,3 +34,15 @@ def run() -> Callable[..., Any]:
         return task.execute(context or {})  # type: ignore[arg-type]
 
     return run
+
+
+@pytest.fixture
+def run_mapped() -> Callable[..., Any]:
+    """Run an operator as a mapped task does, whose arguments are all known only then."""
+
+    def run_mapped(kind: type[BaseOperator], /, **arguments: Any) -> Any:
+        with DAG("dag", schedule=None):
+            mapped: Any = kind.partial(task_id="task").expand_kwargs([arguments])
+        return mapped.unmap(arguments).execute({})
+
+    return run_mapped

@@ -1,0 +1,144 @@
+"""The number operators on the emulator: searching, buying and releasing never touch any other number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+
+from airflow_provider_twilio._airflow import AirflowFailException
+from airflow_provider_twilio.api.errors import BadParameter
+from airflow_provider_twilio.emulator import Emulator
+from airflow_provider_twilio.operators.accounts import CreateAccountOperator
+from airflow_provider_twilio.operators.phone_numbers import (
+    FetchNumberOperator,
+    ListNumbersOperator,
+    PurchaseNumberOperator,
+    ReleaseNumberOperator,
+    SearchNumbersOperator,
+    UpdateNumberOperator,
+)
+
+Run = Callable[..., Any]
+
+OWNED = "+15005550006"
+NUMBER, CALL = "PN" + "a" * 32, "CA" + "a" * 32
+
+BAD = [
+    (SearchNumbersOperator, {"country": "USA"}, "country is not a country code"),
+    (SearchNumbersOperator, {"country": "US", "kind": "Cellular"}, "kind is none of its values"),
+    (SearchNumbersOperator, {"country": "US", "contains": "1"}, "contains has 1 characters"),
+    (SearchNumbersOperator, {"country": "US", "distance": 5}, "near_number or near_lat_long is missing"),
+    (PurchaseNumberOperator, {}, "phone_number or area_code is missing"),
+    (
+        PurchaseNumberOperator,
+        {"phone_number": "+14155550100", "area_code": 415},
+        "phone_number and area_code are given",
+    ),
+    (PurchaseNumberOperator, {"phone_number": "415-555-0100"}, "phone_number contains characters other"),
+    (PurchaseNumberOperator, {"area_code": 5}, "area_code is 5"),
+    (PurchaseNumberOperator, {"area_code": 415, "country": "America"}, "country is not a country code"),
+    (PurchaseNumberOperator, {"area_code": 415, "kind": "local"}, "kind is none of its values"),
+    (FetchNumberOperator, {"phone_number_sid": CALL}, "expected a phone number SID, PN….*got a call SID"),
+    (UpdateNumberOperator, {"phone_number_sid": NUMBER, "sms_method": "PUT"}, "sms_method is none of its values"),
+    (UpdateNumberOperator, {"phone_number_sid": NUMBER, "transfer_to_account_sid": CALL}, "expected an account SID"),
+    (ReleaseNumberOperator, {}, "phone_number_sid or phone_number is missing"),
+    (ReleaseNumberOperator, {"phone_number_sid": NUMBER, "phone_number": OWNED}, "are given together"),
+    (ReleaseNumberOperator, {"phone_number": "+1500555*"}, "phone_number contains characters other"),
+    (ReleaseNumberOperator, {"phone_number": "5005550006"}, r"phone_number has no leading \+"),
+    (ReleaseNumberOperator, {"phone_number": "+15005"}, "phone_number has 5 digits"),
+    (ReleaseNumberOperator, {"phone_number_sid": "PN123"}, "phone_number_sid starts like a SID"),
+]
+
+
+@pytest.mark.parametrize(("kind", "arguments", "fault"), BAD)
+def test_bad_input_is_refused(
+    run_mapped: Run, emulator: Emulator, kind: type[Any], arguments: dict[str, Any], fault: str
+):
+    with pytest.raises(BadParameter, match=fault):
+        kind(task_id="task", **arguments)
+    with pytest.raises(AirflowFailException, match=fault):
+        run_mapped(kind, **arguments)
+    assert len(emulator.journal) == 0
+
+
+def test_search_purchase_release_by_xcom(run: Run, emulator: Emulator):
+    with DAG("dag", schedule=None):
+        purchase = PurchaseNumberOperator(
+            task_id="buy", phone_number="{{ ti.xcom_pull(task_ids='search')[0]['phone_number'] }}"
+        )
+        output: Any = purchase.output
+        release = ReleaseNumberOperator(task_id="release", phone_number_sid=output["sid"])
+    assert release.upstream_task_ids == {"buy"}
+
+    found = run(SearchNumbersOperator, country="US", area_code="{{ 415 }}", sms_enabled=True, limit=3)
+    assert [number["phone_number"][:5] for number in found] == ["+1415"] * 3
+    bought = run(
+        PurchaseNumberOperator, {"found": found}, phone_number="{{ found[0]['phone_number'] }}", friendly_name="a b"
+    )
+    assert bought["phone_number"] == found[0]["phone_number"]
+    assert bought["friendly_name"] == "a b"
+    assert run(ReleaseNumberOperator, {"bought": bought}, phone_number_sid="{{ bought['sid'] }}") == bought["sid"]
+    assert [number["phone_number"] for number in emulator.numbers] == [OWNED]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "start"),
+    [
+        ({"area_code": "415"}, "+1415"),
+        ({"area_code": 800, "kind": "TollFree"}, "+1800"),
+        ({"area_code": "{{ code }}", "country": "{{ 'CA' }}"}, "+1416"),
+    ],
+)
+def test_by_area_code_it_buys_one_concrete_number(run: Run, emulator: Emulator, arguments: dict[str, Any], start: str):
+    bought = run(PurchaseNumberOperator, {"code": 416}, sms_url="https://example.com/sms", **arguments)
+    assert bought["phone_number"].startswith(start)
+    search, purchase = emulator.journal
+    assert (search.method, "AreaCode" in search.params) == ("GET", True)
+    assert purchase.params == {"PhoneNumber": bought["phone_number"], "SmsUrl": "https://example.com/sms"}
+
+
+def test_an_area_without_numbers_fails_the_task(run: Run, emulator: Emulator):
+    with pytest.raises(AirflowFailException, match="no Local number of area code 999 is on offer in US"):
+        run(PurchaseNumberOperator, area_code=999)
+    assert emulator.journal.count("POST") == 0
+
+
+def test_it_fetches_lists_and_updates(run: Run, emulator: Emulator):
+    (owned,) = run(ListNumbersOperator, phone_number=OWNED)
+    sid = owned["sid"]
+    assert run(FetchNumberOperator, phone_number_sid=sid)["phone_number"] == OWNED
+    changed = run(
+        UpdateNumberOperator, phone_number_sid=sid, sms_url="https://example.com", voice_caller_id_lookup="True"
+    )
+    assert (changed["sms_url"], changed["voice_caller_id_lookup"]) == ("https://example.com", True)
+    assert run(UpdateNumberOperator, phone_number_sid=sid, sms_url="")["sms_url"] == ""
+
+
+def test_it_transfers(run: Run, emulator: Emulator):
+    target = run(CreateAccountOperator, friendly_name="new owner")["sid"]
+    (owned,) = run(ListNumbersOperator)
+    moved = run(UpdateNumberOperator, phone_number_sid=owned["sid"], transfer_to_account_sid=target)
+    assert moved["account_sid"] == target
+    assert run(ListNumbersOperator) == []
+    assert [number["sid"] for number in run(ListNumbersOperator, account_sid=target)] == [owned["sid"]]
+
+
+def test_it_releases_by_the_exact_number(run: Run, emulator: Emulator):
+    bought = run(PurchaseNumberOperator, area_code=415)
+    assert run(ReleaseNumberOperator, phone_number=bought["phone_number"]) == bought["sid"]
+    assert [number["phone_number"] for number in emulator.numbers] == [OWNED]
+
+
+def test_a_number_that_contains_it_is_not_it(run: Run, emulator: Emulator):
+    """Twilio's filter finds +15005550006 by +1500555000 as well."""
+    (owned,) = run(ListNumbersOperator, phone_number="+1500555000")
+    assert owned["phone_number"] == OWNED
+    with pytest.raises(
+        AirflowFailException, match=r"the account owns 0 numbers \+15•••00, not one; nothing is released"
+    ):
+        run(ReleaseNumberOperator, phone_number="+1500555000")
+    assert emulator.journal.count("DELETE") == 0
+    assert len(emulator.numbers) == 1

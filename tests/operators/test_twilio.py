@@ -1,0 +1,97 @@
+"""Any other request, on the emulator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_twilio._airflow import AirflowFailException
+from airflow_provider_twilio.api.errors import BadParameter, OutcomeUnknown
+from airflow_provider_twilio.emulator import Emulator
+from airflow_provider_twilio.operators.twilio import TwilioRequestOperator
+
+Run = Callable[..., Any]
+
+TO, FROM = "+14155550123", "+15005550006"
+
+BAD = [
+    ({"method": "FETCH", "path": "Queues"}, "method is 'FETCH'"),
+    ({"method": "GET", "path": ""}, "path is empty"),
+    ({"method": "GET", "path": "Queues?To=1"}, "path has a query"),
+    ({"method": "POST", "path": "Queues", "data": {"A": 1}, "json": {"a": 1}}, "data and json are given together"),
+    ({"method": "POST", "path": "Queues", "data": "A=1"}, "data is a text that is no mapping"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "fault"), BAD)
+def test_bad_input_is_refused(run_mapped: Run, emulator: Emulator, arguments: dict[str, Any], fault: str):
+    with pytest.raises(BadParameter, match=fault):
+        TwilioRequestOperator(task_id="task", **arguments)
+    with pytest.raises(AirflowFailException, match=fault):
+        run_mapped(TwilioRequestOperator, **arguments)
+    assert len(emulator.journal) == 0
+
+
+@pytest.mark.parametrize("path", ["Messages", "/2010-04-01/Accounts/{AccountSid}/Messages.json"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        {
+            "To": "{{ to }}",
+            "From": FROM,
+            "Body": "x",
+            "MediaUrl": ["https://example.com/{{ 1 }}", "https://example.com"],
+        },
+        "{{ {'To': to, 'From': '+15005550006', 'Body': 'x', 'MediaUrl': urls} }}",
+    ],
+    ids=["by parameter", "whole"],
+)
+def test_it_posts_a_form(run: Run, emulator: Emulator, path: str, data: Any):
+    urls = ["https://example.com/1", "https://example.com"]
+    record = run(TwilioRequestOperator, {"to": TO, "urls": urls}, method="POST", path=path, data=data)
+    assert record["sid"].startswith("MM")
+    assert emulator.journal[-1].params == {
+        "To": TO,
+        "From": FROM,
+        "Body": "x",
+        "MediaUrl": urls,
+    }
+
+
+def test_it_gets_and_deletes(run: Run, emulator: Emulator):
+    sid = run(TwilioRequestOperator, method="POST", path="Messages", data={"To": TO, "From": FROM, "Body": "x"})["sid"]
+    assert run(TwilioRequestOperator, {"sid": sid}, method="GET", path="Messages/{{ sid }}")["sid"] == sid
+    page = run(TwilioRequestOperator, method="GET", path="Messages", data={"PageSize": 1})
+    assert [message["sid"] for message in page["messages"]] == [sid]
+    emulator.clock.advance(60)
+    assert run(TwilioRequestOperator, method="DELETE", path=f"Messages/{sid}") == {}
+    assert emulator.messages == []
+
+
+def test_json_is_sent_as_json():
+    task = TwilioRequestOperator(
+        task_id="task", method="POST", path="https://content.twilio.com/v1/Content", json={"types": {"a": "{{ 1 }}"}}
+    )
+    task.render_template_fields({})
+    assert task.request().json == {"types": {"a": "1"}}
+
+
+def test_a_post_is_repeated_only_if_it_may_be(run: Run, emulator: Emulator, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", f"{emulator.connection_uri}/?retry_max_wait=0.01")
+    arguments = {"method": "POST", "path": "Messages", "data": {"To": TO, "From": FROM, "Body": "x"}}
+    emulator.fail_next(1, status=503)
+    with pytest.raises(OutcomeUnknown):
+        run(TwilioRequestOperator, **arguments)
+    assert len(emulator.journal) == 1
+    emulator.fail_next(1, status=503)
+    run(TwilioRequestOperator, **arguments, repeatable=True)
+    assert len(emulator.journal) == 3
+
+
+def test_the_log_keeps_a_number_in_the_path(run: Run, emulator: Emulator, capfd: pytest.CaptureFixture[str]):
+    sid = run(TwilioRequestOperator, method="POST", path="Messages", data={"To": TO, "From": FROM, "Body": "x"})["sid"]
+    told = "".join(capfd.readouterr())
+    assert sid in told
+    assert TO[1:] not in told

@@ -1,0 +1,184 @@
+"""Nothing told: no token, number or body in any log line, exception, traceback or repr, at DEBUG too."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import pickle
+import traceback
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_twilio.api import other
+from airflow_provider_twilio.api.core import Response
+from airflow_provider_twilio.api.messages import Message, Messages
+from airflow_provider_twilio.client.asynchronous import AsyncClient
+from airflow_provider_twilio.client.blocking import Client
+from airflow_provider_twilio.client.settings import Basic, Settings
+from airflow_provider_twilio.privacy import mask, mask_logs
+from tests.support.scripted import Answer, Drop, Scripted, Stall
+
+ACCOUNT = "AC" + "a" * 32
+TOKEN = "f0e1d2c3b4a5968778695a4b3c2d1e0f"
+SID = "SM" + "b" * 32
+TO, FROM = "+14155550123", "+14155550100"
+BODY = "the moon is full tonight"
+SENT = {"sid": SID, "account_sid": ACCOUNT, "status": "queued", "to": TO, "from": FROM, "body": BODY}
+
+# ---------------------------------------------------------------- masking
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("+14155551234", "+1415•••1234"),
+        ("to +14155551234.", "to +1415•••1234."),
+        ("whatsapp:+14155551234", "whatsapp:+1415•••1234"),
+        ("?To=%2B14155551234&x=1", "?To=+1415•••1234&x=1"),
+        ("?To=%2b14155551234", "?To=+1415•••1234"),
+        ("?To=14155551234&", "?To=1415•••1234&"),
+        ("+1 (415) 555-1234 is no number", "+1415•••1234 is no number"),
+        ("%2B1%20415%20555%201234", "+1415•••1234"),
+        ("+1234567", "+12•••67"),
+        ("'917000123456' is not valid", "'9170•••3456' is not valid"),
+        ("/v2/PhoneNumbers/+14155551234?x", "/v2/PhoneNumbers/+1415•••1234?x"),
+        ("+14155551234,+14155551235", "+1415•••1234,+1415•••1235"),
+    ],
+)
+def test_numbers_are_masked(text, masked):
+    assert mask(text) == masked
+    assert mask(masked) == masked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SM" + "1234567890" * 3 + "12",
+        "AC" + "1" * 32,
+        "code 21211, 2026-11-23T15:30:00Z",
+        "/2010-04-01/Accounts",
+        "1 + 2 = 3",
+        "http://127.0.0.1:8765",
+        "12345",
+    ],
+)
+def test_what_is_no_number_stays(text):
+    assert mask(text) == text
+
+
+@given(st.text(), st.from_regex(r"\+[1-9][0-9]{7,14}", fullmatch=True), st.text())
+def test_no_number_survives(before, number, after):
+    if not after[:1].isdigit():
+        assert number not in mask(f"{before}{number}{after}")
+
+
+def test_log_filters_are_added_once():
+    logger = logging.getLogger("a.test.of.masking")
+    for _ in range(3):
+        mask_logs(logger.name)
+    assert len(logger.filters) == 1
+
+
+# ---------------------------------------------------------------- logs, exceptions, reprs
+
+SCRIPTS = {
+    "success": [Answer(200, SENT)],
+    "retried": [Answer(429, {"code": 20429, "message": f"slower, {TO}", "status": 429}), Answer(200, SENT)],
+    "refused": [
+        Answer(400, {"code": 21211, "message": f"The 'To' number {TO} is not a valid phone number.", "status": 400})
+    ],
+    "refused without +": [Answer(400, {"code": 21211, "message": f"{TO[1:]} is not valid", "status": 400})],
+    "unauthorized": [Answer(401, {"code": 20003, "message": "Authenticate", "status": 401})],
+    "server error": [Answer(503)] * 2,
+    "html": [Answer(200, f"<html>{BODY}{TO}")] * 2,
+    "wrong kind": [Answer(200, {**SENT, "sid": "CA" + "b" * 32})] * 2,
+    "broken json": [Answer(200, f'{{"body": "{BODY}", "to": "{TO}')] * 2,
+    "cut": [Answer(200, SENT, cut=40)] * 2,
+    "dropped": [Drop()] * 2,
+    "stalled": [Stall()] * 2,
+    "redirect": [Answer(302, "", {"Location": f"https://example.com/?To={TO}"})],
+}
+REQUESTS = {
+    "send": Messages.create(to=TO, from_=FROM, body=BODY),
+    "list": Messages.list(to=TO, from_=FROM).first(),
+    "lookup": other.request("GET", f"https://lookups.twilio.com/v2/PhoneNumbers/{TO}", {"To": TO[1:]}),
+    "json": other.request("POST", "/v1/Messages", json={"to": TO, "text": BODY}),
+}
+
+
+def blocking(settings, request):
+    with Client(settings) as client:
+        assert_tells_nothing(repr(client), repr(client._session))
+        return client.send(request)
+
+
+def asynchronous(settings, request):
+    async def main():
+        async with AsyncClient(settings) as client:
+            assert_tells_nothing(repr(client), repr(client._session))
+            return await client.send(request)
+
+    return asyncio.run(main(), debug=True)
+
+
+def assert_tells_nothing(*texts):
+    for text in texts:
+        for secret in (TOKEN, TO, TO[1:], FROM, BODY, BODY.replace(" ", "%20"), Basic(ACCOUNT, TOKEN).header[-20:]):
+            assert secret not in text
+
+
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+@pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
+@pytest.mark.parametrize("send", [blocking, asynchronous])
+def test_no_log_line_or_exception_tells(caplog, send, request_, script):
+    caplog.set_level(logging.DEBUG)
+    with Scripted(*script) as server:
+        settings = Settings(
+            ACCOUNT, Basic(ACCOUNT, TOKEN), base=server.url, timeout=0.3, retries=1, retry_max_wait=0.01
+        )
+        try:
+            send(settings, request_)
+        except Exception as error:
+            assert_tells_nothing(
+                *traceback.format_exception(error), str(error), repr(error), repr(pickle.loads(pickle.dumps(error)))
+            )
+    assert server.requests
+    assert caplog.records
+    for record in caplog.records:
+        assert_tells_nothing(record.getMessage(), record.exc_text or "", repr(record.args))
+    assert_tells_nothing(caplog.text)
+
+
+def test_urls_are_logged_at_all(caplog):
+    """The test above looks at something: urllib3 does log the URL, masked."""
+    caplog.set_level(logging.DEBUG)
+    with Scripted(Answer(200, {"messages": []})) as server:
+        blocking(Settings(ACCOUNT, Basic(ACCOUNT, TOKEN), base=server.url), REQUESTS["list"])
+    assert "To=+1415•••0123" in caplog.text
+
+
+def test_a_host_that_is_not_reached_tells_nothing(caplog):
+    caplog.set_level(logging.DEBUG)
+    with Scripted() as gone:
+        pass
+    for send in (blocking, asynchronous):
+        with pytest.raises(Exception, match="not sent") as caught:
+            send(Settings(ACCOUNT, Basic(ACCOUNT, TOKEN), base=gone.url, retries=0), REQUESTS["list"])
+        assert_tells_nothing(*traceback.format_exception(caught.value), caplog.text)
+
+
+def test_no_repr_tells():
+    settings = Settings(
+        ACCOUNT,
+        Basic(ACCOUNT, TOKEN),
+        proxy=f"http://me:{TOKEN}@p",
+        defaults=(("From", FROM),),
+        allowed_recipients=(TO,),
+    )
+    listing = Messages.list(to=TO)
+    shown = [settings, settings.auth, listing, Response(200, {}, BODY.encode()), Message(SENT), *REQUESTS.values()]
+    shown += [settings.resolve(request) for request in REQUESTS.values() if request.reads]
+    for value in shown:
+        assert_tells_nothing(repr(value), str(value), f"{value}", f"{[value]}")

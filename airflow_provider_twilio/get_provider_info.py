@@ -36,6 +36,16 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": modules("hooks.twilio"),
+        "operators": modules(
+            "operators.accounts",
+            "operators.calls",
+            "operators.messages",
+            "operators.phone_numbers",
+            "operators.twilio",
+        ),
+        "sensors": modules("sensors.calls", "sensors.messages"),
+        "triggers": modules("triggers.calls", "triggers.messages"),
+        "extra-links": ["airflow_provider_twilio.links.twilio.TwilioLogLink"],
     }
 
 

@@ -109,7 +109,7 @@ class Application:
                     await self._cut(scope, receive)
                     return
                 if fault.stall is not None:
-                    await asyncio.sleep(fault.stall)
+                    await _wait(fault.stall, receive)
             if quirks.latency or quirks.jitter:
                 await asyncio.sleep(quirks.latency + world.random.random() * quirks.jitter)
             if quirks.concurrency is not None and concurrent > quirks.concurrency:
@@ -123,7 +123,7 @@ class Application:
                     await self._cut(scope, receive)
                     return
                 if fault.accept_then_stall is not None:
-                    await asyncio.sleep(fault.accept_then_stall)
+                    await _wait(fault.accept_then_stall, receive)
                 if fault.accept_then_status is not None:
                     answer = fault.answer()
             entry.status = answer.status
@@ -264,6 +264,14 @@ async def _read(receive: Receive) -> bytes | None:
         if length <= LARGEST_BODY:
             parts.append(chunk)
     return b"".join(parts)
+
+
+async def _wait(seconds: float, receive: Receive) -> None:
+    """Wait so long, or until the client has left."""
+    try:
+        await asyncio.wait_for(_gone(receive), seconds)
+    except TimeoutError:
+        return
 
 
 async def _gone(receive: Receive) -> None:

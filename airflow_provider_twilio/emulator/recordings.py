@@ -87,7 +87,7 @@ def call_ended(account: Account, call: CallRecord, now: float) -> None:
     """Forget the recordings that the end of their call forestalls, and end those that go on."""
     for recording in list(account.recordings):
         if recording.call is call:
-            if recording.created >= now:
+            if recording.created > now:
                 account.recordings.remove(recording)
             elif recording.end is not None and recording.end > now:
                 recording.end = now

@@ -42,6 +42,10 @@ class Shelf(Generic[R]):
         """Give all, in the order they were made."""
         return iter(self._by_sid.values())
 
+    def __reversed__(self) -> Iterator[R]:
+        """Give all, the latest made first."""
+        return reversed(self._by_sid.values())
+
     def __contains__(self, sid: str) -> bool:
         return sid in self._by_sid
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import requests
 
@@ -51,7 +49,7 @@ def test_oauth(emulator: Emulator) -> None:
 
 
 @pytest.fixture
-def sub(emulator: Emulator, api: Api) -> Iterator[Api]:
+def sub(emulator: Emulator, api: Api) -> Api:
     account = api.post("/2010-04-01/Accounts.json", FriendlyName="shop")
     return Api(emulator, (account["sid"], account["auth_token"]), account["sid"])
 

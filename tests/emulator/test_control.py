@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import requests
+
+from airflow_provider_twilio.emulator import Emulator
+from tests.emulator.conftest import Api
+
+
+def control(emulator: Emulator, method: str, path: str, body: Any = None, **headers: str) -> requests.Response:
+    return requests.request(method, f"{emulator.url}/_emulator/{path}", json=body, headers=headers, timeout=5)
+
+
+def test_the_journal_by_http(emulator: Emulator, api: Api) -> None:
+    api.send(body="one")
+    api.refused("GET", "Messages.json", {"PageSize": 5000})
+    found = control(emulator, "GET", "requests").json()
+    assert found["total"] >= 2
+    assert [(entry["method"], entry["status"], entry["code"]) for entry in found["requests"]] == [
+        ("POST", 201, None),
+        ("GET", 400, 20007),
+    ]
+    assert {"method", "path", "status", "time"} <= set(found["requests"][0])
+    assert len(control(emulator, "GET", "requests?method=POST&path=Messages&Body=one").json()["requests"]) == 1
+    assert control(emulator, "GET", "requests?status=201&Body=two").json()["requests"] == []
+    assert control(emulator, "GET", "requests?status=x").status_code == 400
+    control(emulator, "DELETE", "requests")
+    assert len(emulator.journal) == 0
+
+
+def test_the_journal_holds_no_secret(emulator: Emulator, api: Api) -> None:
+    api.send()
+    assert emulator.auth_token not in control(emulator, "GET", "requests").text
+
+
+def test_everything_by_http(emulator: Emulator, api: Api) -> None:
+    fault = {"status": 503, "method": "GET", "path": "Messages"}
+    assert control(emulator, "POST", "faults", fault).json()["faults"][0]["name"] == "status 503"
+    assert api("GET", "Messages.json").status_code == 503
+    assert control(emulator, "POST", "quirks", {"list_lag": 3}).json()["list_lag"] == 3
+    assert emulator.quirks.list_lag == 3
+    sid = api.send()["sid"]
+    control(emulator, "POST", "clock", {"advance": 60})
+    assert api.get(f"Messages/{sid}.json")["status"] == "delivered"
+    control(emulator, "POST", "statuses", {"sid": sid, "status": "undelivered", "error_code": 30003})
+    assert api.get(f"Messages/{sid}.json")["error_code"] == 30003
+    inbound = {"from": "+14155550100", "to": emulator.phone_number, "body": "hi"}
+    assert control(emulator, "POST", "messages", inbound).json()["direction"] == "inbound"
+    assert control(emulator, "POST", "calls", inbound).json()["direction"] == "inbound"
+    assert control(emulator, "GET", "state").json()["accounts"][0]["messages"] == 2
+    assert control(emulator, "POST", "reset").json() == {"reset": True}
+    assert emulator.messages == []
+    assert emulator.quirks.list_lag == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("faults", {"status": 99}, 400),
+        ("faults", {"what": 1}, 400),
+        ("faults", {"status": "500"}, 400),
+        ("faults", [], 400),
+        ("quirks", {"list_lag": "long"}, 400),
+        ("clock", {"advance": -1}, 400),
+        ("clock", {"advance": "x"}, 400),
+        ("clock", {"freeze": "then"}, 400),
+        ("clock", {"freeze": "2026-01-01"}, 400),
+        ("clock", {"advance": 1e300}, 400),
+        ("messages", {"from": "me"}, 400),
+        ("messages", {"from": "+14155550100", "to": "+14155559999", "body": ""}, 404),
+        ("statuses", {"sid": "SM1", "status": "sent"}, 404),
+        ("nothing", {}, 404),
+        ("state", {}, 405),
+    ],
+)
+def test_wrong_requests(emulator: Emulator, path: str, body: Any, status: int) -> None:
+    answer = control(emulator, "POST", path, body)
+    assert (answer.status_code, "error" in answer.json()) == (status, True)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example.com"},
+        {"Origin": "http://evil.example.com"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Origin": "null"},
+    ],
+)
+def test_another_site_cannot_drive_it(emulator: Emulator, headers: dict[str, str]) -> None:
+    assert control(emulator, "POST", "reset", **headers).status_code == 403
+    assert requests.get(emulator.url, headers=headers, timeout=5).status_code == 403
+
+
+def test_the_page_is_escaped(emulator: Emulator, api: Api) -> None:
+    api.send(body="<script>alert(1)</script>")
+    page = requests.get(emulator.url, timeout=5)
+    assert "<script>" not in page.text
+    assert "&lt;script&gt;alert(1)" in page.text
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]

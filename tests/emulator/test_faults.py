@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import pytest
+import requests
+
+from airflow_provider_twilio.emulator import Emulator
+from tests.emulator.conftest import Api
+
+FORM = {"To": "+14155550100", "From": "+15005550006", "Body": "x"}
+
+
+def test_the_next_n_of_a_kind(emulator: Emulator, api: Api) -> None:
+    emulator.fail_next(2, status=429, code=20429, retry_after=2, method="POST", path="Messages")
+    assert api("GET", "Messages.json").status_code == 200
+    for _ in range(2):
+        answer = api("POST", "Messages.json", FORM)
+        assert (answer.status_code, answer.json()["code"], answer.headers["Retry-After"]) == (429, 20429, "2")
+    assert api("POST", "Messages.json", FORM).status_code == 201
+    assert len(emulator.messages) == 1
+
+
+def test_skip_and_parameters(emulator: Emulator, api: Api) -> None:
+    emulator.fail_next(status=503, params={"To": "+14155550111"}, skip=1)
+    statuses = [
+        api("POST", "Messages.json", FORM | {"To": f"+141555501{n}"}).status_code for n in ("00", "11", "11", "11")
+    ]
+    assert statuses == [201, 201, 503, 201]
+
+
+@pytest.mark.parametrize(("fault", "made"), [({"drop": True}, 0), ({"accept_then_drop": True}, 1), ({"cut": True}, 1)])
+def test_the_connection_is_really_cut(emulator: Emulator, api: Api, fault: dict[str, Any], made: int) -> None:
+    emulator.fail_next(**fault)
+    with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
+        api("POST", "Messages.json", FORM)
+    assert len(emulator.messages) == made
+    assert emulator.journal[-1].fault == next(iter(fault))
+    assert api("POST", "Messages.json", FORM).status_code == 201
+
+
+def test_accept_then_stall_acts_before_it_waits(emulator: Emulator, api: Api) -> None:
+    emulator.fail_next(accept_then_stall=5)
+    with pytest.raises(requests.ReadTimeout):
+        api.session.post(f"{emulator.url}/2010-04-01/Accounts/{api.account_sid}/Messages.json", data=FORM, timeout=0.3)
+    assert len(emulator.messages) == 1
+
+
+def test_stall_then_answer(emulator: Emulator, api: Api) -> None:
+    emulator.fail_next(stall=0.3)
+    started = time.monotonic()
+    assert api("POST", "Messages.json", FORM).status_code == 201
+    assert time.monotonic() - started >= 0.3
+
+
+def test_accept_then_status(emulator: Emulator, api: Api) -> None:
+    emulator.fail_next(accept_then_status=500)
+    answer = api("POST", "Messages.json", FORM)
+    assert (answer.status_code, answer.json()["code"]) == (500, 20500)
+    assert len(emulator.messages) == 1
+
+
+def test_html_and_empty_bodies(emulator: Emulator, api: Api) -> None:
+    emulator.fail_next(html=True)
+    edge = api("GET", "Messages.json")
+    assert (edge.status_code, edge.headers["content-type"]) == (502, "text/html")
+    assert "Twilio-Request-Id" not in edge.headers
+    emulator.fail_next(empty=True, status=200)
+    assert api("GET", "Messages.json").content == b""
+    emulator.fail_next(status=429, code=0)
+    assert "code" not in api("GET", "Messages.json").json()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{}, {"status": 500, "drop": True}, {"status": 99}, {"n": 0, "drop": True}, {"stall": -1}]
+)
+def test_a_fault_must_make_sense(emulator: Emulator, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        emulator.fail_next(**wrong)
+
+
+def test_new_records_late_in_lists(emulator: Emulator, api: Api) -> None:
+    emulator.quirks.set(list_lag=5)
+    sid = api.send()["sid"]
+    assert api.get("Messages.json")["messages"] == []
+    assert api.get(f"Messages/{sid}.json")["sid"] == sid
+    emulator.clock.advance(5)
+    assert len(api.get("Messages.json")["messages"]) == 1
+
+
+def test_a_fresh_sid_is_not_found_for_a_moment(emulator: Emulator, api: Api) -> None:
+    emulator.quirks.set(fetch_lag=1)
+    sid = api.send()["sid"]
+    assert api.refused("GET", f"Messages/{sid}.json") == (404, 20404)
+    emulator.clock.advance(1)
+    assert api.get(f"Messages/{sid}.json")["sid"] == sid
+
+
+def test_stale_statuses(emulator: Emulator, api: Api) -> None:
+    emulator.quirks.set(status_lag=10)
+    sid = api.send()["sid"]
+    emulator.clock.advance(5)
+    assert api.get(f"Messages/{sid}.json")["status"] == "queued"
+    emulator.clock.advance(10)
+    assert api.get(f"Messages/{sid}.json")["status"] == "delivered"
+
+
+def test_a_ceiling_on_concurrency(emulator: Emulator, api: Api) -> None:
+    emulator.quirks.set(concurrency=2, latency=0.3)
+    answers: list[requests.Response] = []
+
+    def ask() -> None:
+        url = f"{emulator.url}/2010-04-01/Accounts/{api.account_sid}/Messages.json"
+        answers.append(requests.get(url, auth=(emulator.account_sid, emulator.auth_token), timeout=5))
+
+    threads = [threading.Thread(target=ask) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert len(answers) - len(refused) >= 2
+    assert refused
+    assert {answer.json()["code"] for answer in refused} == {20429}
+    assert max(int(answer.headers["Twilio-Concurrent-Requests"]) for answer in answers) > 2
+
+
+def test_switches_are_checked(emulator: Emulator) -> None:
+    with pytest.raises(ValueError, match="there is no switch 'lag'"):
+        emulator.quirks.set(lag=1)
+    with pytest.raises(ValueError, match="unsent can't be"):
+        emulator.quirks.set(unsent="middle", latency=3)
+    assert emulator.quirks.latency == 0

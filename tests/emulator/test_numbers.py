@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_twilio.emulator import Emulator, inventory
+from tests.emulator.conftest import Api
+
+
+def search(api: Api, where: str = "US/Local", **filters: Any) -> list[dict[str, Any]]:
+    found = api.get(f"AvailablePhoneNumbers/{where}.json", **filters)
+    assert set(found) == {"available_phone_numbers", "uri"}
+    return list(found["available_phone_numbers"])
+
+
+def test_a_new_account_has_one_number(emulator: Emulator, api: Api) -> None:
+    (number,) = api.get("IncomingPhoneNumbers.json")["incoming_phone_numbers"]
+    assert (number["phone_number"], number["friendly_name"]) == ("+15005550006", "(500) 555-0006")
+    assert number["capabilities"] == {"voice": True, "sms": True, "mms": True, "fax": False}
+    assert (number["sms_url"], number["voice_url"]) == ("", None)
+
+
+def test_search_is_stable_and_leaves_out_what_is_owned(api: Api) -> None:
+    found = search(api, AreaCode=415, PageSize=3)
+    assert found == search(api, AreaCode=415, PageSize=3)
+    assert len(found) == 3
+    assert {number["region"] for number in found} == {"CA"}
+    api.post("IncomingPhoneNumbers.json", PhoneNumber=found[0]["phone_number"])
+    assert found[0]["phone_number"] not in [number["phone_number"] for number in search(api, AreaCode=415)]
+
+
+@pytest.mark.parametrize(
+    ("filters", "localities"),
+    [
+        ({"InRegion": "NY"}, {"New York", "Brooklyn"}),
+        ({"InLocality": "austin"}, {"Austin"}),
+        ({"InPostalCode": "98101"}, {"Seattle"}),
+        ({"InLata": "722"}, {"San Francisco", "Oakland"}),
+        ({"NearNumber": "+14155550100"}, {"San Francisco", "Oakland"}),
+        ({"NearLatLong": "37.77,-122.42", "Distance": 5}, {"San Francisco"}),
+        ({"SmsEnabled": "false"}, set()),
+        ({"Contains": "510555"}, {"Oakland"}),
+        ({"Contains": "+1808555***0"}, {"Hilo"}),
+    ],
+)
+def test_search_filters(api: Api, filters: dict[str, Any], localities: set[str]) -> None:
+    assert {
+        number["locality"] for number in search(api, PageSize=1000 if "Contains" in filters else 1000, **filters)
+    } <= (localities or {None})
+    assert bool(search(api, PageSize=1000, **filters)) == bool(localities)
+
+
+def test_countries(api: Api) -> None:
+    countries = api.get("AvailablePhoneNumbers.json")["countries"]
+    assert {country["country_code"] for country in countries} == set(inventory.COUNTRIES)
+    assert api.get("AvailablePhoneNumbers/GB.json")["subresource_uris"].keys() >= {"local", "mobile"}
+    assert api.refused("GET", "AvailablePhoneNumbers/XX.json") == (404, 20404)
+    assert api.refused("GET", "AvailablePhoneNumbers/US/Mobile.json") == (404, 20404)
+    assert [n["address_requirements"] for n in search(api, "DE/Local", PageSize=1)] == ["local"]
+    assert search(api, "DE/Local", ExcludeLocalAddressRequired="true") == []
+
+
+def test_every_area_knows_its_numbers() -> None:
+    for country, (_, areas) in inventory.COUNTRIES.items():
+        for area in areas:
+            number = next(area.numbers())
+            assert inventory.area_of(number) == (country, area)
+
+
+@pytest.mark.parametrize("query", [{"AreaCode": "x"}, {"Contains": "1"}, {"Contains": "(*"}, {"NearLatLong": "here"}])
+def test_search_refused(api: Api, query: dict[str, str]) -> None:
+    assert api.refused("GET", "AvailablePhoneNumbers/US/Local.json", query)[0] == 400
+
+
+def test_buy_use_change_release(emulator: Emulator, api: Api) -> None:
+    wanted = search(api, AreaCode=212, PageSize=1)[0]["phone_number"]
+    number = api.post("IncomingPhoneNumbers.json", PhoneNumber=wanted, SmsUrl="http://127.0.0.1/sms")
+    assert (number["phone_number"], number["sms_url"]) == (wanted, "http://127.0.0.1/sms")
+    assert api.refused("POST", "IncomingPhoneNumbers.json", {"PhoneNumber": wanted}) == (400, 21422)
+    assert api.send(From=wanted)["from"] == wanted
+    path = f"IncomingPhoneNumbers/{number['sid']}.json"
+    assert api.post(path, FriendlyName="news")["friendly_name"] == "news"
+    assert api.post(path, SmsUrl="")["sms_url"] == ""
+    assert api.refused("POST", path, {"SmsUrl": "nowhere"}) == (400, 21502)
+    listed = api.get("IncomingPhoneNumbers.json", FriendlyName="news")["incoming_phone_numbers"]
+    assert [each["sid"] for each in listed] == [number["sid"]]
+    assert len(api.get("IncomingPhoneNumbers.json", PhoneNumber="212555*")["incoming_phone_numbers"]) == 1
+    assert api("DELETE", path).status_code == 204
+    form = {"To": "+14155550100", "From": wanted, "Body": "x"}
+    assert api.refused("POST", "Messages.json", form) == (400, 21606)
+    assert api.post("IncomingPhoneNumbers.json", PhoneNumber=wanted)["sid"] != number["sid"]
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "code"),
+    [
+        ("IncomingPhoneNumbers.json", {}, 21421),
+        ("IncomingPhoneNumbers.json", {"PhoneNumber": "me"}, 21421),
+        ("IncomingPhoneNumbers.json", {"PhoneNumber": "+14159999999"}, 21422),
+        ("IncomingPhoneNumbers.json", {"AreaCode": "1"}, 21451),
+        ("IncomingPhoneNumbers.json", {"AreaCode": "999"}, 21452),
+        ("IncomingPhoneNumbers/Local.json", {"AreaCode": "415"}, 21421),
+        ("IncomingPhoneNumbers/TollFree.json", {"PhoneNumber": "+14155550000"}, 21422),
+        ("IncomingPhoneNumbers.json", {"PhoneNumber": next(inventory.COUNTRIES["DE"][1][0].numbers())}, 21631),
+    ],
+)
+def test_buying_refused(api: Api, path: str, form: dict[str, str], code: int) -> None:
+    assert api.refused("POST", path, form) == (400, code)
+
+
+def test_buy_by_area_code_and_by_kind(api: Api) -> None:
+    assert api.post("IncomingPhoneNumbers.json", AreaCode=512)["phone_number"].startswith("+1512")
+    toll_free = search(api, "US/TollFree", PageSize=1)[0]["phone_number"]
+    assert api.post("IncomingPhoneNumbers/TollFree.json", PhoneNumber=toll_free)["phone_number"] == toll_free
+    assert len(api.get("IncomingPhoneNumbers/TollFree.json")["incoming_phone_numbers"]) == 1
+
+
+def test_transfer_to_a_subaccount(emulator: Emulator, api: Api) -> None:
+    account = api.post("/2010-04-01/Accounts.json", FriendlyName="shop")
+    sid = emulator.numbers[0]["sid"]
+    assert api.post(f"IncomingPhoneNumbers/{sid}.json", AccountSid=account["sid"])["account_sid"] == account["sid"]
+    assert emulator.numbers == []
+    sub = Api(emulator, (account["sid"], account["auth_token"]), account["sid"])
+    assert sub.refused("POST", f"IncomingPhoneNumbers/{sid}.json", {"AccountSid": api.account_sid}) == (400, 21474)

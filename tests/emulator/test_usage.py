@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from airflow_provider_twilio.emulator import Emulator
+from tests.emulator.conftest import Api
+
+
+def price(api: Api, path: str = "Usage/Records.json", category: str = "totalprice", **query: Any) -> float:
+    rows = api.get(path, Category=category, PageSize=1000, **query)["usage_records"]
+    return float(sum(float(row["price"]) for row in rows))
+
+
+def test_balance_falls_with_use(emulator: Emulator, api: Api) -> None:
+    assert api.get("Balance.json") == {"currency": "USD", "balance": "100.00", "account_sid": api.account_sid}
+    api.send()
+    emulator.clock.advance(10)
+    assert api.get("Balance.json")["balance"] == "99.9917"
+    assert emulator.balance == pytest.approx(99.9917)
+
+
+def test_failed_costs_nothing_and_deleted_is_not_given_back(emulator: Emulator, api: Api) -> None:
+    api.send(to="+15005559007")
+    sid = api.send()["sid"]
+    emulator.clock.advance(10)
+    before = api.get("Balance.json")["balance"]
+    api("DELETE", f"Messages/{sid}.json")
+    assert api.get("Balance.json")["balance"] == before == "99.9917"
+
+
+def test_records_add_up_over_categories_periods_and_subaccounts(emulator: Emulator, api: Api) -> None:
+    emulator.clock.freeze(datetime(2027, 1, 30, 12, tzinfo=UTC))
+    account = api.post("/2010-04-01/Accounts.json", FriendlyName="shop")
+    sub = Api(emulator, (account["sid"], account["auth_token"]), account["sid"])
+    sub.post("IncomingPhoneNumbers.json", AreaCode=415)
+    for _ in range(4):
+        api.send(body="x" * 200)
+        api.post("Calls.json", To="+14155550100", From=emulator.phone_number, Twiml="<Response><Pause/></Response>")
+        emulator.clock.advance(days=1)
+    total = price(api)
+    assert total == pytest.approx(100 - float(api.get("Balance.json")["balance"]))
+    assert total == pytest.approx(sum(price(api, category=name) for name in ("sms", "calls", "phonenumbers")))
+    for kind in ("Daily", "Monthly", "Yearly", "AllTime"):
+        assert price(api, f"Usage/Records/{kind}.json") == pytest.approx(total)
+    assert price(api, IncludeSubaccounts="false") == pytest.approx(total - 1.15)
+    months = api.get("Usage/Records/Monthly.json", Category="sms")["usage_records"]
+    assert [(row["start_date"], row["end_date"], row["count"], row["usage"]) for row in months[:2]] == [
+        ("2027-02-01", "2027-02-03", "2", "4"),
+        ("2027-01-01", "2027-01-31", "2", "4"),
+    ]
+    assert price(api, "Usage/Records/LastMonth.json", "sms") == pytest.approx(4 * 0.0083)
+    assert price(api, "Usage/Records/Yesterday.json", "sms") == pytest.approx(2 * 0.0083)
+    assert price(api, "Usage/Records/Today.json", "sms") == 0
+    assert price(api, category="sms", StartDate="-1days") == pytest.approx(2 * 0.0083)
+    assert price(api, category="sms", StartDate="2027-01-30", EndDate="2027-01-30") == pytest.approx(2 * 0.0083)
+
+
+def test_records_page(api: Api) -> None:
+    found, uri = [], "Usage/Records.json?PageSize=4"
+    while uri:
+        page = api.get(uri)
+        found += [row["category"] for row in page["usage_records"]]
+        uri = page["next_page_uri"]
+    assert len(found) == len(set(found)) > 10
+    assert api.get("Usage/Records.json", Category="no-such")["usage_records"] == []
+
+
+@pytest.mark.parametrize("wrong", ["soon", "2027-02-30", "-xdays", "99999-01-01"])
+def test_bad_dates(api: Api, wrong: str) -> None:
+    assert api.refused("GET", "Usage/Records.json", {"StartDate": wrong}) == (400, 20001)

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pytest
+from twilio.request_validator import RequestValidator
+
+from airflow_provider_twilio.emulator import Emulator
+from airflow_provider_twilio.emulator.params import reaches
+from airflow_provider_twilio.emulator.webhooks import signature
+from tests.emulator.conftest import Api
+
+
+class Receiver:
+    """Take webhooks over HTTP, and answer them."""
+
+    def __init__(self) -> None:
+        self.seen: list[dict[str, str]] = []
+        self.headers: list[Any] = []
+        self.answer = b""
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+                receiver.headers.append(self.headers)
+                receiver.seen.append(dict(parse_qsl(body, keep_blank_values=True)))
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(receiver.answer)))
+                self.end_headers()
+                self.wfile.write(receiver.answer)
+
+            def log_message(self, *args: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/status?a=1"
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 5
+        while not condition():
+            assert time.monotonic() < deadline, self.seen
+            time.sleep(0.01)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.server.shutdown()
+    receiver.server.server_close()
+
+
+def test_statuses_are_told_in_order_and_signed(emulator: Emulator, api: Api, receiver: Receiver) -> None:
+    sid = api.send(StatusCallback=receiver.url)["sid"]
+    emulator.clock.advance(10)
+    receiver.wait(lambda: len(receiver.seen) == 2)
+    assert [params["MessageStatus"] for params in receiver.seen] == ["sent", "delivered"]
+    assert {params["MessageSid"] for params in receiver.seen} == {sid}
+    assert "RawDlrDoneDate" in receiver.seen[1]
+    validator = RequestValidator(emulator.auth_token)
+    for params, headers in zip(receiver.seen, receiver.headers, strict=True):
+        assert validator.validate(receiver.url, params, headers["X-Twilio-Signature"])
+    assert [delivery.status for delivery in emulator.callbacks] == [200, 200]
+
+
+def test_a_failure_tells_its_code(emulator: Emulator, api: Api, receiver: Receiver) -> None:
+    api.send(to="+15005559007", StatusCallback=receiver.url)
+    emulator.clock.advance(10)
+    receiver.wait(lambda: len(receiver.seen) == 1)
+    assert (receiver.seen[0]["MessageStatus"], receiver.seen[0]["ErrorCode"]) == ("failed", "30001")
+
+
+def test_in_real_time_too(emulator: Emulator, api: Api, receiver: Receiver) -> None:
+    emulator.clock.resume()
+    api.send(to="+15005559007", StatusCallback=receiver.url)
+    receiver.wait(lambda: len(receiver.seen) == 1)
+
+
+def test_reversed_repeated_and_lost(emulator: Emulator, api: Api, receiver: Receiver) -> None:
+    emulator.quirks.set(callback_order="reversed", callback_copies=2)
+    api.send(StatusCallback=receiver.url)
+    emulator.clock.advance(10)
+    receiver.wait(lambda: len(receiver.seen) == 4)
+    assert [params["MessageStatus"] for params in receiver.seen] == ["delivered", "delivered", "sent", "sent"]
+    emulator.quirks.set(callback_order="kept", callback_copies=0)
+    api.send(StatusCallback=receiver.url)
+    emulator.clock.advance(10)
+    for _ in range(3):
+        api.get("Messages.json")  # so that the server has had its turn
+    emulator.quirks.set(callback_copies=1)
+    api.send(to="+15005559007", StatusCallback=receiver.url)
+    emulator.clock.advance(10)
+    receiver.wait(lambda: len(receiver.seen) == 5)
+    assert receiver.seen[-1]["MessageStatus"] == "failed"
+
+
+def test_a_closed_port_is_tried_twice(emulator: Emulator, api: Api, receiver: Receiver) -> None:
+    receiver.server.shutdown()
+    receiver.server.server_close()
+    api.send(to="+15005559007", StatusCallback=receiver.url)
+    emulator.clock.advance(10)
+    receiver.wait(lambda: [delivery.tries for delivery in emulator.callbacks] == [2])
+    assert emulator.callbacks[0].status is None
+
+
+def test_events_of_a_call(emulator: Emulator, api: Api, receiver: Receiver) -> None:
+    events = ["initiated", "ringing", "answered", "completed"]
+    document = "<Response><Pause length='5'/></Response>"
+    form = {"To": "+14155550100", "From": emulator.phone_number, "Twiml": document}
+    api.post("Calls.json", **form, StatusCallback=receiver.url, StatusCallbackEvent=events)
+    emulator.clock.advance(60)
+    receiver.wait(lambda: len(receiver.seen) == 4)
+    assert [params["CallStatus"] for params in receiver.seen] == ["initiated", "ringing", "in-progress", "completed"]
+    assert [params["SequenceNumber"] for params in receiver.seen] == ["0", "1", "2", "3"]
+    assert receiver.seen[-1]["CallDuration"] == "5"
+
+
+def test_a_calls_url_says_what_happens(emulator: Emulator, api: Api, receiver: Receiver) -> None:
+    receiver.answer = b"<Response><Say>Hello from afar</Say><Pause length='8'/></Response>"
+    sid = api.post("Calls.json", To="+14155550100", From=emulator.phone_number, Url=receiver.url)["sid"]
+    emulator.clock.advance(3)
+    receiver.wait(lambda: emulator.transcript(sid) == ("Hello from afar",))
+    assert api.get(f"Calls/{sid}.json")["status"] == "in-progress"
+    emulator.clock.advance(60)
+    assert api.get(f"Calls/{sid}.json")["duration"] == "9"
+
+
+def test_an_inbound_message_reaches_the_numbers_webhook_and_is_answered(
+    emulator: Emulator, api: Api, receiver: Receiver
+) -> None:
+    receiver.answer = b"<Response><Message>thank you</Message></Response>"
+    api.post(f"IncomingPhoneNumbers/{emulator.numbers[0]['sid']}.json", SmsUrl=receiver.url)
+    emulator.receive_message("hello", from_="+14155550100")
+    receiver.wait(lambda: len(emulator.messages) == 2)
+    assert receiver.seen[0]["Body"] == "hello"
+    reply = emulator.messages[1]
+    assert (reply["direction"], reply["body"], reply["to"]) == ("outbound-reply", "thank you", "+14155550100")
+
+
+def test_an_inbound_call_takes_its_course(emulator: Emulator, api: Api, receiver: Receiver) -> None:
+    receiver.answer = b"<Response><Say>Welcome</Say></Response>"
+    api.post(f"IncomingPhoneNumbers/{emulator.numbers[0]['sid']}.json", VoiceUrl=receiver.url)
+    sid = emulator.receive_call(from_="+14155550100")
+    receiver.wait(lambda: emulator.transcript(sid) == ("Welcome",))
+    emulator.clock.advance(10)
+    assert api.get(f"Calls/{sid}.json")["status"] == "completed"
+
+
+def test_only_local_addresses_are_called_unless_told_otherwise(emulator: Emulator, api: Api) -> None:
+    api.send(StatusCallback="https://example.com/status")
+    emulator.clock.advance(10)
+    api.get("Messages.json")
+    assert emulator.callbacks == []
+    assert reaches("local", "http://localhost:80/")
+    assert reaches("local", "http://192.168.1.2/")
+    assert not reaches("local", "http://8.8.8.8/")
+    assert not reaches("none", "http://localhost/")
+    assert reaches("any", "https://example.com/")
+
+
+def test_signature_of_twilios_vector() -> None:
+    params = {
+        "CallSid": "CA1234567890ABCDE",
+        "Digits": "1234",
+        "From": "+14158675309",
+        "To": "+18005551212",
+        "Caller": "+14158675309",
+    }
+    assert signature("12345", "https://mycompany.com/myapp.php?foo=1&bar=2", params) == "RSOYDt4T1cUTdK1PDd93/VVr8B8="

@@ -1,0 +1,72 @@
+"""Twilio's own client as an outside judge."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from twilio.base.exceptions import TwilioRestException
+from twilio.rest import Client
+
+from airflow_provider_twilio.emulator import Emulator
+
+
+def client_of(emulator: Emulator, account_sid: str | None = None) -> Client:
+    client = Client(emulator.account_sid, emulator.auth_token, account_sid)
+    client.api.base_url = emulator.url
+    return client
+
+
+@pytest.mark.parametrize("on_subaccount", [False, True])
+def test_all_nineteen(emulator: Emulator, on_subaccount: bool) -> None:
+    parent = client_of(emulator)
+    client, sender = parent, emulator.phone_number
+    if on_subaccount:
+        client = client_of(emulator, parent.api.v2010.accounts.create(friendly_name="shop").sid)
+        sender = client.incoming_phone_numbers.create(area_code="415").phone_number
+    message = client.messages.create(to="+14155550100", from_=sender, body="hello")
+    emulator.clock.advance(10)
+    fetched = client.messages(message.sid).fetch()
+    assert (fetched.status, fetched.price, fetched.num_segments) == ("delivered", "-0.00830", "1")
+    assert fetched.date_sent - fetched.date_created < timedelta(seconds=3)
+    assert [each.sid for each in client.messages.list(to="+14155550100")] == [message.sid]
+    assert client.messages(message.sid).update(body="").body == ""
+    assert client.messages(message.sid).delete()
+
+    call = client.calls.create(to="+15005559105", from_=sender, url="http://example.com/")
+    emulator.clock.advance(10)
+    assert client.calls(call.sid).fetch().status == "in-progress"
+    assert client.calls(call.sid).update(status="completed").status == "completed"
+    assert [each.sid for each in client.calls.list(status="completed")] == [call.sid]
+    assert client.calls(call.sid).delete()
+
+    wanted = client.available_phone_numbers("US").local.list(area_code=212, limit=1)[0].phone_number
+    number = client.incoming_phone_numbers.create(phone_number=wanted)
+    assert client.incoming_phone_numbers(number.sid).fetch().capabilities["sms"] is True
+    assert number.sid in [each.sid for each in client.incoming_phone_numbers.list()]
+    assert client.incoming_phone_numbers(number.sid).delete()
+
+    assert float(parent.balance.fetch().balance) < 100
+    account = parent.api.v2010.accounts.create(friendly_name="other")
+    assert parent.api.v2010.accounts(account.sid).fetch().status == "active"
+    assert parent.api.v2010.accounts(account.sid).update(status="suspended").status == "suspended"
+    assert account.sid in [each.sid for each in parent.api.v2010.accounts.list(status="suspended")]
+
+
+def test_pages_through_2500_messages(emulator: Emulator) -> None:
+    client = client_of(emulator)
+    world = emulator.world
+    sids = [
+        client.messages.create(to="+14155550100", from_=emulator.phone_number, body=str(n)).sid for n in range(2500)
+    ]
+    assert len(world.main.messages) == 2500
+    emulator.clock.advance(1)
+    streamed = [message.sid for message in client.messages.stream(page_size=400)]
+    assert streamed == sids[::-1]
+
+
+def test_errors_reach_the_client_with_their_codes(emulator: Emulator) -> None:
+    client = client_of(emulator)
+    with pytest.raises(TwilioRestException) as refused:
+        client.messages.create(to="+15005559204", from_=emulator.phone_number, body="x")
+    assert (refused.value.status, refused.value.code) == (400, 21610)

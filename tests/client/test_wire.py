@@ -270,5 +270,5 @@ def test_files_that_cannot_be_loaded(run, twilio, tmp_path, extra):
 def test_plain_http_where_tls_is_spoken(run, server):
     """A wrong scheme ends in an error that names the request, and in no send."""
     with pytest.raises(TwilioError, match=r"POST .*/Messages\.json"):
-        run(server.url.replace("http://", "https://"), retries=0).send(send())
+        run(server.url.replace("http://", "https://"), retries=0, timeout=0.3).send(send())
     assert server.count("POST") == 0

@@ -141,7 +141,10 @@ class Scripted:
         self._open.add(connection)
         try:
             if self._tls:
-                connection = self._tls.wrap_socket(connection, server_side=True)
+                self._open.discard(connection)
+                connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+                self._open.add(connection)
+                connection.do_handshake()
             with connection, connection.makefile("rb") as stream:
                 while self._one(connection, stream):
                     pass

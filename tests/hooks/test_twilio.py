@@ -1,0 +1,348 @@
+"""The hook on the emulator: resources, both clients, any other request, and the connection's test."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+
+import pytest
+from airflow.sdk import Connection
+from airflow.sdk._shared.secrets_masker import redact
+
+from airflow_provider_twilio import connection_form
+from airflow_provider_twilio._airflow import AirflowFailException
+from airflow_provider_twilio.api.core import Record
+from airflow_provider_twilio.api.errors import BadParameter, NotFound, RateLimited
+from airflow_provider_twilio.api.messages import Message
+from airflow_provider_twilio.client.settings import BadConnection, Basic
+from airflow_provider_twilio.hooks.twilio import TwilioHook, permanent_errors_fail
+
+TO = "+14155550123"
+
+
+def connect(monkeypatch, conn_id="twilio_default", **fields):
+    monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps({"conn_type": "twilio", **fields}))
+
+
+def at(emulator, login, password, **extra):
+    return {"login": login, "password": password, "host": emulator.host, "port": emulator.port, "extra": extra}
+
+
+RESOURCES = (
+    "messages media feedback calls incoming_phone_numbers available_phone_numbers accounts balance usage_records"
+    " recordings"
+).split()
+
+# ---------------------------------------------------------------- resources
+
+
+def test_messages(emulator):
+    hook = TwilioHook()
+    message = hook.messages.create(to=TO, from_=emulator.phone_number, body="hello")
+    assert isinstance(message, Message)
+    assert hook.messages.fetch(message.sid).to == TO
+    assert [found.sid for found in hook.messages.list(to=TO)] == [message.sid]
+    emulator.set_message(message.sid, "delivered")
+    assert hook.messages.update(message.sid, body="").body == ""
+    assert hook.messages.delete(message.sid) is None
+    with pytest.raises(NotFound):
+        hook.messages.fetch(message.sid)
+
+
+def test_awaited(emulator):
+    async def main():
+        async with TwilioHook().aclient() as client:
+            message = await client.messages.create(to=TO, from_=emulator.phone_number, body="hello")
+            assert (await client.messages.fetch(message.sid)).to == TO
+            assert [found.sid async for found in client.messages.list(to=TO)] == [message.sid]
+            services = [service async for service in client.iterate("https://messaging.twilio.com/v1/Services")]
+            found = await client.request("GET", f"Messages/{message.sid}")
+            return services, found
+
+    services, found = asyncio.run(main())
+    assert services == []
+    assert found["to"] == TO
+
+
+def test_how_often_the_awaited_client_tries(emulator):
+    async def main(**options):
+        async with TwilioHook().aclient(**options) as client:
+            return client.settings.retries, client.concurrency
+
+    assert asyncio.run(main()) == (5, 100)
+    assert asyncio.run(main(retries=0, concurrency=7)) == (0, 7)
+
+
+def test_the_resources_are_the_contracts(emulator):
+
+    async def awaited():
+        async with TwilioHook().aclient() as client:
+            return [type(getattr(client, name)) for name in RESOURCES]
+
+    hook = TwilioHook()
+    assert [type(getattr(hook, name)) for name in RESOURCES] == asyncio.run(awaited())
+    assert hook.balance.fetch().currency == "USD"
+
+
+def test_the_client_is_made_once(emulator):
+    hook = TwilioHook()
+    assert hook.client is hook.get_conn()
+    hook.messages.list(limit=1)
+    assert hook.client is hook.client
+
+
+def test_it_pickles_before_it_is_used(emulator):
+    import pickle
+
+    hook = pickle.loads(pickle.dumps(TwilioHook("other", "AC" + "a" * 32)))
+    assert (hook.twilio_conn_id, hook.account_sid) == ("other", "AC" + "a" * 32)
+
+
+# ---------------------------------------------------------------- any other request
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "Messages",
+        "Messages.json",
+        "/2010-04-01/Accounts/{AccountSid}/Messages.json",
+        "https://api.twilio.com/2010-04-01/Accounts/{AccountSid}/Messages.json",
+    ],
+)
+def test_request_by_any_spelling_of_a_path(emulator, path):
+    sent = TwilioHook().request("POST", path, {"To": TO, "From": emulator.phone_number, "Body": "hello"})
+    assert type(sent) is Record
+    assert sent["status"] == "queued"
+    assert emulator.journal.count("POST", "/Messages.json") == 1
+
+
+def test_request_on_another_host(emulator):
+    found = TwilioHook().request("GET", "https://messaging.twilio.com/v1/Services")
+    assert found["meta"]["key"] == "services"
+    with pytest.raises(BadParameter, match="host"):
+        TwilioHook().request("GET", "https://example.com/v1/Services")
+
+
+def test_iterate(emulator):
+    hook = TwilioHook()
+    for number in range(3):
+        hook.messages.create(to=TO, from_=emulator.phone_number, body=str(number))
+    found = hook.iterate("Messages", {"To": TO, "PageSize": 2})
+    assert [record["body"] for record in found] == ["2", "1", "0"]
+    assert len(list(hook.iterate("Messages", limit=2))) == 2
+
+
+def test_pages_of_a_newer_api(emulator):
+    hook = TwilioHook()
+    for number in range(3):
+        hook.request("POST", "https://messaging.twilio.com/v1/Services", {"FriendlyName": f"service {number}"})
+    all_at_once = [service["sid"] for service in hook.iterate("https://messaging.twilio.com/v1/Services")]
+    one_by_one = [
+        service["sid"] for service in hook.iterate("https://messaging.twilio.com/v1/Services", {"PageSize": 1})
+    ]
+    assert one_by_one == all_at_once
+    assert len(one_by_one) >= 3
+
+
+# ---------------------------------------------------------------- the account acted on
+
+
+def test_a_subaccount(emulator):
+    sub = TwilioHook().accounts.create(friendly_name="sub")
+    assert list(TwilioHook(account_sid=sub.sid).messages.list()) == []
+    assert emulator.journal[-1].path == f"/2010-04-01/Accounts/{sub.sid}/Messages.json"
+
+
+def test_a_wrong_account(emulator):
+    with pytest.raises(BadParameter, match="account_sid"):
+        TwilioHook(account_sid="PN" + "a" * 32).messages.list(limit=1).__next__()
+
+
+# ---------------------------------------------------------------- the connection's test
+
+
+def assert_only_read(emulator):
+    assert len(emulator.journal)
+    assert {entry.method for entry in emulator.journal} == {"GET"}
+
+
+CREDENTIALS = {
+    "auth token": (lambda e: at(e, e.account_sid, e.auth_token), True, "Connected to account AC"),
+    "main key": (lambda e: at(e, *e.main_key, account_sid=e.account_sid), True, "Connected to account AC"),
+    "standard key": (lambda e: at(e, *e.standard_key, account_sid=e.account_sid), True, "may not read itself"),
+    "restricted key": (lambda e: at(e, *e.restricted_key, account_sid=e.account_sid), True, "may not read everything"),
+    "test credentials": (lambda e: at(e, e.test_account_sid, e.test_auth_token), True, "may not read everything"),
+    "wrong token": (lambda e: at(e, e.account_sid, "wrong" * 6), False, "does not accept the credentials"),
+    "wrong key secret": (
+        lambda e: at(e, e.standard_key[0], "wrong" * 6, account_sid=e.account_sid),
+        False,
+        "does not accept the credentials",
+    ),
+    "another account": (lambda e: at(e, "AC" + "0" * 32, e.auth_token), False, "does not accept the credentials"),
+}
+
+
+@pytest.mark.parametrize(("fields", "works", "told"), CREDENTIALS.values(), ids=CREDENTIALS)
+def test_the_connection(emulator, monkeypatch, fields, works, told):
+    fields = fields(emulator)
+    connect(monkeypatch, **fields)
+    answer = TwilioHook().test_connection()
+    assert answer[0] is works
+    assert told in answer[1]
+    assert fields["password"] not in answer[1]
+    assert_only_read(emulator)
+
+
+def test_the_connection_by_oauth(emulator, monkeypatch):
+    connect(monkeypatch, **at(emulator, *emulator.oauth_client, auth_type="oauth", account_sid=emulator.account_sid))
+    assert TwilioHook().test_connection() == (True, f"Connected to account {emulator.account_sid} (active)")
+    assert emulator.journal.count("POST") == 1  # the token
+    connect(
+        monkeypatch,
+        **at(emulator, emulator.oauth_client[0], "wrong" * 6, auth_type="oauth", account_sid=emulator.account_sid),
+    )
+    works, told = TwilioHook().test_connection()
+    assert not works
+    assert "wrong" * 6 not in told
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"login": "+14155550123", "password": "its-secret"}, "login is a phone number"),
+        ({"login": "SK" + "a" * 32, "password": "its-secret"}, "account_sid is missing"),
+        ({"login": "AC" + "a" * 32}, "password is empty"),
+        (
+            {"login": "AC" + "a" * 32, "password": "its-secret", "extra": {"acount_sid": "x"}},
+            "did you mean account_sid?",
+        ),
+        ({"login": "AC" + "a" * 32, "password": "its-secret", "host": "http://gateway.corp"}, "allow_insecure"),
+    ],
+)
+def test_a_wrong_connection_is_told(monkeypatch, fields, told):
+    connect(monkeypatch, **fields)
+    works, message = TwilioHook().test_connection()
+    assert not works
+    assert told in message
+    assert "its-secret" not in message
+    with pytest.raises(BadConnection, match="twilio_default"):
+        _ = TwilioHook().client
+
+
+def test_a_host_that_is_not_reached(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    connect(monkeypatch, login="AC" + "a" * 32, password="its-secret", host="127.0.0.1", port=port)
+    works, message = TwilioHook().test_connection()
+    assert not works
+    assert "not sent" in message
+
+
+def test_no_connection_at_all():
+    works, message = TwilioHook("nothing_here").test_connection()
+    assert not works
+    assert message
+
+
+def test_a_secret_that_comes_back_is_not_shown(emulator, monkeypatch):
+    connect(monkeypatch, **at(emulator, emulator.account_sid, emulator.auth_token))
+    emulator.fail_next(2, status=400, code=20001, message=f"what is {emulator.auth_token}?")
+    works, message = TwilioHook().test_connection()
+    assert not works
+    assert emulator.auth_token not in message
+    assert "***" in message
+
+
+def test_it_does_not_try_again(emulator):
+    emulator.fail_next(9, status=503)
+    assert TwilioHook().test_connection()[0] is False
+    assert len(emulator.journal) == 1
+
+
+def test_the_test_button(emulator, monkeypatch):
+    """As Airflow does it: a connection that is stored nowhere, and the hook that the provider names."""
+    monkeypatch.delenv("AIRFLOW_CONN_TWILIO_DEFAULT")
+    fields = at(emulator, emulator.account_sid, emulator.auth_token)
+    connection = Connection(conn_id="tried", conn_type="twilio", **{**fields, "extra": "{}"})
+    connect(monkeypatch, "tried", **fields)  # Airflow before 3.3 looks it up again
+    hook = connection.get_hook()
+    assert type(hook) is TwilioHook
+    assert hook.twilio_conn_id == "tried"
+    assert connection.get_hook().test_connection() == (True, f"Connected to account {emulator.account_sid} (active)")
+
+
+# ---------------------------------------------------------------- secrets
+
+
+def test_every_credential_is_given_to_airflow_to_mask(emulator, monkeypatch):
+    secret = "a-secret-of-one-test"
+    connect(
+        monkeypatch,
+        **{**at(emulator, emulator.account_sid, secret), "extra": {"proxy": "http://me:proxy-pass-word@p:1"}},
+    )
+    header = Basic(emulator.account_sid, secret).header
+    _ = TwilioHook().client
+    for shown in (secret, header, "proxy-pass-word"):
+        assert shown not in redact(f"text with {shown} in it")
+
+
+def test_the_awaited_client_masks_too(emulator, monkeypatch):
+    secret = "a-secret-of-another-test"
+    connect(monkeypatch, **at(emulator, emulator.account_sid, secret))
+
+    async def main():
+        async with TwilioHook().aclient():
+            pass
+
+    asyncio.run(main())
+    assert secret not in redact(f"text with {secret} in it")
+    assert Basic(emulator.account_sid, secret).header not in redact(Basic(emulator.account_sid, secret).header)
+
+
+def test_an_access_token_is_masked(emulator, monkeypatch):
+    connect(monkeypatch, **at(emulator, *emulator.oauth_client, auth_type="oauth", account_sid=emulator.account_sid))
+    assert list(TwilioHook().messages.list()) == []
+    (token,) = emulator.world.tokens
+    assert token not in redact(f"text with {token} in it")
+
+
+def test_no_repr_tells(emulator):
+    hook = TwilioHook()
+    _ = hook.client
+    assert emulator.auth_token not in repr(hook) + repr(hook.client) + repr(hook.client.settings)
+
+
+# ---------------------------------------------------------------- Airflow's faces
+
+
+def test_the_form_of_airflow_3_1():
+    assert TwilioHook.get_ui_field_behaviour() == connection_form.ui_field_behaviour()
+    # Core looks in the class itself, not in what it inherits from.
+    assert {"get_ui_field_behaviour", "get_connection_form_widgets"} <= TwilioHook.__dict__.keys()
+    pytest.importorskip("wtforms", reason="Airflow has wtforms, or stands in for it, only where it asks for the form")
+    assert TwilioHook.get_connection_form_widgets().keys() == connection_form.FIELDS.keys()
+
+
+def test_permanent_errors_fail_the_task():
+    with pytest.raises(AirflowFailException, match="NotFound: gone") as caught, permanent_errors_fail():
+        raise NotFound("gone")
+    assert isinstance(caught.value.__cause__, NotFound)
+    with pytest.raises(RateLimited), permanent_errors_fail():
+        raise RateLimited("later")
+    with pytest.raises(KeyError), permanent_errors_fail():
+        raise KeyError
+
+
+def test_importing_the_hook_loads_no_http_library():
+    code = """
+import sys, airflow.sdk.bases.hook
+before = set(sys.modules)
+import airflow_provider_twilio.hooks.twilio
+print(*set(sys.modules) - before)
+"""
+    loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
+    assert not {"requests", "aiohttp", "urllib3", "starlette", "yarl"} & set(loaded)

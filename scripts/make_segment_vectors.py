@@ -60,6 +60,12 @@ def pieces(random: random.Random) -> list[list[Any]]:
     ]
     alphabet = random.choice(alphabets)
     made: list[list[Any]] = []
+    if random.random() < 0.2:  # one character across the end of a segment: two segments if it may be cut, else three
+        character = random.choice([*EMOJI, *EXTENSION])
+        size = len(character.encode("utf-16-le")) // 2
+        filler, room = ("a", 153) if character in EXTENSION else ("д", 67)
+        before = random.randint(1, size - 1) if size > 1 else 1
+        return [[filler, room - before], [character, 1], [filler, room - max(1, size - before)]]
     for _ in range(random.choice((0, 1, 1, 2, 3, 6, 12))):
         character = random.choice(alphabet)
         edge = random.choice((1, 2, 33, 35, 66, 67, 70, 134, 152, 153, 160, 306))

@@ -632,6 +632,13 @@ def test_a_limit_bounds_records_page_size_and_requests(limit: int | None, size: 
     assert (len(found), len(asked)) == (count, requests)
 
 
+def test_an_empty_filter_is_kept_from_page_to_page():
+    listing = Messages.list()
+    page = listing.read(first(listing), answer({"messages": [], "next_page_uri": "/2010-04-01/x.json?To=&Page=1"}))
+    assert page.next is not None
+    assert page.next.data == (("To", ""), ("Page", "1"))
+
+
 def test_the_largest_page_is_asked_for_by_default():
     assert first(Messages.list()).get("PageSize") == "1000"
     assert first(Messages.list(limit=5000)).get("PageSize") == "1000"

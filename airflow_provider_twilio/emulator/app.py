@@ -25,6 +25,7 @@ from airflow_provider_twilio.emulator import (
     services,
     usage,
 )
+from airflow_provider_twilio.emulator.inbox.page import Inbox
 from airflow_provider_twilio.emulator.journal import Entry
 from airflow_provider_twilio.emulator.params import Params
 from airflow_provider_twilio.emulator.webhooks import Webhooks
@@ -71,6 +72,7 @@ class Application:
         self.in_flight = 0
         self.webhooks = Webhooks(world)
         self.control = control.Control(world, self.webhooks)
+        self.inbox = Inbox(world)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -84,8 +86,9 @@ class Application:
         path: str = scope["path"]
         headers: dict[bytes, bytes] = dict(scope["headers"])
         if path == "/" or path.startswith("/_emulator"):
+            ours = self.inbox if self.inbox.serves(path) else self.control
             with self.world.lock:
-                answer = self.control.answer(scope["method"], path, scope["query_string"], body, headers)
+                answer = ours.answer(scope["method"], path, scope["query_string"], body, headers)
             await _send(send, answer, {})
             return
         await self._twilio(scope, headers, body, receive, send)

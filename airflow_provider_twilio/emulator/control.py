@@ -1,4 +1,4 @@
-"""The control API under ``/_emulator/``, and the page at ``/``: for tests and people, not for Twilio's clients.
+"""The control API under ``/_emulator/``: for tests and people, not for Twilio's clients.
 
 Only requests that were made here are taken: the Host must be this machine (or the address it listens on), and a page
 of another site, which sends its Origin, is refused.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import datetime
-from html import escape
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -18,7 +17,7 @@ from airflow_provider_twilio.emulator import calls, messages
 from airflow_provider_twilio.emulator.faults import Fault
 from airflow_provider_twilio.emulator.params import Params, e164
 from airflow_provider_twilio.emulator.webhooks import Webhooks
-from airflow_provider_twilio.emulator.wire import Answer, date
+from airflow_provider_twilio.emulator.wire import Answer
 from airflow_provider_twilio.emulator.world import Account, World
 
 if TYPE_CHECKING:
@@ -59,11 +58,7 @@ class Control:
 
     def answer(self, method: str, path: str, query: bytes, body: bytes, headers: dict[bytes, bytes]) -> Answer:
         try:
-            _check_site(headers)
-            if path == "/":
-                if method not in ("GET", "HEAD"):
-                    raise Wrong("GET only", 405)
-                return Answer(self.page().encode(), content_type="text/html; charset=utf-8", headers=_PAGE_HEADERS)
+            check_site(headers)
             name = path.removeprefix("/_emulator").strip("/")
             handler = self.routes.get((method, name))
             if handler is None:
@@ -71,7 +66,7 @@ class Control:
                 raise Wrong(
                     "this method is not taken here" if known else "there is nothing here", 405 if known else 404
                 )
-            return Answer(handler(Params.parse(query), _json(body, headers)))
+            return Answer(handler(Params.parse(query), read_json(body, headers)))
         except Wrong as wrong:
             return Answer({"error": str(wrong)}, wrong.status)
 
@@ -237,45 +232,8 @@ class Control:
             ]
         }
 
-    def page(self) -> str:
-        """Write an overview: numbers, the latest messages and calls, the journal."""
-        world, now = self.world, self.world.clock.now()
-        rows: list[str] = []
-        for account in world.accounts:
-            latest = list(account.messages.newest(now, "date_created"))[:50]
-            rows.append(f"<h2>{escape(account.friendly_name)} <code>{account.sid}</code> {escape(account.status)}</h2>")
-            numbers = ", ".join(escape(number.phone_number) for number in account.numbers)
-            rows.append(f"<p>Numbers: {numbers or 'none'}</p>")
-            rows.append(
-                _table(
-                    f"{len(account.messages)} messages",
-                    ("sent", "from", "to", "status", "error", "body", "sid"),
-                    [
-                        (m["date_sent"], m["from"], m["to"], m["status"], m["error_code"], m["body"], m["sid"])
-                        for m in (messages.render(message, now) for _, message in latest)
-                    ],
-                )
-            )
-            talks = [calls.render(c, now) for _, c in list(account.calls.newest(now, "first"))[:50]]
-            rows.append(
-                _table(
-                    f"{len(account.calls)} calls",
-                    ("started", "from", "to", "status", "seconds", "sid"),
-                    [(c["start_time"], c["from"], c["to"], c["status"], c["duration"], c["sid"]) for c in talks],
-                )
-            )
-        entries = list(world.journal)[-50:][::-1]
-        rows.append(
-            _table(
-                f"{world.journal.total} requests",
-                ("time", "method", "path", "status", "code", "fault"),
-                [(date(e.time), e.method, e.path, e.status, e.code, e.fault) for e in entries],
-            )
-        )
-        return _PAGE.format(time=escape(str(date(now))), rows="\n".join(rows))
 
-
-def _json(body: bytes, headers: dict[bytes, bytes]) -> dict[str, Any]:
+def read_json(body: bytes, headers: dict[bytes, bytes]) -> dict[str, Any]:
     if not body:
         return {}
     if not headers.get(b"content-type", b"").startswith(b"application/json"):
@@ -289,7 +247,7 @@ def _json(body: bytes, headers: dict[bytes, bytes]) -> dict[str, Any]:
     return value
 
 
-def _check_site(headers: dict[bytes, bytes]) -> None:
+def check_site(headers: dict[bytes, bytes]) -> None:
     """Refuse what a page of another site may have sent."""
     host = headers.get(b"host", b"").decode("latin-1")
     name = _host_name(host)
@@ -318,30 +276,3 @@ def _is_address_or_local(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _table(title: str, heads: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
-    head = "".join(f"<th>{escape(name)}</th>" for name in heads)
-    lines = "\n".join(
-        "<tr>" + "".join(f"<td>{'' if cell is None else escape(str(cell))}</td>" for cell in row) + "</tr>"
-        for row in rows
-    )
-    return f"<h3>{escape(title)}</h3><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>"
-
-
-_PAGE_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-    "Cache-Control": "no-store",
-}
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Twilio emulator</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-:root {{ color-scheme: light dark; }}
-body {{ font: 15px/1.4 system-ui, sans-serif; margin: 2rem; }}
-table {{ border-collapse: collapse; width: 100%; }}
-th, td {{ text-align: left; padding: .2rem .6rem; border-bottom: 1px solid #8884; vertical-align: top; }}
-</style></head><body><h1>Twilio emulator</h1><p>{time}</p>
-{rows}
-</body></html>
-"""

@@ -45,10 +45,8 @@ def test_search_is_stable_and_leaves_out_what_is_owned(api: Api) -> None:
     ],
 )
 def test_search_filters(api: Api, filters: dict[str, Any], localities: set[str]) -> None:
-    assert {
-        number["locality"] for number in search(api, PageSize=1000 if "Contains" in filters else 1000, **filters)
-    } <= (localities or {None})
-    assert bool(search(api, PageSize=1000, **filters)) == bool(localities)
+    assert {number["locality"] for number in search(api, PageSize=1000, **filters)} <= localities
+    assert bool(search(api, PageSize=1, **filters)) == bool(localities)
 
 
 def test_countries(api: Api) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
-from twilio.request_validator import RequestValidator
+from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.emulator.params import reaches
@@ -67,7 +67,7 @@ def test_statuses_are_told_in_order_and_signed(emulator: Emulator, api: Api, rec
     validator = RequestValidator(emulator.auth_token)
     for params, headers in zip(receiver.seen, receiver.headers, strict=True):
         assert validator.validate(receiver.url, params, headers["X-Twilio-Signature"])
-    assert [delivery.status for delivery in emulator.callbacks] == [200, 200]
+    receiver.wait(lambda: [delivery.status for delivery in emulator.callbacks] == [200, 200])
 
 
 def test_a_failure_tells_its_code(emulator: Emulator, api: Api, receiver: Receiver) -> None:

@@ -21,7 +21,7 @@ from zlib import crc32
 from airflow_provider_twilio.api import codes
 from airflow_provider_twilio.emulator import calls
 from airflow_provider_twilio.emulator.calls import CallRecord
-from airflow_provider_twilio.emulator.control import Wrong, _check_site, _json
+from airflow_provider_twilio.emulator.control import Wrong, check_site, read_json
 from airflow_provider_twilio.emulator.inbox import phones
 from airflow_provider_twilio.emulator.journal import Entry
 from airflow_provider_twilio.emulator.messages import Message
@@ -167,19 +167,22 @@ class Inbox:
     def answer(self, method: str, path: str, query: bytes, body: bytes, headers: dict[bytes, bytes]) -> Answer:
         try:
             if path != "/" or not _is_visit(method, headers):
-                _check_site(headers)
+                check_site(headers)
             else:  # a link from another page, such as Airflow's, may lead here; the Host is checked all the same
-                _check_site({b"host": headers.get(b"host", b"")})
+                check_site({b"host": headers.get(b"host", b"")})
             if path == PREFIX + "hang-up":
                 if method != "POST":
                     raise Wrong("POST only", 405)
-                return self._json(self.hang_up(_json(body, headers)))
+                return self._json(self.hang_up(read_json(body, headers)))
             if method not in ("GET", "HEAD"):
                 raise Wrong("GET only", 405)
             name = path.removeprefix(PREFIX)
             if path == "/":
                 return Answer(
-                    self.page(Params.parse(query), headers).encode("utf-8", "replace"), 200, HEADERS, "text/html; charset=utf-8"
+                    self.page(Params.parse(query), headers).encode("utf-8", "replace"),
+                    200,
+                    HEADERS,
+                    "text/html; charset=utf-8",
                 )
             if name in FILES:
                 return Answer(_file(name), 200, HEADERS, FILES[name])
@@ -201,7 +204,8 @@ class Inbox:
         view = self.view(query)
         host = headers.get(b"host", b"").decode("latin-1")
         main = self.world.main
-        return _template("page.html").render(
+        return _render(
+            "page.html",
             parts={name: (_version(html), html) for name, html in self.parts(view)},
             view=view,
             epoch=self.phones.epoch,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from operator import attrgetter
 from secrets import token_hex
 from typing import TypeAlias
@@ -183,11 +184,8 @@ class Phones:
 
 def _newer(account: Account, seq: int) -> Iterator[Item]:
     """Give what an account got since a record number, in no order."""
-    for shelf in (account.messages, account.calls):
-        for item in reversed(shelf):
-            if item.seq <= seq:
-                break
-            yield item
+    yield from takewhile(lambda message: message.seq > seq, reversed(account.messages))
+    yield from takewhile(lambda call: call.seq > seq, reversed(account.calls))
 
 
 def habit(number: str) -> str | None:

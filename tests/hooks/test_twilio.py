@@ -31,10 +31,18 @@ def at(emulator, login, password, **extra):
     return {"login": login, "password": password, "host": emulator.host, "port": emulator.port, "extra": extra}
 
 
-RESOURCES = (
-    "messages media feedback calls incoming_phone_numbers available_phone_numbers accounts balance usage_records"
-    " recordings"
-).split()
+RESOURCES = [
+    "messages",
+    "media",
+    "feedback",
+    "calls",
+    "incoming_phone_numbers",
+    "available_phone_numbers",
+    "accounts",
+    "balance",
+    "usage_records",
+    "recordings",
+]
 
 # ---------------------------------------------------------------- resources
 

@@ -131,7 +131,6 @@ class Bubble:
     due: float | None = None
     facts: list[tuple[str, str]] = field(default_factory=list)
     transcript: tuple[str, ...] = ()
-    keys: bool = False
     hang_up: bool = False
     length: str = ""
 

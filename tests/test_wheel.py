@@ -56,8 +56,8 @@ def test_is_discovered_after_installation(wheel: Path, tmp_path: Path):
     # In the very versions that run this test.
     listed = subprocess.check_output([sys.executable, "-m", "pip", "freeze", "--exclude-editable"], text=True, cwd=ROOT)
     (tmp_path / "constraints.txt").write_text(listed)
-    install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", python]
-    subprocess.run([*install, wheel, "--constraint", tmp_path / "constraints.txt"], check=True)
+    install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", str(python)]
+    subprocess.run([*install, str(wheel), "--constraint", str(tmp_path / "constraints.txt")], check=True)
 
     env = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     env["AIRFLOW_HOME"] = str(tmp_path / "home")

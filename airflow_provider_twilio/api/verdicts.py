@@ -31,3 +31,4 @@ class Goal(Protocol):
 
     def verdict(self, record: Mapping[str, Any], now: datetime) -> Verdict:
         """Judge a record as Twilio gave it. A status that is not known yet is waited on."""
+        raise NotImplementedError

@@ -669,6 +669,9 @@ def test_newer_apis_page_by_the_address_in_meta():
         ("https://messaging.twilio.com/v1/Services", "https://messaging.twilio.com.evil.example/"),
         ("https://messaging.twilio.com/v1/Services", "https://messaging.twilio.com@evil.example/"),
         ("https://messaging.twilio.com/v1/Services", "https://messaging.twilio.com:444/v1/Services"),
+        ("https://messaging.twilio.com/v1/Services", "https://messaging.eviltwilio.com/v1/Services"),
+        ("https://messaging.twilio.com/v1/Services", "https://content.twilio.com/v1/Services"),
+        ("Messages.json", "https://messaging.twilio.com/v1/Services"),
     ],
 )
 def test_a_next_page_on_another_host_is_refused(path: str, where: str):
@@ -676,6 +679,13 @@ def test_a_next_page_on_another_host_is_refused(path: str, where: str):
     body = {"meta": {"key": "services", "next_page_url": where}, "services": []}
     with pytest.raises(TwilioError, match="another host"):
         listing.read(first(listing), answer(body))
+
+
+def test_the_same_product_in_another_region_is_no_other_host():
+    listing = Listing("https://messaging.twilio.com/v1/Services", Record)
+    where = "https://messaging.dublin.ie1.twilio.com/v1/Services?Page=1"
+    page = listing.read(first(listing), answer({"meta": {"key": "services", "next_page_url": where}, "services": []}))
+    assert page.next is not None
 
 
 @pytest.mark.parametrize("limit", [-1, True, 1.5, "ten", "-1", "²", []])

@@ -138,6 +138,10 @@ def test_whatever_is_in_doubt_is_refused(what: str, changed: dict[str, Any]):
     assert not valid(**{**sound, **changed})
 
 
+def test_an_unset_secret_lets_nobody_in():
+    assert not valid("", URL, signature("", URL, FORM), form=FORM)
+
+
 @pytest.mark.parametrize(
     ("url", "body"),
     [

@@ -361,7 +361,7 @@ def send_once(
     twins: Twins | None = None,
     taken: Callable[[], Collection[str]] | None = None,
     since: datetime | None = None,
-    ready: Callable[[], object] | None = None,
+    prepare: Callable[[Request[R]], Request[R]] | None = None,
 ) -> R:
     """Send a message, call, purchase or new subaccount, unless it has been sent already; give its record.
 
@@ -373,14 +373,15 @@ def send_once(
     :param twins: the others of the run that may send the same.
     :param taken: gives further SIDs that are known to belong elsewhere; asked only when something is to be settled.
     :param since: where nothing is remembered, when an earlier try may have begun to send; None if there was none.
-    :param ready: called right before it is sent; raises BadParameter if it can't be, or no longer.
+    :param prepare: called before the intent is stored and nowhere else: gives the request as it is to go out, such as
+        with the number that is to be bought, or raises BadParameter if it can't be sent, or no longer.
     :raises Unsure: it can't be told whether it was sent, or it was not, and is not to be sent again.
     :raises Ambiguous: several candidates, or one that may be a twin's.
     :raises OutcomeUnknown: no answer again; the next try will settle it.
     """
     if client.settings.dry_run:
-        return client.send(request)
-    sender = _Sender(client, memory, request, key, clock or SystemClock(), settle, twins, taken, ready)
+        return client.send(prepare(request) if prepare else request)
+    sender = _Sender(client, memory, request, key, clock or SystemClock(), settle, twins, taken, prepare)
     sender.on_unsure = on_unsure or sender.rules.on_unsure
     return cast("R", sender.run(since))
 
@@ -400,17 +401,19 @@ class _Sender:
         settle: float,
         twins: Twins | None,
         taken: Callable[[], Collection[str]] | None,
-        ready: Callable[[], object] | None,
+        prepare: Callable[[Request[Any]], Request[Any]] | None,
     ) -> None:
         self.client, self.memory, self.key, self.clock = client, memory, key, clock
-        self.settle_for, self.twins, self.taken, self.ready = settle, twins, taken, ready
+        self.settle_for, self.twins, self.taken, self.prepare = settle, twins, taken, prepare
         self.rules = rules_of(request)
-        # With what the connection supplies; refused here if it is refused at all.
-        self.request = replace(request, data=client.settings.resolve(request).data)
+        self.request = self._complete(request)
         self.seal = Seal.of(client.settings)
-        self.same = self.seal.json(self.request.data)
         self.intent: Intent | None = None
         self.sends = 0
+
+    def _complete(self, request: Request[Any]) -> Request[Any]:
+        """Give the request with what the connection supplies; refused here if it is refused at all."""
+        return replace(request, data=self.client.settings.resolve(request).data)
 
     def run(self, since: datetime | None) -> Record:
         state = self.memory.get(self.key)
@@ -421,12 +424,15 @@ class _Sender:
             log.info("An earlier try may have sent this: asking Twilio")
         elif since is not None and not self.memory.lasting:
             now = self.clock.now()
-            self.intent = Intent(sought(self.request, self.seal), self.same, since, now, 0.0)
+            self.intent = Intent(sought(self.request, self.seal), self._same(), since, now, 0.0)
             log.info("Earlier tries may have sent this, and nothing is remembered of them: asking Twilio")
         if self.intent is None:
             return self._send()
         self._publish(None)
         return self._settle(self.intent)
+
+    def _same(self) -> str:
+        return self.seal.json(self.request.data)
 
     def _recall(self, state: Mapping[str, Any]) -> Record:
         """Give the record of what has been sent; Twilio may not find a fresh one for a moment."""
@@ -448,9 +454,13 @@ class _Sender:
     # ------------------------------------------------------------ sending
 
     def _send(self) -> Record:
-        if self.ready is not None:
+        number = self.intent.sought.get("number") if self.intent else None
+        if number:  # the same one again, never another
+            kept = replace(self.request, data=tuple(pair for pair in self.request.data if pair[0] != "AreaCode"))
+            self.request = kept.replacing(PhoneNumber=number)
+        elif self.prepare is not None:
             try:
-                self.ready()
+                self.request = self._complete(self.prepare(self.request))
             except BadParameter as error:
                 if self.intent is None:
                     raise
@@ -497,7 +507,7 @@ class _Sender:
         for _ in range(3):
             at = self.clock.now()
             since = self.intent.since if self.intent else at
-            self.intent = Intent(wanted, self.same, since, at, timeout, sends)
+            self.intent = Intent(wanted, self._same(), since, at, timeout, sends)
             self._publish(None)
             self.memory.set(self.key, self.intent.as_json())
             if (self.clock.now() - at).total_seconds() <= FRESH:

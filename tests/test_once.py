@@ -504,6 +504,20 @@ def test_the_intent_names_the_number(world: World, emulator: Emulator):
     assert json.loads(world.state["k"])["sought"]["number"] == number
 
 
+def test_the_number_that_was_chosen_is_the_one_that_is_bought_again(world: World, emulator: Emulator):
+    numbers = iter(offered(emulator, 2))
+
+    def choose(request: Request[Any]) -> Request[Any]:
+        return IncomingPhoneNumbers.create(phone_number=next(numbers))
+
+    buy, first = IncomingPhoneNumbers.create(area_code=415), offered(emulator, 1)[0]
+    with pytest.raises(Killed):
+        world.run(buy, prepare=choose, kill_at=STORED)
+    assert world.run(buy, prepare=choose, on_unsure="send")["phone_number"] == first
+    assert world.run(buy, prepare=choose)["phone_number"] == first
+    assert len(owned(emulator)) == 1
+
+
 @pytest.mark.parametrize("kind", ["number", "account"])
 def test_a_purchase_that_is_nowhere_is_not_repeated(world: World, emulator: Emulator, kind: str):
     request: Request[Any] = (
@@ -525,18 +539,18 @@ def test_an_account_is_found_by_its_name(world: World):
 
 
 def test_what_can_no_longer_be_scheduled_fails_and_says_so(world: World, emulator: Emulator):
-    def passed() -> None:
+    def passed(request: Request[Any]) -> Request[Any]:
         raise BadParameter("send_at", "is 100 s ahead", "Twilio takes 300 s")
 
     with pytest.raises(BadParameter):
-        world.run(message(), ready=passed)
+        world.run(message(), prepare=passed)
     assert not world.state
     with pytest.raises(Killed):
         world.run(message(), kill_at=STORED)
     with pytest.raises(InvalidRequest, match="an earlier try did not send this, and now it can't be sent: send_at is"):
-        world.run(message(), ready=passed)
+        world.run(message(), prepare=passed)
     world.run(message())
-    world.run(message(), ready=passed)
+    world.run(message(), prepare=passed)
     assert len(sids(emulator)) == 1
 
 

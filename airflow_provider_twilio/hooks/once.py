@@ -52,6 +52,11 @@ def _sends(task: Any) -> bool:
     return bool(getattr(getattr(task, "operator_class", type(task)), "sends_once", False))
 
 
+def name_of(client: Client, request: Request[Any]) -> str:
+    """Name a request by what it says, in a way that doesn't tell it."""
+    return once.Seal.of(client.settings).json(client.settings.resolve(request).data)
+
+
 def send_once(
     context: Mapping[str, Any],
     client: Client,
@@ -61,7 +66,7 @@ def send_once(
     on_clear: OnClear = "resend",
     on_unsure: once.OnUnsure | None = None,
     settle: float = once.SETTLE,
-    ready: Callable[[], object] | None = None,
+    prepare: Callable[[Request[R]], Request[R]] | None = None,
 ) -> R:
     """Send a request once in a task: see :func:`airflow_provider_twilio.once.send_once`.
 
@@ -72,7 +77,7 @@ def send_once(
     ti, store = context.get("ti"), context.get("task_state_store")
     memory: Memory = Nothing() if store is None else TaskState(store)
     if ti is None:
-        return once.send_once(client, memory, request, key=NAME, on_unsure=on_unsure, settle=settle, ready=ready)
+        return once.send_once(client, memory, request, key=NAME, on_unsure=on_unsure, settle=settle, prepare=prepare)
     base = f"{NAME}.{name}" if name else NAME
 
     def of_earlier_clears() -> set[str]:
@@ -90,7 +95,7 @@ def send_once(
         twins=XComTwins(ti, base),
         taken=of_earlier_clears if on_clear == "resend" else None,
         since=None if memory.lasting else _began(context, ti, on_clear),
-        ready=ready,
+        prepare=prepare,
     )
 
 

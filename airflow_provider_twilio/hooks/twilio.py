@@ -6,19 +6,23 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
 
 from airflow_provider_twilio import connection_form
 from airflow_provider_twilio._airflow import AirflowFailException
-from airflow_provider_twilio.api.core import Blocking, Record
+from airflow_provider_twilio.api.core import Blocking, Record, Request
 from airflow_provider_twilio.api.errors import AuthenticationFailed, PermissionDenied, TwilioError
 from airflow_provider_twilio.client.asynchronous import AsyncClient
 from airflow_provider_twilio.client.blocking import Client
 from airflow_provider_twilio.client.resources import Resources
 from airflow_provider_twilio.client.settings import ConnectionLike, Settings
+from airflow_provider_twilio.hooks import once
+from airflow_provider_twilio.once import SETTLE, OnUnsure
+
+R = TypeVar("R", bound=Record)
 
 TEST_TIMEOUT = 15.0
 """Seconds that a test of the connection waits for an answer, at the most."""
@@ -109,6 +113,36 @@ class TwilioHook(BaseHook, Resources[Blocking]):
         :param max_segments: refuse a ``Body`` of more segments.
         """
         return self.client.request(method, path, data, json=json, repeatable=repeatable, max_segments=max_segments)
+
+    def send_once(
+        self,
+        context: Mapping[str, Any],
+        request: Request[R],
+        *,
+        key: str | None = None,
+        on_clear: once.OnClear = "resend",
+        on_unsure: OnUnsure | None = None,
+        settle: float = SETTLE,
+    ) -> R:
+        """Send a message, place a call, buy a number or open an account once, however often the task is tried.
+
+        ``hook.send_once(context, Messages.create(to=…, body=…))``, in a task of TaskFlow. Errors that would come again
+        fail the task at once.
+
+        :param context: the task's: its ``**context``, or ``get_current_context()``.
+        :param request: as the resource's ``create`` gives it on the class.
+        :param key: names this send among those of the task; by default what it says does, so that the same request
+            twice in one task is sent once. Give it where a try may say something else than the one before.
+        :param on_clear: ``resend`` when a user clears the task, or ``skip``.
+        :param on_unsure: ``send`` or ``fail`` where an earlier try's outcome can't be known: by default messages and
+            calls are sent, purchases and new accounts fail.
+        :param settle: seconds, beyond the connection's time-out, before what Twilio doesn't list was never sent.
+        """
+        with permanent_errors_fail():
+            name = key or once.name_of(self.client, request)
+            return once.send_once(
+                context, self.client, request, name=name, on_clear=on_clear, on_unsure=on_unsure, settle=settle
+            )
 
     def iterate(
         self, path: str, data: Mapping[str, Any] | None = None, *, limit: int | None = None

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from airflow_provider_twilio.api.accounts import Accounts, Balances
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.operators.base import TwilioOperator
+from airflow_provider_twilio.operators.sending import SendingOperator
 
 
 class FetchBalanceOperator(TwilioOperator, operation=Balances.fetch):
@@ -38,10 +39,16 @@ class FetchAccountOperator(TwilioOperator, operation=Accounts.fetch):
         self.keep(locals())
 
 
-class CreateAccountOperator(TwilioOperator, operation=Accounts.create):
+class CreateAccountOperator(SendingOperator, operation=Accounts.create):
     """Open a subaccount of the account whose credentials these are. Its record goes to XCom.
 
+    It is opened once, whatever is retried, killed or lost; a name of its own lets it be found again.
+
     :param friendly_name: what to call it, up to 64 characters; the date by default. (templated)
+    :param once: ``False`` opens one in every try of the task.
+    :param on_clear: ``resend`` when a user clears the task, or ``skip``.
+    :param on_unsure: ``send`` or ``fail`` (the default here) where an earlier try's outcome can't be known.
+    :param settle: seconds, beyond the connection's time-out, before what Twilio doesn't list was never opened.
 
     https://www.twilio.com/docs/iam/api/subaccounts#create-a-subaccount
     """

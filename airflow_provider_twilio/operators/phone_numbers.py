@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.checks import LATER
-from airflow_provider_twilio.api.core import definition
+from airflow_provider_twilio.api.core import Request, definition
 from airflow_provider_twilio.api.errors import NotFound
 from airflow_provider_twilio.api.phone_numbers import AvailablePhoneNumbers, IncomingPhoneNumbers
 from airflow_provider_twilio.operators.base import TwilioOperator
+from airflow_provider_twilio.operators.sending import SendingOperator
 from airflow_provider_twilio.privacy import mask
 
 SEARCH = definition(AvailablePhoneNumbers.list)
@@ -78,11 +79,12 @@ class SearchNumbersOperator(TwilioOperator, operation=AvailablePhoneNumbers.list
         self.keep(locals())
 
 
-class PurchaseNumberOperator(TwilioOperator, operation=IncomingPhoneNumbers.create):
+class PurchaseNumberOperator(SendingOperator, operation=IncomingPhoneNumbers.create):
     """Buy a number. Its record goes to XCom.
 
-    By area code it first finds one number on offer, and then buys exactly that one. To ask for more of it, such as
-    for MMS, search first: ``phone_number="{{ ti.xcom_pull(task_ids='search')[0]['phone_number'] }}"``.
+    It is bought once, whatever is retried, killed or lost. By area code it first finds one number on offer, and then
+    buys exactly that one. To ask for more of it, such as for MMS, search first:
+    ``phone_number="{{ ti.xcom_pull(task_ids='search')[0]['phone_number'] }}"``.
 
     :param phone_number: the number, in E.164, as found among the available ones; this or ``area_code``.
         (templated)
@@ -111,6 +113,10 @@ class PurchaseNumberOperator(TwilioOperator, operation=IncomingPhoneNumbers.crea
     :param api_version: the version of the API for the number's calls. (templated)
     :param country: where to look for one by area code, such as ``US``. (templated)
     :param kind: the kind to look for by area code, such as ``Local`` or ``TollFree``. (templated)
+    :param once: ``False`` buys in every try of the task.
+    :param on_clear: ``resend`` when a user clears the task, or ``skip``.
+    :param on_unsure: ``send`` or ``fail`` (the default here) where an earlier try's outcome can't be known.
+    :param settle: seconds, beyond the connection's time-out, before what Twilio doesn't list was never bought.
 
     https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource#provision-a-phone-number
     """
@@ -158,15 +164,15 @@ class PurchaseNumberOperator(TwilioOperator, operation=IncomingPhoneNumbers.crea
             SEARCH.check({"country": country, "kind": kind, "area_code": given["area_code"]})
         return given
 
-    def request(self, **instead: Any) -> Any:
-        """Build the Request for one concrete number; by area code one is looked for first.
+    def prepare(self, request: Request[Any]) -> Request[Any]:
+        """Give the Request for one concrete number; by area code one is looked for first.
 
         Twilio could choose one itself, but then a second attempt would buy a second number.
         """
-        request = super().request(**instead)
+        request = super().prepare(request)
         if request.get("AreaCode") is None:
             return request
-        return super().request(phone_number=self._on_offer(**self.rendered()), area_code=None, **instead)
+        return self.request(phone_number=self._on_offer(**self.rendered()), area_code=None)
 
     def _on_offer(self, *, country: str, kind: Any, area_code: int | str, **others: Any) -> str:
         offers = self.hook.available_phone_numbers.list(country, kind, area_code=area_code, limit=1)

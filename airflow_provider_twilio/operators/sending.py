@@ -67,8 +67,10 @@ class SendingOperator(TwilioOperator):
         times = self.operation.times
         return {name: LATER if name in times and value is not None else value for name, value in arguments.items()}
 
-    def _ready(self) -> None:
+    def prepare(self, request: Request[Any]) -> Request[Any]:
+        """Make the request ready to go out, and check what may have changed since: called by the try that sends it."""
         self.operation.check(self.arguments(self.rendered()))
+        return request
 
     def execute(self, context: Context) -> Any:
         """Send. Errors that would come again fail the task at once."""
@@ -87,8 +89,7 @@ class SendingOperator(TwilioOperator):
     def _send(self, context: Context) -> Record:
         client, request = self.hook.client, self.request()
         if not self.once:
-            self._ready()
-            record: Record = client.send(request)
+            record: Record = client.send(self.prepare(request))
             return record
         sent: Record = once.send_once(
             context,
@@ -97,7 +98,7 @@ class SendingOperator(TwilioOperator):
             on_clear=self.on_clear,
             on_unsure=self.on_unsure,
             settle=self.settle,
-            ready=self._ready,
+            prepare=self.prepare,
         )
         return sent
 

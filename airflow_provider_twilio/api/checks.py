@@ -8,20 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
+from airflow_provider_twilio.api.core import LATER as LATER
 from airflow_provider_twilio.api.core import is_sid
 from airflow_provider_twilio.api.errors import BadParameter
 
-
-class _Later:
-    """Stand for a value that is not known yet."""
-
-    def __repr__(self) -> str:
-        return "LATER"
-
-
-LATER: Final[Any] = _Later()
 
 SID_KINDS: Mapping[str, str] = {
     "AC": "an account",

@@ -20,7 +20,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
 from functools import wraps
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, ParamSpec, Protocol, TypeVar, cast, overload
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urljoin, urlsplit
 
 from airflow_provider_twilio.api.errors import BadParameter, ServerError, TwilioError
@@ -51,6 +51,17 @@ SPELLING = {
 
 
 # ---------------------------------------------------------------- values
+
+
+class _Later:
+    """Stand for a value that is not known yet."""
+
+    def __repr__(self) -> str:
+        return "LATER"
+
+
+LATER: Final[Any] = _Later()
+"""Given to an operation's checks for what is only known when the task runs: it passes them all."""
 
 
 def spell(name: str) -> str:
@@ -370,7 +381,7 @@ def is_sid(value: object, kinds: Sequence[str] = ()) -> bool:
 
 def whole(name: str, value: Any, least: int, most: int | None = None) -> int | None:
     """Read a whole number, also from the text that a template renders to."""
-    if value is None or repr(value) == "LATER":
+    if value is None or value is LATER:
         return None
     number = int(value) if isinstance(value, str) and value.strip().isdecimal() else value
     if not isinstance(number, int) or isinstance(number, bool) or number < least or (most and number > most):
@@ -541,7 +552,7 @@ class Definition:
         )
 
     def check(self, arguments: Mapping[str, Any]) -> None:
-        """Run the operation's checks alone; what is not known yet is given as :data:`checks.LATER`."""
+        """Run the operation's checks alone; what is not known yet is given as :data:`LATER`."""
         self.function(**arguments)
 
     def run(self, client: Any, value: Any) -> Any:

@@ -160,7 +160,7 @@ def classify(request: Request[Any], response: Response) -> TwilioError | None:
         "retry_after": retry_after(response.headers.get("retry-after")),
     }
     told = " ".join(str(body.get("message") or body.get("detail") or body.get("title") or response.shape()).split())
-    text = f"refused with {status}" + (f", code {code}: " if code else ": ") + mask(told[:LONGEST_TOLD]).rstrip(".")
+    text = f"refused with {status}" + (f", code {code}: " if code else ": ") + mask(told)[:LONGEST_TOLD].rstrip(".")
     if code:
         text += f". See {codes.page(code)}"
     return _kind(request, status, code)(_tell(request, response, text), **facts)

@@ -66,7 +66,7 @@ def listing(path: str, data: Mapping[str, Any] | None = None, *, limit: int | No
         Record,
         tuple(pair for pair in pairs if pair[0] != "PageSize"),
         limit=limit,
-        page_size=int(size) if size and size.isdigit() else None,
+        page_size=int(size) if size and size.isdecimal() else None,
     )
 
 

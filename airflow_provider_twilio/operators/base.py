@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import BaseOperator
 
 from airflow_provider_twilio.api import checks
-from airflow_provider_twilio.api.checks import LATER
-from airflow_provider_twilio.api.core import Definition, Listing, Record, definition
+from airflow_provider_twilio.api.core import LATER, Definition, Listing, Record, definition
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.hooks.twilio import TwilioHook, permanent_errors_fail
 
@@ -30,6 +29,9 @@ COLORS = {
     "Accounts": "#fdf0d5",
     "Balances": "#fdf0d5",
 }
+
+# The fields of a record that go to XCom by themselves, too: ``send.output["sid"]`` is what other tasks mostly want.
+NAMED = ("sid", "phone_number")
 
 
 def known(value: Any) -> Any:
@@ -102,6 +104,14 @@ class TwilioOperator(BaseOperator):
     operation: ClassVar[Definition]
     own_template_fields: ClassVar[tuple[str, ...]] = ()
     """Further templated parameters of a subclass, beside the operation's."""
+
+    _named: Mapping[str, Any] = {}
+
+    if TYPE_CHECKING:
+
+        @property
+        def output(self) -> Any:
+            """What goes to XCom, for the parameters of other tasks; for Airflow's types it fits none of them."""
 
     ui_color = "#f4f4f6"
     ui_fgcolor = "#121c2d"
@@ -191,15 +201,27 @@ class TwilioOperator(BaseOperator):
             client = self.hook.client
             return self.result(client.walk(request) if isinstance(request, Listing) else client.send(request))
 
+    @property
+    def title(self) -> str:
+        """What the log calls it."""
+        return str(self.operation)
+
     def result(self, answer: Any) -> Any:
         """Give what goes to XCom: the record, the list of records, or the SID of what was deleted."""
         if isinstance(answer, Record):
-            self.log.info("%s: %s", self.operation, answer)
+            self.log.info("%s: %s", self.title, answer)
+            self._named = {name: answer[name] for name in NAMED if answer.get(name)}
             return answer
         if answer is None:
             sid = getattr(self, next(iter(self.operation.parameters)))
-            self.log.info("%s: %s is deleted", self.operation, sid)
+            self.log.info("%s: %s is deleted", self.title, sid)
             return sid
         records = list(answer)
-        self.log.info("%s: %d records", self.operation, len(records))
+        self.log.info("%s: %d records", self.title, len(records))
         return records
+
+    def post_execute(self, context: Context, result: Any = None) -> None:
+        """Push what other tasks want by its name, beside the record: see :data:`NAMED`."""
+        if self.do_xcom_push:
+            for name, value in self._named.items():
+                context["ti"].xcom_push(key=name, value=value)

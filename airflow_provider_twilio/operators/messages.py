@@ -140,12 +140,11 @@ class SendMessageOperator(WaitingOperator, operation=Messages.create):
             cancel_on_kill=scheduled is not None,
         )
 
-    def result(self, answer: Message) -> Message:
+    def result(self, answer: Message) -> Any:
         """Give the record, without the body unless it was asked for."""
         if not self.include_body:
             answer.pop("body", None)
-        self.log.info("%s: %s", self.operation, answer)
-        return answer
+        return super().result(answer)
 
 
 class FetchMessageOperator(TwilioOperator, operation=Messages.fetch):

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from airflow_provider_twilio.api import other
-from airflow_provider_twilio.api.checks import LATER
-from airflow_provider_twilio.api.core import Record
+from airflow_provider_twilio.api.core import LATER
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.operators.base import TwilioOperator, known, unrendered
 
@@ -66,7 +65,7 @@ class TwilioRequestOperator(TwilioOperator):
             raise BadParameter(name, "is a text that is no mapping", "give a mapping, or a template that renders one")
         return read
 
-    def result(self, answer: Record) -> Record:
-        """Give what goes to XCom. The path stays out of the log: in some it holds a phone number."""
-        self.log.info("%s: %s", self.method, answer)
-        return answer
+    @property
+    def title(self) -> str:
+        """What the log calls it: without the path, which may hold a phone number."""
+        return self.method

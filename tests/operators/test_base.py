@@ -28,7 +28,12 @@ from airflow_provider_twilio.operators.messages import (
     SendMessageOperator,
     UpdateMessageOperator,
 )
-from airflow_provider_twilio.operators.phone_numbers import SearchNumbersOperator, UpdateNumberOperator
+from airflow_provider_twilio.operators.phone_numbers import (
+    PurchaseNumberOperator,
+    SearchNumbersOperator,
+    UpdateNumberOperator,
+)
+from airflow_provider_twilio.operators.twilio import TwilioRequestOperator
 
 Run = Callable[..., Any]
 
@@ -226,6 +231,33 @@ def test_a_record_a_list_and_a_sid_go_to_xcom(run: Run, emulator: Emulator):
     assert type(listed) is list
     assert [message["sid"] for message in listed] == [sent["sid"]]
     assert run(DeleteMessageOperator, message_sid=sent["sid"]) == sent["sid"]
+
+
+class Pushed:
+    """A task instance that notes what is pushed."""
+
+    def __init__(self) -> None:
+        self.xcoms: dict[str, Any] = {}
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.xcoms[key] = value
+
+
+def test_the_sid_goes_to_xcom_by_its_name_too(emulator: Emulator):
+    """So that other tasks can take send.output["sid"]; Airflow calls post_execute, without the result."""
+    for kind, arguments, names in (
+        (SendMessageOperator, {"to": TO, "from_": FROM, "body": "x"}, {"sid"}),
+        (PurchaseNumberOperator, {"area_code": 415}, {"sid", "phone_number"}),
+        (TwilioRequestOperator, {"method": "GET", "path": f"/2010-04-01/Accounts/{emulator.account_sid}"}, {"sid"}),
+        (FetchBalanceOperator, {}, set()),
+        (ListMessagesOperator, {}, set()),
+    ):
+        for wanted in (True, False):
+            task = kind(task_id="task", do_xcom_push=wanted, **arguments)
+            context: Any = {"ti": Pushed()}
+            answer = task.execute({})
+            task.post_execute(context)
+            assert context["ti"].xcoms == ({name: answer[name] for name in names} if wanted else {})
 
 
 def test_what_airflow_stores_reads_back_the_same(run: Run, emulator: Emulator):

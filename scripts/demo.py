@@ -15,7 +15,7 @@ from airflow_provider_twilio.emulator import Emulator, serve
 from tests.real_airflow import Airflow
 
 ROOT = Path(__file__).resolve().parent.parent
-DAG = "example_send_and_wait"
+DAG, FILE = "twilio_send_and_wait", "example_dags/example_send_and_wait.py"
 STARTED = time.monotonic()
 
 
@@ -60,7 +60,7 @@ def main() -> int:
             onlooker = Onlooker(emulator)
             onlooker.start()
             run_id = airflow.trigger(DAG)
-            say(f"Started a run of the DAG {DAG} (example_dags/{DAG}.py).")
+            say(f"Started a run of the DAG {DAG} ({FILE}).")
             run = airflow.wait(DAG, run_id, timeout=180)
             onlooker.stop()
             for task, state in run.tasks.items():
@@ -80,9 +80,9 @@ def main() -> int:
     print(
         f"""
 What next:
-  make airflow                         the same, to click through: Airflow's web UI beside the emulator
-  example_dags/{DAG}.py    the DAG that has just run
-  README.md                            a connection of your own, and what else there is
+  make airflow                             the same, to click through: Airflow's web UI beside the emulator
+  {FILE}    the DAG that has just run
+  README.md                                a connection of your own, and what else there is
 """
     )
     return 0 if message["status"] == "delivered" else 1

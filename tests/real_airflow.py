@@ -111,7 +111,7 @@ class Airflow:
                 "EXECUTOR": "LocalExecutor",
                 "PARALLELISM": 8,
                 "DAGS_FOLDER": self.home / "dags",
-                "DAGS_ARE_PAUSED_AT_CREATION": False,
+                "DAGS_ARE_PAUSED_AT_CREATION": True,  # nothing runs but what is triggered
                 "EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
                 "SIMPLE_AUTH_MANAGER_ALL_ADMINS": True,
                 "TEST_CONNECTION": "Enabled",
@@ -160,7 +160,7 @@ class Airflow:
             self.cli("db", "migrate")
             for component in COMPONENTS:
                 self.start(component)
-            self._until(self._all_healthy, 120, "all components are healthy")
+            self._until(self._all_healthy, 240, "all components are healthy")
         except BaseException:
             self._end()
             raise
@@ -288,17 +288,18 @@ class Airflow:
     def _trouble(self) -> str:
         try:
             errors = self.api("GET", "importErrors")["import_errors"]
+            known = ", ".join(dag["dag_id"] for dag in self.api("GET", "dags")["dags"]) or "none"
         except (OSError, ApiError) as error:
             return f"the API server does not answer ({error}):\n{self.output('api-server')[-4000:]}"
         said = [f"{error['filename']}:\n{error['stack_trace']}" for error in errors]
-        return "\n".join(["import errors:", *said]) if said else "no import errors"
+        return "\n".join([f"DAGs known: {known}; import errors: {len(said)}", *said])
 
     # ------------------------------------------------------------ DAG runs
 
     def trigger(
         self, dag_id: str, conf: Mapping[str, Any] | None = None, *, run_id: str | None = None, timeout: float = 60
     ) -> str:
-        """Start a run of a DAG, once the DAG has been parsed. Returns the run's id.
+        """Start a run of a DAG, once the DAG has been parsed, and unpause it. Returns the run's id.
 
         :param timeout: seconds to wait for the DAG to be parsed.
         """
@@ -314,6 +315,7 @@ class Airflow:
 
         self._until(known, timeout, f"the DAG {dag_id} is known")
         body = {"logical_date": None, "dag_run_id": run_id, "conf": dict(conf or {})}
+        self.api("PATCH", f"dags/{dag_id}", {"is_paused": False})
         self.api("POST", f"dags/{dag_id}/dagRuns", body)
         return run_id
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api import twiml as twiml_rules
 from airflow_provider_twilio.api.core import (
+    LATER,
     C_co,
     Field,
     Listing,
@@ -327,7 +328,7 @@ def _methods(**values: Any) -> None:
 
 
 def _digits(value: Any) -> None:
-    if value is None or value is checks.LATER:
+    if value is None or value is LATER:
         return
     if not isinstance(value, str) or not _DIGITS.fullmatch(value):
         raise BadParameter(

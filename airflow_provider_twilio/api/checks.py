@@ -10,10 +10,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow_provider_twilio.api.core import LATER as LATER
-from airflow_provider_twilio.api.core import is_sid
+from airflow_provider_twilio.api.core import LATER, is_sid
 from airflow_provider_twilio.api.errors import BadParameter
-
 
 SID_KINDS: Mapping[str, str] = {
     "AC": "an account",

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from airflow_provider_twilio.api import checks, codes
 from airflow_provider_twilio.api.core import (
+    LATER,
     C_co,
     Field,
     Listing,
@@ -243,7 +244,7 @@ class Messages(Resource[C_co]):
         https://www.twilio.com/docs/messaging/api/message-resource#update-a-message-resource
         """
         checks.choice("status", status, ("canceled",))
-        if body is not None and body is not checks.LATER and body != "":
+        if body is not None and body is not LATER and body != "":
             raise BadParameter("body", f"is {checks.shape(body)}", 'give body="": Twilio only takes away a body')
         if body is None and status is None:
             raise BadParameter("body or status", "is missing", 'give body="" to redact or status="canceled"')

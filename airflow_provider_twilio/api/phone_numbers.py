@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.core import (
+    LATER,
     C_co,
     Field,
     Listing,
@@ -409,14 +410,14 @@ def _settings(*, methods: dict[str, Any], voice_receive_mode: Any, emergency_sta
 
 
 def _country(value: Any) -> None:
-    if value is not checks.LATER and not (isinstance(value, str) and _COUNTRY.fullmatch(value)):
+    if value is not LATER and not (isinstance(value, str) and _COUNTRY.fullmatch(value)):
         raise BadParameter(
             "country", f"is not a country code ({checks.shape(value)})", "give its two letters, such as US or GB"
         )
 
 
 def _place(value: Any) -> None:
-    if not checks.given(value) or value is checks.LATER:
+    if not checks.given(value) or value is LATER:
         return
     if not (isinstance(value, str) and _PLACE.fullmatch(value)):
         raise BadParameter(

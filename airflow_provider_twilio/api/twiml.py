@@ -8,6 +8,7 @@ from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
 
 from airflow_provider_twilio.api import checks
+from airflow_provider_twilio.api.core import LATER
 from airflow_provider_twilio.api.errors import BadParameter
 
 LONGEST = 4000
@@ -40,7 +41,7 @@ def check(name: str, value: Any) -> None:
 
     A document type is refused: TwiML has none, and its entities can be made to unfold without end.
     """
-    if value is None or value is checks.LATER:
+    if value is None or value is LATER:
         return
     if not isinstance(value, str):
         raise BadParameter(name, f"is of type {type(value).__name__}", _REMEDY)

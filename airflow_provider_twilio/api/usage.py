@@ -10,7 +10,7 @@ from functools import wraps
 from typing import Any, ParamSpec
 
 from airflow_provider_twilio.api import checks
-from airflow_provider_twilio.api.core import C_co, Field, Listing, Record, Resource, listing
+from airflow_provider_twilio.api.core import LATER, C_co, Field, Listing, Record, Resource, listing
 from airflow_provider_twilio.api.errors import BadParameter
 
 P = ParamSpec("P")
@@ -94,7 +94,7 @@ class UsageRecords(Resource[C_co]):
 
 def _day(name: str, value: Any) -> None:
     """Require a day, or an offset from today, where one is given."""
-    if not checks.given(value) or value is checks.LATER:
+    if not checks.given(value) or value is LATER:
         return
     if isinstance(value, datetime):
         raise BadParameter(name, "is a time, and usage is counted by days", "give a day, as in value.date()")

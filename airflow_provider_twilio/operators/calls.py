@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api import twiml as twiml_rules
 from airflow_provider_twilio.api.calls import FINAL, Calls
-from airflow_provider_twilio.api.checks import LATER
+from airflow_provider_twilio.api.core import LATER
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.operators.base import TwilioOperator
 from airflow_provider_twilio.operators.waiting import WaitingOperator

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from airflow_provider_twilio.api import checks
-from airflow_provider_twilio.api.checks import LATER
-from airflow_provider_twilio.api.core import Request, definition
+from airflow_provider_twilio.api.core import LATER, Request, definition
 from airflow_provider_twilio.api.errors import NotFound
 from airflow_provider_twilio.api.phone_numbers import AvailablePhoneNumbers, IncomingPhoneNumbers
 from airflow_provider_twilio.operators.base import TwilioOperator

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_twilio._airflow import AirflowSkipException
-from airflow_provider_twilio.api.checks import LATER, choice, moment
-from airflow_provider_twilio.api.core import Field, Record, Request
+from airflow_provider_twilio.api.checks import choice, moment
+from airflow_provider_twilio.api.core import LATER, Field, Record, Request
 from airflow_provider_twilio.api.errors import OptedOut
 from airflow_provider_twilio.hooks import once
 from airflow_provider_twilio.hooks.twilio import permanent_errors_fail

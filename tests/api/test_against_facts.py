@@ -16,8 +16,7 @@ from typing import Any, Literal
 import pytest
 
 from airflow_provider_twilio.api import accounts, calls, core, messages, phone_numbers, recordings, usage
-from airflow_provider_twilio.api.checks import LATER
-from airflow_provider_twilio.api.core import Listing, Nothing, Record, Request, Resource, definition, is_sid
+from airflow_provider_twilio.api.core import LATER, Listing, Nothing, Record, Request, Resource, definition, is_sid
 from airflow_provider_twilio.api.errors import BadParameter
 
 FACTS: dict[str, dict[str, Any]] = json.loads(

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.accounts import Accounts, Balances
 from airflow_provider_twilio.api.calls import Calls
-from airflow_provider_twilio.api.checks import LATER
-from airflow_provider_twilio.api.core import Request, definition
+from airflow_provider_twilio.api.core import LATER, Request, definition
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.messages import Feedback, MediaItems, Message, Messages
 from airflow_provider_twilio.api.phone_numbers import AvailablePhoneNumbers, IncomingPhoneNumbers

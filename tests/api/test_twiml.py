@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_twilio.api import twiml
-from airflow_provider_twilio.api.checks import LATER
+from airflow_provider_twilio.api.core import LATER
 from airflow_provider_twilio.api.errors import BadParameter
 
 

@@ -1,5 +1,7 @@
 """Write down what Twilio's OpenAPI description says of the operations that `api/` has: tests/contract/facts.json.
 
+What the emulator answers beyond them is in tests/contract/further.json.
+
     python scripts/make_facts.py DESCRIPTION
 
 DESCRIPTION is `twilio_api_v2010.json`, as npm's `@twilio/cli-core` holds it (`npm pack @twilio/cli-core@9.0.0`).
@@ -15,6 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 FACTS = ROOT / "tests" / "contract" / "facts.json"
+FURTHER = FACTS.with_name("further.json")
 
 ACCOUNT = "/2010-04-01/Accounts/{AccountSid}"
 PATHS = (
@@ -42,9 +45,28 @@ PATHS = (
     ),
 )
 
+FURTHER_PATHS = tuple(
+    ACCOUNT + path
+    for path in (
+        "/AvailablePhoneNumbers.json",
+        "/AvailablePhoneNumbers/{CountryCode}.json",
+        "/Calls/{CallSid}/Recordings.json",
+        "/Calls/{CallSid}/Recordings/{Sid}.json",
+        "/IncomingPhoneNumbers/*.json",
+    )
+)
+
 
 def main(description: Path) -> None:
     document = json.loads(description.read_text(encoding="utf-8"))
+    for table, paths in ((FACTS, PATHS), (FURTHER, FURTHER_PATHS)):
+        facts = read(document, paths)
+        lines = (f"  {json.dumps(name)}: {json.dumps(facts[name])}" for name in sorted(facts))
+        table.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+        print(f"{len(facts)} operations in {table.relative_to(ROOT)}")
+
+
+def read(document: dict[str, Any], paths: tuple[str, ...]) -> dict[str, Any]:
     schemas = document["components"]["schemas"]
 
     def resolve(schema: dict[str, Any]) -> dict[str, Any]:
@@ -71,7 +93,7 @@ def main(description: Path) -> None:
 
     facts: dict[str, Any] = {}
     for path, item in document["paths"].items():
-        if not any(matches(path, wanted) for wanted in PATHS):
+        if not any(matches(path, wanted) for wanted in paths):
             continue
         for method in ("get", "post", "delete"):
             if method not in item:
@@ -95,9 +117,7 @@ def main(description: Path) -> None:
                 "required": required,
                 **answer(operation),
             }
-    lines = (f"  {json.dumps(name)}: {json.dumps(facts[name])}" for name in sorted(facts))
-    FACTS.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
-    print(f"{len(facts)} operations in {FACTS.relative_to(ROOT)}")
+    return facts
 
 
 def matches(path: str, wanted: str) -> bool:

@@ -295,6 +295,7 @@ def _others(form: Params) -> None:
     form.choice("FallbackMethod", _METHODS, 21206)
     form.flag("Record")
     form.url("RecordingStatusCallback")
+    form.url("ClientNotificationUrl")
     form.choice("RecordingStatusCallbackMethod", _METHODS, 21206)
     form.choice("RecordingTrack", ("inbound", "outbound", "both"))
     form.choice("Trim", ("trim-silence", "do-not-trim"))

@@ -93,6 +93,13 @@ def _friendly(number: str) -> str:
     return number
 
 
+def render_of_kind(number: Number) -> dict[str, Any]:
+    """Write a number as Twilio does below Local, Mobile and TollFree."""
+    body = render(number)
+    del body["type"]
+    return body
+
+
 def render(number: Number) -> dict[str, Any]:
     """Write a number as Twilio does: what is not set is ``""`` here and null there, as captured."""
     settings = number.settings
@@ -194,7 +201,7 @@ def _buy(call: Call, kind: str | None) -> Answer:
     record.friendly_name = form.text("FriendlyName") or record.friendly_name
     if not call.test:
         call.account.numbers.add(record)
-    return Answer(render(record), 201, sid=record.sid)
+    return Answer(render_of_kind(record) if kind else render(record), 201, sid=record.sid)
 
 
 def _in_area(world: World, code: str) -> str:
@@ -259,7 +266,7 @@ def _list(call: Call, kind: str | None) -> Answer:
         if found is None:
             raise Refused(20001, "PhoneNumber can hold digits, letters and * only")
         keep.append(lambda number: found.search(number.phone_number) is not None)
-    return paged(call, "incoming_phone_numbers", call.account.numbers, keep, render)
+    return paged(call, "incoming_phone_numbers", call.account.numbers, keep, render_of_kind if kind else render)
 
 
 def listing(call: Call) -> Answer:

@@ -128,7 +128,9 @@ def _render_of_call(recording: Recording, now: float, base_url: str) -> dict[str
     body = render(recording, now, base_url)
     del body["subresource_uris"], body["media_url"]
     uri = f"/{VERSION}/Accounts/{recording.account_sid}/Calls/{recording.call.sid}/Recordings/{recording.sid}.json"
-    return body | {"track": "both", "uri": uri}
+    # Here the description has the price as a number.
+    price = None if body["price"] is None else float(body["price"])
+    return body | {"track": "both", "uri": uri, "price": price}
 
 
 def _known(call: Call, recording: Recording) -> bool:
@@ -162,6 +164,7 @@ def _find(call: Call, sid: str) -> Recording:
     from airflow_provider_twilio.emulator.wire import not_found
 
     recording: Recording = call.find(call.account.recordings, sid)
+    _deleted_too(call)
     if not _known(call, recording):
         raise not_found(call.path)
     return recording

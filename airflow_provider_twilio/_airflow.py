@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 try:
@@ -24,6 +25,8 @@ try:
 except ImportError:  # before 3.2
     from airflow.configuration import conf  # type: ignore[assignment,no-redef,attr-defined,unused-ignore]
 
+log = logging.getLogger(__name__)
+
 __all__ = [
     "AirflowFailException",
     "AirflowSensorTimeout",
@@ -34,26 +37,25 @@ __all__ = [
 ]
 
 UNHARMED = frozenset({"deferred", "success", "skipped"})
-"""The states in which a task that was deferred has not been killed: still deferred, or marked a success."""
+"""The states in which a task that was deferred has not been killed: still deferred, or marked as well done."""
 
 
 async def was_killed(task_instance: Any) -> bool:
-    """Tell whether a user has ended this deferred try; False where that can't be told."""
+    """Tell whether a user has ended this deferred try, by Clear or as failed; False where that can't be told."""
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
     from asgiref.sync import sync_to_async
 
-    if task_instance is None:
-        return False
     try:
+        name, index = task_instance.task_id, task_instance.map_index
+        # Of the two ways to ask, blocking and awaited, only the blocking one is Airflow's own word; so in a thread.
         states = await sync_to_async(RuntimeTaskInstance.get_task_states)(
             dag_id=task_instance.dag_id,
-            task_ids=[task_instance.task_id],
+            task_ids=[name],
             run_ids=[task_instance.run_id],
-            map_index=task_instance.map_index,
+            map_index=index,
         )
+        state = states[task_instance.run_id][name if index < 0 else f"{name}_{index}"]
     except Exception:  # whatever it is, it does not tell that a user acted
+        log.warning("It can't be told whether the task was killed: nothing is stopped", exc_info=True)
         return False
-    of_run = states.get(task_instance.run_id)
-    if not of_run:
-        return False
-    return next(iter(of_run.values())) not in UNHARMED
+    return state not in UNHARMED

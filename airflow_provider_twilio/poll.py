@@ -6,6 +6,8 @@ requests a tick.
 
 No Airflow here: a poller is handed a way to open a client. It is an asyncio task of its own in an empty context, so
 that it belongs to none of the waits that it serves, and it ends with the last of them.
+
+Times are of the monotonic clock: setting the machine's clock neither stops a poll nor moves a deadline.
 """
 
 from __future__ import annotations
@@ -16,9 +18,9 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -29,12 +31,16 @@ from airflow_provider_twilio.api.errors import (
     AuthenticationFailed,
     InvalidRequest,
     NotFound,
+    NotSent,
     PermissionDenied,
+    RateLimited,
+    ServerError,
     TwilioError,
 )
 from airflow_provider_twilio.api.messages import Messages
 from airflow_provider_twilio.api.verdicts import Goal
 from airflow_provider_twilio.client.asynchronous import AsyncClient
+from airflow_provider_twilio.privacy import mask
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +49,17 @@ FEW = 3
 PAGE_WORTH = 20
 """A page is taken to cost as much as so many fetches, since it carries a thousand records."""
 VAIN_PAGES = 5
-"""After so many pages in a row that show none who is waited for, the rest is fetched one by one."""
+"""The pages may cost this many pages more than they save; then the rest is fetched one by one."""
 FETCHES_A_TICK = 500
 FETCHES_AT_ONCE = 20
+FAILURES = 3
+"""So many fetches that fail in a row say that Twilio can't be asked; fewer, that something is wrong with a record."""
 LONGEST_BACKOFF = 60.0
+LONGEST_RETRY_AFTER = 300.0
+UNLISTED = 600.0
+"""Seconds before a list that was not permitted is asked for again."""
+STRANGE = 5
+"""So many errors in a row that are not Twilio's, as of a connection that can't be read, end the poll."""
 FRESH = 60.0
 """Seconds after its creation for which a record may be missing without meaning anything."""
 
@@ -82,80 +95,132 @@ TOLD = (
 """What an outcome tells of a record: no number, no text. Airflow logs it word for word."""
 
 
-def event(sid: str, outcome: str, reason: str | None, record: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def event(sid: str, outcome: str, reason: str | None = None, record: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Tell an outcome in plain JSON: ``reached``, ``failed``, ``timeout`` or ``error``, why, and the record's facts."""
     facts = {name: record[name] for name in TOLD if record.get(name) is not None} if record else {}
     return {"sid": sid, "outcome": outcome, "reason": reason, **facts}
 
 
-@dataclass(slots=True, eq=False)
+def weigh(goal: Goal, sid: str, record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Tell the outcome that a record shows; None while it is to be waited on, as for what can't be made sense of."""
+    try:
+        verdict = goal.verdict(record, datetime.now(UTC))
+    except Exception:  # one odd record must not end the poll for all
+        log.warning("%s can't be made sense of, and is waited on", sid, exc_info=True)
+        return None
+    return None if verdict.outcome == "waiting" else event(sid, verdict.outcome, verdict.reason, record)
+
+
+def gone(sid: str, error: NotFound) -> dict[str, Any]:
+    return event(sid, "error", f"{sid} is gone: {error}")
+
+
+def refused(sid: str, error: TwilioError) -> dict[str, Any]:
+    return event(sid, "error", f"{type(error).__name__}: {error}")
+
+
+def late(sid: str, seen: str, record: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    return event(sid, "timeout", f"{sid} has not come to its end at its deadline: {seen}", record)
+
+
+class PollEnded(Exception):
+    """Report that the poll could not go on, for a reason that is not Twilio's."""
+
+
 class Wait:
-    """Hold one who waits.
+    """Hold one who waits. Its times are given in seconds since the epoch.
 
     :param sid: the message or call.
     :param goal: what is waited for.
     :param interval: seconds between two looks.
-    :param deadline: the end of the wait, in seconds since the epoch; None for no end. A last look is taken there.
+    :param deadline: the end of the wait; None for no end. A last look is taken there.
     :param not_before: when the first look makes sense: a scheduled message isn't asked for before.
     :param created: when it was created: just then it may not be found yet.
     """
 
-    sid: str
-    goal: Goal
-    interval: float
-    deadline: float | None = None
-    not_before: float = 0.0
-    created: float = 0.0
-    due: float = field(default=0.0, init=False)
-    missed: int = field(default=0, init=False)
-    seen: float = field(default=0.0, init=False)
-    poller: Poller | None = field(default=None, init=False)
-    future: asyncio.Future[dict[str, Any]] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    __slots__ = (
+        "_begin",
+        "_deadline",
+        "_missed",
+        "_settled",
+        "asked",
+        "due",
+        "future",
+        "goal",
+        "interval",
+        "poller",
+        "sid",
+    )
 
-    def __post_init__(self) -> None:
-        now = time.time()
-        self.due = now if self._past(now) else self._grid(now)
+    def __init__(
+        self,
+        sid: str,
+        goal: Goal,
+        *,
+        interval: float,
+        deadline: float | None = None,
+        not_before: float = 0.0,
+        created: float = 0.0,
+    ) -> None:
+        self.sid = sid
+        self.goal = goal
+        self.interval = interval
+        self.poller: Poller | None = None
+        self.future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self.asked = now = time.monotonic()
+        shift = now - time.time()
+        self._deadline = math.inf if deadline is None else deadline + shift
+        self._begin = not_before + shift
+        self._settled = created + shift + FRESH
+        self._missed = 0
+        self.due = now if now >= self._deadline else self._next(now)
 
-    def look_again(self, now: float) -> None:
+    @property
+    def past(self) -> bool:
+        """Whether its deadline has passed."""
+        return time.monotonic() >= self._deadline
+
+    def postpone(self) -> None:
         """Set the time of the next look."""
-        self.due = self._grid(now)
+        self.due = self._next(time.monotonic())
 
-    def _grid(self, now: float) -> float:
+    def _next(self, now: float) -> float:
         """Give the next time of a grid that all of this interval share, so that their looks fall together."""
-        after = max(now, self.not_before)
-        due = (math.floor(after / self.interval) + 1) * self.interval
-        return due if self.deadline is None or self._past(now) else min(due, self.deadline)
-
-    def _past(self, now: float) -> bool:
-        return self.deadline is not None and now >= self.deadline
+        due = (math.floor(max(now, self._begin) / self.interval) + 1) * self.interval
+        return due if now >= self._deadline else min(due, self._deadline)
 
     def judge(self, record: Mapping[str, Any]) -> None:
         """Weigh a record, and end the wait if it has come to something."""
-        now = time.time()
-        self.missed, self.seen = 0, now
-        verdict = self.goal.verdict(record, datetime.fromtimestamp(now, UTC))
-        if verdict.outcome != "waiting":
-            self.end(verdict.outcome, verdict.reason, record)
-        elif self._past(now):
-            self.end("timeout", f"{self.sid} is still {record.get('status')} at its deadline", record)
+        self._missed = 0
+        told = weigh(self.goal, self.sid, record)
+        self._asked(late(self.sid, f"it is {record.get('status')}", record) if told is None and self.past else told)
 
     def miss(self, error: NotFound) -> None:
         """Note that there is no such record: that counts when seen twice, and not just after the creation."""
-        now = time.time()
-        self.missed, self.seen = self.missed + 1, now
-        if self.missed >= 2 and now - self.created >= FRESH:
-            self.end("error", f"{self.sid} is gone: {error}")
-        elif self._past(now):
-            self.end("timeout", f"{self.sid} is not found at its deadline: {error}")
+        self._missed += time.monotonic() >= self._settled
+        self._asked(gone(self.sid, error) if self._missed >= 2 else late(self.sid, str(error)) if self.past else None)
 
-    def fail_if_past(self, reason: str) -> None:
-        if self._past(time.time()):
-            self.end("timeout", f"{self.sid} could not be asked for at its deadline: {reason}")
+    def fail(self, error: Exception) -> None:
+        """Note that it could not be asked for: that counts at the deadline only."""
+        self._asked(late(self.sid, str(error)) if self.past else None)
 
-    def end(self, outcome: str, reason: str | None, record: Mapping[str, Any] | None = None) -> None:
-        """End the wait and tell its outcome."""
-        if not self.future.done():
-            self.future.set_result(event(self.sid, outcome, reason, record))
+    def _asked(self, told: dict[str, Any] | None) -> None:
+        if told is not None:
+            self.end(told)
+        else:
+            self.asked = time.monotonic()
+            self.postpone()
+
+    def end(self, told: dict[str, Any] | Exception) -> None:
+        """End the wait with an outcome, or with an error of ours."""
+        if self.poller is not None:
+            self.poller.leave(self)
+        if self.future.done():
+            return
+        if isinstance(told, Exception):
+            self.future.set_exception(told)
+        else:
+            self.future.set_result(told)
 
 
 async def wait_for(wait: Wait, source: Source, name: Hashable, connect: Connect) -> dict[str, Any]:
@@ -163,8 +228,9 @@ async def wait_for(wait: Wait, source: Source, name: Hashable, connect: Connect)
 
     :param name: what names the connection and account; waits of one name share a poller without asking further.
     :param connect: opens a client; called once by a poller, and again after an authentication error.
+    :raises PollEnded: the connection can't be opened, or something is wrong here.
     """
-    Poller.named(source, name, connect).join(wait, connect)
+    Poller.named(source, name, connect).join(wait)
     try:
         return await wait.future
     finally:
@@ -177,15 +243,18 @@ class Poller:
 
     _of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, Poller]] = WeakKeyDictionary()
 
-    def __init__(self, source: Source, registry: dict[Hashable, Poller]) -> None:
+    def __init__(self, source: Source, registry: dict[Hashable, Poller], connect: Connect) -> None:
         self.source = source
         self.waits: dict[str, list[Wait]] = {}
-        self.ways: list[Connect] = []
-        self.requests = 0
+        self.ways = [connect]
         self._registry = registry
-        self._listed = True
+        self._list_from = 0.0
+        self._works = False
+        self._alarm = math.inf
         self._woken = asyncio.Event()
-        self._task = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())
+        self._task = asyncio.get_running_loop().create_task(
+            self._run(), name=f"twilio-poll-{source.name}", context=contextvars.Context()
+        )
 
     @classmethod
     def named(cls, source: Source, name: Hashable, connect: Connect) -> Poller:
@@ -193,15 +262,14 @@ class Poller:
         registry = cls._of_loop.setdefault(asyncio.get_running_loop(), {})
         key = (source.name, name)
         if key not in registry:
-            registry[key] = cls(source, registry)
+            registry[key] = cls(source, registry, connect)
         return registry[key]
 
-    def join(self, wait: Wait, connect: Connect) -> None:
+    def join(self, wait: Wait) -> None:
         wait.poller = self
         self.waits.setdefault(wait.sid, []).append(wait)
-        if not self.ways:
-            self.ways.append(connect)
-        self._woken.set()
+        if wait.due < self._alarm:
+            self._woken.set()
 
     def leave(self, wait: Wait) -> None:
         of_sid = self.waits.get(wait.sid, [])
@@ -209,47 +277,48 @@ class Poller:
             of_sid.remove(wait)
         if not of_sid:
             self.waits.pop(wait.sid, None)
-        self._woken.set()
+        if not self.waits:
+            self._woken.set()
 
     # ------------------------------------------------------------ the task
 
     async def _run(self) -> None:
+        # Between the last look at `waits` and the end nothing is awaited: whoever comes finds this poller or a new one.
         try:
-            while await self._somebody_waits():
-                await self._serve()
-        except Exception as error:  # a fault of ours or of the connection: each who waits is told
+            await self._serve()
+        except Exception as error:
             log.exception("The poll for %s ended", self.source.name)
             for wait in self._all():
-                if not wait.future.done():
-                    wait.future.set_exception(error)
+                wait.end(PollEnded(mask(f"The poll for {self.source.name} ended. {type(error).__name__}: {error}")))
         finally:
             for key in [key for key, poller in self._registry.items() if poller is self]:
                 del self._registry[key]
+            for wait in self._all():  # only if the loop is about to end
+                wait.future.cancel()
 
     async def _serve(self) -> None:
-        """Open a client and ask with it, until nobody waits or the credentials are refused."""
-        refused: TwilioError | None = None
-        for way in self._again():
-            async with AsyncExitStack() as stack:
-                try:
-                    client = await stack.enter_async_context(way())
+        """Ask by the connections known, until nobody waits. Whoever waits is told when none of them is accepted."""
+        refusals = strange = 0
+        while self.waits:
+            # The first of them twice: its credentials may just have been renewed.
+            way = self.ways[max(0, refusals - 1)]
+            self._works = False
+            try:
+                async with way() as client:
                     if self._hand_over(client):
                         return
                     await self._ask(client)
-                    return
-                except (AuthenticationFailed, PermissionDenied) as error:
-                    refused = error
-                except TwilioError as error:
-                    refused = error
-                    if not error.permanent:
-                        raise
-        for wait in self._all():
-            wait.end("error", str(refused))
-
-    def _again(self) -> Iterable[Connect]:
-        """Give each known way to connect, and the first twice: credentials may just have been renewed."""
-        yield self.ways[0]
-        yield from list(self.ways)
+            except TwilioError as error:  # a permanent one: `_ask` is patient with all others
+                refusals = 1 if self._works else refusals + 1
+                if refusals > len(self.ways):
+                    for wait in self._all():
+                        wait.end(refused(wait.sid, error))
+                    refusals = 0
+            except Exception as error:
+                strange = 1 if self._works else strange + 1
+                if strange >= STRANGE:
+                    raise
+                await self._pause(error, strange)
 
     def _hand_over(self, client: AsyncClient) -> bool:
         """Join the poller that serves this account already, by another connection."""
@@ -261,54 +330,58 @@ class Poller:
             self._registry[key] = other
         other.ways.extend(self.ways)
         for wait in self._all():
-            other.join(wait, self.ways[0])
+            other.join(wait)
         self.waits.clear()
         return True
 
     async def _ask(self, client: AsyncClient) -> None:
         """Look whenever someone is due. While Twilio can't be asked, back off for all."""
         failures = 0
-        while await self._somebody_due():
+        while await self._somebody_is_due():
             try:
                 await self._tick(client)
-                failures = 0
+                failures, self._works = 0, True
             except TwilioError as error:
                 if error.permanent:
                     raise
                 failures += 1
-                pause = min(LONGEST_BACKOFF, error.retry_after or 2.0**failures)
-                pause *= random.uniform(0.75, 1.25)  # noqa: S311 (so that several pollers don't come back at once)
-                log.warning("The poll for %s rests for %.0f s: %s", self.source.name, pause, error)
-                for wait in self._all():
-                    wait.fail_if_past(str(error))
-                until = time.time() + pause
-                while self.waits and time.time() < until:
-                    await self._rest(until - time.time())
+                await self._pause(error, failures)
 
-    async def _somebody_due(self) -> bool:
+    async def _somebody_is_due(self) -> bool:
         """Sleep until a look is due; False when nobody waits any more."""
-        while await self._somebody_waits():
-            pause = min(wait.due for wait in self._all() if not wait.future.done()) - time.time()
-            if pause <= 0:
-                return True
-            await self._rest(pause)
-        return False
-
-    async def _somebody_waits(self) -> bool:
-        """Tell whether anybody waits; those who were told, and have yet to leave, are let go first."""
         while self.waits:
-            if any(not wait.future.done() for wait in self._all()):
+            due = min(wait.due for waits in self.waits.values() for wait in waits)
+            if due <= time.monotonic():
                 return True
-            await self._rest(None)
+            await self._rest(due)
         return False
 
-    async def _rest(self, pause: float | None) -> None:
-        """Sleep until somebody comes or goes, but no longer than so many seconds."""
+    async def _pause(self, error: Exception, failures: int) -> None:
+        """Rest after a failure, the longer the more there were. Whose deadline has passed need not wait on."""
+        asked: float = getattr(error, "retry_after", None) or 0.0
+        pause = max(min(2.0**failures, LONGEST_BACKOFF), min(asked, LONGEST_RETRY_AFTER))
+        pause *= random.uniform(1.0, 1.25)  # noqa: S311 (no secret is made of it)
+        log.warning("The poll for %s rests for %.0f s: %s", self.source.name, pause, error)
+        for wait in self._all():
+            if wait.past:
+                wait.fail(error)
+        until = time.monotonic() + pause
+        while self.waits and time.monotonic() < until:
+            await self._rest(until, for_all=True)
+
+    async def _rest(self, until: float, *, for_all: bool = False) -> None:
+        """Sleep until a time, or until nobody waits any more, or somebody comes who is due before.
+
+        :param for_all: whoever comes has to rest too.
+        """
+        self._alarm = -math.inf if for_all else until
         self._woken.clear()
         try:
-            await asyncio.wait_for(self._woken.wait(), pause)
+            await asyncio.wait_for(self._woken.wait(), max(0.0, until - time.monotonic()))
         except TimeoutError:
             pass
+        finally:
+            self._alarm = math.inf
 
     def _all(self) -> list[Wait]:
         return [wait for waits in self.waits.values() for wait in waits]
@@ -316,56 +389,87 @@ class Poller:
     # ------------------------------------------------------------ one tick
 
     async def _tick(self, client: AsyncClient) -> None:
-        """Look for everyone who is due."""
-        now = time.time()
-        missing: dict[str, None] = {}
-        for wait in self._all():
-            if wait.due <= now and not wait.future.done():
-                wait.look_again(now)
-                missing[wait.sid] = None
-        if len(missing) > FEW and self._listed:
-            await self._walk(client, missing)
-        if missing:
-            await self._fetch(client, missing)
+        """Look for everyone who is due. Who is not seen stays due."""
+        now = time.monotonic()
+        missing = {wait.sid: None for wait in self._all() if wait.due <= now}
+        trouble = None
+        if len(missing) > FEW and now >= self._list_from:
+            trouble = await self._walk(client, missing)
+        queue = self._in_turn(missing)
+        if trouble is not None and queue:
+            # The list is only the cheaper way. Whether there is another, one fetch tells.
+            await self._fetch(client, queue[:1])
+            del queue[:1]
+            log.info("The %s are fetched one by one: %s", self.source.name, trouble)
+            if isinstance(trouble, AuthenticationFailed | PermissionDenied):
+                self._list_from = now + UNLISTED
+        await self._fetch(client, queue)
 
-    async def _walk(self, client: AsyncClient, missing: dict[str, None]) -> None:
-        """Go through the newest pages while they show enough of those who are missing."""
-        vain = 0
+    async def _walk(self, client: AsyncClient, missing: dict[str, None]) -> TwilioError | None:
+        """Go through the newest pages while they cost less than fetching; give what was wrong with the list, if so."""
+        debt = 0
         try:
             async for page in client.pages(self.source.list()):
-                self.requests += 1
                 found = 0
                 for record in page.records:
-                    sid = record["sid"]
+                    sid = record.get("sid")
                     if sid in self.waits:
                         self._show(sid, record)
-                        found += missing.pop(sid, 0) is None
-                vain = 0 if found else vain + 1
-                if len(missing) <= FEW or vain >= min(VAIN_PAGES, math.ceil(len(missing) / PAGE_WORTH)):
-                    return
-        except PermissionDenied:
-            log.info("These credentials may not list %s: they are fetched one by one", self.source.name)
-            self._listed = False
+                    if sid in missing:
+                        del missing[sid]
+                        found += 1
+                debt = max(0, debt + PAGE_WORTH - found)
+                if len(missing) <= FEW or debt >= min(VAIN_PAGES * PAGE_WORTH, len(missing)):
+                    return None
+        except RateLimited:
+            raise
+        except TwilioError as error:
+            return error
+        return None
 
-    async def _fetch(self, client: AsyncClient, missing: Iterable[str]) -> None:
-        """Ask one by one for those that no page showed; the longest unseen first, and not all at once."""
-        waiting = [sid for sid in missing if sid in self.waits]
-        waiting.sort(key=lambda sid: min(wait.seen for wait in self.waits[sid]))
-        queue = iter(waiting[:FETCHES_A_TICK])
+    def _in_turn(self, missing: Mapping[str, None]) -> list[str]:
+        """Choose whom to ask for one by one: who is past the deadline, then who was not asked for longest."""
+
+        def turn(sid: str) -> tuple[bool, float]:
+            waits = self.waits[sid]
+            return not any(wait.past for wait in waits), min(wait.asked for wait in waits)
+
+        queue = sorted((sid for sid in missing if sid in self.waits), key=turn)
+        last_chances = sum(not turn(sid)[0] for sid in queue)
+        most = max(FETCHES_A_TICK, last_chances)
+        for sid in queue[most:]:  # their turn comes: they keep their place by `asked`
+            for wait in self.waits[sid]:
+                wait.postpone()
+        return queue[:most]
+
+    async def _fetch(self, client: AsyncClient, sids: Sequence[str]) -> None:
+        """Ask one by one, for some at once.
+
+        :raises TwilioError: Twilio can't be asked; who was not reached stays due.
+        """
+        queue, failures, answered = iter(sids), 0, False
 
         async def work() -> None:
+            nonlocal failures, answered
             for sid in queue:
-                self.requests += 1
                 try:
                     self._show(sid, await client.send(self.source.fetch(sid)))
                 except NotFound as error:
-                    for wait in list(self.waits.get(sid, ())):
+                    for wait in self._of(sid):
                         wait.miss(error)
                 except InvalidRequest as error:
-                    for wait in list(self.waits.get(sid, ())):
-                        wait.end("error", str(error))
+                    for wait in self._of(sid):
+                        wait.end(refused(sid, error))
+                except (ServerError, NotSent) as error:
+                    for wait in self._of(sid):
+                        wait.fail(error)
+                    failures += 1
+                    if failures >= FAILURES or (len(sids) < FAILURES and not answered):
+                        raise
+                    continue
+                failures, answered = 0, True
 
-        workers = [asyncio.ensure_future(work()) for _ in range(min(FETCHES_AT_ONCE, len(waiting)))]
+        workers = [asyncio.ensure_future(work()) for _ in range(min(FETCHES_AT_ONCE, len(sids)))]
         try:
             await asyncio.gather(*workers)
         finally:
@@ -374,5 +478,8 @@ class Poller:
             await asyncio.gather(*workers, return_exceptions=True)
 
     def _show(self, sid: str, record: Record) -> None:
-        for wait in list(self.waits.get(sid, ())):
+        for wait in self._of(sid):
             wait.judge(record)
+
+    def _of(self, sid: str) -> list[Wait]:
+        return list(self.waits.get(sid, ()))

@@ -6,21 +6,38 @@ import math
 import time
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Mapping
-from datetime import UTC, datetime
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_twilio._airflow import AirflowFailException, AirflowSkipException, was_killed
 from airflow_provider_twilio.api import codes
-from airflow_provider_twilio.api.core import Request
+from airflow_provider_twilio.api.core import Record, Request
 from airflow_provider_twilio.api.errors import BadParameter, NotFound, TwilioError
 from airflow_provider_twilio.api.verdicts import Goal
 from airflow_provider_twilio.hooks.twilio import TwilioHook
-from airflow_provider_twilio.poll import FETCHES_AT_ONCE, FRESH, Source, Wait, event, wait_for
+from airflow_provider_twilio.poll import (
+    FETCHES_AT_ONCE,
+    FRESH,
+    Source,
+    Wait,
+    gone,
+    late,
+    refused,
+    wait_for,
+    weigh,
+)
 
 if TYPE_CHECKING:
+    from airflow_provider_twilio.client.asynchronous import AsyncClient
     from airflow_provider_twilio.client.blocking import Client
+
+TIMES = frozenset({"poll_interval", "deadline", "not_before", "created", "sent_grace"})
+"""Arguments that are numbers of seconds."""
+SECOND_LOOK = 1.0
+"""Seconds after which a worker looks again for what was not found."""
 
 
 class WaitTrigger(BaseTrigger):
@@ -39,7 +56,9 @@ class WaitTrigger(BaseTrigger):
         self.arguments = arguments
         for name, value in arguments.items():
             _check_json(name, value)
-        if arguments["poll_interval"] <= 0:
+        for name in TIMES & arguments.keys():
+            _check_time(name, arguments[name])
+        if not arguments["poll_interval"]:
             raise BadParameter("poll_interval", f"is {arguments['poll_interval']}", "give seconds above 0")
 
     @property
@@ -75,52 +94,59 @@ class WaitTrigger(BaseTrigger):
             not_before=arguments.get("not_before") or 0.0,
             created=arguments["created"] or time.time(),
         )
-        # The poll has its own way to be patient: a client that repeats would only make all wait for one.
-        outcome = await wait_for(
-            wait,
-            self.source,
-            (arguments["twilio_conn_id"], arguments["account_sid"]),
-            lambda: self.hook.aclient(concurrency=FETCHES_AT_ONCE, retries=0),
-        )
+        name = (arguments["twilio_conn_id"], arguments["account_sid"])
+        # The poller outlives this trigger, and is handed nothing of it.
+        outcome = await wait_for(wait, self.source, name, partial(_open, *name))
         yield TriggerEvent(outcome)  # type: ignore[no-untyped-call]
 
     def look(self, client: Client) -> dict[str, Any] | None:
         """Look once, on a worker, and tell the outcome; None to look again later."""
         try:
-            record = client.send(self.source.fetch(self.sid))
-        except NotFound:
-            if time.time() - (self.arguments["created"] or 0.0) >= FRESH:
-                raise
-            self.log.info("%s is not found yet", self.sid)
-            return None
+            record = self._fetch(client)
+        except NotFound as error:
+            return gone(self.sid, error)
         except TwilioError as error:
             if error.permanent:
-                raise
+                return refused(self.sid, error)
             self.log.warning("Waiting on: %s", error)
-            return None
-        verdict = self.goal.verdict(record, datetime.now(UTC))
+            return self._late(str(error))
+        if record is None:
+            return self._late("it is not found")
         self.log.info("%s is %s", self.sid, record.get("status"))
-        return None if verdict.outcome == "waiting" else event(self.sid, verdict.outcome, verdict.reason, record)
+        return weigh(self.goal, self.sid, record) or self._late(f"it is {record.get('status')}", record)
+
+    def _fetch(self, client: Client) -> Record | None:
+        """Fetch the record. That it isn't there counts when seen twice, and not just after the creation."""
+        request: Request[Record] = self.source.fetch(self.sid)
+        try:
+            return client.send(request)
+        except NotFound:
+            if time.time() - (self.arguments["created"] or 0.0) < FRESH:
+                return None
+        time.sleep(SECOND_LOOK)
+        return client.send(request)
+
+    def _late(self, seen: str, record: Record | None = None) -> dict[str, Any] | None:
+        """Tell that the deadline has passed, if it has."""
+        deadline = self.arguments["deadline"]
+        return None if deadline is None or time.time() < deadline else late(self.sid, seen, record)
 
     def wait(self, client: Client) -> dict[str, Any]:
         """Wait on a worker, whose slot it holds meanwhile, and tell the outcome."""
         deadline = self.arguments["deadline"] or math.inf
         time.sleep(max(0.0, min(self.arguments.get("not_before") or 0.0, deadline) - time.time()))
         while (told := self.look(client)) is None:
-            left = deadline - time.time()
-            if left <= 0:
-                return event(self.sid, "timeout", f"{self.sid} has not come to its end at its deadline")
-            time.sleep(min(self.arguments["poll_interval"], left))
+            time.sleep(max(0.0, min(self.arguments["poll_interval"], deadline - time.time())))
         return told
 
     async def on_kill(self) -> None:
         """Stop what can still be stopped, if a user has ended this very try and not marked it a success.
 
         Airflow calls this on a mere hand-over between triggerers too, so the task's state is asked for first; where it
-        can't be told, nothing is stopped.
+        can't be told, nothing is stopped. Nor is it after the deadline: then the task may have come to its own end.
         """
         request = self.stop()
-        if request is None or not await was_killed(self.task_instance):
+        if request is None or self._late("") or not await was_killed(self.task_instance):
             return
         try:
             async with self.hook.aclient() as client:
@@ -128,6 +154,13 @@ class WaitTrigger(BaseTrigger):
             self.log.info("%s: stopped, since the task was killed", self.sid)
         except TwilioError as error:
             self.log.warning("%s: could not be stopped: %s", self.sid, error)
+
+
+@asynccontextmanager
+async def _open(twilio_conn_id: str, account_sid: str | None) -> AsyncIterator[AsyncClient]:
+    # The poll has its own way to be patient: a client that repeats would only make all wait for one.
+    async with TwilioHook(twilio_conn_id, account_sid).aclient(concurrency=FETCHES_AT_ONCE, retries=0) as client:
+        yield client
 
 
 def _check_json(name: str, value: Any) -> None:
@@ -138,6 +171,13 @@ def _check_json(name: str, value: Any) -> None:
         raise BadParameter(
             name, f"is of type {type(value).__name__}", "a trigger takes strings, numbers and lists of them"
         )
+
+
+def _check_time(name: str, value: Any) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool | str | list) or not math.isfinite(value) or value < 0:
+        raise BadParameter(name, f"is {value!r}"[:40], "give a number of seconds, or None")
 
 
 def conclude(

@@ -46,6 +46,7 @@ def get_provider_info() -> dict[str, Any]:
         "sensors": modules("sensors.calls", "sensors.messages"),
         "triggers": modules("triggers.calls", "triggers.messages"),
         "extra-links": ["airflow_provider_twilio.links.twilio.TwilioLogLink"],
+        "cli": ["airflow_provider_twilio.cli.get_twilio_cli_commands"],  # Airflow 3.1 passes it over
     }
 
 

@@ -28,11 +28,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "emulator": FLOOR | {"emulator"},
     **dict.fromkeys(CORE, FLOOR | CORE | {"client"}),
     "get_provider_info": {"connection_form"},
+    "cli": {"emulator"},
     "_airflow": FLOOR | CORE,
     "hooks": FLOOR | CORE | {"client", "_airflow", "connection_form", "hooks"},
     **dict.fromkeys(WORDS, FLOOR | CORE | WORDS | {"client", "_airflow", "hooks"}),
 }
-MAY_IMPORT_AIRFLOW = WORDS | {"hooks", "_airflow"}
+MAY_IMPORT_AIRFLOW = WORDS | {"cli", "hooks", "_airflow"}
 # What turns requests into bytes is for the two clients, and what turns bytes into requests is for the emulator.
 MAY_IMPORT_HTTP = {
     "requests": {"client"},

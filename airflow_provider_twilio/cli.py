@@ -1,0 +1,52 @@
+"""``airflow twilio emulator``: the commands that this provider adds to Airflow's, from Airflow 3.2 on.
+
+Airflow loads this module for every command, ``airflow --help`` as well: it imports nothing but Airflow's own CLI.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand, lazy_load_command
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from airflow.cli.cli_config import CLICommand
+
+
+def get_twilio_cli_commands() -> list[CLICommand]:
+    """Give the commands for Airflow's parser."""
+    option: Any = Arg  # which has no types
+    return [
+        GroupCommand(
+            name="twilio",
+            help="Twilio for development and tests",
+            subcommands=[
+                ActionCommand(
+                    name="emulator",
+                    help="Run an emulated Twilio, with its inbox, until Ctrl-C",
+                    func=lazy_load_command("airflow_provider_twilio.cli.emulator"),
+                    args=(
+                        option(("--host",), help="The address to listen on (default: 127.0.0.1)", default="127.0.0.1"),
+                        option(("--port",), help="0 for a free one (default: 8765)", type=int, default=8765),
+                        Arg(
+                            ("--speed",),
+                            help="How many seconds of a lifecycle pass in one second (default: 1)",
+                            type=float,
+                            default=1.0,
+                        ),
+                    ),
+                ),
+            ],
+        )
+    ]
+
+
+def emulator(arguments: Namespace) -> None:
+    """Run the emulator as ``python -m airflow_provider_twilio.emulator`` does."""
+    from airflow_provider_twilio.emulator.__main__ import main
+
+    given = (f"--{name}={getattr(arguments, name)}" for name in ("host", "port", "speed"))
+    sys.exit(main(list(given)))

@@ -1,0 +1,69 @@
+"""``airflow twilio emulator``, where Airflow takes commands of providers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import airflow
+import pytest
+import requests
+
+SCHEMA = json.loads((Path(airflow.__file__).parent / "provider_info.schema.json").read_text())
+ROOT = Path(__file__).resolve().parent.parent
+
+needs_commands = pytest.mark.skipif(
+    "cli" not in SCHEMA["properties"], reason="this Airflow takes no commands of providers (3.2 and newer do)"
+)
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    return os.environ | {"AIRFLOW_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture
+def running(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "airflow", "twilio", "emulator", "--port", "0", "--speed", "100"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        yield process
+        process.kill()
+
+
+@needs_commands
+def test_runs_till_it_is_told_to_end(running: subprocess.Popen[str]):
+    assert running.stdout is not None
+    lines = iter(running.stdout.readline, "")
+    url = next(line.split()[-1] for line in lines if line.startswith("Twilio emulator"))
+    assert requests.get(url, timeout=10).status_code == 200
+    assert requests.get(f"{url}/_emulator/clock", timeout=10).json()["speed"] == 100
+    running.send_signal(signal.SIGINT)
+    assert running.wait(20) == 0
+
+
+@needs_commands
+def test_fails_when_it_cannot_listen(environment: dict[str, str]):
+    command = [sys.executable, "-m", "airflow", "twilio", "emulator", "--host", "203.0.113.1"]
+    assert subprocess.run(command, env=environment, check=False, capture_output=True, timeout=120).returncode == 1
+
+
+def test_commands_cost_other_commands_nothing():
+    """Airflow asks for the commands whenever it parses a command line."""
+    code = """
+import sys
+import airflow.cli.cli_parser
+before = set(sys.modules)
+from airflow_provider_twilio.cli import get_twilio_cli_commands
+(group,) = get_twilio_cli_commands()
+print(group.name, *(command.name for command in group.subcommands))
+print(*sorted(set(sys.modules) - before))
+"""
+    lines = subprocess.check_output([sys.executable, "-c", code], text=True).splitlines()
+    assert lines[-2] == "twilio emulator"
+    assert not [name for name in lines[-1].split() if not name.startswith("airflow_provider_twilio")]
+    assert "airflow_provider_twilio.emulator" not in lines[-1].split()

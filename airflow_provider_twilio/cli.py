@@ -31,7 +31,7 @@ def get_twilio_cli_commands() -> list[CLICommand]:
                     args=(
                         option(("--host",), help="The address to listen on (default: 127.0.0.1)", default="127.0.0.1"),
                         option(("--port",), help="0 for a free one (default: 8765)", type=int, default=8765),
-                        Arg(
+                        option(
                             ("--speed",),
                             help="How many seconds of a lifecycle pass in one second (default: 1)",
                             type=float,

@@ -56,6 +56,10 @@ test-airflow-3.1: ## run the tests on the oldest supported Airflow, in .venv-3.1
 test-slow: $(READY) ## run the tests that `make test` leaves out
 	$(RUN) -m pytest -m slow
 
+.PHONY: contract
+contract: $(READY) ## hold the emulator against Twilio's OpenAPI description, by Prism (needs Node)
+	@$(RUN) -m scripts.contract
+
 .PHONY: build
 build: $(READY) ## build the wheel and the source archive into dist/
 	$(RUN) -m build

@@ -176,7 +176,7 @@ def answers(emulator: Emulator, session: requests.Session) -> dict[str, list[req
     found: dict[str, list[requests.Response]] = {}
 
     def ask(method: str, path: str, /, **params: Any) -> Any:
-        where = {"data" if method == "POST" else "params": params or None}
+        where: dict[str, Any] = {"data" if method == "POST" else "params": params or None}
         answer = session.request(method, emulator.url + path, timeout=10, **where)
         assert answer.ok, f"{method} {path} {params}: {answer.text}"
         found.setdefault(operation(method, urlsplit(path).path), []).append(answer)
@@ -273,7 +273,7 @@ def test_every_parameter_is_read(
     path = re.sub(r"(\w+)/\{\w*Sid\}", lambda found: f"{found[1]}/{sids[found[1]]}", facts["path"])
     path = path.replace("{CountryCode}", "GB" if path.endswith(("Mobile.json", "National.json")) else "US")
     form = GOOD.get(name, {}) | {parameter: nonsense}
-    where = {"data" if facts["method"] == "POST" else "params": form}
+    where: dict[str, Any] = {"data" if facts["method"] == "POST" else "params": form}
     answer = session.request(facts["method"], emulator.url + path, timeout=10, **where)
     assert 400 <= answer.status_code < 500, answer.text
     assert answer.json()["code"] != 20404

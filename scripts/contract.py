@@ -1,0 +1,203 @@
+"""Run every operation through Prism, which holds requests and answers against Twilio's own OpenAPI description.
+
+make contract
+
+`prism proxy DESCRIPTION EMULATOR --errors` stands between the client and the emulator: a request or an answer that the
+description does not allow becomes an error. Three clients go through all they have: plain requests, which visit each
+record in each state; twilio-python, for clients that people have; and this package's own. Without Node, it says so.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import requests
+
+from airflow_provider_twilio.client.blocking import Client
+from airflow_provider_twilio.client.settings import Basic, Settings
+from airflow_provider_twilio.emulator import Emulator, serve
+from scripts.prism import Missing, Prism, description, prism
+from tests.contract.walk import walk
+
+PHONE, PATIENT = "+14155550100", "+15005559105"
+
+
+class Broken(Exception):
+    """A request or an answer that the description does not allow."""
+
+
+def plain(emulator: Emulator, url: str) -> None:
+    session = requests.Session()
+    session.auth = (emulator.account_sid, emulator.auth_token)
+
+    def ask(method: str, path: str, /, **params: Any) -> Any:
+        where: dict[str, Any] = {"data" if method == "POST" else "params": params or None}
+        answer = session.request(method, url + path, timeout=60, **where)
+        if not answer.ok or "sl-violations" in answer.headers:
+            raise Broken(f"{method} {path} {params}: {answer.status_code} {answer.text[:2000]}")
+        return answer.json() if answer.content else None
+
+    for sender in ("+14155550199", "whatsapp:+14155550199"):
+        emulator.receive_message("hi", from_=sender)
+    for _ in walk(ask, emulator.account_sid, emulator.phone_number, emulator.clock.advance):
+        pass
+
+
+def twilios(emulator: Emulator, url: str) -> None:
+    from twilio.rest import Client as Twilio  # type: ignore[import-untyped]
+
+    client = Twilio(emulator.account_sid, emulator.auth_token)
+    client.api.base_url = url
+    sender = emulator.phone_number
+    message = client.messages.create(
+        to=PHONE, from_=sender, body="hi", media_url=["http://example.com/a.png", "http://example.com/b.png"],
+        provide_feedback=True, status_callback="http://example.com/",
+    )  # fmt: skip
+    client.messages(message.sid).fetch()
+    emulator.clock.advance(10)
+    client.messages(message.sid).feedback.create(outcome="confirmed")
+    for media in client.messages(message.sid).media.list():
+        client.messages(message.sid).media(media.sid).fetch()
+        client.messages(message.sid).media(media.sid).delete()
+    client.messages.list(to=PHONE, from_=sender, date_sent_after=emulator.clock.utc.replace(hour=0), page_size=2)
+    client.messages(message.sid).update(body="")
+    client.messages(message.sid).delete()
+    call = client.calls.create(
+        to=PATIENT, from_=sender, twiml="<Response/>", record=True, machine_detection="Enable",
+        status_callback="http://example.com/", status_callback_event=["ringing", "answered"],
+    )  # fmt: skip
+    emulator.clock.advance(5)
+    client.calls(call.sid).fetch()
+    recording = client.calls(call.sid).recordings.create()
+    client.calls(call.sid).recordings(recording.sid).update(status="stopped")
+    client.calls(call.sid).recordings(recording.sid).fetch()
+    client.calls(call.sid).recordings.list()
+    client.calls(call.sid).update(twiml="<Response><Pause length='50'/></Response>")
+    client.calls(call.sid).update(status="completed")
+    emulator.clock.advance(60)
+    client.calls.list(status="completed", start_time_after=emulator.clock.utc.date())
+    for kept in client.recordings.list(call_sid=call.sid):
+        client.recordings(kept.sid).fetch()
+        client.recordings(kept.sid).delete()
+    client.calls(call.sid).delete()
+    shelf = client.available_phone_numbers("US")
+    shelf.toll_free.list(limit=2)
+    found = shelf.local.list(area_code=415, sms_enabled=True, contains="415*", limit=2)
+    number = client.incoming_phone_numbers.create(phone_number=found[0].phone_number)
+    client.incoming_phone_numbers(number.sid).fetch()
+    client.incoming_phone_numbers(number.sid).update(friendly_name="shop", sms_url="http://example.com/")
+    client.incoming_phone_numbers.list(phone_number="415", beta=False)
+    client.incoming_phone_numbers(number.sid).delete()
+    client.balance.fetch()
+    for kind in ("today", "yesterday", "this_month", "last_month", "daily", "monthly", "yearly", "all_time"):
+        getattr(client.usage.records, kind).list(limit=3)
+    client.usage.records.list(category="sms", include_subaccounts=True)
+    account = client.api.v2010.accounts.create(friendly_name="sub")
+    client.api.v2010.accounts(account.sid).fetch()
+    client.api.v2010.accounts(account.sid).update(status="closed")
+    client.api.v2010.accounts.list(status="closed")
+
+
+def ours(emulator: Emulator, url: str) -> None:
+    settings = Settings(emulator.account_sid, Basic(emulator.account_sid, emulator.auth_token), base=url, retries=0)
+    client: Any
+    with Client(settings) as client:
+        sender, today = emulator.phone_number, emulator.clock.utc
+        message = client.messages.create(
+            to=PHONE, from_=sender, body="hi", media_url=["http://example.com/a.png", "http://example.com/b.png"],
+            provide_feedback=True, status_callback="http://example.com/",
+        )  # fmt: skip
+        client.messages.fetch(message.sid)
+        emulator.clock.advance(10)
+        client.feedback.create(message.sid, outcome="confirmed")
+        for media in client.media.list(message.sid):
+            client.media.fetch(message.sid, media.sid)
+            client.media.delete(message.sid, media.sid)
+        list(client.messages.list(to=PHONE, from_=sender, date_sent_after=today.replace(hour=0)))
+        client.messages.update(message.sid, body="")
+        client.messages.delete(message.sid)
+        call = client.calls.create(
+            to=PATIENT, from_=sender, twiml="<Response/>", record=True, machine_detection="Enable",
+            status_callback="http://example.com/", status_callback_event=["ringing", "answered"],
+        )  # fmt: skip
+        emulator.clock.advance(5)
+        client.calls.fetch(call.sid)
+        client.calls.update(call.sid, status="completed")
+        emulator.clock.advance(60)
+        list(client.calls.list(status="completed", start_time_after=today.date()))
+        for recording in client.recordings.list(call_sid=call.sid):
+            client.recordings.fetch(recording.sid)
+            client.recordings.delete(recording.sid)
+        client.calls.delete(call.sid)
+        found = list(client.available_phone_numbers.list("US", kind="Local", area_code=415, sms_enabled=True, limit=1))
+        for country, kind in (("US", "TollFree"), ("GB", "Mobile"), ("GB", "National")):
+            list(client.available_phone_numbers.list(country, kind=kind, limit=1))
+        number = client.incoming_phone_numbers.create(phone_number=found[0].phone_number)
+        client.incoming_phone_numbers.fetch(number.sid)
+        client.incoming_phone_numbers.update(number.sid, friendly_name="shop", sms_url="http://example.com/")
+        list(client.incoming_phone_numbers.list(phone_number="415", beta=False))
+        client.incoming_phone_numbers.delete(number.sid)
+        client.balance.fetch()
+        usage = client.usage_records
+        for kind in ("today", "yesterday", "this_month", "last_month", "daily", "monthly", "yearly", "all_time"):
+            list(getattr(usage, kind)(limit=3))
+        list(usage.list(category="sms", include_subaccounts=True))
+        account = client.accounts.create(friendly_name="sub")
+        client.accounts.fetch(account.sid)
+        client.accounts.update(account.sid, status="closed")
+        list(client.accounts.list(status="closed"))
+
+
+CLIENTS: dict[str, Callable[[Emulator, str], None]] = {
+    "plain requests": plain,
+    "twilio-python": twilios,
+    "this package": ours,
+}
+
+
+def main() -> int:
+    try:
+        command, document = prism(), description()
+    except Missing as missing:
+        print(f"The contract is not checked with Prism: {missing}.")
+        return 0
+    failed = False
+    with serve() as emulator, Prism(command, "proxy", document, emulator.url, "--errors") as proxy:
+        if not catches(emulator, proxy.url):
+            print("Prism let a request and an answer through that the description forbids: this check checks nothing.")
+            return 1
+        for name, run in CLIENTS.items():
+            emulator.reset()
+            emulator.clock.freeze()
+            began = time.monotonic()
+            try:
+                run(emulator, proxy.url)
+                trouble = "no violation of requests or answers"
+            except Exception as error:
+                failed, trouble = True, f"{type(error).__name__}: {error}"
+            entries = list(emulator.journal)
+            kinds = {(entry.method, re.sub(r"[A-Z]{2}[0-9a-f]{32}", "{}", entry.path)) for entry in entries}
+            took = time.monotonic() - began
+            print(f"{name}: {len(entries)} requests, {len(kinds)} operations, {took:.0f} s: {trouble}", flush=True)
+    return int(failed)
+
+
+def catches(emulator: Emulator, url: str) -> bool:
+    """Tell whether Prism says so when a request, and when an answer, breaks the description."""
+    auth = (emulator.account_sid, emulator.auth_token)
+    path = f"{url}/2010-04-01/Accounts/{emulator.account_sid}/Messages.json"
+    form = {"To": PHONE, "From": emulator.phone_number, "Body": "x", "ScheduleType": "never"}
+    asked = requests.post(path, form, auth=auth, timeout=60)
+    emulator.receive_message("hi", from_=PHONE)
+    with emulator.world.lock:
+        next(iter(emulator.world.main.messages)).direction = "sideways"
+    answered = requests.get(path, auth=auth, timeout=60)
+    return all(not answer.ok and "prism/errors" in answer.text for answer in (asked, answered))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -21,7 +21,7 @@ with DAG(
     params={"to": "+14155550123", "from_": "+15005550006"},
     doc_md=__doc__,
     tags=["twilio", "example"],
-):
+) as dag:
     call = CreateCallOperator(
         task_id="call",
         to="{{ params.to }}",

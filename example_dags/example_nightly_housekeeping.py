@@ -63,7 +63,7 @@ with DAG(
     default_args={"retries": 2, "retry_delay": timedelta(minutes=1)},
     doc_md=__doc__,
     tags=["twilio", "example"],
-):
+) as dag:
     balance: Any = FetchBalanceOperator(task_id="balance").output
     warn_if_low(balance)
 

@@ -28,7 +28,7 @@ with DAG(
     params={"country": "US", "area_code": 415, "to": "+14155550123", "sms_url": "https://example.com/incoming"},
     doc_md=__doc__,
     tags=["twilio", "example"],
-):
+) as dag:
     search = SearchNumbersOperator(
         task_id="search",
         country="{{ params.country }}",

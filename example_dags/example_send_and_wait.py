@@ -26,7 +26,7 @@ with DAG(
     default_args={"retries": 2, "retry_delay": timedelta(seconds=10)},
     doc_md=__doc__,
     tags=["twilio", "example"],
-):
+) as dag:
     send = SendMessageOperator(
         task_id="send",
         to="{{ params.to }}",

@@ -1,8 +1,9 @@
 """Send to several people, and read what became of it in Python: operators and ``@task`` functions side by side.
 
-Sending stays with the operator, which sends once whatever is retried; one mapped task a recipient, each waiting for its
-own message in the triggerer. Reading is what the hook is for: ``hook.messages``, ``hook.calls`` and the others have
-Twilio's operations as methods, and ``hook.aclient()`` has the same ones, awaited, to ask for many things at once.
+Sending stays with the operator, which sends once whatever is retried: one mapped task a recipient. The mapped sensors
+wait for all of them in the triggerer, with a few requests in common. Reading is what the hook is for:
+``hook.messages``, ``hook.calls`` and the others have Twilio's operations as methods, and ``hook.aclient()`` has the
+same ones, awaited, to ask for many things at once.
 
 What it needs: the connection ``twilio_default``. To send for real, trigger it with your own numbers. What stands there
 now is for the emulator that comes with the provider.
@@ -18,6 +19,7 @@ from airflow.sdk import DAG, task
 
 from airflow_provider_twilio.hooks.twilio import TwilioHook
 from airflow_provider_twilio.operators.messages import SendMessageOperator
+from airflow_provider_twilio.sensors.messages import MessageDeliverySensor
 
 
 @task
@@ -54,14 +56,15 @@ with DAG(
     params={"to": ["+14155550123", "+14155550124", "+14155550125"], "from_": "+15005550006"},
     doc_md=__doc__,
     tags=["twilio", "example"],
-):
+) as dag:
     send = SendMessageOperator.partial(
         task_id="send",
         from_="{{ params.from_ }}",
         body="The run {{ run_id }} says hello.",
-        wait_for_delivery=True,
-        poll_interval=2,
-        deferrable=True,
     ).expand(to=recipients())
 
-    statuses(send.output) >> segments()
+    wait = MessageDeliverySensor.partial(task_id="wait", deferrable=True, poke_interval=2, timeout=3600).expand(
+        message_sid=send.output.map(lambda record: record["sid"])
+    )
+
+    wait >> statuses(send.output) >> segments()

@@ -1,0 +1,143 @@
+"""Each example DAG, as it stands, against the emulator: nothing but the connection is set."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_twilio.emulator import Emulator, serve
+from tests.example_dags.run_dags import load
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = sorted((ROOT / "example_dags").glob("*.py"))
+OWNED = "+15005550006"
+
+# Every task of every example, and how it ends.
+ENDS: dict[str, dict[str, str]] = {
+    "example_send_and_wait": dict.fromkeys(["send", "wait"], "success"),
+    "example_call_and_wait": dict.fromkeys(["call", "wait", "look_back"], "success"),
+    "example_number_lifecycle": dict.fromkeys(["search", "purchase", "set_webhook", "use", "release"], "success"),
+    "example_nightly_housekeeping": dict.fromkeys(
+        [
+            "balance", "warn_if_low", "numbers", "numbers_without_webhook", "messages_to_redact", "messages_to_delete",
+            "redact[0]", "delete[0]", "delete[1]",
+        ],
+        "success",
+    ),
+    "example_taskflow": dict.fromkeys(
+        [
+            "recipients", "send[0]", "send[1]", "send[2]", "wait[0]", "wait[1]", "wait[2]", "statuses", "segments",
+        ],
+        "success",
+    ),
+}  # fmt: skip
+
+
+@dataclass
+class Ended:
+    """What has become of the runs, and of the world they ran in."""
+
+    runs: dict[str, Any]
+    emulator: Emulator
+    kept: str
+    redacted: str
+    deleted: set[str]
+
+
+def airflow(home: Path, emulator: Emulator, *arguments: str | Path) -> None:
+    """Run Python in an Airflow home, with nothing of the surroundings' Airflow."""
+    surroundings = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "_AIRFLOW_"))}
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        env={
+            **surroundings,
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "example_dags"),
+            "AIRFLOW_CONN_TWILIO_DEFAULT": emulator.connection_uri,
+            "PYTHONPATH": str(ROOT),
+            "NO_PROXY": "127.0.0.1",
+        },
+        cwd=home,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-20_000:]
+
+
+def send(emulator: Emulator, days_ago: float, body: str) -> str:
+    """Put a message into the emulator that has been sent in the past."""
+    emulator.clock.freeze(datetime.now(UTC) - timedelta(days=days_ago))
+    from airflow_provider_twilio.hooks.twilio import TwilioHook
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", emulator.connection_uri)
+        message = TwilioHook().messages.create(to="+14155550199", from_=OWNED, body=body)
+    emulator.clock.reset()
+    return str(message.sid)
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
+    home = tmp_path_factory.mktemp("airflow")
+    with serve(speed=20) as emulator:
+        kept = send(emulator, 1, "yesterday's")
+        redacted = send(emulator, 10, "last week's")
+        deleted = {send(emulator, 40, "last month's"), send(emulator, 50, "older")}
+        airflow(home, emulator, "-m", "airflow", "db", "migrate")
+        result = home / "result.json"
+        airflow(home, emulator, ROOT / "tests" / "example_dags" / "run_dags.py", result, *FILES)
+        yield Ended(json.loads(result.read_text()), emulator, kept, redacted, deleted)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_it_can_be_imported_and_teaches(file: Path):
+    dag = load(file)
+    assert dag.dag_id == file.stem.replace("example_", "twilio_", 1)
+    assert dag.doc_md is not None
+    assert "twilio_default" in dag.doc_md  # what it needs
+    assert {"twilio", "example"} <= set(dag.tags)
+
+
+def test_every_example_is_run():
+    assert {file.stem for file in FILES} == set(ENDS)
+
+
+@pytest.mark.real_airflow
+@pytest.mark.parametrize("name", ENDS)
+def test_it_runs_green(ended: Ended, name: str):
+    assert ended.runs[name] == {"state": "success", "tasks": ENDS[name]}
+
+
+@pytest.mark.real_airflow
+def test_they_have_done_what_they_say(ended: Ended):
+    emulator = ended.emulator
+    bodies = [message["body"] for message in emulator.messages if message["direction"] == "outbound-api"]
+    assert sum("says hello" in body for body in bodies) == 1 + 3
+    assert [call["status"] for call in emulator.calls] == ["completed"]
+    assert "needs you" in emulator.transcript(emulator.calls[0]["sid"])[0]
+
+    bought = emulator.journal.find("POST", "IncomingPhoneNumbers.json")
+    assert len(bought) == 1
+    assert emulator.journal.count("POST", "IncomingPhoneNumbers/PN", SmsUrl="https://example.com/incoming") == 1
+    assert emulator.journal.count("POST", "Messages.json", From=str(bought[0].params["PhoneNumber"])) == 1
+    assert [number["phone_number"] for number in emulator.numbers] == [OWNED]  # released
+
+
+@pytest.mark.real_airflow
+def test_old_messages_are_forgotten_and_no_others(ended: Ended):
+    left = {message["sid"]: message["body"] for message in ended.emulator.messages}
+    assert left[ended.kept] == "yesterday's"
+    assert left[ended.redacted] == ""
+    assert not ended.deleted & left.keys()

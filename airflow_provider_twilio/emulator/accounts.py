@@ -121,10 +121,8 @@ def update(call: Call) -> Answer:
 
 def _close(call: Call, account: Account) -> None:
     """Release what a closed account owns, and forget who it was."""
-    from airflow_provider_twilio.emulator.usage import bury
-
     for number in list(account.numbers):
-        bury(account, number, call.now)
+        account.ledger.bury(account.numbers, number, call.now)
         account.numbers.remove(number)
     call.world.identities.clear()
 

@@ -105,6 +105,11 @@ class CallRecord:
         end = self.ended(now)
         return 0.0 if end is None or (now - end) * self.speed < BILLED_AFTER else self.price
 
+    def settled(self, now: float) -> bool:
+        """Tell whether what has been charged stays as it is."""
+        end = self.ended(now)
+        return end is not None and (now - end) * self.speed >= BILLED_AFTER
+
     @property
     def day(self) -> int:
         return int(self.created // 86_400)
@@ -348,9 +353,10 @@ def listing(call: Call) -> Answer:
     """GET Calls."""
     query, now = call.query, call.now
     keep: list[Any] = []
+    having: dict[str, str] = {}
     for name, field in (("To", "to"), ("From", "caller")):
         if (given := query.text(name)) is not None:
-            wanted = e164(given) or given
+            wanted = having[field] = e164(given) or given
             keep.append(lambda record, field=field, wanted=wanted: getattr(record, field) == wanted)
     if (status := query.choice("Status", STATUSES)) is not None:
         keep.append(lambda record: record.status(now) == status)
@@ -361,7 +367,14 @@ def listing(call: Call) -> Answer:
         keep.append(lambda record: started.holds(record.reached("in-progress", now) or record.ended(now)))
     if (ended := Window.read(query, "EndTime")) is not None:
         keep.append(lambda record: ended.holds(record.ended(now)))
-    return paged(call, "calls", call.account.calls, keep, lambda record: render(record, max(call.seen, record.created)))
+    return paged(
+        call,
+        "calls",
+        call.account.calls,
+        keep,
+        lambda record: render(record, max(call.seen, record.created)),
+        having=having,
+    )
 
 
 def update(call: Call) -> Answer:
@@ -430,9 +443,7 @@ def delete(call: Call) -> Answer:
     record = call.find(call.account.calls, call.args[0])
     if not record.is_final(call.now):
         raise Refused(20009, "Cannot delete this resource before it is complete", 409)
-    from airflow_provider_twilio.emulator.usage import bury
-
-    bury(call.account, record, call.now)
+    call.account.ledger.bury(call.account.calls, record, call.now)
     call.account.calls.remove(record)
     return Answer(status=204)
 

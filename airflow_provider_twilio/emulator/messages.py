@@ -137,6 +137,10 @@ class Message:
             return 0.0
         return self.price
 
+    def settled(self, now: float) -> bool:
+        """Tell whether what has been charged stays as it is."""
+        return self.charged(now) > 0 or self.status(now) in ("failed", "canceled")
+
     @property
     def day(self) -> int:
         return int(self.created // 86_400)
@@ -496,11 +500,12 @@ def listing(call: Call) -> Answer:
     """GET Messages."""
     query = call.query
     keep: list[Any] = []
+    having: dict[str, str] = {}
     if (to := query.text("To")) is not None:
-        wanted = _address(to) or to
+        wanted = having["to"] = _address(to) or to
         keep.append(lambda message: message.to == wanted)
     if (sender := query.text("From")) is not None:
-        origin = _address(sender) or sender
+        origin = having["sender"] = _address(sender) or sender
         keep.append(lambda message: message.sender == origin and not _hides_sender(message, call.now))
     return paged(
         call,
@@ -509,6 +514,7 @@ def listing(call: Call) -> Answer:
         keep,
         lambda message: render(message, max(call.seen, message.created)),
         Window.read(query, "DateSent"),
+        having,
     )
 
 
@@ -545,15 +551,14 @@ def delete(call: Call) -> Answer:
     message = call.find(call.account.messages, call.args[0])
     if not message.is_final(call.now):
         raise Refused(20009, "Cannot delete this resource before it is complete", 409)
-    from airflow_provider_twilio.emulator.usage import bury
-
-    bury(call.account, message, call.now)
+    call.account.ledger.bury(call.account.messages, message, call.now)
     call.account.messages.remove(message)
     return Answer(status=204)
 
 
 def set_outcome(account: Account, message: Message, now: float, status: str, error: int | None) -> None:
     """Move a message to a status by hand; from there it stays."""
+    account.ledger.reopen(account.messages, message, now)
     before = [(0.0, message.status(now))] if message.status(now) != status else []
     message.steps = (*before, (0.0, status))
     was_sent = message.key if message.key <= now else NEVER

@@ -303,9 +303,7 @@ def update(call: Call) -> Answer:
 def delete(call: Call) -> Answer:
     """DELETE IncomingPhoneNumbers/{Sid}: release it; it can be bought again."""
     number: Number = call.find(call.account.numbers, call.args[0])
-    from airflow_provider_twilio.emulator.usage import bury
-
-    bury(call.account, number, call.now)
+    call.account.ledger.bury(call.account.numbers, number, call.now)
     call.account.numbers.remove(number)
     for service in call.account.services:
         member = service.pool.get(number.sid)

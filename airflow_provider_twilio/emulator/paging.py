@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
@@ -29,6 +29,7 @@ def paged(
     keep: Sequence[Callable[[R], bool]],
     render: Callable[[R], dict[str, Any]],
     span: Window | None = None,
+    having: Mapping[str, Any] | None = None,
 ) -> Answer:
     """Answer with one page of a shelf.
 
@@ -38,9 +39,11 @@ def paged(
     :param key: the list's name in the answer.
     :param keep: the filters; a record is listed if all of them take it.
     :param span: a filter on what the shelf is sorted by.
+    :param having: values of indexed attributes, among the filters too.
     """
     world = call.world
     size, page, token = read_paging(call)
+    shelf = shelf.having(size, **(having or {}))
     asof, newest, after, back = call.now - world.quirks.list_lag, world.latest, None, False
     if token is not None:
         asof, newest, after, back = _read_token(token, call.now, world.quirks.page_token_life)

@@ -61,6 +61,10 @@ class Recording:
     def charged(self, now: float) -> float:
         return self.price if self.deleted is not None or self.status(now) == "completed" else 0.0
 
+    def settled(self, now: float) -> bool:
+        """Tell whether what has been charged stays as it is."""
+        return self.charged(now) > 0
+
     @property
     def day(self) -> int:
         return int(self.created // 86_400)

@@ -9,13 +9,14 @@ import re
 from calendar import monthrange
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from airflow_provider_twilio.api.core import VERSION
+from airflow_provider_twilio.emulator.ledger import Charge, Charges, add
 from airflow_provider_twilio.emulator.paging import envelope, read_paging
 from airflow_provider_twilio.emulator.wire import Answer, Refused, not_found
-from airflow_provider_twilio.emulator.world import START_BALANCE, Charge
+from airflow_provider_twilio.emulator.world import START_BALANCE
 
 if TYPE_CHECKING:
     from airflow_provider_twilio.emulator.world import Account, Call, World
@@ -41,43 +42,11 @@ CATEGORIES: dict[str, tuple[str, str, str]] = {
 """Each with its description, what it counts, and the unit of its usage."""
 
 
-class Charged(Protocol):
-    """What costs something."""
-
-    @property
-    def day(self) -> int: ...
-    @property
-    def category(self) -> str: ...
-    @property
-    def segments(self) -> int: ...
-    def charged(self, now: float) -> float: ...
-
-
-def bury(account: Account, record: Charged, now: float) -> None:
-    """Keep what a record has cost that is about to be deleted."""
-    _add(account.gone, record, now)
-
-
-def _add(charges: dict[tuple[int, str], Charge], record: Charged, now: float) -> None:
-    price = record.charged(now)
-    charge = charges.setdefault((record.day, record.category), Charge())
-    if price or record.category == "phonenumbers":
-        charge.count += 1
-        charge.usage += record.segments
-        charge.price += price
-
-
-def charges(account: Account, now: float) -> dict[tuple[int, str], Charge]:
+def charges(account: Account, now: float) -> Charges:
     """Sum up what an account has used, by day and category."""
-    total = {key: Charge(c.count, c.usage, c.price) for key, c in account.gone.items()}
-    for message in account.messages:
-        _add(total, message, now)
-    for call in account.calls:
-        _add(total, call, now)
-    for recording in account.recordings:
-        _add(total, recording, now)
-    for number in account.numbers:
-        _add(total, number, now)
+    total = account.ledger.total((account.messages, account.calls, account.recordings), now)
+    for number in account.numbers:  # whose rent never ends
+        add(total, number, now)
     return total
 
 
@@ -156,7 +125,7 @@ def _records(call: Call, kind: str) -> Answer:
     today = _day(int(call.now // 86_400))
     first = _day(int(call.account.created // 86_400))
     start, end = _range(call, kind, first, today)
-    used: list[dict[tuple[int, str], Charge]] = [charges(call.account, call.now)]
+    used: list[Charges] = [charges(call.account, call.now)]
     if with_subaccounts is not False:
         used += [
             charges(account, call.now)
@@ -205,7 +174,7 @@ def _write_offset(offset: int) -> str:
 
 
 def _render(
-    call: Call, kind: str, name: str, start: date, end: date, used: list[dict[tuple[int, str], Charge]], as_of: str
+    call: Call, kind: str, name: str, start: date, end: date, used: list[Charges], as_of: str
 ) -> dict[str, Any]:
     description, count_unit, unit = CATEGORIES[name]
     total = Charge()

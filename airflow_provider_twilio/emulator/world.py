@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_twilio.emulator.clock import Clock
 from airflow_provider_twilio.emulator.faults import Faults, Quirks
 from airflow_provider_twilio.emulator.journal import Journal
+from airflow_provider_twilio.emulator.ledger import Ledger
 from airflow_provider_twilio.emulator.params import Params
 from airflow_provider_twilio.emulator.shelf import Shelf
 from airflow_provider_twilio.emulator.wire import BASE, not_found
@@ -48,15 +49,6 @@ class Key:
     account_sid: str
 
 
-@dataclass(slots=True, eq=False)
-class Charge:
-    """Sum up what records that are gone have cost, and how many they were, on one day in one category."""
-
-    count: int = 0
-    usage: float = 0.0
-    price: float = 0.0
-
-
 @dataclass(eq=False)
 class Account:
     """Hold an account and all that it owns."""
@@ -70,8 +62,8 @@ class Account:
     status: str = "active"
     suspended_by_twilio: bool = False
     updated: float = 0.0
-    messages: Shelf[Message] = field(default_factory=Shelf)
-    calls: Shelf[CallRecord] = field(default_factory=Shelf)
+    messages: Shelf[Message] = field(default_factory=lambda: Shelf(("to", "sender")))
+    calls: Shelf[CallRecord] = field(default_factory=lambda: Shelf(("to", "caller")))
     numbers: Shelf[Number] = field(default_factory=Shelf)
     recordings: Shelf[Recording] = field(default_factory=Shelf)
     services: Shelf[Service] = field(default_factory=Shelf)
@@ -79,8 +71,8 @@ class Account:
     """(sender or messaging service SID, the one who said STOP)."""
     verified: set[str] = field(default_factory=set)
     """Numbers that a trial account may send to and call."""
-    gone: dict[tuple[int, str], Charge] = field(default_factory=dict)
-    """What deleted records have cost, by day and category: usage outlives its records."""
+    ledger: Ledger = field(default_factory=Ledger)
+    """What all of it has cost."""
     key: float = 0.0
 
     def __post_init__(self) -> None:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import random
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from airflow_provider_twilio.emulator import Emulator
+from airflow_provider_twilio.emulator import Emulator, magic
 from tests.emulator.conftest import Api
 
 
@@ -56,6 +57,44 @@ def test_records_add_up_over_categories_periods_and_subaccounts(emulator: Emulat
     assert price(api, "Usage/Records/Today.json", "sms") == 0
     assert price(api, category="sms", StartDate="-1days") == pytest.approx(2 * 0.0083)
     assert price(api, category="sms", StartDate="2027-01-30", EndDate="2027-01-30") == pytest.approx(2 * 0.0083)
+
+
+def test_the_sums_do_not_depend_on_when_they_were_asked_for(emulator: Emulator, api: Api) -> None:
+    shops = []
+    for name in ("asked often", "asked once"):
+        account = api.post("/2010-04-01/Accounts.json", FriendlyName=name)
+        shop = Api(emulator, (account["sid"], account["auth_token"]), account["sid"])
+        shops.append((shop, shop.post("IncomingPhoneNumbers.json", AreaCode=415)["phone_number"]))
+    dice = random.Random(5)
+    sent: list[list[str]] = []
+    called: list[list[str]] = []
+    for _ in range(120):
+        what, to = dice.randrange(6), dice.choice(["+14155550100", *sorted(magic.DELIVERIES)])
+        if what < 2:
+            sent.append([shop.send(to=to, From=number)["sid"] for shop, number in shops])
+        elif what == 2:
+            form = {"To": dice.choice(["+14155550100", "+15005559101"]), "Twiml": "<Response><Say>hi</Say></Response>"}
+            called.append(
+                [shop.post("Calls.json", From=number, Record="true", **form)["sid"] for shop, number in shops]
+            )
+        elif what == 3 and sent:
+            status = dice.choice(["failed", "undelivered", "delivered"])
+            for sid in dice.choice(sent):
+                emulator.set_message(sid, status)
+        elif what == 4 and dice.choice([sent, called]):
+            kind, records = dice.choice([("Messages", sent), ("Calls", called)])
+            chosen = dice.choice(records) if records else []
+            answers = {shop("DELETE", f"{kind}/{sid}.json").status_code for (shop, _), sid in zip(shops, chosen)}
+            if answers == {204}:
+                records.remove(chosen)
+            assert len(answers) < 2
+        else:
+            emulator.clock.advance(dice.choice([0.5, 2, 30, 5000]))
+        price(shops[0][0])
+    often, once = (shop.get("Usage/Records.json", PageSize=100)["usage_records"] for shop, _ in shops)
+    for one, other in zip(often, once, strict=True):
+        assert (one["count"], one["usage"], one["price"]) == (other["count"], other["usage"], other["price"]), one
+    assert float(often[-1]["price"]) > 1.15
 
 
 def test_records_page(api: Api) -> None:

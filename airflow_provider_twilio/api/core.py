@@ -40,6 +40,8 @@ SMALLER_PAGES = (100, 20)
 OURS = ("limit", "page_size", "max_segments")
 """Parameters of operations that are not sent: they bound what is."""
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
+_RFC_2822 = re.compile(r"..., (\d\d) (...) (\d{4}) (\d\d):(\d\d):(\d\d) \+0000")
+_MONTHS = {"JanFebMarAprMayJunJulAugSepOctNovDec"[at : at + 3]: at // 3 + 1 for at in range(0, 36, 3)}
 _HALF = re.compile("[\ud800-\udfff]")
 
 # Where Twilio's spelling is not the parameter's own in PascalCase.
@@ -258,6 +260,11 @@ def parse_datetime(text: str) -> DateTime:
     """Parse Twilio's RFC 2822 dates, and the ISO 8601 ones of its newer APIs, into an aware UTC time."""
     import pendulum
 
+    found = _RFC_2822.fullmatch(text)
+    if found and found[2] in _MONTHS:  # as Twilio writes them: the ways below take five times as long
+        day, month, year, hour, minute, second = found.groups()
+        when = (int(year), _MONTHS[month], int(day), int(hour), int(minute), int(second))
+        return pendulum.DateTime(*when, tzinfo=pendulum.UTC)
     if _DAY.match(text):
         return cast("DateTime", pendulum.parse(text))
     return pendulum.instance(parsedate_to_datetime(text)).in_timezone("UTC")

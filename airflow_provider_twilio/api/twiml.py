@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from xml.parsers import expat
-from xml.sax.saxutils import escape, quoteattr
 
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.core import LATER
@@ -14,7 +12,8 @@ from airflow_provider_twilio.api.errors import BadParameter
 LONGEST = 4000
 
 # What XML 1.0 can't hold, escaped or not: control characters, lone surrogates and two non-characters.
-_UNPRINTABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# Compiled when it is first used: that takes longer than importing all of this package.
+_UNPRINTABLE = "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 _REMEDY = "give one <Response> element of TwiML, with &, < and > in texts escaped; say= does it for you"
 
 
@@ -27,6 +26,8 @@ def say(text: str, voice: str | None = None, language: str | None = None) -> str
 
     https://www.twilio.com/docs/voice/twiml/say
     """
+    from xml.sax.saxutils import escape, quoteattr
+
     attributes = ""
     for name, value in (("voice", voice), ("language", language)):
         if value is not None:
@@ -47,6 +48,8 @@ def check(name: str, value: Any) -> None:
         raise BadParameter(name, f"is of type {type(value).__name__}", _REMEDY)
     checks.longest(name, value, LONGEST, "characters")
     _printable(name, value)
+    from xml.parsers import expat
+
     roots: list[str] = []
     open_elements = 0
 
@@ -80,7 +83,7 @@ def check(name: str, value: Any) -> None:
 def _printable(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise BadParameter(name, f"is of type {type(value).__name__}", "give a string")
-    if found := _UNPRINTABLE.search(value):
+    if found := re.search(_UNPRINTABLE, value):
         raise BadParameter(
             name, f"has a character that XML can't hold (U+{ord(found[0]):04X} at {found.start()})", "take it out"
         )

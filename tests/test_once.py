@@ -649,12 +649,49 @@ def test_a_twin_in_flight_is_waited_for(emulator: Emulator):
     assert len(sids(emulator)) == 2
 
 
+def test_what_a_twin_may_yet_be_answered_is_not_claimed(emulator: Emulator):
+    """There are as many messages as twins that may have sent them, but one of them still waits for its answer."""
+    one, other = pair(emulator)
+    killed_in_flight(other, accepted=True)
+    emulator.clock.advance(20)
+    killed_in_flight(one, accepted=True)
+    plain = other.sleep
+
+    def sleep(seconds: float) -> None:
+        plain(seconds)
+        if other.counts["slept"] > 10:
+            one.publish({**json.loads(one.board["a"]), "sid": sids(emulator)[1]})
+
+    one.left = None
+    other.sleep = sleep  # type: ignore[method-assign]
+    assert other.run(message())["sid"] == sids(emulator)[0]
+
+
+def test_what_two_claim_at_once_is_left_by_who_sees_it(emulator: Emulator):
+    """The twin's entry comes while ours has just been published."""
+    one, other = pair(emulator)
+    killed_in_flight(one, accepted=True)
+    (sid,) = sids(emulator)
+    plain = one.sleep
+
+    def sleep(seconds: float) -> None:
+        plain(seconds)
+        if json.loads(one.board["a"])["sid"] == sid:
+            other.publish({**json.loads(one.board["a"]), "who": other.who})
+
+    one.sleep = sleep  # type: ignore[method-assign]
+    assert one.run(message())["sid"] != sid
+    assert len(sids(emulator)) == 2
+
+
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_a_twin_killed_before_it_could_store_what_it_has_published(emulator: Emulator, order: tuple[int, int]):
     twins = pair(emulator)
+    killed_in_flight(twins[1], accepted=True)
+    emulator.clock.advance(2)
     with pytest.raises(Killed):
         twins[0].run(message(), kill_at=PUBLISHED)
-    killed_in_flight(twins[1], accepted=True)
+    emulator.clock.advance(100)
     assert {twins[at].run(message())["sid"] for at in order} == set(sids(emulator))
     assert len(sids(emulator)) == 2
 

@@ -1,0 +1,204 @@
+"""The kill matrix: in a real Airflow, kill -9 at each point of a send, and count what Twilio has.
+
+`make test-crash` runs each cell 5 times; CRASH_REPEATS=1 once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from airflow_provider_twilio.client.blocking import Client
+from airflow_provider_twilio.client.settings import Basic, Settings
+from airflow_provider_twilio.emulator import Emulator, serve
+from tests.real_airflow import Airflow
+
+pytestmark = [pytest.mark.slow, pytest.mark.real_airflow]
+
+ROOT = Path(__file__).resolve().parents[2]
+REPEATS = int(os.environ.get("CRASH_REPEATS", "5"))
+KINDS = ("message", "call", "number")
+TIMEOUT = 20
+STORE = (
+    "before the intent is stored",
+    "after the intent is stored",
+    "before the SID is stored",
+    "after the SID is stored",
+)
+REQUEST = "during the request"
+SUPERVISOR = "its supervisor, the child left running"
+RESUMPTION = "at resumption"
+DEFERRED = "while deferred"
+FAULTS: dict[str, dict[str, Any]] = {
+    REQUEST: {"accept_then_stall": TIMEOUT - 1},
+    # Twilio acts only when the next try has long begun: the process before is alive, and still sending.
+    SUPERVISOR: {"stall": TIMEOUT - 2},
+}
+
+
+@dataclass
+class Cell:
+    """One task that is to be killed: of what kind, where, and to whom it sends."""
+
+    kind: str
+    point: str
+    address: str
+    killed: bool = False
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        waits = self.point in (DEFERRED, RESUMPTION)
+        self.arguments = {
+            "message": {"to": self.address, "body": "The nightly load has failed.", "wait_for_delivery": waits},
+            "call": {"to": self.address, "say": "The nightly load has failed.", "wait_for_completion": waits},
+            "number": {"phone_number": self.address},
+        }[self.kind]
+
+
+@dataclass
+class Matrix:
+    """The cells of one kind, run as one mapped task."""
+
+    kind: str
+    cells: list[Cell]
+    airflow: Airflow
+    folder: Path
+    run_id: str = ""
+
+    def start(self) -> None:
+        cells = [{"point": cell.point, "arguments": cell.arguments} for cell in self.cells]
+        self.run_id = self.airflow.trigger(f"crash_{self.kind}", {"folder": str(self.folder), "cells": cells})
+
+    def name(self, index: int) -> str:
+        return f"crash_{self.kind}-{self.run_id}-{index}"
+
+    def pids(self, index: int) -> list[int]:
+        """Give the first try's process, and its supervisor."""
+        return [int(pid) for pid in (self.folder / f"{self.name(index)}-1.pids").read_text().split()]
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    with serve() as running:
+        yield running
+
+
+def client(emulator: Emulator) -> Client:
+    auth = Basic(emulator.account_sid, emulator.auth_token)
+    return Client(Settings(account_sid=emulator.account_sid, auth=auth, base=emulator.url))
+
+
+def held(emulator: Emulator, kind: str) -> list[tuple[str, str]]:
+    """Give the address and the SID of all that was sent, called or bought."""
+    with client(emulator) as twilio:
+        if kind == "message":
+            return [(str(record.to), str(record.sid)) for record in twilio.messages.list()]
+        if kind == "call":
+            return [(str(record.to), str(record.sid)) for record in twilio.calls.list()]
+        return [(str(record.phone_number), str(record.sid)) for record in twilio.incoming_phone_numbers.list()]
+
+
+def strike(emulator: Emulator, matrices: list[Matrix], stop: threading.Event) -> None:
+    """Kill those that are to be killed during their request, as soon as Twilio holds it."""
+    while not stop.wait(0.1):
+        for entry in emulator.journal.find("POST"):
+            if entry.fault not in ("accept_then_stall", "stall"):
+                continue
+            address = entry.params.get("To") or entry.params.get("PhoneNumber")
+            for matrix in matrices:
+                for index, cell in enumerate(matrix.cells):
+                    if cell.address == address and not cell.killed:
+                        child, supervisor = matrix.pids(index)
+                        os.kill(supervisor if cell.point == SUPERVISOR else child, signal.SIGKILL)
+                        cell.killed = True
+
+
+def kill_triggerer(airflow: Airflow, matrices: list[Matrix]) -> None:
+    """Wait till all that wait are deferred, and kill the triggerer under them, several times."""
+    for matrix in matrices:
+        for index, cell in enumerate(matrix.cells):
+            if cell.point in (DEFERRED, RESUMPTION):
+                airflow.wait_for_task(f"crash_{matrix.kind}", matrix.run_id, f"send[{index}]", "deferred", timeout=120)
+    for _ in range(REPEATS):
+        airflow.restart("triggerer")
+    for matrix in matrices:
+        for cell in matrix.cells:
+            cell.killed |= cell.point == DEFERRED
+
+
+def test_whatever_is_killed_is_sent_once(emulator: Emulator, tmp_path: Path):
+    env = {
+        "PYTHONPATH": str(ROOT),
+        "AIRFLOW__CORE__PARALLELISM": "12",
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "3",
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
+        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "3",
+    }
+    connections = {"twilio_default": f"{emulator.connection_uri}/?timeout={TIMEOUT}"}
+    with client(emulator) as twilio:
+        offers = [str(n.phone_number) for n in twilio.available_phone_numbers.list("US", area_code=415, limit=100)]
+    offers.remove(emulator.phone_number) if emulator.phone_number in offers else None
+    numbers = iter(offers)
+    started = time.monotonic()
+    with Airflow(
+        [Path(__file__).parent / "dags"], connections=connections, env=env, home=tmp_path / "airflow"
+    ) as airflow:
+        matrices = []
+        for kind in KINDS:
+            points = [*STORE, REQUEST, SUPERVISOR] + ([] if kind == "number" else [DEFERRED, RESUMPTION])
+            addresses = (f"+1212555{number:04d}" for number in range(KINDS.index(kind) * 1000, 10_000))
+            cells = [
+                Cell(kind, point, next(numbers if kind == "number" else addresses))
+                for point in points
+                for _ in range(REPEATS)
+            ]
+            for cell in cells:
+                if fault := FAULTS.get(cell.point):
+                    name = "PhoneNumber" if kind == "number" else "To"
+                    emulator.fail_next(method="POST", params={name: cell.address}, **fault)
+            matrices.append(Matrix(kind, cells, airflow, tmp_path))
+        emulator.quirks.set(status_lag=100_000)  # nothing is delivered, until the triggerer has been killed
+        for matrix in matrices:
+            matrix.start()
+        stop = threading.Event()
+        striker = threading.Thread(target=strike, args=(emulator, matrices, stop))
+        striker.start()
+        try:
+            kill_triggerer(airflow, matrices[:2])
+            emulator.quirks.set(status_lag=0)
+            runs = {
+                matrix.kind: airflow.wait(f"crash_{matrix.kind}", matrix.run_id, timeout=600) for matrix in matrices
+            }
+        finally:
+            stop.set()
+            striker.join()
+        kills = duplicates = lost = 0
+        for matrix in matrices:
+            there = held(emulator, matrix.kind)
+            for index, cell in enumerate(matrix.cells):
+                cell.killed |= (tmp_path / f"{matrix.name(index)}.killed").exists()
+                kills += cell.killed
+                sids = [sid for address, sid in there if address == cell.address]
+                duplicates += len(sids) > 1
+                lost += not sids
+                where = f"{matrix.kind}, {cell.point}"
+                assert cell.killed, where
+                assert runs[matrix.kind].tasks[f"send[{index}]"] == "success", where
+                assert airflow.xcom(f"crash_{matrix.kind}", matrix.run_id, f"send[{index}]")["sid"] in sids, where
+        print(f"\nkills={kills} duplicates={duplicates} lost={lost} ({time.monotonic() - started:.0f} s)")
+        assert (kills, duplicates, lost) == (22 * REPEATS, 0, 0)
+    with suppress(psutil.Error):
+        assert not [
+            child for child in psutil.Process().children(recursive=True) if "airflow" in " ".join(child.cmdline())
+        ]

@@ -60,6 +60,10 @@ test-slow: $(READY) ## run the tests that `make test` leaves out
 contract: $(READY) ## hold the emulator against Twilio's OpenAPI description, by Prism (needs Node)
 	@$(RUN) -m scripts.contract
 
+.PHONY: test-crash
+test-crash: $(READY) ## kill sends at every point, 5 times each, in a real Airflow (15 min)
+	CRASH_REPEATS=5 $(RUN) -m pytest -s tests/crash
+
 .PHONY: build
 build: $(READY) ## build the wheel and the source archive into dist/
 	$(RUN) -m build

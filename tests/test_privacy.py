@@ -6,6 +6,7 @@ import asyncio
 import logging
 import pickle
 import traceback
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -100,7 +101,7 @@ SCRIPTS = {
     "stalled": [Stall()] * 2,
     "redirect": [Answer(302, "", {"Location": f"https://example.com/?To={TO}"})],
 }
-REQUESTS = {
+REQUESTS: dict[str, Any] = {
     "send": Messages.create(to=TO, from_=FROM, body=BODY),
     "list": Messages.list(to=TO, from_=FROM).first(),
     "lookup": other.request("GET", f"https://lookups.twilio.com/v2/PhoneNumbers/{TO}", {"To": TO[1:]}),

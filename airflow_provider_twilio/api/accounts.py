@@ -19,6 +19,7 @@ from airflow_provider_twilio.api.core import (
     Record,
     Request,
     Resource,
+    Sid,
     listing,
     operation,
 )
@@ -34,7 +35,7 @@ class Account(Record):
     kinds = KINDS
     secrets = frozenset({"auth_token"})
 
-    sid = Field(str)
+    sid = Sid()
     owner_account_sid = Field(str)
     friendly_name = Field(str)
     status = Field(str)

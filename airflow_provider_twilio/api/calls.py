@@ -20,6 +20,7 @@ from airflow_provider_twilio.api.core import (
     Record,
     Request,
     Resource,
+    Sid,
     listing,
     operation,
 )
@@ -51,7 +52,7 @@ class Call(Record):
 
     kinds = KINDS
 
-    sid = Field(str)
+    sid = Sid()
     account_sid = Field(str)
     parent_call_sid = Field(str)
     group_sid = Field(str)

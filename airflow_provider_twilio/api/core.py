@@ -330,6 +330,21 @@ class Field(Generic[T]):
         raise AttributeError(f"{self.name} is read-only; the raw value is record[{self.name!r}]")
 
 
+class Sid(Field[str]):
+    """Declare the property ``sid``, which every such record has; only a dry run's has None there."""
+
+    def __init__(self) -> None:
+        super().__init__(str)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, instance: Record, owner: type) -> str: ...
+        @overload
+        def __get__(self, instance: None, owner: type) -> Sid: ...
+        def __get__(self, instance: Record | None, owner: type) -> Any: ...
+
+
 class Record(dict[str, Any]):
     """Twilio's own JSON object with typed properties. Safe for XCom as it stands; unknown fields are kept.
 

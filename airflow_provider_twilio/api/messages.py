@@ -18,6 +18,7 @@ from airflow_provider_twilio.api.core import (
     Record,
     Request,
     Resource,
+    Sid,
     listing,
     operation,
     whole,
@@ -43,7 +44,7 @@ class Message(Record):
 
     kinds = KINDS
 
-    sid = Field(str)
+    sid = Sid()
     account_sid = Field(str)
     messaging_service_sid = Field(str)
     to = Field(str)
@@ -70,7 +71,7 @@ class Media(Record):
 
     kinds = ("ME",)
 
-    sid = Field(str)
+    sid = Sid()
     account_sid = Field(str)
     parent_sid = Field(str)
     content_type = Field(str)

@@ -21,6 +21,7 @@ from airflow_provider_twilio.api.core import (
     Record,
     Request,
     Resource,
+    Sid,
     listing,
     operation,
 )
@@ -42,7 +43,7 @@ class IncomingPhoneNumber(Record):
 
     kinds = KINDS
 
-    sid = Field(str)
+    sid = Sid()
     account_sid = Field(str)
     phone_number = Field(str)
     friendly_name = Field(str)

@@ -14,6 +14,7 @@ from airflow_provider_twilio.api.core import (
     Record,
     Request,
     Resource,
+    Sid,
     listing,
     operation,
 )
@@ -30,7 +31,7 @@ class Recording(Record):
 
     kinds = KINDS
 
-    sid = Field(str)
+    sid = Sid()
     account_sid = Field(str)
     call_sid = Field(str)
     conference_sid = Field(str)

@@ -23,8 +23,8 @@ class Running(Protocol):
     client: Any
 
     def send(self, request: Request[Any]) -> Any: ...
-    def list(self, listing: Listing[Any]) -> list[Any]: ...
-    def together(self, requests: Sequence[Request[Any]]) -> list[Any]: ...
+    def together(self, requests: Sequence[Request[Any]]) -> Sequence[Any]: ...
+    def list(self, listing: Listing[Any]) -> Sequence[Any]: ...
     def close(self) -> None: ...
 
 
@@ -82,7 +82,9 @@ def run(request) -> Iterator[Callable[..., Running]]:
     def open_client(base: str | None, *, settings: Settings | None = None, **options: Any) -> Running:
         conceal = options.pop("conceal", None)
         values = {"auth": Basic(ACCOUNT, TOKEN), "base": base, "timeout": 5.0, "retries": 3, "retry_max_wait": 0.01}
-        made = request.param(settings or Settings(account_sid=ACCOUNT, **{**values, **options}), conceal=conceal)
+        made: Running = request.param(
+            settings or Settings(account_sid=ACCOUNT, **{**values, **options}), conceal=conceal
+        )
         opened.append(made)
         return made
 

@@ -268,7 +268,6 @@ def test_a_list_is_read_lazily(server):
         assert server.requests == []
         assert next(walk).sid == messages(0, 1)[0]["sid"]
         assert len(server.requests) == 1
-        walk.close()
 
 
 @pytest.mark.parametrize(("limit", "requests"), [(0, 0), (2, 1), (3, 1), (4, 2), (9, 2)])

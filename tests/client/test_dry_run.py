@@ -36,7 +36,7 @@ def test_a_send_is_what_it_would_have_been(run, server, caplog):
         "media_url": ["https://a.example", "https://b.example"],
         "num_segments": "2",
     }
-    assert (message.sid, message.num_segments) == (None, 2)
+    assert (message["sid"], message.num_segments) == (None, 2)
     json.dumps(message)
     assert server.requests == []
     (line,) = [record.getMessage() for record in caplog.records if "Dry run" in record.getMessage()]

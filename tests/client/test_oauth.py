@@ -148,7 +148,7 @@ def test_a_token_that_is_not_given(run, server, answer, error):
 
 
 def test_the_token_is_concealed_and_shown_nowhere(run, issuer):
-    concealed = []
+    concealed: list[str] = []
     client = run(issuer.url, auth=OAuth("OQclient", "its secret"), conceal=concealed.append)
     client.send(Messages.fetch(SID))
     assert concealed == ["token-1"]

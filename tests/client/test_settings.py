@@ -381,7 +381,7 @@ def test_settings_compare_hash_and_pickle():
 def test_the_secrets():
     assert settings(proxy="http://me:p%40ss@proxy:1").secrets == (
         "secret",
-        settings().auth.header.removeprefix("Basic "),
+        Basic(ACCOUNT, "secret").header.removeprefix("Basic "),
         "p%40ss",
         "p@ss",
     )

@@ -18,7 +18,7 @@ def blocking(hook: TwilioHook) -> None:
     assert_type(message, Message)
     assert_type(message.price, Decimal | None)
     assert_type(message.date_sent, DateTime | None)
-    assert_type(message.sid, str | None)
+    assert_type(message.sid, str)
     assert_type(hook.messages.list(to="+14155550123", limit=5), Iterator[Message])
     assert_type(hook.messages.delete("SM"), None)
     assert_type(hook.request("GET", "Queues"), Record)

@@ -22,7 +22,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from copy import copy
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 
 from airflow_provider_twilio.api.accounts import Account, Accounts
 from airflow_provider_twilio.api.calls import Call, Calls
@@ -36,10 +36,11 @@ from airflow_provider_twilio.api.errors import (
 )
 from airflow_provider_twilio.api.messages import Message, Messages
 from airflow_provider_twilio.api.phone_numbers import IncomingPhoneNumber, IncomingPhoneNumbers
-from airflow_provider_twilio.client import retrying
-from airflow_provider_twilio.client.blocking import Client
-from airflow_provider_twilio.client.settings import Settings
 from airflow_provider_twilio.memory import Memory
+
+if TYPE_CHECKING:
+    from airflow_provider_twilio.client.blocking import Client
+    from airflow_provider_twilio.client.settings import Settings
 
 R = TypeVar("R", bound=Record)
 OnUnsure = Literal["send", "fail"]
@@ -382,7 +383,9 @@ def send_once(
     if client.settings.dry_run:
         return client.send(prepare(request) if prepare else request)
     sender = _Sender(client, memory, request, key, clock or SystemClock(), settle, twins, taken, prepare)
-    sender.on_unsure = on_unsure or sender.rules.on_unsure
+    # Twilio may list it under another recipient than the one it was sent to.
+    obscure = request.get("AddressRetention") == "obfuscate"
+    sender.on_unsure = on_unsure or ("fail" if obscure else sender.rules.on_unsure)
     return cast("R", sender.run(since))
 
 
@@ -484,6 +487,8 @@ class _Sender:
 
         On a connection that is closed afterwards: one that has long been idle may lose the answer.
         """
+        from airflow_provider_twilio.client import retrying
+
         begun, settings = self.intent, self.client.settings
         single = copy(self.client)
         single.settings = replace(settings, retries=0)

@@ -289,6 +289,13 @@ def test_never_sent_is_not_concluded_before_time_out_and_settle_have_passed(worl
     assert looks[-1] - begun.timestamp() == pytest.approx(TIMEOUT + 30)
 
 
+def test_a_recipient_that_twilio_hides_is_not_sent_to_again(world: World, emulator: Emulator):
+    emulator.fail_next(method="POST", status=500)
+    with pytest.raises(Unsure, match="not sent again"):
+        world.run(message(address_retention="obfuscate"))
+    assert world.run(message(address_retention="obfuscate"), on_unsure="send")["sid"] == sids(emulator)[0]
+
+
 def test_twice_no_answer_is_left_to_the_next_try(world: World, emulator: Emulator):
     emulator.fail_next(2, method="POST", status=500)
     with pytest.raises(OutcomeUnknown):
@@ -665,6 +672,14 @@ def test_what_a_twin_may_yet_be_answered_is_not_claimed(emulator: Emulator):
     one.left = None
     other.sleep = sleep  # type: ignore[method-assign]
     assert other.run(message())["sid"] == sids(emulator)[0]
+
+
+def test_a_twin_that_began_much_later_is_waited_for_longer(emulator: Emulator):
+    one, other = pair(emulator)
+    killed_in_flight(other, accepted=True)
+    emulator.clock.advance(50)
+    killed_in_flight(one, accepted=True)
+    assert {twin.run(message())["sid"] for twin in (other, one)} == set(sids(emulator))
 
 
 def test_what_two_claim_at_once_is_left_by_who_sees_it(emulator: Emulator):

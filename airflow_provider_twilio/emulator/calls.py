@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
 
 from airflow_provider_twilio.api.core import VERSION
 from airflow_provider_twilio.emulator import credentials, magic, recordings, twiml
+from airflow_provider_twilio.emulator.magic import LONGEST_CALL, course_of
 from airflow_provider_twilio.emulator.paging import paged
 from airflow_provider_twilio.emulator.params import Params, Window, e164, is_url, reaches
 from airflow_provider_twilio.emulator.wire import Answer, Refused, date
@@ -19,8 +21,7 @@ if TYPE_CHECKING:
 FINAL = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
 STATUSES = ("queued", "ringing", "in-progress", "completed", "busy", "failed", "no-answer", "canceled")
 EVENTS = ("initiated", "ringing", "answered", "completed")
-DIALING = 0.4
-DEFAULT_TALK, LONGEST_CALL = 5.0, 14_400.0
+DEFAULT_TALK = 5.0
 DEFAULT_TIMEOUT, LONGEST_TIMEOUT = 60, 600
 LONGEST_TWIML = 4000
 PRICE_A_MINUTE, INBOUND_PRICE_A_MINUTE = 0.0140, 0.0085
@@ -54,7 +55,21 @@ class CallRecord:
     sip: int = 200
     url: str | None = None
     method: str = "POST"
-    transcript: tuple[str, ...] = ()
+    course: twiml.Course | None = None
+    base: float = 0.0
+    """So many seconds after the start, the course began."""
+    past: tuple[str, ...] = ()
+    """What was heard in the courses before."""
+    keys: tuple[twiml.Course | None, str] = (None, "")
+    """What was pressed so far, and for which Gather, known by what follows it."""
+    document: str | None = None
+    """Where the course came from."""
+    limit: float | None = None
+    amd: tuple[str, str] | None = None
+    """Whom to tell who answered, and how, once that is known."""
+    parent_sid: str | None = None
+    recordings: list[recordings.Recording] = field(default_factory=list)
+    children: list[CallRecord] = field(default_factory=list)
     status_callback: str | None = None
     status_method: str = "POST"
     events: tuple[str, ...] = ("completed",)
@@ -83,6 +98,28 @@ class CallRecord:
             if name == status:
                 return self.at(index) if self.at(index) <= now else None
         return None
+
+    @property
+    def transcript(self) -> tuple[str, ...]:
+        """What was heard, and what will be if nothing gets in between."""
+        return self.past + (self.course.transcript if self.course else ())
+
+    def heard(self, now: float) -> tuple[str, ...]:
+        """Give what was heard so far."""
+        passed = (now - self.start) * self.speed - self.base
+        return self.past + tuple(text for at, text in (self.course.heard if self.course else ()) if at <= passed)
+
+    @property
+    def answered(self) -> float:
+        """How long after the start it is answered; the start itself if it isn't."""
+        return next((after for after, status in self.steps if status == "in-progress"), 0.0)
+
+    def absolute(self, url: str) -> str:
+        """Read an address in a document as seen from where the document came."""
+        try:
+            return urljoin(self.document or "", url)
+        except ValueError:
+            return url
 
     def ended(self, now: float) -> float | None:
         return self.at(len(self.steps) - 1) if self.is_final(now) else None
@@ -131,7 +168,7 @@ def render(call: CallRecord, now: float) -> dict[str, Any]:
         "sid": call.sid,
         "date_created": date(call.created),
         "date_updated": date(max(call.at(position), call.created, call.touched)),
-        "parent_call_sid": None,
+        "parent_call_sid": call.parent_sid,
         "account_sid": call.account_sid,
         "to": call.to,
         "to_formatted": formatted(call.to),
@@ -184,6 +221,8 @@ def create(call: Call) -> Answer:
     detection = form.choice("MachineDetection", ("Enable", "DetectMessageEnd"))
     callback, method, events = _callback(form)
     _others(form)
+    amd = form.text("AsyncAmdStatusCallback") if detection and form.flag("AsyncAmd") else None
+    told = form.text("RecordingStatusCallback"), form.text("RecordingStatusCallbackMethod") or "POST"
     if not call.test:
         _refuse(call, to)
     ring = magic.RINGS.get(to, magic.Ring())
@@ -211,32 +250,26 @@ def create(call: Call) -> Answer:
         sip=ring.sip,
         url=url,
         method=form.text("Method") or "POST",
-        transcript=course.transcript if course else (),
+        limit=limit,
         status_callback=callback,
         status_method=method,
         events=events,
     )
     if not call.test:
         call.account.calls.add(record)
+        if course is not None and record.answered:
+            steps = record.steps
+            perform(call.world, call.account, record, course, record.answered)
+            if ring.talks is not None:
+                record.steps = steps
+        if amd is not None:
+            record.amd = (amd, form.text("AsyncAmdStatusCallbackMethod") or "POST")
         if form.flag("Record"):
-            recordings.of_call(call.world, call.account, record, "OutboundAPI", _channels(form))
-        for after, length in course.records if course else ():
-            recordings.of_call(call.world, call.account, record, "RecordVerb", 1, after, length)
-        if record.status_callback or record.url:
-            call.world.on_change(record)
+            recording = recordings.of_call(call.world, call.account, record, "OutboundAPI", _channels(form))
+            if recording is not None:
+                recording.callback, recording.callback_method = told
+        call.world.on_change(record)
     return Answer(render(record, call.now), 201, sid=record.sid)
-
-
-def course_of(ring: magic.Ring, talk: float, timeout: float, limit: float | None) -> magic.Steps:
-    """Lay out a call's statuses."""
-    dialed = ((0.0, "queued"), (DIALING, "ringing"))
-    if ring.rings >= timeout:
-        return (*dialed, (DIALING + timeout, "no-answer"))
-    over = DIALING + ring.rings
-    if ring.ends != "completed":
-        return (*dialed, (over, ring.ends))
-    talk = min(talk, limit or LONGEST_CALL)
-    return (*dialed, (over, "in-progress"), (over + talk, "completed"))
 
 
 def _ends(call: Call, form: Params) -> tuple[str, str, str]:
@@ -354,15 +387,14 @@ def listing(call: Call) -> Answer:
     query, now = call.query, call.now
     keep: list[Any] = []
     having: dict[str, str] = {}
-    for name, field in (("To", "to"), ("From", "caller")):
+    for name, end_ in (("To", "to"), ("From", "caller")):
         if (given := query.text(name)) is not None:
-            wanted = having[field] = e164(given) or given
-            keep.append(lambda record, field=field, wanted=wanted: getattr(record, field) == wanted)
+            wanted = having[end_] = e164(given) or given
+            keep.append(lambda record, end_=end_, wanted=wanted: getattr(record, end_) == wanted)
     if (status := query.choice("Status", STATUSES)) is not None:
         keep.append(lambda record: record.status(now) == status)
-    if query.text("ParentCallSid") is not None:
-        query.sid("ParentCallSid", "CA")
-        keep.append(lambda record: False)
+    if (parent := query.sid("ParentCallSid", "CA")) is not None:
+        keep.append(lambda record: record.parent_sid == parent)
     if (started := Window.read(query, "StartTime")) is not None:
         keep.append(lambda record: started.holds(record.reached("in-progress", now) or record.ended(now)))
     if (ended := Window.read(query, "EndTime")) is not None:
@@ -408,11 +440,16 @@ def update(call: Call) -> Answer:
     if status == "completed" or (status == "canceled" and current != "in-progress"):
         end(call.account, record, now, "completed" if current == "in-progress" else "canceled")
     elif url is not None or document is not None:
-        course = twiml.read(document) if document is not None else None
-        talk_on(record, now, course.seconds if course else DEFAULT_TALK)
-        record.transcript += course.transcript if course else ()
-        record.url = url
+        record.url, record.document = None, None
+        if document is not None:
+            course = twiml.read(document)
+        else:
+            course = twiml.Course(0.0, then=twiml.Next(0.0, url or "", form.text("Method") or "POST"))
+            if not reaches(call.world.quirks.callbacks, url or ""):
+                course = twiml.Course(DEFAULT_TALK)
+        replace_course(call.world, call.account, record, course, (now - record.start) * record.speed)
     if limit is not None and record.status(now) not in FINAL:
+        record.limit = limit
         _limit(record, limit)
     record.touched = now
     call.world.on_change(record)
@@ -424,12 +461,87 @@ def end(account: Account, record: CallRecord, now: float, status: str) -> None:
     passed = (now - record.start) * record.speed
     record.steps = (*(step for step in record.steps if step[0] <= passed), (passed, status))
     recordings.call_ended(account, record, now)
+    _forget_children(account, record, now)
 
 
-def talk_on(record: CallRecord, now: float, seconds: float) -> None:
-    """Let a call in progress go on for so long from now."""
-    passed = (now - record.start) * record.speed
-    record.steps = (*(step for step in record.steps if step[0] <= passed), (passed + seconds, "completed"))
+def perform(world: World, account: Account, record: CallRecord, course: twiml.Course, base: float) -> None:
+    """Let a call take a course, whose beginning lies so many seconds after the call's start.
+
+    What an earlier course had in store is forgotten: recordings and calls that have not begun, what was not said yet.
+    """
+    now = world.clock.now()
+    for recording in [each for each in record.recordings if each.verb and each.created > now]:
+        record.recordings.remove(recording)
+        account.recordings.remove(recording)
+    _forget_children(account, record, now)
+    record.course, record.base = course, base
+    seconds = course.seconds
+    if course.then is not None and reaches(world.quirks.callbacks, record.absolute(course.then.url)):
+        seconds += LONGEST_CALL  # what it answers will end the call
+    record.steps = (*(step for step in record.steps if step[0] <= base), (base + seconds, "completed"))
+    if record.limit is not None:
+        _limit(record, record.limit)
+    for part in course.records:
+        made = recordings.of_call(
+            world, account, record, "RecordVerb", 1, base + part.at - record.answered, part.length
+        )
+        if made is not None:
+            made.verb, made.callback, made.callback_method = True, part.callback, part.method
+    for dialed in course.dials:
+        caller = dialed.caller or (record.caller if record.direction != "inbound" else record.to)
+        begins = record.start + (base + dialed.at) / record.speed
+        child = CallRecord(
+            world.sid("CA"), world.next(), begins, account.sid, dialed.to, caller, begins, dialed.steps, record.speed,
+            "outbound-dial", record.number_sid, begins, parent_sid=record.sid,
+        )  # fmt: skip
+        record.children.append(child)
+        account.calls.add(child)
+
+
+def _forget_children(account: Account, record: CallRecord, now: float) -> None:
+    """Forget the calls that were to be made, and end those that go on."""
+    for child in list(record.children):
+        if child.created > now:
+            record.children.remove(child)
+            if child.sid in account.calls:
+                account.calls.remove(child)
+        elif not child.is_final(now):
+            end(account, child, now, "completed" if child.status(now) == "in-progress" else "canceled")
+
+
+def replace_course(world: World, account: Account, record: CallRecord, course: twiml.Course, base: float) -> None:
+    """Let a call in progress take a course from another document, so many seconds after its start."""
+    record.past = record.heard(record.start + base / record.speed)
+    perform(world, account, record, course, base)
+
+
+def press(world: World, account: Account, record: CallRecord, keys: str) -> bool:
+    """Press keys on the phone at the other end; give False if the call listens to none now.
+
+    What is pressed beyond what a Gather takes is lost, as it is at Twilio.
+    """
+    now = world.clock.now()
+    at = (now - record.start) * record.speed - record.base
+    course = record.course
+    listen = None
+    if course is not None and record.status(now) == "in-progress":
+        listen = next((each for each in course.listens if each.start <= at < each.end), None)
+    if course is None or listen is None:
+        return False
+    if record.keys[0] is not listen.rest:
+        record.keys = (listen.rest, "")
+    taken, done = record.keys[1], False
+    for key in keys:
+        if key == listen.finish:
+            done = True
+            break
+        taken += key
+        if len(taken) == listen.most:
+            done = True
+            break
+    record.keys = (listen.rest, taken)
+    perform(world, account, record, twiml.pressed(course, listen, at, taken, done, record.document), record.base)
+    return True
 
 
 def _limit(record: CallRecord, limit: float) -> None:
@@ -469,9 +581,7 @@ def answer(world: World, account: Account, record: CallRecord, course: twiml.Cou
         record.steps = ((0.0, "ringing"), (passed, course.rejects))
         return
     record.steps = ((0.0, "ringing"), (passed, "in-progress"), (passed + course.seconds, "completed"))
-    record.transcript = course.transcript
-    for after, length in course.records:
-        recordings.of_call(world, account, record, "RecordVerb", 1, after, length)
+    perform(world, account, record, course, passed)
 
 
 ROUTES = {

@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from airflow_provider_twilio.emulator import calls, messages
+from airflow_provider_twilio.emulator import calls, messages, twiml
 from airflow_provider_twilio.emulator.faults import Fault
 from airflow_provider_twilio.emulator.params import Params, e164
 from airflow_provider_twilio.emulator.webhooks import Webhooks
@@ -52,6 +52,7 @@ class Control:
             ("POST", "messages"): self.inbound,
             ("POST", "calls"): self.inbound_call,
             ("POST", "statuses"): self.set_status,
+            ("POST", "calls/{}/digits"): self.digits,
             ("GET", "callbacks"): self.callbacks,
             ("GET", "state"): self.state,
         }
@@ -61,12 +62,16 @@ class Control:
             check_site(headers)
             name = path.removeprefix("/_emulator").strip("/")
             handler = self.routes.get((method, name))
+            given = read_json(body, headers)
+            if name.startswith("calls/") and name.endswith("/digits"):
+                given["sid"], name = name.removeprefix("calls/").removesuffix("/digits"), "calls/{}/digits"
+                handler = self.routes.get((method, name))
             if handler is None:
                 known = any(route == name for _, route in self.routes)
                 raise Wrong(
                     "this method is not taken here" if known else "there is nothing here", 405 if known else 404
                 )
-            return Answer(handler(Params.parse(query), read_json(body, headers)))
+            return Answer(handler(Params.parse(query), given))
         except Wrong as wrong:
             return Answer({"error": str(wrong)}, wrong.status)
 
@@ -168,6 +173,25 @@ class Control:
         if not isinstance(sid, str) or not isinstance(status, str) or not isinstance(error, int | None):
             raise Wrong("give sid and status as strings, and error_code as a number")
         return self.put_message(sid, status, error)
+
+    def digits(self, query: Params, body: dict[str, Any]) -> Any:
+        """Press keys on the phone at the other end of a call: ``{"digits": "1234#"}``."""
+        keys = body.get("digits")
+        if not isinstance(keys, str) or not keys or not set(keys) <= twiml.DIGITS:
+            raise Wrong("digits are 0 to 9, * and #")
+        return self.press(str(body["sid"]), keys)
+
+    def press(self, sid: str, keys: str) -> dict[str, Any]:
+        if not keys or not set(keys) <= twiml.DIGITS:
+            raise Wrong("digits are 0 to 9, * and #")
+        for account in self.world.accounts:
+            record = account.calls.get(sid)
+            if record is not None:
+                if not calls.press(self.world, account, record, keys):
+                    raise Wrong("this call listens to no keys now", 409)
+                self.webhooks.course_changed(record)
+                return calls.render(record, self.world.clock.now())
+        raise Wrong(f"there is no call {sid}", 404)
 
     def callbacks(self, query: Params, body: dict[str, Any]) -> Any:
         """Give the webhooks called."""

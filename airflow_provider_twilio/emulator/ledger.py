@@ -74,7 +74,7 @@ class Ledger:
         new: list[Any] = list(takewhile(lambda record: record.seq > seen, reversed(shelf)))
         if new:
             self._seen[id(shelf)] = new[0].seq
-        return reversed(new)
+        yield from reversed(new)
 
     def bury(self, shelf: Shelf[Any], record: Any, now: float) -> None:
         """Keep what a record has cost that is about to be deleted: usage outlives its records."""

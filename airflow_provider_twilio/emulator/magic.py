@@ -34,6 +34,22 @@ class Ring:
     sip: int = 200
 
 
+DIALING = 0.4
+LONGEST_CALL = 14_400.0
+
+
+def course_of(ring: Ring, talk: float, timeout: float, limit: float | None) -> Steps:
+    """Lay out a call's statuses."""
+    dialed = ((0.0, "queued"), (DIALING, "ringing"))
+    if ring.rings >= timeout:
+        return (*dialed, (DIALING + timeout, "no-answer"))
+    over = DIALING + ring.rings
+    if ring.ends != "completed":
+        return (*dialed, (over, ring.ends))
+    talk = min(talk, limit or LONGEST_CALL)
+    return (*dialed, (over, "in-progress"), (over + talk, "completed"))
+
+
 _DISPATCH: Steps = ((0.0, "queued"), (0.3, "sending"), (0.8, "sent"))
 USUAL = Delivery((*_DISPATCH, (2.0, "delivered")))
 

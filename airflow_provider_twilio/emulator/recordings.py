@@ -36,6 +36,11 @@ class Recording:
     end: float | None = None
     paused: bool = False
     deleted: float | None = None
+    verb: bool = False
+    """Whether a document asked for it."""
+    callback: str | None = None
+    callback_method: str = "POST"
+    told: bool = False
 
     def ends(self) -> float:
         return self.end if self.end is not None else self.call.at(len(self.call.steps) - 1)
@@ -84,17 +89,18 @@ def of_call(
     end = None if length is None else begin + length / call.speed
     recording = Recording(world.sid("RE"), world.next(), begin, account.sid, call, source, channels, begin, end)
     account.recordings.add(recording)
+    call.recordings.append(recording)
     return recording
 
 
 def call_ended(account: Account, call: CallRecord, now: float) -> None:
     """Forget the recordings that the end of their call forestalls, and end those that go on."""
-    for recording in list(account.recordings):
-        if recording.call is call:
-            if recording.created > now:
-                account.recordings.remove(recording)
-            elif recording.end is not None and recording.end > now:
-                recording.end = now
+    for recording in list(call.recordings):
+        if recording.created > now:
+            call.recordings.remove(recording)
+            account.recordings.remove(recording)
+        elif recording.end is not None and recording.end > now:
+            recording.end = now
 
 
 def render(recording: Recording, now: float, base_url: str) -> dict[str, Any]:
@@ -191,8 +197,8 @@ def delete(call: Call) -> Answer:
 def start(call: Call) -> Answer:
     """POST Calls/{Sid}/Recordings: record a call that is in progress."""
     record: CallRecord = call.find(call.account.calls, call.args[0])
-    call.form.url("RecordingStatusCallback")
-    call.form.choice("RecordingStatusCallbackMethod", ("GET", "POST"))
+    callback = call.form.url("RecordingStatusCallback")
+    method = call.form.choice("RecordingStatusCallbackMethod", ("GET", "POST")) or "POST"
     call.form.choice("Trim", ("trim-silence", "do-not-trim"))
     call.form.choice("RecordingTrack", ("inbound", "outbound", "both"))
     channels = 1 if call.form.choice("RecordingChannels", ("mono", "dual")) == "mono" else 2
@@ -200,9 +206,11 @@ def start(call: Call) -> Answer:
         raise Refused(21220, "Requested resource is not eligible for recording")
     recording = Recording(
         call.world.sid("RE"), call.world.next(), call.now, call.account.sid, record, "StartCallRecordingAPI", channels,
-        call.now,
+        call.now, callback=callback, callback_method=method,
     )  # fmt: skip
     call.account.recordings.add(recording)
+    record.recordings.append(recording)
+    call.world.on_change(record)
     return Answer(_render_of_call(recording, call.now, call.base_url), 201, sid=recording.sid)
 
 
@@ -231,6 +239,7 @@ def update_of_call(call: Call) -> Answer:
     recording.paused = status == "paused"
     if status == "stopped":
         recording.end = call.now
+        call.world.on_change(recording.call)
     return Answer(_render_of_call(recording, call.now, call.base_url))
 
 

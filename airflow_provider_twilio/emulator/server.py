@@ -160,7 +160,7 @@ class Emulator:
         """The main account's calls as Twilio would show them now, in the order they were made."""
         with self.world.lock:
             now = self.clock.now()
-            return [calls.render(call, now) for call in self.world.main.calls]
+            return [calls.render(call, now) for call in self.world.main.calls if call.created <= now]
 
     @property
     def numbers(self) -> list[dict[str, Any]]:
@@ -262,6 +262,11 @@ class Emulator:
         """Put a message into a status, where it stays."""
         with self.world.lock:
             self._control(lambda it: it.put_message(sid, status, error_code))
+
+    def press(self, call_sid: str, keys: str) -> None:
+        """Press keys on the phone at the other end of a call, while a Gather listens: ``press(sid, "1234#")``."""
+        with self.world.lock:
+            self._control(lambda it: it.press(call_sid, keys))
 
     def reset(self) -> None:
         """Begin anew: one account, one number, an empty journal, no faults, the real time."""

@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 CONNECT, READ, RETRIES = 5.0, 15.0, 1
 LONGEST_ANSWER = 64 * 1024
+AMD_TAKES = 3.0
 
 
 @dataclass(slots=True, eq=False)
@@ -113,10 +114,25 @@ class Webhooks:
                         call.at(index),
                         partial(self._report_call, call, steps, index, event, number),
                     )
-        if call.url and reaches(self.world.quirks.callbacks, call.url):
-            for index, (_, status) in enumerate(steps):
-                if status == "in-progress":
-                    self._at(call.at(index), partial(self._ask, call, index))
+        for index, (_, status) in enumerate(steps):
+            if status == "in-progress" and call.at(index) >= call.touched:
+                if call.url and reaches(self.world.quirks.callbacks, call.url):
+                    self._at(call.at(index), partial(self._ask, call))
+                if call.amd:
+                    self._at(call.at(index) + AMD_TAKES / call.speed, partial(self._report_amd, call))
+        self._plan_course(call)
+
+    def _plan_course(self, call: calls.CallRecord) -> None:
+        """Plan what a call's course has in store: the next document, and recordings that will be done."""
+        course = call.course
+        if course is not None and course.then is not None:
+            when = call.start + (call.base + course.then.at) / call.speed
+            if reaches(self.world.quirks.callbacks, call.absolute(course.then.url)):
+                self._at(when, partial(self._go_on, call, course))
+        for recording in call.recordings:
+            if recording.callback and not recording.told:
+                when = recording.ends() + recordings.PROCESSING / call.speed
+                self._at(when, partial(self._report_recording, recording))
 
     def _at(self, when: float, action: Callable[[], None]) -> None:
         heappush(self._due, (when, next(self._number), action))
@@ -280,34 +296,93 @@ class Webhooks:
             return response.text[:LONGEST_ANSWER] if response.status_code < 400 else None
         return None
 
-    def _ask(self, call: calls.CallRecord, index: int) -> None:
+    def _ask(self, call: calls.CallRecord) -> None:
         """Ask a call's Url what to do, now that it is answered, and do it."""
-        url, account = call.url, self.world.accounts.get(call.account_sid)
-        if url is None or account is None or call.steps[index][1] != "in-progress":
+        if call.url is not None:
+            self._fetch(call, call.url, call.method, {}, call.course, call.answered)
+
+    def _go_on(self, call: calls.CallRecord, course: twiml.Course) -> None:
+        """Fetch the document that the last one led to."""
+        if call.course is not course or course.then is None or call.is_final(self.world.clock.now()):
             return
-        answered = call.steps[index][0]
+        then, params = course.then, dict(course.then.params)
+        if then.child and call.children:
+            child = call.children[-1]
+            params |= {"DialCallSid": child.sid, "DialCallStatus": child.steps[-1][1]}
+            params["DialCallDuration"] = str(child.seconds())
+        self._fetch(call, call.absolute(then.url), then.method, params, course, call.base + then.at)
 
-        async def ask() -> None:
-            text = await self._deliver(account, call.method, url, _call_params(call, "in-progress"))
+    def _fetch(
+        self,
+        call: calls.CallRecord,
+        url: str,
+        method: str,
+        params: dict[str, str],
+        course: twiml.Course | None,
+        base: float,
+    ) -> None:
+        """Fetch a document, and let the call take its course, unless it has taken another one meanwhile."""
+        account = self.world.accounts.get(call.account_sid)
+        if account is None:
+            return
+
+        async def fetch() -> None:
+            text = await self._deliver(account, method, url, _call_params(call, "in-progress") | params)
             with self.world.lock:
-                if call.url != url or call.is_final(self.world.clock.now()):
+                if call.course is not course or call.status(self.world.clock.now()) != "in-progress":
                     return
-                course = twiml.BROKEN if text is None else twiml.read(text)
-                call.transcript += course.transcript
-                call.steps = (*call.steps[: index + 1], (answered + course.seconds, "completed"))
-                call.url = None
-                for after, length in course.records:
-                    recordings.of_call(self.world, account, call, "RecordVerb", 1, after, length)
-                call.touched = call.at(index)
-                if call.status_callback:
-                    number = len(_events(call)) - 1
-                    steps = call.steps
-                    if "completed" in call.events:
-                        last = len(steps) - 1
-                        self._at(call.at(last), lambda: self._report_call(call, steps, last, "completed", number))
-                self._wake_up()
+                call.url, call.document = None, url
+                read = twiml.BROKEN if text is None else twiml.read(text)
+                calls.replace_course(self.world, account, call, read, base)
+                self.course_changed(call)
 
-        self._chain(call.sid, ask)
+        self._chain(call.sid, fetch)
+
+    def course_changed(self, call: calls.CallRecord) -> None:
+        """Plan the end of a call that has taken another course."""
+        if call.status_callback and "completed" in call.events:
+            number, steps = len(_events(call)) - 1, call.steps
+            last = len(steps) - 1
+            self._at(call.at(last), lambda: self._report_call(call, steps, last, "completed", number))
+        self._plan_course(call)
+        self._wake_up()
+
+    def _report_amd(self, call: calls.CallRecord) -> None:
+        """Tell who answered: https://www.twilio.com/docs/voice/answering-machine-detection."""
+        if call.amd is None or call.answered_by is None or call.is_final(self.world.clock.now()):
+            return
+        params = {
+            "CallSid": call.sid,
+            "AccountSid": call.account_sid,
+            "AnsweredBy": call.answered_by,
+            "MachineDetectionDuration": str(int(AMD_TAKES * 1000)),
+        }
+        (url, method), call.amd = call.amd, None
+        self._tell(call.account_sid, f"{call.sid} amd", method, url, params, True)
+
+    def _report_recording(self, recording: recordings.Recording) -> None:
+        """Tell that a recording can be had: https://www.twilio.com/docs/voice/api/recording."""
+        account = self.world.accounts.get(recording.account_sid)
+        if account is None or recording.callback is None or recording.told or recording.sid not in account.recordings:
+            return
+        if recording.status(self.world.clock.now()) != "completed":
+            return
+        recording.told = True
+        uri = f"{account.uri}/Recordings/{recording.sid}"
+        params = {
+            "AccountSid": account.sid,
+            "CallSid": recording.call.sid,
+            "RecordingSid": recording.sid,
+            "RecordingUrl": f"https://api.twilio.com{uri}",
+            "RecordingStatus": "completed",
+            "RecordingDuration": str(recording.seconds()),
+            "RecordingChannels": str(recording.channels),
+            "RecordingSource": recording.source,
+            "RecordingStartTime": date(recording.created) or "",
+            "RecordingTrack": "both",
+            "ErrorCode": "0",
+        }
+        self._tell(account.sid, recording.sid, recording.callback_method, recording.callback, params, True)
 
     # -------------------------------------------------------------- inbound
 
@@ -344,7 +419,10 @@ class Webhooks:
             text = await self._deliver(account, method, url, _call_params(call, "ringing"))
             course = twiml.BROKEN if text is None else twiml.read(text)
             with self.world.lock:
+                call.document = url
                 calls.answer(self.world, account, call, course)
+                self._plan_course(call)
+                self._wake_up()
 
         self._soon(lambda: self._chain(call.sid, deliver))
 

@@ -102,7 +102,8 @@ class SystemClock:
 class Twins(Protocol):
     """The others of a run that may send the same, such as mapped tasks: each publishes one entry, and reads all.
 
-    An entry is JSON: ``who`` publishes it, hashes of what it has sent (``alike``, ``same``), and the ``sid`` it owns.
+    An entry is JSON: ``who`` publishes it, hashes of what it has sent (``alike``, ``same``) and when (``since``,
+    ``ends``), and the ``sid`` it owns.
     """
 
     who: list[Any]
@@ -326,8 +327,12 @@ class Intent:
 
     def spans(self, moment: datetime | None) -> bool:
         """Tell whether what was made then may be its result."""
-        skew = timedelta(seconds=SKEW)
-        return moment is None or self.since - skew <= moment <= self.ends + skew
+        return _within(self.since, moment, self.ends)
+
+
+def _within(since: datetime, moment: datetime | None, until: datetime) -> bool:
+    skew = timedelta(seconds=SKEW)
+    return moment is None or since - skew <= moment <= until + skew
 
 
 class _Dated(Record):
@@ -540,17 +545,18 @@ class _Sender:
         for pause in _pauses():
             # Before the list is read: whatever is not in it then will not come.
             unsure = self._unsure()
-            over = max([intent.ends, *(_ends(entry) for entry in unsure)]) + timedelta(seconds=self.settle_for)
+            over = max([intent.ends, *map(_ends, unsure)]) + timedelta(seconds=self.settle_for)
             left = (over - self.clock.now()).total_seconds()
-            candidates = self._candidates(intent)
-            chosen = self._choose(candidates, unsure)
+            candidates = self._candidates(intent, unsure)
+            ours = [record for record in candidates if fits(self.request, record, intent, self.seal)]
+            chosen = self._choose(intent, candidates, ours, unsure)
             if chosen is not None and self._claim(chosen["sid"]):
                 log.info("It was sent: %s", chosen)
                 self._keep(chosen["sid"])
                 return chosen
             if left <= 0 and chosen is None:
-                if candidates:
-                    raise self._ambiguous(candidates, unsure)
+                if ours:
+                    raise self._ambiguous(ours, unsure)
                 break
             self.clock.sleep(min(pause, left) if left > 0 else pause)
         if self.on_unsure == "fail":
@@ -569,8 +575,10 @@ class _Sender:
                 f" again. {REMEDY}"
             )
 
-    def _candidates(self, intent: Intent) -> list[Record]:
-        """Give what fits and is nobody's, the best fits only, in an order on which twins agree."""
+    def _candidates(self, intent: Intent, unsure: list[dict[str, Any]]) -> list[Record]:
+        """Give what is nobody's and fits this task or a twin, the best fits only, the earliest first."""
+        since, ends = min([intent.since, *map(_since, unsure)]), max([intent.ends, *map(_ends, unsure)])
+        intent = replace(intent, since=since, at=ends, timeout=0.0)
         listing = replace(self.rules.listing(self.request, intent.sought), limit=MOST_RECORDS)
         found: dict[int, list[Record]] = {1: [], 2: []}
         seen = 0
@@ -590,18 +598,22 @@ class _Sender:
             )
         return []
 
-    def _choose(self, candidates: list[Record], unsure: list[dict[str, Any]]) -> Record | None:
+    def _choose(
+        self, intent: Intent, candidates: list[Record], ours: list[Record], unsure: list[dict[str, Any]]
+    ) -> Record | None:
         """Give the record that is ours, if that can be told."""
-        if len(candidates) != len(unsure) + 1:
+        if len(ours) == 1 and not any(_within(_since(e), _created(ours[0]), _ends(e)) for e in unsure):
+            return ours[0]
+        # There may be as many as have sent the same. If none of them still waits for its answer, whose is whose makes
+        # no difference, as long as all agree, and nobody is given what is outside of its own time.
+        now, same = self.clock.now(), intent.same
+        if len(candidates) != len(unsure) + 1 or any(e["same"] != same or _ends(e) > now for e in unsure):
             return None
-        if not unsure:
-            return candidates[0]
-        # As many as have sent the same, and none still waits for its answer: whose is whose makes no difference, as
-        # long as all agree.
-        now, ours = self.clock.now(), self._entry(None)
-        if any(entry["same"] != ours["same"] or _ends(entry) > now for entry in unsure):
-            return None
-        return candidates[sorted([ours["who"], *(entry["who"] for entry in unsure)]).index(ours["who"])]
+        mine = self._entry(None)
+        pairs = list(zip(sorted([mine, *unsure], key=lambda e: (_since(e), e["who"])), candidates, strict=True))
+        if all(_within(_since(entry), _created(record), _ends(entry)) for entry, record in pairs):
+            return next(record for entry, record in pairs if entry is mine)
+        return None
 
     def _ambiguous(self, candidates: list[Record], unsure: list[dict[str, Any]]) -> Ambiguous:
         sids = [record["sid"] for record in candidates]
@@ -630,11 +642,12 @@ class _Sender:
     def _entry(self, sid: str | None) -> dict[str, Any]:
         intent, who = self.intent, self.twins.who if self.twins else []
         if intent is None:
-            return {"who": who, "alike": None, "same": None, "ends": None, "sid": sid}
+            return {"who": who, "alike": None, "sid": sid}
         return {
             "who": who,
             "alike": self.seal.json(dict(intent.sought)),
             "same": intent.same,
+            "since": intent.since.isoformat(),
             "ends": intent.ends.isoformat(),
             "sid": sid,
         }
@@ -652,6 +665,10 @@ class _Sender:
         """Give the entries of the others that may have sent what can't be told from ours."""
         alike = self._entry(None)["alike"]
         return [entry for entry in self._others() if entry["alike"] == alike and not entry["sid"]]
+
+
+def _since(entry: Mapping[str, Any]) -> datetime:
+    return datetime.fromisoformat(entry["since"])
 
 
 def _ends(entry: Mapping[str, Any]) -> datetime:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from airflow_provider_twilio.api.calls import Calls
@@ -39,8 +39,10 @@ from airflow_provider_twilio.api.errors import (
 )
 from airflow_provider_twilio.api.messages import Messages
 from airflow_provider_twilio.api.verdicts import Goal
-from airflow_provider_twilio.client.asynchronous import AsyncClient
 from airflow_provider_twilio.privacy import mask
+
+if TYPE_CHECKING:
+    from airflow_provider_twilio.client.asynchronous import AsyncClient
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +65,7 @@ STRANGE = 5
 FRESH = 60.0
 """Seconds after its creation for which a record may be missing without meaning anything."""
 
-Connect = Callable[[], AbstractAsyncContextManager[AsyncClient]]
+Connect = Callable[[], "AbstractAsyncContextManager[AsyncClient]"]
 
 
 @dataclass(frozen=True, slots=True)

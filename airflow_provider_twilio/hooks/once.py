@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from airflow_provider_twilio import once
 from airflow_provider_twilio.api.core import Record, Request
-from airflow_provider_twilio.client.blocking import Client
 from airflow_provider_twilio.memory import Memory, Nothing, TaskState
+
+if TYPE_CHECKING:
+    from airflow_provider_twilio.client.blocking import Client
 
 R = TypeVar("R", bound=Record)
 OnClear = Literal["resend", "skip"]

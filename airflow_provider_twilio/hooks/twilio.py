@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
@@ -15,12 +15,14 @@ from airflow_provider_twilio import connection_form
 from airflow_provider_twilio._airflow import AirflowFailException
 from airflow_provider_twilio.api.core import Blocking, Record, Request
 from airflow_provider_twilio.api.errors import AuthenticationFailed, PermissionDenied, TwilioError
-from airflow_provider_twilio.client.asynchronous import AsyncClient
-from airflow_provider_twilio.client.blocking import Client
 from airflow_provider_twilio.client.resources import Resources
-from airflow_provider_twilio.client.settings import ConnectionLike, Settings
 from airflow_provider_twilio.hooks import once
 from airflow_provider_twilio.once import SETTLE, OnUnsure
+
+if TYPE_CHECKING:  # loaded when a hook is used: DAG files only import it
+    from airflow_provider_twilio.client.asynchronous import AsyncClient
+    from airflow_provider_twilio.client.blocking import Client
+    from airflow_provider_twilio.client.settings import ConnectionLike, Settings
 
 R = TypeVar("R", bound=Record)
 
@@ -67,6 +69,8 @@ class TwilioHook(BaseHook, Resources[Blocking]):
     @cached_property
     def client(self) -> Client:
         """The blocking client, made from the connection when it is first used."""
+        from airflow_provider_twilio.client.blocking import Client
+
         settings = self._settings(self.get_connection(self.twilio_conn_id))
         mask_secret(list(settings.secrets))
         return Client(settings, conceal=mask_secret)
@@ -81,6 +85,8 @@ class TwilioHook(BaseHook, Resources[Blocking]):
         from airflow.providers.common.compat.connection import get_async_connection
         from asgiref.sync import sync_to_async
 
+        from airflow_provider_twilio.client.asynchronous import AsyncClient
+
         settings = self._settings(await get_async_connection(self.twilio_conn_id, hook=self))
         # Masking talks to Airflow's supervisor, which blocks: on an event loop it would be lost.
         await sync_to_async(mask_secret)(list(settings.secrets))
@@ -90,6 +96,8 @@ class TwilioHook(BaseHook, Resources[Blocking]):
             yield client
 
     def _settings(self, connection: ConnectionLike) -> Settings:
+        from airflow_provider_twilio.client.settings import Settings
+
         return Settings.from_connection(connection, self.account_sid)
 
     def request(
@@ -157,6 +165,8 @@ class TwilioHook(BaseHook, Resources[Blocking]):
 
     def test_connection(self) -> tuple[bool, str]:
         """Tell whether the connection works, by reading only; never raises and shows no secret."""
+        from airflow_provider_twilio.client.blocking import Client
+
         secrets: tuple[str, ...] = ()
         try:
             settings = self.client.settings

@@ -64,6 +64,11 @@ contract: $(READY) ## hold the emulator against Twilio's OpenAPI description, by
 test-crash: $(READY) ## kill sends at every point, 5 times each, in a real Airflow (15 min)
 	CRASH_REPEATS=5 $(RUN) -m pytest -s tests/crash
 
+.PHONY: test-browser
+test-browser: $(READY) ## look at the emulator's inbox with a real headless Chromium
+	$(RUN) -m uv pip install --quiet --python $(RUN) --no-deps -r requirements/browser.txt
+	$(RUN) -m pytest tests/browser -rs
+
 .PHONY: build
 build: $(READY) ## build the wheel and the source archive into dist/
 	$(RUN) -m build

@@ -18,7 +18,7 @@ SPEED = "twilio_emulator_speed"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let a project's pytest settings say how fast lifecycles run."""
-    parser.addini(SPEED, "how many seconds of a message's or call's life pass in one second in tests", default="10")
+    parser.addini(SPEED, "how many seconds of a message's or call's life pass in one second in tests", default="1000")
 
 
 @pytest.fixture(scope="session")

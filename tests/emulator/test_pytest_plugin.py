@@ -81,7 +81,7 @@ def test_anew(twilio_emulator, n):
     urls.add(twilio_emulator.url)
     assert twilio_emulator.messages == []
     assert not twilio_emulator.clock.frozen
-    assert twilio_emulator.clock.speed == 10
+    assert twilio_emulator.clock.speed == 1000
     twilio_emulator.receive_message("hello", from_="+14155550100")
     twilio_emulator.clock.freeze()
 

@@ -59,6 +59,7 @@
     for (const child of part.children) written.set(child, child.outerHTML);
   }
 
+  // What is being filled in is left as it is; tell whether all else is in place, too.
   function put(part, html) {
     const template = document.createElement("template");
     template.innerHTML = html;
@@ -67,21 +68,25 @@
     const focused = part.contains(document.activeElement) ? document.activeElement : null;
     const focusedIn = focused && focused.closest("[data-part] > *");
     let at = part.firstElementChild;
+    let refocused = null;
+    let complete = true;
     for (const child of wanted) {
       const old = held.get(child.dataset.key);
       held.delete(child.dataset.key);
       const text = child.outerHTML;
       let node = child;
-      if (old && written.get(old) === text) {
+      const filling = old && old === focusedIn && focused.matches(".switch :is(input, select)");
+      if (old && (filling || written.get(old) === text)) {
         node = old;
+        complete = complete && written.get(old) === text;
       } else {
         written.set(child, text);
         if (old) {
           const opened = one("details", old);
           if (opened && opened.open && one("details", child)) one("details", child).open = true;
-          if (old === at) at = at.nextElementSibling;
+          if (old === focusedIn) refocused = counterpart(focused, old, child);
+          if (old === at) at = child;
           old.replaceWith(child);
-          if (old === focusedIn) refocus(focused, old, child);
         } else {
           child.classList.add("fresh");
         }
@@ -89,18 +94,19 @@
       if (node === at) at = at.nextElementSibling;
       else part.insertBefore(node, at);
     }
+    if (refocused) refocused.focus({ preventScroll: true });
     for (const gone of held.values()) gone.remove();
     if (focused && !focused.isConnected && document.activeElement === body) {
       const home = part.closest("[tabindex]") || one("button, a, input", part.parentElement);
       if (home) home.focus({ preventScroll: true });
     }
+    return complete;
   }
 
-  function refocus(focused, old, child) {
+  function counterpart(focused, old, child) {
     const tag = focused.tagName;
     const place = [...old.querySelectorAll(tag)].indexOf(focused);
-    const same = place < 0 ? child : child.querySelectorAll(tag)[place];
-    if (same) same.focus({ preventScroll: true });
+    return place < 0 ? child : child.querySelectorAll(tag)[place];
   }
 
   // ------------------------------------------------------------ asking
@@ -158,10 +164,8 @@
     view.last = news.last ?? "";
     for (const [name, part] of Object.entries(news.parts)) {
       const place = one(`[data-part="${name}"]`);
-      if (name === "switches" && place.contains(document.activeElement)) continue;
       const chosen = name === "ways" ? one("select", place)?.value : null;
-      put(place, part.html);
-      place.dataset.v = part.v;
+      place.dataset.v = put(place, part.html) ? part.v : "";
       if (chosen && one(`option[value="${CSS.escape(chosen)}"]`, place)) one("select", place).value = chosen;
     }
     thread.dataset.phone = news.phone;
@@ -392,9 +396,17 @@
   document.addEventListener("change", (event) => {
     const field = event.target;
     if (!field.closest(".switches")) return;
-    const kinds = { flag: () => field.checked, word: () => field.value, number: () => (field.value === "" ? null : Number(field.value)) };
-    attempt(() => tell("quirks", { [field.name]: kinds[field.dataset.kind]() }));
-    one('[data-part="switches"]').dataset.v = ""; // what was refused is shown as it is
+    const number = () => (field.value === "" ? null : Number(field.value));
+    const kinds = { flag: () => field.checked, word: () => field.value, number };
+    attempt(async () => {
+      try {
+        await tell("quirks", { [field.name]: kinds[field.dataset.kind]() });
+      } catch (error) {
+        if (field.options) for (const option of field.options) option.selected = option.defaultSelected;
+        else Object.assign(field, { value: field.defaultValue, checked: field.defaultChecked });
+        throw error;
+      }
+    });
   });
 
   document.addEventListener("input", (event) => {

@@ -674,12 +674,24 @@ def test_what_a_twin_may_yet_be_answered_is_not_claimed(emulator: Emulator):
     assert other.run(message())["sid"] == sids(emulator)[0]
 
 
-def test_a_twin_that_began_much_later_is_waited_for_longer(emulator: Emulator):
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("later", [20, 50, 80])
+def test_a_twin_that_began_later_is_given_what_was_made_later(emulator: Emulator, later: float, order: tuple[int, int]):
+    twins = pair(emulator)
+    killed_in_flight(twins[1], accepted=True)
+    emulator.clock.advance(later)
+    killed_in_flight(twins[0], accepted=True)
+    assert {twins[at].run(message())["sid"] for at in order} == set(sids(emulator))
+    assert len(sids(emulator)) == 2
+
+
+def test_a_twin_of_long_ago_does_not_make_it_unsure(emulator: Emulator):
     one, other = pair(emulator)
-    killed_in_flight(other, accepted=True)
-    emulator.clock.advance(50)
+    killed_in_flight(other, accepted=False)
+    emulator.clock.advance(400)
     killed_in_flight(one, accepted=True)
-    assert {twin.run(message())["sid"] for twin in (other, one)} == set(sids(emulator))
+    assert [one.run(message())["sid"]] == sids(emulator)
+    assert other.run(message())["sid"] == sids(emulator)[1]
 
 
 def test_what_two_claim_at_once_is_left_by_who_sees_it(emulator: Emulator):
@@ -789,7 +801,10 @@ def test_any_crashes_and_lost_answers_give_one_message(
 
 
 TWO = st.lists(
-    st.tuples(st.integers(0, 1), st.one_of(st.none(), st.integers(0, 40)), FAULTS, st.integers(0, 400)), max_size=6
+    st.tuples(
+        st.integers(0, 1), st.one_of(st.none(), st.integers(0, 40)), FAULTS, st.sampled_from([0, 1, 20, 50, 80, 400])
+    ),
+    max_size=6,
 )
 
 

@@ -19,10 +19,30 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--speed", type=float, default=1.0, help="how many seconds of a lifecycle pass in one second (default: 1)"
     )
+    parser.add_argument(
+        "--fail",
+        action="append",
+        default=[],
+        metavar="FAULT",
+        help="let requests go wrong, by the arguments of fail_next: --fail 'status=503 n=2 method=GET path=Messages'",
+    )
+    parser.add_argument(
+        "--quirk",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="set a switch: --quirk list_lag=5 --quirk concurrency=10",
+    )
     options = parser.parse_args(argv)
 
+    from airflow_provider_twilio.emulator.faults import read_fault, read_quirk
     from airflow_provider_twilio.emulator.server import serve
 
+    try:
+        faults = [read_fault(text) for text in options.fail]
+        quirks = [read_quirk(text) for text in options.quirk]
+    except ValueError as error:
+        parser.error(str(error))
     ended = threading.Event()
     for kind in (signal.SIGINT, signal.SIGTERM):
         signal.signal(kind, lambda *_: ended.set())
@@ -31,6 +51,10 @@ def main(argv: list[str] | None = None) -> int:
     except (OSError, OverflowError, ValueError) as error:
         print(f"can't listen on {options.host}:{options.port}: {error}", file=sys.stderr)  # noqa: T201
         return 1
+    for fault in faults:
+        emulator.world.faults.add(fault)
+    for switches in quirks:
+        emulator.quirks.set(**switches)
     with emulator:
         print(f"Twilio emulator   {emulator.url}")  # noqa: T201
         print(f"Inbox             {emulator.url}/")  # noqa: T201

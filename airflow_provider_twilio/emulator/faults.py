@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -132,6 +133,63 @@ class Fault:
         return Answer(body, status, headers)
 
 
+def read_fault(text: str) -> Fault:
+    """Read a fault as the command line has it: the arguments of ``fail_next``, as ``name=value`` with spaces between.
+
+    ``"status=429 retry_after=2 n=3 method=POST path=Messages"``, ``"accept_then_drop params.To=+14155550100"``; a value
+    with spaces is quoted. What is wrong with it is a ValueError.
+    """
+    given: dict[str, Any] = {}
+    params: dict[str, str] = {}
+    for part in shlex.split(text):
+        name, sign, value = part.partition("=")
+        if name.startswith("params."):
+            params[name.removeprefix("params.")] = value
+        elif name not in _KINDS:
+            raise ValueError(f"there is no {name!r} in a fault; there are {', '.join(_KINDS)}, params.NAME")
+        else:
+            given[name] = _KINDS[name](value if sign else "true")
+    return Fault(**given, params=params)
+
+
+def read_quirk(text: str) -> dict[str, Any]:
+    """Read a switch as the command line has it: ``list_lag=5``, ``trial=true``, ``concurrency=none``."""
+    name, _, value = text.partition("=")
+    read: Any = value
+    if value.lower() in ("true", "false", "none"):
+        read = {"true": True, "false": False}.get(value.lower())
+    for kind in (int, float):
+        if read is value:
+            try:
+                read = kind(value)
+            except ValueError:
+                continue
+    # "none" is a word for one switch, and no value for the others.
+    switches = {name: value if name == "callbacks" else read}
+    Quirks().set(**switches)
+    return switches
+
+
+def _truth(value: str) -> bool:
+    if value.lower() not in ("true", "false"):
+        raise ValueError(f"{value!r} is neither true nor false")
+    return value.lower() == "true"
+
+
+def _seconds_or_date(value: str) -> float | str:
+    try:
+        return float(value) if "." in value else int(value)
+    except ValueError:
+        return value
+
+
+_KINDS: dict[str, Callable[[str], Any]] = {
+    "n": int, "status": int, "code": int, "retry_after": _seconds_or_date, "message": str, "drop": _truth,
+    "stall": float, "accept_then_drop": _truth, "accept_then_stall": float, "accept_then_status": int, "cut": _truth,
+    "html": _truth, "empty": _truth, "method": str, "path": str, "skip": int,
+}  # fmt: skip
+
+
 class Faults:
     """Hold the faults that wait for their requests, the first that fits first."""
 
@@ -178,6 +236,7 @@ class Quirks:
     :param callback_copies: how often each is told the same: 0 loses them all, 2 repeats each.
     :param callback_order: ``kept``, or ``reversed`` once a message or call has come to its end.
     :param trial: the account is a trial account: bodies get Twilio's prefix, and only verified numbers are sent to.
+    :param whatsapp_window: a WhatsApp message without a template fails (63016) unless the phone wrote in the last 24 hours.
     """
 
     list_lag: float = 0.0
@@ -192,6 +251,7 @@ class Quirks:
     callback_copies: int = 1
     callback_order: str = "kept"
     trial: bool = False
+    whatsapp_window: bool = False
 
     def set(self, **switches: Any) -> None:
         """Set switches by name; a wrong name or value is a ValueError and changes nothing."""
@@ -226,4 +286,5 @@ _SWITCHES: dict[str, Callable[[Any], bool]] = {
     "callback_copies": lambda value: _count(value) and value <= 10,
     "callback_order": lambda value: value in ("kept", "reversed"),
     "trial": lambda value: isinstance(value, bool),
+    "whatsapp_window": lambda value: isinstance(value, bool),
 }

@@ -54,6 +54,10 @@ _DISPATCH: Steps = ((0.0, "queued"), (0.3, "sending"), (0.8, "sent"))
 USUAL = Delivery((*_DISPATCH, (2.0, "delivered")))
 
 
+READ = Delivery((*USUAL.steps, (4.0, "read")))
+"""What becomes of an RCS message: the phone tells that it was read."""
+
+
 def _undelivered(error: int) -> Delivery:
     return Delivery((*_DISPATCH, (2.0, "undelivered")), error)
 

@@ -33,6 +33,7 @@ TRIAL_PREFIX = "Sent from your Twilio trial account - "
 LONGEST_BODY, MOST_MEDIA = 1600, 10
 SOONEST, LATEST = 300.0, 35 * 86_400.0
 DEFAULT_VALIDITY = 36_000.0
+WINDOW = 86_400.0
 SANDBOX = "+14155238886"
 FORBIDDEN_REGIONS = ("+850", "+53", "+98")
 
@@ -41,6 +42,7 @@ _SHORT_CODE = re.compile(r"[0-9]{3,8}")
 _ALPHANUMERIC = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9 +_&.-]{1,11}")
 _ERRORS = {
     21610: "Attempt to send to unsubscribed recipient",
+    63016: "Failed to send freeform message because you are outside the allowed window",
     30001: "Queue overflow",
     30003: "Unreachable destination handset",
     30004: "Message blocked",
@@ -94,6 +96,10 @@ class Message:
     status_callback: str | None = None
     provide_feedback: bool = False
     feedback: str | None = None
+    discards: bool = False
+    """Whether the body is forgotten once it is sent."""
+    obfuscates: bool = False
+    """Whether the recipient's last digits are."""
 
     def at(self, step: int) -> float:
         """Give when it reaches a step."""
@@ -168,8 +174,9 @@ def render(message: Message, now: float) -> dict[str, Any]:
         subresources["feedback"] = f"{uri}/Feedback.json"
     error = message.error if status in ("failed", "undelivered") else None
     charged = message.charged(now)
+    over = sent_at <= now or status in FINAL
     return {
-        "body": message.body,
+        "body": "" if message.discards and over else message.body,
         "num_segments": "0" if waiting else str(message.segments),
         "direction": message.direction,
         "from": None if senderless else message.sender,
@@ -179,7 +186,7 @@ def render(message: Message, now: float) -> dict[str, Any]:
         "uri": f"{uri}.json",
         "account_sid": message.account_sid,
         "num_media": str(len(message.media)) if message.media else "0",
-        "to": message.to,
+        "to": f"{message.to[:-4]}XXXX" if message.obfuscates and over else message.to,
         "date_created": date(message.created),
         "status": status,
         "sid": message.sid,
@@ -213,6 +220,9 @@ def create(call: Call) -> Answer:
         if schedule is not None:
             ahead = schedule - call.now
             steps = ((0.0, "scheduled"), *((after + ahead, status) for after, status in steps))
+    if _outside_window(call, to, sender):
+        steps, error = (*(step for step in steps if step[1] in ("scheduled", "accepted", "queued")),), 63016
+        steps = (*steps, (steps[-1][0] + 0.5, "failed"))
     if steps[-1][1] in ("queued", "accepted", "sending"):
         steps, error = (*steps, (steps[-1][0] + options.validity, "failed")), 30036
     if call.world.quirks.trial and body is not None:
@@ -227,7 +237,7 @@ def create(call: Call) -> Answer:
         account_sid=call.account.sid,
         to=to,
         sender=sender,
-        body=None if options.discard and body is None else body,
+        body=body,
         start=start,
         steps=steps,
         error=error,
@@ -239,6 +249,8 @@ def create(call: Call) -> Answer:
         key=0.0,
         status_callback=options.callback or (service.status_callback if service else None),
         provide_feedback=options.feedback,
+        discards=options.discard,
+        obfuscates=options.obfuscate,
     )
     message.key = message.sent_at()
     if not call.test:
@@ -365,6 +377,7 @@ class _Options:
     validity: float
     smart: bool
     discard: bool
+    obfuscate: bool
 
 
 def _options(form: Params) -> _Options:
@@ -374,7 +387,6 @@ def _options(form: Params) -> _Options:
     form.integer("Attempt", 0, 10_000)
     for name in ("ForceDelivery", "ShortenUrls", "SendAsMms"):
         form.flag(name)
-    form.choice("AddressRetention", ("retain", "obfuscate"))
     form.choice("TrafficType", ("free",))
     form.choice("RiskCheck", ("enable", "disable"))
     return _Options(
@@ -383,6 +395,7 @@ def _options(form: Params) -> _Options:
         validity=float(form.integer("ValidityPeriod", 1, 36_000, 21624) or DEFAULT_VALIDITY),
         smart=bool(form.flag("SmartEncoded")),
         discard=form.choice("ContentRetention", ("retain", "discard")) == "discard",
+        obfuscate=form.choice("AddressRetention", ("retain", "obfuscate")) == "obfuscate",
     )
 
 
@@ -425,7 +438,15 @@ def _plan(call: Call, to: str, sender: str | None, service: Service | None) -> m
         )
     if service is None and (sender, to) in call.account.opted_out:
         raise Refused(21610, "Attempt to send to unsubscribed recipient")
-    return magic.DELIVERIES.get(number, magic.USUAL)
+    return magic.DELIVERIES.get(number, magic.READ if to.startswith("rcs:") else magic.USUAL)
+
+
+def _outside_window(call: Call, to: str, sender: str | None) -> bool:
+    """Tell whether WhatsApp takes templates only: https://www.twilio.com/docs/api/errors/63016."""
+    if not to.startswith("whatsapp:") or not call.world.quirks.whatsapp_window or call.form.text("ContentSid"):
+        return False
+    wrote = call.account.wrote.get((sender or "", to))
+    return wrote is None or call.now - wrote > WINDOW
 
 
 def _content_type(url: str) -> str:
@@ -447,6 +468,8 @@ def receive(
             account.opted_out.add((opted, sender))
         elif word in ("START", "YES", "UNSTOP"):
             account.opted_out.discard((opted, sender))
+    if sender.startswith("whatsapp:"):
+        account.wrote[to, sender] = now
     many = segments.count(body)
     message = Message(
         sid=world.sid("MM" if media else "SM"),

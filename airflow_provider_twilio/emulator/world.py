@@ -69,6 +69,8 @@ class Account:
     services: Shelf[Service] = field(default_factory=Shelf)
     opted_out: set[tuple[str, str]] = field(default_factory=set)
     """(sender or messaging service SID, the one who said STOP)."""
+    wrote: dict[tuple[str, str], float] = field(default_factory=dict)
+    """When a WhatsApp user last wrote to one of the account's numbers."""
     verified: set[str] = field(default_factory=set)
     """Numbers that a trial account may send to and call."""
     ledger: Ledger = field(default_factory=Ledger)

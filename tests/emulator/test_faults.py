@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
@@ -8,6 +10,7 @@ import pytest
 import requests
 
 from airflow_provider_twilio.emulator import Emulator
+from airflow_provider_twilio.emulator.faults import Fault, read_fault, read_quirk
 from tests.emulator.conftest import Api
 
 FORM = {"To": "+14155550100", "From": "+15005550006", "Body": "x"}
@@ -133,3 +136,67 @@ def test_switches_are_checked(emulator: Emulator) -> None:
     with pytest.raises(ValueError, match="unsent can't be"):
         emulator.quirks.set(unsent="middle", latency=3)
     assert emulator.quirks.latency == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("status=503", Fault(status=503)),
+        ("status=429 retry_after=2 n=3 method=POST path=Messages skip=1",
+         Fault(3, 429, retry_after=2, method="POST", path="Messages", skip=1)),
+        ("accept_then_drop params.To=+14155550100", Fault(accept_then_drop=True, params={"To": "+14155550100"})),
+        ("accept_then_drop=true", Fault(accept_then_drop=True)),
+        ("status=500 message='try later'", Fault(status=500, message="try later")),
+        ("status=429 retry_after='Wed, 21 Oct 2026 07:28:00 GMT'",
+         Fault(status=429, retry_after="Wed, 21 Oct 2026 07:28:00 GMT")),
+        ("stall=0.5", Fault(stall=0.5)),
+    ],
+)  # fmt: skip
+def test_a_fault_as_the_command_line_has_it(text: str, fault: Fault) -> None:
+    assert read_fault(text) == fault
+
+
+@pytest.mark.parametrize("text", ["", "n=2", "status=x", "status=99", "what=1", "drop=maybe", "drop cut", "status='1"])
+def test_a_wrong_fault_on_the_command_line(text: str) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        read_fault(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "switches"),
+    [
+        ("list_lag=5", {"list_lag": 5}),
+        ("latency=0.25", {"latency": 0.25}),
+        ("trial=true", {"trial": True}),
+        ("concurrency=none", {"concurrency": None}),
+        ("callbacks=none", {"callbacks": "none"}),
+        ("unsent=first", {"unsent": "first"}),
+    ],
+)
+def test_a_switch_as_the_command_line_has_it(text: str, switches: dict[str, Any]) -> None:
+    assert read_quirk(text) == switches
+
+
+@pytest.mark.parametrize("text", ["list_lag", "list_lag=long", "what=1", "trial=1", "concurrency=-1", "latency=nan"])
+def test_a_wrong_switch_on_the_command_line(text: str) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        read_quirk(text)
+
+
+def test_the_command_line_sets_faults_and_switches() -> None:
+    command = [sys.executable, "-m", "airflow_provider_twilio.emulator", "--port", "0"]
+    command += ["--fail", "status=503 method=GET", "--quirk", "trial=true", "--quirk", "unsent=last"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            url = process.stdout.readline().split()[-1]
+            assert [fault["name"] for fault in requests.get(f"{url}/_emulator/faults").json()["faults"]] == [
+                "status 503"
+            ]
+            quirks = requests.get(f"{url}/_emulator/quirks").json()
+            assert (quirks["trial"], quirks["unsent"]) == (True, "last")
+        finally:
+            process.terminate()
+    wrong = subprocess.run([*command, "--fail", "status=1"], stderr=subprocess.PIPE, text=True, check=False)
+    assert wrong.returncode == 2
+    assert "1 is not an HTTP status" in wrong.stderr

@@ -291,3 +291,42 @@ def test_a_status_put_by_hand(emulator: Emulator, api: Api) -> None:
 
 def test_final_statuses_are_the_apis() -> None:
     assert EMULATED_FINAL == FINAL
+
+
+def test_what_is_not_to_be_retained_is_gone_once_it_is_sent(emulator: Emulator, api: Api) -> None:
+    message = api.send(ContentRetention="discard", AddressRetention="obfuscate")
+    assert (message["body"], message["to"]) == ("hello", "+14155550100")
+    emulator.clock.advance(5)
+    message = api.get(f"Messages/{message['sid']}.json")
+    assert (message["body"], message["to"]) == ("", "+1415555XXXX")
+    kept = api.send(ContentRetention="retain", AddressRetention="retain")
+    emulator.clock.advance(5)
+    assert api.get(f"Messages/{kept['sid']}.json")["to"] == "+14155550100"
+
+
+def test_whatsapp_takes_free_text_within_a_day_of_an_answer_only(emulator: Emulator, api: Api) -> None:
+    to, own = "whatsapp:+14155550100", f"whatsapp:{emulator.phone_number}"
+
+    def outcome(**form: str) -> tuple[str, int | None]:
+        sid = api.send(to=to, From=own, **form)["sid"]
+        emulator.clock.advance(10)
+        message = api.get(f"Messages/{sid}.json")
+        return message["status"], message["error_code"]
+
+    assert outcome() == ("delivered", None)
+    emulator.quirks.set(whatsapp_window=True)
+    assert outcome() == ("failed", 63016)
+    emulator.receive_message("hi", from_=to)
+    assert outcome() == ("delivered", None)
+    emulator.clock.advance(hours=25)
+    assert outcome() == ("failed", 63016)
+    assert outcome(ContentSid="HX" + "0" * 32) == ("delivered", None)
+
+
+def test_rcs_tells_that_it_was_read(emulator: Emulator, api: Api) -> None:
+    sid = api.send(to="rcs:+14155550100", From="rcs:agent")["sid"]
+    seen = []
+    for _ in range(5):
+        emulator.clock.advance(1)
+        seen.append(api.get(f"Messages/{sid}.json")["status"])
+    assert seen == ["sent", "delivered", "delivered", "read", "read"]

@@ -91,7 +91,7 @@ def send(emulator: Emulator, days_ago: float, body: str) -> str:
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
     home = tmp_path_factory.mktemp("airflow")
-    with serve(speed=20) as emulator:
+    with serve() as emulator:  # at the speed of real phones, so that the tasks do wait
         kept = send(emulator, 1, "yesterday's")
         redacted = send(emulator, 10, "last week's")
         deleted = {send(emulator, 40, "last month's"), send(emulator, 50, "older")}

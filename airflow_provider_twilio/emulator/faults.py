@@ -236,7 +236,7 @@ class Quirks:
     :param callback_copies: how often each is told the same: 0 loses them all, 2 repeats each.
     :param callback_order: ``kept``, or ``reversed`` once a message or call has come to its end.
     :param trial: the account is a trial account: bodies get Twilio's prefix, and only verified numbers are sent to.
-    :param whatsapp_window: a WhatsApp message without a template fails (63016) unless the phone wrote in the last 24 hours.
+    :param whatsapp_window: a WhatsApp message without a template fails (63016) unless the phone wrote within a day.
     """
 
     list_lag: float = 0.0

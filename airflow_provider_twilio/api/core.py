@@ -20,6 +20,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
 from functools import wraps
+from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, ParamSpec, Protocol, TypeVar, cast, overload
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urljoin, urlsplit
 
@@ -131,7 +132,9 @@ def wire_values(name: str, value: Any) -> list[str]:
     """Write a value as the one or many strings it takes on the wire. None is none."""
     if value is None:
         return []
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+    if isinstance(value, str):
+        return [wire_value(name, value)]
+    if isinstance(value, Sequence) and not isinstance(value, bytes):
         return [wire_value(name, item) for item in value]
     return [wire_value(name, value)]
 
@@ -563,6 +566,14 @@ class Definition:
         self.build = build
         """Check the arguments and build the value: what the operation gives when it is called on the class."""
 
+        @wraps(self.function)
+        def method(resource: Resource[Any], /, *args: Any, **kwargs: Any) -> Any:
+            return self.run(resource._client, build(*args, **kwargs))
+
+        resource = inspect.Parameter("resource", inspect.Parameter.POSITIONAL_ONLY)
+        method.__signature__ = inspect.Signature([resource, *self.parameters.values()])  # type: ignore[attr-defined]
+        self._method = method
+
     def pairs(self, kwargs: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         """Write the arguments that are sent, in the order of the signature."""
         return tuple(
@@ -583,14 +594,7 @@ class Definition:
 
     def bound(self, instance: Resource[Any] | None) -> Any:
         """Give the operation as it is read on a resource: on the class it builds, bound to a client it runs."""
-        if instance is None:
-            return self.build
-
-        @wraps(self.function)
-        def run(*args: Any, **kwargs: Any) -> Any:
-            return self.run(instance._client, self.build(*args, **kwargs))
-
-        return run
+        return self.build if instance is None else MethodType(self._method, instance)
 
     def __repr__(self) -> str:
         return f"<{self}>"

@@ -138,20 +138,20 @@ class Scripted:
             self._start(self._serve, accepted)
 
     def _serve(self, connection: socket.socket) -> None:
+        if self._tls:
+            connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         self._open.add(connection)
         try:
-            if self._tls:
-                self._open.discard(connection)
-                connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
-                self._open.add(connection)
+            if isinstance(connection, ssl.SSLSocket):
                 connection.do_handshake()
-            with connection, connection.makefile("rb") as stream:
+            with connection.makefile("rb") as stream:
                 while self._one(connection, stream):
                     pass
         except OSError:
             pass  # the client went away, or does not trust us
         finally:
             self._open.discard(connection)
+            connection.close()
 
     def _one(self, connection: socket.socket, stream: Any) -> bool:
         """Read a request and answer it; tell whether the connection stays."""

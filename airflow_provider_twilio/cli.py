@@ -37,6 +37,20 @@ def get_twilio_cli_commands() -> list[CLICommand]:
                             type=float,
                             default=1.0,
                         ),
+                        option(
+                            ("--fail",),
+                            help="Let requests go wrong: --fail 'status=503 n=2 method=GET path=Messages'",
+                            action="append",
+                            default=[],
+                            metavar="FAULT",
+                        ),
+                        option(
+                            ("--quirk",),
+                            help="Set a switch: --quirk list_lag=5 --quirk concurrency=10",
+                            action="append",
+                            default=[],
+                            metavar="NAME=VALUE",
+                        ),
                     ),
                 ),
             ],
@@ -48,5 +62,6 @@ def emulator(arguments: Namespace) -> None:
     """Run the emulator as ``python -m airflow_provider_twilio.emulator`` does."""
     from airflow_provider_twilio.emulator.__main__ import main
 
-    given = (f"--{name}={getattr(arguments, name)}" for name in ("host", "port", "speed"))
-    sys.exit(main(list(given)))
+    given = [f"--{name}={getattr(arguments, name)}" for name in ("host", "port", "speed")]
+    given += [f"--{name}={text}" for name in ("fail", "quirk") for text in getattr(arguments, name)]
+    sys.exit(main(given))

@@ -30,6 +30,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 def running(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "airflow", "twilio", "emulator", "--port", "0", "--speed", "100"]
+    command += ["--fail", "status=503 n=2", "--quirk", "list_lag=5", "--quirk", "trial=true"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         yield process
         process.kill()
@@ -42,6 +43,9 @@ def test_runs_till_it_is_told_to_end(running: subprocess.Popen[str]):
     url = next(line.split()[-1] for line in lines if line.startswith("Twilio emulator"))
     assert requests.get(url, timeout=10).status_code == 200
     assert requests.get(f"{url}/_emulator/clock", timeout=10).json()["speed"] == 100
+    assert requests.get(f"{url}/_emulator/faults", timeout=10).json()["faults"][0]["n"] == 2
+    quirks = requests.get(f"{url}/_emulator/quirks", timeout=10).json()
+    assert (quirks["list_lag"], quirks["trial"]) == (5, True)
     running.send_signal(signal.SIGINT)
     assert running.wait(20) == 0
 

@@ -328,6 +328,19 @@ def test_a_phone_calls_and_hangs_up(look: Look, emulator: Emulator):
     assert [(call["direction"], call["from"]) for call in emulator.calls][1] == ("inbound", PHONE)
 
 
+def test_keys_are_pressed(look: Look, emulator: Emulator):
+    twiml = "<Response><Gather numDigits='2' timeout='60'/><Pause length='60'/></Response>"
+    call = post(emulator, "Calls.json", From=emulator.phone_number, To=PHONE, Twiml=twiml)["sid"]
+    emulator.clock.advance(5)
+    page = look(THREAD)
+    page.click('.keys button:has-text("4")')
+    page.wait_for_selector(f"#{call}:has-text('⌨ 4')")
+    assert page.evaluate("document.activeElement.textContent") == "4"  # still there, for the next key
+    page.keyboard.press("Enter")
+    page.wait_for_selector(f"#{call}:has-text('⌨ 44')")
+    page.wait_for_selector(".keys", state="detached")
+
+
 # ------------------------------------------------------------------ faults, switches, clock, journal
 
 

@@ -247,6 +247,40 @@ def test_a_call_shows_what_is_heard_and_can_be_hung_up(inbox: Inbox, api: Api) -
     assert inbox.do("inbox/hang-up", {"sid": ["CA"]}).status_code == 404
 
 
+def test_keys_are_offered_while_a_gather_listens(inbox: Inbox, api: Api) -> None:
+    twiml = (
+        "<Response><Gather numDigits='2' timeout='10'><Say>Press two keys</Say></Gather>"
+        "<Say>You were too slow</Say><Pause length='60'/></Response>"
+    )
+    sid = api.post("Calls.json", From=inbox.emulator.phone_number, To=PHONE, Twiml=twiml)["sid"]
+    offered = {"data-do": "press", "data-sid": sid}
+    assert not inbox.thread().all("button", **offered)  # it is ringing
+    inbox.emulator.clock.advance(4)
+    keys = [has["data-key-pressed"] for has in inbox.thread().all("button", **offered)]
+    assert "".join(map(str, keys)) == "123456789*0#"
+    assert "too slow" not in inbox.thread().words  # what is still to be said is not shown
+    assert inbox.do(f"calls/{sid}/digits", {"digits": "1"}).status_code == 200
+    assert inbox.thread().all("button", **offered)
+    assert inbox.do(f"calls/{sid}/digits", {"digits": "2"}).status_code == 200
+    assert not inbox.thread().all("button", **offered)
+    assert "⌨ 12" in inbox.thread().words
+
+
+def test_a_call_to_come_is_not_shown_before_it_begins(inbox: Inbox, api: Api) -> None:
+    twiml = "<Response><Pause length='30'/><Dial>+14155550177</Dial></Response>"
+    api.post("Calls.json", From=inbox.emulator.phone_number, To=PHONE, Twiml=twiml)
+
+    def listed() -> list[str | None]:
+        return [has["data-phone"] for has in inbox.part("phones").all("a")]
+
+    inbox.emulator.clock.advance(10)
+    assert listed() == [PHONE]
+    inbox.emulator.receive_message("in between", from_="+14155550177")
+    assert listed() == ["+14155550177", PHONE]
+    inbox.emulator.clock.advance(30)
+    assert len(inbox.thread("+14155550177").bubbles) == 2
+
+
 def test_a_call_that_nobody_took_says_why(inbox: Inbox, api: Api) -> None:
     api.post("Calls.json", From=inbox.emulator.phone_number, To="+15005559101", Twiml="<Response/>")
     inbox.emulator.clock.advance(60)

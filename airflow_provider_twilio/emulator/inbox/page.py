@@ -91,6 +91,7 @@ SWITCHES: dict[str, tuple[str, tuple[str, ...]]] = {
     "callback_copies": ("each so many times", ()),
     "callback_order": ("in the order", ("kept", "reversed")),
     "trial": ("Trial account", ()),
+    "whatsapp_window": ("WhatsApp's 24-hour window", ()),
 }
 """The switches' labels, and the words to choose from where there are some."""
 _TONES = {
@@ -131,6 +132,8 @@ class Bubble:
     due: float | None = None
     facts: list[tuple[str, str]] = field(default_factory=list)
     transcript: tuple[str, ...] = ()
+    keys: bool = False
+    """Whether keys are listened for now."""
     hang_up: bool = False
     length: str = ""
 
@@ -417,7 +420,8 @@ def _of_call(bubble: Bubble, call: CallRecord, now: float) -> None:
     if answered is not None:
         seconds = call.seconds() if ended is not None else int((now - answered) * call.speed)
         bubble.length = f"{seconds // 60}:{seconds % 60:02}"
-        bubble.transcript = call.transcript
+        bubble.transcript = call.heard(now)
+        bubble.keys = bubble.status == "in-progress" and _listens(call, now)
         bubble.hang_up = bubble.status == "in-progress"
         if call.answered_by:
             bubble.facts.append(("Answered by", call.answered_by.replace("_", " ")))
@@ -425,6 +429,12 @@ def _of_call(bubble: Bubble, call: CallRecord, now: float) -> None:
         bubble.meaning = _ENDS[bubble.status]
         bubble.facts.append(("SIP", str(call.sip)))
     bubble.facts.append(("From the phone to" if bubble.mine else "To the phone from", bubble.who))
+
+
+def _listens(call: CallRecord, now: float) -> bool:
+    """Tell whether a Gather waits for keys."""
+    at = (now - call.start) * call.speed - call.base
+    return call.course is not None and any(listen.start <= at < listen.end for listen in call.course.listens)
 
 
 # ------------------------------------------------------------------ words

@@ -5,7 +5,7 @@ A phone is one number, whatever it is reached by: text, WhatsApp or call. Nothin
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -116,6 +116,8 @@ class Phones:
         self._by_number: dict[str, Phone] = {}
         self._by_sid: dict[str, Item] = {}
         self._held: dict[str, tuple[int, int]] = {}
+        self._to_come: list[Item] = []
+        """Calls that a call is to make: they are known before they begin."""
 
     def refresh(self) -> None:
         """Take in what has changed since the last time."""
@@ -133,12 +135,15 @@ class Phones:
                 break
             added += new
             self._note(account)
-        for item in sorted(added, key=_SEQ):
+        now = self.world.clock.now()
+        added += self._to_come
+        self._to_come = [item for item in added if item.created > now]
+        for item in sorted((item for item in added if item.created <= now), key=_SEQ):
             number = phone_of(item)
             # The phone with the newest item stands last.
             phone = self._by_number.pop(number, None) or Phone(number)
             self._by_number[number] = phone
-            phone.items.append(item)
+            insort(phone.items, item, key=_SEQ)
             self._by_sid[item.sid] = item
 
     def _note(self, account: Account) -> None:

@@ -299,6 +299,7 @@
     },
     call: () => attempt(() => tell("calls", { from: view.phone, to: way().to.replace(/^.*:/, "") })),
     "hang-up": (button) => attempt(() => tell("inbox/hang-up", { sid: button.dataset.sid })),
+    press: (button) => attempt(() => tell(`calls/${button.dataset.sid}/digits`, { digits: button.dataset.keyPressed })),
     disarm: () => attempt(() => tell("faults", undefined, "DELETE")),
     advance: (button) => attempt(() => tell("clock", { advance: Number(button.dataset.seconds) })),
     stop: () => attempt(() => tell("clock", { freeze: true })),

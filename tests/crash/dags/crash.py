@@ -50,14 +50,13 @@ class Mortal:
 
 
 def arm(context: Any) -> None:
-    """Write down who runs this try and, on the first one, let it be killed where the run's conf says."""
+    """Write down who runs this try and, if none was killed yet, let it be killed where the run's conf says."""
     ti, conf = context["ti"], context["dag_run"].conf
-    name, point = f"{ti.dag_id}-{ti.run_id}-{ti.map_index}", conf["cells"][ti.map_index]["point"]
-    folder = Path(conf["folder"])
-    (folder / f"{name}-{ti.try_number}.pids").write_text(f"{os.getpid()} {os.getppid()}")
-    if ti.try_number > 1:
+    note = Path(conf["folder"]) / f"{ti.dag_id}-{ti.run_id}-{ti.map_index}.killed"
+    note.with_suffix(".pids").write_text(f"{os.getpid()} {os.getppid()}")
+    if note.exists():
         return
-    mortal = Mortal(context["task_state_store"], point, folder / f"{name}.killed")
+    mortal = Mortal(context["task_state_store"], conf["cells"][ti.map_index]["point"], note)
     context["task_state_store"] = mortal
     if ti._ti_context_from_server.next_method:
         mortal.die_if("at resumption")
@@ -66,7 +65,7 @@ def arm(context: Any) -> None:
 for kind, operator in OPERATORS.items():
     with DAG(f"crash_{kind}", schedule=None, max_active_tasks=64):
 
-        @task
+        @task(retries=3, retry_delay=timedelta(seconds=1))
         def plan(**context: Any) -> list[dict[str, Any]]:
             """Give each mapped task its arguments."""
             return [cell["arguments"] for cell in context["dag_run"].conf["cells"]]

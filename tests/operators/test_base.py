@@ -15,7 +15,7 @@ from airflow.sdk import DAG
 from airflow.sdk.definitions.xcom_arg import PlainXComArg
 
 from airflow_provider_twilio._airflow import AirflowFailException
-from airflow_provider_twilio.api.checks import LATER
+from airflow_provider_twilio.api.core import LATER
 from airflow_provider_twilio.api.errors import BadParameter, ServerError
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.operators.accounts import FetchBalanceOperator

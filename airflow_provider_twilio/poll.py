@@ -369,14 +369,11 @@ class Poller:
                 wait.fail(error)
         until = time.monotonic() + pause
         while self.waits and time.monotonic() < until:
-            await self._rest(until, for_all=True)
+            await self._rest(until)
 
-    async def _rest(self, until: float, *, for_all: bool = False) -> None:
-        """Sleep until a time, or until nobody waits any more, or somebody comes who is due before.
-
-        :param for_all: whoever comes has to rest too.
-        """
-        self._alarm = -math.inf if for_all else until
+    async def _rest(self, until: float) -> None:
+        """Sleep until a time, or until nobody waits any more, or somebody comes who is due before."""
+        self._alarm = until
         self._woken.clear()
         try:
             await asyncio.wait_for(self._woken.wait(), max(0.0, until - time.monotonic()))

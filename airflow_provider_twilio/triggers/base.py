@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from abc import abstractmethod
@@ -146,7 +147,16 @@ class WaitTrigger(BaseTrigger):
         can't be told, nothing is stopped. Nor is it after the deadline: then the task may have come to its own end.
         """
         request = self.stop()
-        if request is None or self._late("") or not await was_killed(self.task_instance):
+        if request is None or self._late(""):
+            return
+        # Airflow cancels a killed trigger anew every second until it is gone, and this method with it.
+        stopping = asyncio.create_task(self._stop(request))
+        _stopping.add(stopping)
+        stopping.add_done_callback(_stopping.discard)
+        await asyncio.shield(stopping)
+
+    async def _stop(self, request: Request[Any]) -> None:
+        if not await was_killed(self.task_instance):
             return
         try:
             async with self.hook.aclient() as client:
@@ -154,6 +164,10 @@ class WaitTrigger(BaseTrigger):
             self.log.info("%s: stopped, since the task was killed", self.sid)
         except TwilioError as error:
             self.log.warning("%s: could not be stopped: %s", self.sid, error)
+
+
+_stopping: set[asyncio.Task[None]] = set()
+"""What on_kill has begun: a loop holds its tasks but weakly."""
 
 
 @asynccontextmanager

@@ -177,11 +177,13 @@ class States:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.answer: Any = {}
+        self.takes = 0.0
         self.asked: list[dict[str, Any]] = []
         monkeypatch.setattr("airflow.sdk.execution_time.task_runner.RuntimeTaskInstance.get_task_states", self)
 
     def __call__(self, **asked: Any) -> Any:
         self.asked.append(asked)
+        time.sleep(self.takes)
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -245,6 +247,22 @@ def test_a_killed_task_cancels_its_scheduled_message(emulator: Emulator, states:
         asyncio.run(trigger.on_kill())
     assert emulator.messages[0]["status"] == ("canceled" if killed else "scheduled")
     assert emulator.journal.count("POST", sid) == int(killed)
+
+
+async def test_it_is_canceled_although_airflow_cancels_the_trigger_again_and_again(emulator: Emulator, states: States):
+    sid = send(emulator)
+    emulator.set_message(sid, "scheduled")
+    states.answer, states.takes = {"run": {"task": "failed"}}, 0.5
+    trigger = MessageDeliveryTrigger(sid, cancel_on_kill=True)
+    trigger.task_instance = instance()
+    killing = asyncio.create_task(trigger.on_kill())
+    await asyncio.sleep(0.1)
+    killing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await killing
+    async with asyncio.timeout(10):
+        while emulator.messages[0]["status"] != "canceled":  # noqa: ASYNC110 (a server tells no event)
+            await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize("to", ["+14155550100", "+15005559105", "+15005559101"])

@@ -19,7 +19,6 @@ import random
 import time
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping
-from copy import copy
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
@@ -335,7 +334,9 @@ def _within(since: datetime, moment: datetime | None, until: datetime) -> bool:
     return moment is None or since - skew <= moment <= until + skew
 
 
-class _Dated(Record):
+class Dated(Record):
+    """Read when a record of any kind was made."""
+
     date_created = Field(datetime)
 
 
@@ -480,12 +481,21 @@ class _Sender:
             if self.intent is None or self.sends >= MOST_SENDS:
                 raise
             log.warning("%s. Asking Twilio", error)
+            self._outlast(self.intent)
             return self._settle(self.intent)
         except TwilioError:
             self._forget()
             raise
         self._keep(record["sid"])
         return record
+
+    def _outlast(self, intent: Intent) -> None:
+        """Keep how long the request has really taken, where that was longer than its time-out: many addresses, say."""
+        taken = (self.clock.now() - intent.at).total_seconds()
+        if taken > intent.timeout:
+            self.intent = replace(intent, timeout=taken)
+            self._publish(None)
+            self.memory.set(self.key, self.intent.as_json())
 
     def _exchange(self) -> Record:
         """Send, and send again what Twilio surely has not acted on, the intent's time renewed each time.
@@ -495,9 +505,7 @@ class _Sender:
         from airflow_provider_twilio.client import retrying
 
         begun, settings = self.intent, self.client.settings
-        single = copy(self.client)
-        single.settings = replace(settings, retries=0)
-        with single:
+        with self.client.apart(retries=0) as single:
             tries = 0
             while True:
                 self._note(begun)
@@ -676,7 +684,7 @@ def _ends(entry: Mapping[str, Any]) -> datetime:
 
 
 def _created(record: Record) -> datetime | None:
-    return _Dated(record).date_created
+    return Dated(record).date_created
 
 
 def _pauses() -> Iterator[float]:

@@ -51,7 +51,8 @@ def theirs(connection: dict[str, Any]) -> Iterator[Any]:
 
     client = Client(connection["login"], connection["password"])
     client.api.base_url = connection["url"]
-    return client.messages.stream(page_size=PAGE)
+    stream: Iterator[Any] = client.messages.stream(page_size=PAGE)
+    return stream
 
 
 def resident() -> float:

@@ -48,7 +48,7 @@ def plain(emulator: Emulator, url: str) -> None:
 
 
 def twilios(emulator: Emulator, url: str) -> None:
-    from twilio.rest import Client as Twilio  # type: ignore[import-untyped]
+    from twilio.rest import Client as Twilio
 
     client = Twilio(emulator.account_sid, emulator.auth_token)
     client.api.base_url = url

@@ -14,7 +14,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
@@ -36,6 +36,8 @@ C_co = TypeVar("C_co", covariant=True)
 T_co = TypeVar("T_co", covariant=True)
 
 VERSION = "2010-04-01"
+DRY_RUN = "dry-run"
+"""The status of what was not sent, since the connection says so."""
 LARGEST_PAGE = 1000
 SMALLER_PAGES = (100, 20)
 OURS = ("limit", "page_size", "max_segments")
@@ -356,13 +358,15 @@ class Record(dict[str, Any]):
 
     kinds: ClassVar[tuple[str, ...]] = ()
     """What the record's SID may start with; empty if it has none."""
-    secrets: ClassVar[frozenset[str]] = frozenset()
-    """Keys that are dropped as the record is parsed."""
+    secrets: ClassVar[frozenset[str]] = frozenset({"auth_token"})
+    """Keys that are dropped as the record is parsed; of a record of no known kind, wherever they stand."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for secret in self.secrets & self.keys():
             del self[secret]
+        if type(self) is Record:
+            _drop(self.values(), self.secrets)
 
     @classmethod
     def read(cls, request: Request[Any], response: Response) -> Any:
@@ -391,6 +395,17 @@ class Record(dict[str, Any]):
         return f"<{type(self).__name__} {known}>" if known else f"<{type(self).__name__}>"
 
     __str__ = __repr__
+
+
+def _drop(values: Iterable[Any], secrets: frozenset[str]) -> None:
+    """Drop secrets out of nested values."""
+    for value in values:
+        if isinstance(value, dict):
+            for secret in secrets & value.keys():
+                del value[secret]
+            _drop(value.values(), secrets)
+        elif isinstance(value, list):
+            _drop(value, secrets)
 
 
 _SID = re.compile(r"[A-Z]{2}[0-9a-fA-F]{32}")

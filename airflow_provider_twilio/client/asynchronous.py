@@ -124,7 +124,8 @@ class AsyncClient(Resources[Awaiting]):
                 self._token = await self._repeat(request, None)
                 self._token_ends = self._token.ends(asked)
                 if self._conceal:
-                    self._conceal(self._token.header.removeprefix("Bearer "))
+                    # Airflow's way to mask a secret blocks, and would wait for this very loop.
+                    await asyncio.to_thread(self._conceal, self._token.header.removeprefix("Bearer "))
             return self._token.header
 
     async def _repeat(self, request: Request[T], authorization: str | None) -> T:
@@ -152,7 +153,7 @@ class AsyncClient(Resources[Awaiting]):
             cookie_jar=aiohttp.DummyCookieJar(),
             proxy=wire.proxy(self.settings),
             timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=self.settings.timeout, sock_read=self.settings.timeout
+                total=None, sock_connect=self.settings.connect_timeout, sock_read=self.settings.timeout
             ),
         )
         if hasattr(session, "_retry_connection"):

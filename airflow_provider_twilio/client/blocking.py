@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -39,6 +40,7 @@ class Client(Resources[Blocking]):
         self._token: oauth.Token | None = None
         self._token_ends = 0.0
         self._token_lock = threading.Lock()
+        self._issuer = self
 
     @property
     def client(self) -> Blocking:
@@ -49,6 +51,12 @@ class Client(Resources[Blocking]):
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def apart(self, **settings: Any) -> Client:
+        """Give a client with connections of its own and other settings, which shares this one's token."""
+        client = type(self)(replace(self.settings, **settings), conceal=self._conceal)
+        client._issuer = self._issuer
+        return client
 
     def close(self) -> None:
         """Close the connections; the client opens new ones if it is used again."""
@@ -115,6 +123,8 @@ class Client(Resources[Blocking]):
 
         :param refused: the header that Twilio no longer takes.
         """
+        if self._issuer is not self:
+            return self._issuer._bearer(refused)
         with self._token_lock:
             if self._token is None or time.monotonic() >= self._token_ends or self._token.header == refused:
                 asked = time.monotonic()
@@ -166,7 +176,12 @@ class Client(Resources[Blocking]):
         session = self._session
         try:
             answer = session.request(
-                request.method, url, data=body, headers=headers, timeout=self.settings.timeout, allow_redirects=False
+                request.method,
+                url,
+                data=body,
+                headers=headers,
+                timeout=(self.settings.connect_timeout, self.settings.timeout),
+                allow_redirects=False,
             )
         except requests.RequestException as error:
             raise lost(request, _reason(error), sent=_was_sent(error)) from None
@@ -194,14 +209,18 @@ def _was_sent(error: requests.RequestException) -> bool:
     import requests
     from urllib3 import exceptions as u3
 
-    if isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError):
+    if isinstance(error, requests.ConnectTimeout):
         return False
     if isinstance(error, requests.exceptions.InvalidSchema | requests.exceptions.InvalidURL):
         return False
     cause = _cause(error)
+    if isinstance(cause, u3.ProxyError):  # which urllib3 also makes of an answer that was lost behind a proxy
+        cause = cause.original_error
+        if isinstance(cause, OSError) and "Tunnel connection failed" in str(cause):
+            return False
     if isinstance(cause, u3.SSLError):  # may come from an open connection as well
         return not (cause.args and isinstance(cause.args[0], ssl.SSLCertVerificationError))
-    return not isinstance(cause, u3.NewConnectionError | u3.ConnectTimeoutError | u3.ProxyError)
+    return not isinstance(cause, u3.NewConnectionError | u3.ConnectTimeoutError)
 
 
 def _reason(error: requests.RequestException) -> str:

@@ -7,24 +7,25 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from airflow_provider_twilio.api.core import Nothing, Record, Request
+from airflow_provider_twilio.api.core import DRY_RUN, Field, Nothing, Record, Request
 from airflow_provider_twilio.client.settings import Settings
 from airflow_provider_twilio.privacy import mask
 
 log = logging.getLogger(__name__)
 
-STATUS = "dry-run"
-
 
 def answer(settings: Settings, request: Request[Any]) -> Any:
     """Log a resolved request, and give the record it stands for: ``status`` is ``dry-run``, ``sid`` is None.
 
-    The request's own values stand under the names that Twilio's records have for them. None for what has no answer.
+    The request's own values stand under the names that Twilio's records have for them; others, among them passwords,
+    are left out. None for what has no answer.
     """
     if request.answer is Nothing:
         log.info("Dry run, not sent: %s", request)
         return None
-    values = dict(_values(request)) | {"sid": None, "account_sid": settings.account_sid, "status": STATUS}
+    make = request.answer if isinstance(request.answer, type) and issubclass(request.answer, Record) else Record
+    values = {name: value for name, value in _values(request) if _shown(make, name)}
+    values |= {"sid": None, "account_sid": settings.account_sid, "status": DRY_RUN}
     body = values.get("body")
     if isinstance(body, str):
         from airflow_provider_twilio.api import segments
@@ -37,8 +38,13 @@ def answer(settings: Settings, request: Request[Any]) -> Any:
         values.get("num_segments", "none"),
         ", ".join(dict.fromkeys(name for name, _ in request.data)) or "none",
     )
-    make = request.answer if isinstance(request.answer, type) and issubclass(request.answer, Record) else Record
     return make(values)
+
+
+def _shown(make: type[Record], name: str) -> bool:
+    if make is Record:  # of any other operation: nothing is known of its fields
+        return not any(word in name for word in ("password", "token", "secret", "twiml"))
+    return any(isinstance(field, Field) and field.name == name for field in vars(make).values())
 
 
 def _values(request: Request[Any]) -> Iterator[tuple[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
@@ -47,11 +48,25 @@ def check_segments(request: Request[Any]) -> None:
 
 def _recipients(request: Request[Any]) -> Iterator[str]:
     for name, value in request.data:
-        if name.lower() in ("to", "messagingbinding.address"):
+        if name.lower() in ("to", "messagingbinding.address") or _verifies(request, name):
             yield value
+        elif name.lower() == "tobinding":  # of Notify: JSON
+            yield from _addresses(_json(value), wanted=True)
         elif name.lower() == "twiml":
             yield from _dialled(value)
     yield from _addresses(request.json, wanted=False)
+
+
+def _verifies(request: Request[Any], name: str) -> bool:
+    """Tell whether a parameter names the phone that Twilio will call to verify a caller id."""
+    return name.lower() == "phonenumber" and "OutgoingCallerIds" in request.path
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _dialled(twiml: str) -> Iterator[str]:

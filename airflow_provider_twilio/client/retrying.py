@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import random
-from typing import Any
+from typing import Any, cast
 
 from airflow_provider_twilio.api.core import Request
 from airflow_provider_twilio.api.errors import TwilioError, worth_repeating
@@ -12,7 +11,7 @@ from airflow_provider_twilio.client.settings import Settings
 
 log = logging.getLogger(__name__)
 
-FIRST_WAIT = 0.5
+FIRST_WAIT = 1.0
 """The longest first wait, in seconds; each further one may be twice as long."""
 
 
@@ -23,11 +22,16 @@ def wait(settings: Settings, request: Request[Any], error: TwilioError, tries: i
 
     :param tries: how often it has been tried.
     """
-    if tries > settings.retries or not worth_repeating(request, error):
+    if not worth_repeating(request, error):
         return None
-    asked = error.retry_after
-    if asked is None:
-        asked = random.uniform(0, FIRST_WAIT * 2 ** min(tries, 30))  # noqa: S311 (no secret is made of it)
-    seconds = min(asked, settings.retry_max_wait)
+    from tenacity import RetryCallState, stop_after_attempt, wait_random_exponential
+
+    # tenacity decides, and each client has a loop of its own: what succeeds at once pays nothing for it.
+    state = RetryCallState(cast("Any", None), None, (), {})
+    state.attempt_number = tries
+    if stop_after_attempt(settings.retries + 1)(state):
+        return None
+    by_itself = wait_random_exponential(multiplier=FIRST_WAIT, max=settings.retry_max_wait)
+    seconds = by_itself(state) if error.retry_after is None else min(error.retry_after, settings.retry_max_wait)
     log.warning("%s; trying again in %.1f s (%d of %d)", error, seconds, tries, settings.retries)
     return seconds

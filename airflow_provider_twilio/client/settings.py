@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 HOST = "api.twilio.com"
 DAY = 86_400
+LONGEST_CONNECT = 10.0
 EDGES: Mapping[str, str] = {
     "us1": "ashburn",
     "us2": "umatilla",
@@ -304,6 +305,11 @@ class Settings:
         password = urlsplit(self.proxy).password if self.proxy else None
         passwords = (password, unquote(password)) if password else ()
         return tuple(dict.fromkeys((self.auth.secret, *header, *passwords)))
+
+    @property
+    def connect_timeout(self) -> float:
+        """Seconds to connect: not as long as an answer may take, for several addresses may be tried one by one."""
+        return min(self.timeout, LONGEST_CONNECT)
 
     @property
     def local(self) -> bool:

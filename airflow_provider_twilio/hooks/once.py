@@ -107,5 +107,8 @@ def _began(context: Mapping[str, Any], ti: Any, on_clear: OnClear) -> datetime |
     first = ti.max_tries - retries + 1 if on_clear == "resend" else 1
     if ti.try_number <= max(first, 1):
         return None
-    began: datetime | None = getattr(context.get("dag_run"), "start_date", None)
-    return began or ti.start_date
+    run = context.get("dag_run")
+    began: datetime | None = getattr(run, "start_date", None) or ti.start_date
+    # Clearing a task of a run that had ended gives the run a new start.
+    due: datetime | None = getattr(run, "run_after", None) if on_clear == "skip" else None
+    return min(filter(None, (began, due)), default=None)

@@ -114,6 +114,6 @@ class UpdateAccountOperator(TwilioOperator, operation=Accounts.update):
             raise BadParameter(
                 "status",
                 "is closed, which can't be undone",
-                "close accounts with CloseAccountOperator, which guards it",
+                "close accounts in Twilio's console",
             )
         return given

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import BaseOperator
 
 from airflow_provider_twilio.api import checks
-from airflow_provider_twilio.api.core import LATER, Definition, Listing, Record, definition
-from airflow_provider_twilio.api.errors import BadParameter
+from airflow_provider_twilio.api.core import DRY_RUN, LATER, Definition, Listing, Nothing, Record, definition
+from airflow_provider_twilio.api.errors import BadParameter, NotFound
 from airflow_provider_twilio.hooks.twilio import TwilioHook, permanent_errors_fail
 
 if TYPE_CHECKING:
@@ -199,7 +199,15 @@ class TwilioOperator(BaseOperator):
         with permanent_errors_fail():
             request = self.request()
             client = self.hook.client
-            return self.result(client.walk(request) if isinstance(request, Listing) else client.send(request))
+            try:
+                answer = client.walk(request) if isinstance(request, Listing) else client.send(request)
+            except NotFound as error:
+                # An earlier try may have been killed right after it had deleted it.
+                if request.answer is not Nothing or getattr(context.get("ti"), "try_number", 1) < 2:
+                    raise
+                self.log.info("An earlier try has perhaps deleted it: %s", error)
+                answer = None
+            return self.result(answer)
 
     @property
     def title(self) -> str:
@@ -214,6 +222,8 @@ class TwilioOperator(BaseOperator):
             return answer
         if answer is None:
             sid = getattr(self, next(iter(self.operation.parameters)))
+            if self.hook.client.settings.dry_run:
+                return Record(sid=sid, status=DRY_RUN)
             self.log.info("%s: %s is deleted", self.title, sid)
             return sid
         records = list(answer)

@@ -8,19 +8,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_twilio._airflow import AirflowSkipException
 from airflow_provider_twilio.api.checks import choice, moment
-from airflow_provider_twilio.api.core import LATER, Field, Record, Request
+from airflow_provider_twilio.api.core import LATER, Record, Request
 from airflow_provider_twilio.api.errors import OptedOut
 from airflow_provider_twilio.hooks import once
 from airflow_provider_twilio.hooks.twilio import permanent_errors_fail
-from airflow_provider_twilio.once import SETTLE, OnUnsure
+from airflow_provider_twilio.once import SETTLE, Dated, OnUnsure
 from airflow_provider_twilio.operators.base import TwilioOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-
-class _Dated(Record):
-    date_created = Field(datetime)
 
 
 class SendingOperator(TwilioOperator):
@@ -104,6 +100,6 @@ class SendingOperator(TwilioOperator):
 
     def sent_at(self, context: Context, record: Record) -> datetime:
         """Give when it was sent, or is to be: the same for every try."""
-        made = _Dated(record).date_created or datetime.now(UTC)
+        made = Dated(record).date_created or datetime.now(UTC)
         planned = moment("send_at", getattr(self, "send_at", None))
         return made if planned is None else max(made, planned)

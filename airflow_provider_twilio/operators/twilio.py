@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from airflow_provider_twilio._airflow import AirflowFailException
 from airflow_provider_twilio.api import other
 from airflow_provider_twilio.api.core import LATER
-from airflow_provider_twilio.api.errors import BadParameter
+from airflow_provider_twilio.api.errors import BadParameter, OutcomeUnknown
 from airflow_provider_twilio.operators.base import TwilioOperator, known, unrendered
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
 
 
 class TwilioRequestOperator(TwilioOperator):
@@ -20,7 +24,8 @@ class TwilioRequestOperator(TwilioOperator):
         (templated)
     :param data: parameters in Twilio's own spelling; lists are repeated, times written in UTC. (templated)
     :param json: a JSON body instead, for the APIs that take one. (templated)
-    :param repeatable: whether a POST or PATCH may be sent again when its outcome is unknown.
+    :param repeatable: whether a POST or PATCH may be sent again when its outcome is unknown; otherwise
+        the task then fails for good, whatever its ``retries``.
 
     https://www.twilio.com/docs/usage/requests-to-twilio
     """
@@ -56,6 +61,13 @@ class TwilioRequestOperator(TwilioOperator):
             json=self._mapping("json", self.json),
             repeatable=self.repeatable,
         )
+
+    def execute(self, context: Context) -> Any:
+        """Run it. Where it can't be known whether it was carried out, the task fails: a retry would do it blindly."""
+        try:
+            return super().execute(context)
+        except OutcomeUnknown as error:
+            raise AirflowFailException(f"{error}. Set repeatable=True if it may happen twice") from error
 
     @staticmethod
     def _mapping(name: str, value: Any) -> Any:

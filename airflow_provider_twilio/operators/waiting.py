@@ -92,9 +92,12 @@ class WaitingOperator(SendingOperator):
         with permanent_errors_fail():
             return self._end(trigger.wait(self.hook.client), record)
 
-    def execute_complete(self, context: Context, event: dict[str, Any], record: dict[str, Any]) -> Any:
-        """End as the trigger's event says; no request is made."""
-        return self._end(event, record)
+    def execute_complete(self, context: Context, event: dict[str, Any], record: dict[str, Any] | None = None) -> Any:
+        """End as the trigger's event says; no request is made.
+
+        :param record: as it was when it was sent; ``dag.test`` does not hand it on.
+        """
+        return self._end(event, record or {})
 
     def _end(self, told: Mapping[str, Any], record: Mapping[str, Any]) -> Any:
         from airflow_provider_twilio.triggers.base import conclude

@@ -33,7 +33,6 @@ def test_a_send_is_what_it_would_have_been(run, server, caplog):
         "to": "+14155550123",
         "from": "+14155550100",
         "body": "a secret " * 20,
-        "media_url": ["https://a.example", "https://b.example"],
         "num_segments": "2",
     }
     assert (message["sid"], message.num_segments) == (None, 2)

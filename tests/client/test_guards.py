@@ -45,6 +45,12 @@ REFUSED = {
         "https://conversations.twilio.com/v1/Conversations/CH1/Participants",
         {"MessagingBinding.Address": "+1900555"},
     ),
+    "a caller id to verify by a call": other.request("POST", "OutgoingCallerIds", {"PhoneNumber": "+19005550100"}),
+    "a binding of Notify": other.request(
+        "POST",
+        "https://notify.twilio.com/v1/Services/IS1/Notifications",
+        {"ToBinding": ['{"binding_type": "sms", "address": "+19005550100"}']},
+    ),
     "JSON": comms("+19005550100"),
     "JSON, a list": comms(["+14155550123", "+19005550100"]),
     "JSON, objects": comms([{"address": "+19005550100", "channel": "PHONE"}]),

@@ -12,6 +12,7 @@ from airflow_provider_twilio.api.core import Response
 from airflow_provider_twilio.api.errors import AuthenticationFailed, OutcomeUnknown, ServerError
 from airflow_provider_twilio.api.messages import Messages
 from airflow_provider_twilio.client import oauth
+from airflow_provider_twilio.client.blocking import Client
 from airflow_provider_twilio.client.settings import OAuth, Settings
 from airflow_provider_twilio.emulator import serve
 from tests.client.conftest import ACCOUNT
@@ -158,6 +159,17 @@ def test_the_token_is_concealed_and_shown_nowhere(run, issuer):
     for shown in (token, client.client, client.client.settings, oauth.request(client.client.settings)):
         assert "shh" not in repr(shown) + str(shown)
         assert "its secret" not in repr(shown) + str(shown)
+
+
+def test_a_client_apart_shares_the_token():
+    with serve() as emulator:
+        settings = Settings(emulator.account_sid, OAuth(*emulator.oauth_client), base=emulator.url)
+        with Client(settings) as client:
+            for _ in range(3):
+                with client.apart(retries=0) as single:
+                    single.send(Messages.create(to="+14155550123", from_=emulator.phone_number, body="x"))
+        assert emulator.journal.count("POST", "/v2/token") == 1
+        assert emulator.journal.count("POST", "/Messages.json") == 3
 
 
 def test_on_the_emulator(run):

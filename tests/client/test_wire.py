@@ -15,12 +15,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from airflow_provider_twilio.api.errors import NotSent, TwilioError
+from airflow_provider_twilio.api.errors import NotSent, OutcomeUnknown, TwilioError
 from airflow_provider_twilio.api.messages import Messages
 from airflow_provider_twilio.client import wire
 from airflow_provider_twilio.client.settings import BadConnection, Basic, Settings
 from tests.client.conftest import ACCOUNT
-from tests.support.scripted import Answer, Scripted
+from tests.support.scripted import Answer, Drop, Scripted
 
 SID = "SM" + "b" * 32
 FOUND = {"sid": SID, "account_sid": ACCOUNT, "status": "queued"}
@@ -88,6 +88,15 @@ def test_https_goes_through_a_tunnel(run, trusted):
         assert "authorization" not in asked.headers
         assert twilio.requests[0].headers["authorization"].startswith("Basic ")
         assert "proxy-authorization" not in twilio.requests[0].headers
+
+
+def test_an_answer_that_is_lost_behind_a_proxy_is_not_sent_again(run, server):
+    server.play(Drop())
+    with pytest.raises(OutcomeUnknown):
+        run("http://gateway.invalid", proxy=server.url, retries=2).send(
+            Messages.create(to="+14155550123", from_="+14155550100", body="x")
+        )
+    assert server.count("POST") == 1
 
 
 def test_a_proxy_that_refuses_has_sent_nothing(run):

@@ -8,8 +8,8 @@ from base64 import b64encode
 from datetime import timedelta
 
 import pytest
-from twilio.base.exceptions import TwilioRestException  # type: ignore[import-untyped]
-from twilio.rest import Client  # type: ignore[import-untyped]
+from twilio.base.exceptions import TwilioRestException
+from twilio.rest import Client
 
 from airflow_provider_twilio.emulator import Emulator
 

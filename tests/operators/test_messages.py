@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -193,3 +194,18 @@ def test_other_bad_input(run_mapped: Run, emulator: Emulator, kind: type[Any], a
     with pytest.raises(AirflowFailException, match=fault):
         run_mapped(kind, **arguments)
     assert len(emulator.journal) == 0
+
+
+def test_a_retry_finds_it_deleted(run: Run, emulator: Emulator):
+    sid = "SM" + "d" * 32
+    context = {"ti": SimpleNamespace(try_number=2)}  # the try before was killed after its request
+    assert run(DeleteMessageOperator, context, message_sid=sid) == sid
+    with pytest.raises(AirflowFailException, match="20404"):
+        run(DeleteMessageOperator, {"ti": SimpleNamespace(try_number=1)}, message_sid=sid)
+
+
+def test_a_dry_run_says_so(run: Run, emulator: Emulator, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", f"{emulator.connection_uri}/?dry_run=true")
+    sid = "SM" + "d" * 32
+    assert run(DeleteMessageOperator, message_sid=sid) == {"sid": sid, "status": "dry-run"}
+    assert not emulator.journal.count("DELETE")

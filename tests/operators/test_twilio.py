@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_twilio._airflow import AirflowFailException
 from airflow_provider_twilio.api.core import Record
-from airflow_provider_twilio.api.errors import BadParameter, OutcomeUnknown
+from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.operators.twilio import TwilioRequestOperator
 
@@ -71,6 +71,15 @@ def test_it_gets_and_deletes(run: Run, emulator: Emulator):
     assert emulator.messages == []
 
 
+def test_a_token_is_not_shown(run: Run, emulator: Emulator):
+    account = run(TwilioRequestOperator, method="GET", path="/2010-04-01/Accounts/{AccountSid}.json")
+    assert account["sid"] == emulator.account_sid
+    assert "auth_token" not in account
+    accounts = run(TwilioRequestOperator, method="GET", path="/2010-04-01/Accounts.json")
+    assert [record["sid"] for record in accounts["accounts"]] == [emulator.account_sid]
+    assert emulator.auth_token not in str(dict(accounts))
+
+
 def test_json_is_sent_as_json():
     task = TwilioRequestOperator(
         task_id="task", method="POST", path="https://content.twilio.com/v1/Content", json={"types": {"a": "{{ 1 }}"}}
@@ -83,7 +92,7 @@ def test_a_post_is_repeated_only_if_it_may_be(run: Run, emulator: Emulator, monk
     monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", f"{emulator.connection_uri}/?retry_max_wait=0.01")
     arguments = {"method": "POST", "path": "Messages", "data": {"To": TO, "From": FROM, "Body": "x"}}
     emulator.fail_next(1, status=503)
-    with pytest.raises(OutcomeUnknown):
+    with pytest.raises(AirflowFailException, match="repeatable=True"):  # whatever the task's retries
         run(TwilioRequestOperator, **arguments)
     assert len(emulator.journal) == 1
     emulator.fail_next(1, status=503)

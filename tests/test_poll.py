@@ -473,7 +473,9 @@ async def test_retry_after_is_kept(waiting: Waiting, emulator: Emulator):
     assert 0.8 <= time.monotonic() - begun < 4
 
 
-async def test_one_record_that_fails_does_not_hold_up_the_others(waiting: Waiting, emulator: Emulator):
+async def test_one_record_that_fails_does_not_hold_up_the_others(
+    waiting: Waiting, emulator: Emulator, caplog: pytest.LogCaptureFixture
+):
     emulator.quirks.set(list_lag=3600)
     sids = await waiting.send_delivered(8)
     emulator.fail_next(100_000, status=500, path=sids[0])
@@ -481,6 +483,7 @@ async def test_one_record_that_fails_does_not_hold_up_the_others(waiting: Waitin
     told = await asyncio.gather(*(waiting.start(sid) for sid in sids[1:]))
     assert {entry["outcome"] for entry in told} == {"reached"}
     assert not bad.done()
+    assert "The poll for messages rests" not in caplog.text
 
 
 async def test_a_list_that_fails_is_done_without(waiting: Waiting, emulator: Emulator):
@@ -655,8 +658,9 @@ async def test_who_comes_while_a_poller_ends_is_served(waiting: Waiting, emulato
 
 async def test_who_comes_earlier_than_the_next_tick_is_not_kept_waiting(waiting: Waiting, emulator: Emulator):
     slow, quick = await waiting.send_delivered(2)
-    waiting.start(slow, interval=600)
-    await asyncio.sleep(0.1)
+    waiting.start(slow, interval=86_400)
+    await waiting.until(lambda: waiting.opened)
+    await asyncio.sleep(0.5)
     assert (await asyncio.wait_for(waiting.start(quick), 4))["outcome"] == "reached"
 
 

@@ -256,7 +256,7 @@ async def test_the_last_look_is_not_put_off(waiting: Waiting, emulator: Emulator
     emulator.quirks.set(list_lag=3600)
     sids = await waiting.send(40)
     begun = time.monotonic()
-    told = await asyncio.gather(*(waiting.start(sid, interval=10, lasts=0.5) for sid in sids))
+    told = await asyncio.gather(*(waiting.start(sid, interval=86_400, lasts=0.5) for sid in sids))
     assert {entry["outcome"] for entry in told} == {"timeout"}
     assert time.monotonic() - begun < 2
 
@@ -311,7 +311,7 @@ async def test_one_that_is_gone_does_not_harm_the_others(waiting: Waiting, emula
 async def test_a_wait_past_its_deadline_gets_one_look_at_once(waiting: Waiting, emulator: Emulator):
     delivered, still = [*await waiting.send_delivered(), *await waiting.send()]
     begun = time.monotonic()
-    tasks = [waiting.start(sid, interval=60, lasts=-100) for sid in (delivered, still)]
+    tasks = [waiting.start(sid, interval=86_400, lasts=-100) for sid in (delivered, still)]
     assert [(await task)["outcome"] for task in tasks] == ["reached", "timeout"]
     assert waiting.gets == 2
     assert time.monotonic() - begun < 2
@@ -320,7 +320,7 @@ async def test_a_wait_past_its_deadline_gets_one_look_at_once(waiting: Waiting, 
 async def test_the_deadline_is_kept_and_tells_what_was_seen(waiting: Waiting, emulator: Emulator):
     [sid] = await waiting.send()
     begun = time.monotonic()
-    told = await waiting.start(sid, interval=60, lasts=0.5)
+    told = await waiting.start(sid, interval=86_400, lasts=0.5)
     assert 0.5 <= time.monotonic() - begun < 1.5
     assert (told["outcome"], told["status"]) == ("timeout", "queued" if told["status"] == "queued" else "sending")
     assert told["reason"] == f"{sid} has not come to its end at its deadline: it is {told['status']}"

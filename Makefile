@@ -53,8 +53,8 @@ test-airflow-3.1: ## run the tests on the oldest supported Airflow, in .venv-3.1
 		PYTHON=$$(python3.11 -c 'import sys; print(sys.executable)' 2>/dev/null || echo $(PYTHON))
 
 .PHONY: test-slow
-test-slow: $(READY) ## run the tests that `make test` leaves out
-	$(RUN) -m pytest -m slow
+test-slow: $(READY) ## run the tests that `make test` leaves out, but for those with a target of their own
+	$(RUN) -m pytest -m slow --ignore=tests/crash
 
 .PHONY: contract
 contract: $(READY) ## hold the emulator against Twilio's OpenAPI description, by Prism (needs Node)

@@ -54,7 +54,11 @@ test-airflow-3.1: ## run the tests on the oldest supported Airflow, in .venv-3.1
 
 .PHONY: test-slow
 test-slow: $(READY) ## run the tests that `make test` leaves out, but for those with a target of their own
-	$(RUN) -m pytest -m slow --ignore=tests/crash
+	$(RUN) -m pytest -m slow --ignore=tests/crash --ignore=tests/real_airflow_waiting
+
+.PHONY: test-waiting
+test-waiting: $(READY) ## wait for many, kill triggerers and stop tasks, in a real Airflow (5 min)
+	$(RUN) -m pytest -m slow -s tests/real_airflow_waiting
 
 .PHONY: contract
 contract: $(READY) ## hold the emulator against Twilio's OpenAPI description, by Prism (needs Node)

@@ -36,6 +36,8 @@ C_co = TypeVar("C_co", covariant=True)
 T_co = TypeVar("T_co", covariant=True)
 
 VERSION = "2010-04-01"
+SECRETS = frozenset({"auth_token"})
+"""What Twilio tells that nobody needs to see, in records of whatever kind."""
 DRY_RUN = "dry-run"
 """The status of what was not sent, since the connection says so."""
 LARGEST_PAGE = 1000
@@ -358,15 +360,15 @@ class Record(dict[str, Any]):
 
     kinds: ClassVar[tuple[str, ...]] = ()
     """What the record's SID may start with; empty if it has none."""
-    secrets: ClassVar[frozenset[str]] = frozenset({"auth_token"})
-    """Keys that are dropped as the record is parsed; of a record of no known kind, wherever they stand."""
+    secrets: ClassVar[frozenset[str]] = frozenset()
+    """Keys that are dropped as the record is parsed."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for secret in self.secrets & self.keys():
             del self[secret]
-        if type(self) is Record:
-            _drop(self.values(), self.secrets)
+        if type(self) is Record:  # of any other operation: of what kind isn't known
+            _drop([self], SECRETS)
 
     @classmethod
     def read(cls, request: Request[Any], response: Response) -> Any:

@@ -23,7 +23,8 @@ def answer(settings: Settings, request: Request[Any]) -> Any:
     if request.answer is Nothing:
         log.info("Dry run, not sent: %s", request)
         return None
-    make = request.answer if isinstance(request.answer, type) and issubclass(request.answer, Record) else Record
+    reader: Any = request.answer
+    make: type[Record] = reader if isinstance(reader, type) and issubclass(reader, Record) else Record
     values = {name: value for name, value in _values(request) if _shown(make, name)}
     values |= {"sid": None, "account_sid": settings.account_sid, "status": DRY_RUN}
     body = values.get("body")

@@ -438,7 +438,7 @@ def _base(conn_id: str, host: str | None, port: int | None, *, allow_insecure: b
         parts = urlsplit(given if "://" in given else f"//{given}")
         name, port = parts.hostname or "", parts.port or port
     except ValueError:
-        name = ""
+        name, parts = "", urlsplit("")
     if not _HOST.fullmatch(name) or parts.scheme not in ("", "http", "https") or _BEYOND.search(given):
         raise BadConnection(where, "is not a base address", "leave it empty for Twilio, or give https://host:port")
     scheme = parts.scheme or ("http" if is_loopback(name) else "https")

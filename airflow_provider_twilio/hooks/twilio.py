@@ -66,9 +66,13 @@ class TwilioHook(BaseHook, Resources[Blocking]):
         """Give the blocking client."""
         return self.client
 
-    @cached_property
+    @property
     def client(self) -> Client:
         """The blocking client, made from the connection when it is first used."""
+        return self._made_client
+
+    @cached_property
+    def _made_client(self) -> Client:
         from airflow_provider_twilio.client.blocking import Client
 
         settings = self._settings(self.get_connection(self.twilio_conn_id))

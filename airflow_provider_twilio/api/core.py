@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
-from functools import wraps
+from functools import cached_property, wraps
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, ParamSpec, Protocol, TypeVar, cast, overload
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urljoin, urlsplit
@@ -47,7 +47,6 @@ OURS = ("limit", "page_size", "max_segments")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _RFC_2822 = re.compile(r"..., (\d\d) (...) (\d{4}) (\d\d):(\d\d):(\d\d) \+0000")
 _MONTHS = {"JanFebMarAprMayJunJulAugSepOctNovDec"[at : at + 3]: at // 3 + 1 for at in range(0, 36, 3)}
-_HALF = re.compile("[\ud800-\udfff]")
 
 # Where Twilio's spelling is not the parameter's own in PascalCase.
 SPELLING = {
@@ -84,10 +83,13 @@ def spell(name: str) -> str:
 def wire_value(name: str, value: Any) -> str:
     """Write one value as Twilio reads it: ``true``, UTC times, plain decimals, JSON for mappings."""
     if isinstance(value, str):
-        if not value.isascii() and (half := _HALF.search(value)):
-            raise BadParameter(
-                name, f"has half a character at {half.start()} (a lone surrogate)", "cut texts between characters"
-            )
+        if not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError as error:
+                raise BadParameter(
+                    name, f"has half a character at {error.start} (a lone surrogate)", "cut texts between characters"
+                ) from None
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -512,17 +514,17 @@ class Listing(Generic[T]):
         return f"<Listing of {self.record.__name__} at {mask(self.path)}>"
 
 
-_TWILIO = re.compile(r"([a-z0-9-]+)\.(?:[a-z0-9-]+\.)*twilio\.com")
+_TWILIO = r"([a-z0-9-]+)\.(?:[a-z0-9-]+\.)*twilio\.com"
 
 
 def _same_host(here: SplitResult, there: SplitResult) -> bool:
     """Tell whether two addresses lead to the same host, which a region, an edge or a custom base may spell anew."""
     if (here.scheme, here.netloc) == (there.scheme, there.netloc):
         return True
-    product = _TWILIO.fullmatch(there.netloc)
+    product = re.fullmatch(_TWILIO, there.netloc)
     if product is None or there.scheme != "https":
         return False
-    told = _TWILIO.fullmatch(here.netloc)
+    told = re.fullmatch(_TWILIO, here.netloc)
     return f"/{there.netloc}/" in here.path if told is None else told[1] == product[1] and here.scheme == "https"
 
 
@@ -556,7 +558,9 @@ class Resource(Generic[C_co]):
 
 
 class Definition:
-    """Hold what an operation is: its function, and from the signature, read once, what is sent under which name.
+    """Hold what an operation is: its function, and from the signature what is sent under which name.
+
+    Every operation has one as soon as its module is imported, so all but the names is read when it is first used.
 
     :param function: checks its arguments and gives the Request, or Listing, but for the parameters that are sent.
     :param verb: what a client does with the result: ``send`` or ``walk``.
@@ -565,14 +569,32 @@ class Definition:
     def __init__(self, function: Callable[..., Any], verb: Literal["send", "walk"]) -> None:
         self.function: Callable[..., Any] = getattr(function, "__func__", function)
         self.verb = verb
-        self.parameters: Mapping[str, inspect.Parameter] = inspect.signature(self.function).parameters
-        self.sent: dict[str, str] = {}
-        self.times = {name for name, parameter in self.parameters.items() if "date" in str(parameter.annotation)}
-        for name, parameter in self.parameters.items():
-            if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name not in OURS:
-                if parameter.default not in (None, inspect.Parameter.empty):
-                    raise TypeError(f"{self.function.__qualname__}: {name} is sent, so it may only default to None")
-                self.sent[name] = spell(name)
+        written: Any = inspect.unwrap(self.function)
+        code = written.__code__
+        by_place, by_name = code.co_argcount, code.co_kwonlyargcount
+        self.names: tuple[str, ...] = code.co_varnames[: by_place + by_name]
+        self._optional = [name for name in self.names[by_place:] if name not in OURS]
+        for name in self._optional:
+            if (written.__kwdefaults__ or {}).get(name) is not None:
+                raise TypeError(f"{self.function.__qualname__}: {name} is sent, so it may only default to None")
+
+    @cached_property
+    def parameters(self) -> Mapping[str, inspect.Parameter]:
+        return inspect.signature(self.function).parameters
+
+    @cached_property
+    def sent(self) -> Mapping[str, str]:
+        """Each parameter that is sent, and Twilio's name of it."""
+        return {name: spell(name) for name in self._optional}
+
+    @cached_property
+    def times(self) -> set[str]:
+        """The parameters that are times or days."""
+        return {name for name, parameter in self.parameters.items() if "date" in str(parameter.annotation)}
+
+    @cached_property
+    def build(self) -> Callable[..., Any]:
+        """Check the arguments and build the value: what the operation gives when it is called on the class."""
 
         @wraps(self.function)
         def build(*args: Any, **kwargs: Any) -> Any:
@@ -580,8 +602,11 @@ class Definition:
             return replace(skeleton, data=skeleton.data + self.pairs(kwargs))
 
         build.definition = self  # type: ignore[attr-defined]
-        self.build = build
-        """Check the arguments and build the value: what the operation gives when it is called on the class."""
+        return build
+
+    @cached_property
+    def _method(self) -> Callable[..., Any]:
+        build = self.build
 
         @wraps(self.function)
         def method(resource: Resource[Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -589,7 +614,7 @@ class Definition:
 
         resource = inspect.Parameter("resource", inspect.Parameter.POSITIONAL_ONLY)
         method.__signature__ = inspect.Signature([resource, *self.parameters.values()])  # type: ignore[attr-defined]
-        self._method = method
+        return method
 
     def pairs(self, kwargs: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         """Write the arguments that are sent, in the order of the signature."""

@@ -122,7 +122,7 @@ class TwilioOperator(BaseOperator):
             cls.operation = definition(operation)
             cls.ui_color = COLORS[str(cls.operation).split(".")[0]]
             cls.template_fields = (
-                *cls.operation.parameters,
+                *cls.operation.names,
                 *cls.own_template_fields,
                 "twilio_conn_id",
                 "account_sid",
@@ -142,7 +142,7 @@ class TwilioOperator(BaseOperator):
 
         :param arguments: the ``locals()`` of ``__init__``.
         """
-        kept = {name: arguments[name] for name in (*self.operation.parameters, *self.own_template_fields)}
+        kept = {name: arguments[name] for name in (*self.operation.names, *self.own_template_fields)}
         for name, value in kept.items():
             setattr(self, name, value)
         if not self._runs:

@@ -49,6 +49,7 @@ __all__ = [
     "RetryPolicy",
     "TaskDeferred",
     "conf",
+    "own_xcom",
     "was_killed",
 ]
 
@@ -75,3 +76,22 @@ async def was_killed(task_instance: Any) -> bool:
         log.warning("It can't be told whether the task was killed: nothing is stopped", exc_info=True)
         return False
     return state not in UNHARMED
+
+
+async def own_xcom(task_instance: Any, key: str) -> Any:
+    """Read an XCom of a trigger's own task; None where there is none, or it can't be read."""
+    from airflow.sdk.execution_time.xcom import XCom
+    from asgiref.sync import sync_to_async
+
+    try:
+        index = task_instance.map_index
+        return await sync_to_async(XCom.get_one)(
+            key=key,
+            dag_id=task_instance.dag_id,
+            task_id=task_instance.task_id,
+            run_id=task_instance.run_id,
+            map_index=None if index < 0 else index,
+        )
+    except Exception:
+        log.warning("The task's XCom can't be read", exc_info=True)
+        return None

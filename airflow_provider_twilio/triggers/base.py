@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_twilio._airflow import AirflowFailException, AirflowSkipException, was_killed
+from airflow_provider_twilio._airflow import AirflowFailException, AirflowSkipException, own_xcom, was_killed
 from airflow_provider_twilio.api import codes
 from airflow_provider_twilio.api.core import Record, Request
 from airflow_provider_twilio.api.errors import BadParameter, NotFound, TwilioError
 from airflow_provider_twilio.api.verdicts import Goal
 from airflow_provider_twilio.hooks.twilio import TwilioHook
+from airflow_provider_twilio.links.twilio import TwilioLogLink
 from airflow_provider_twilio.poll import (
     FETCHES_AT_ONCE,
     FRESH,
@@ -143,8 +144,9 @@ class WaitTrigger(BaseTrigger):
     async def on_kill(self) -> None:
         """Stop what can still be stopped, if a user has ended this very try and not marked it a success.
 
-        Airflow calls this on a mere hand-over between triggerers too, so the task's state is asked for first; where it
-        can't be told, nothing is stopped. Nor is it after the deadline: then the task may have come to its own end.
+        Airflow calls this on a mere hand-over between triggerers too, so it is asked first whether the task is still
+        deferred, and for this SID; where that can't be told, nothing is stopped. Nor is it after the deadline: then the
+        task may have come to its own end.
         """
         request = self.stop()
         if request is None or self._late(""):
@@ -156,7 +158,7 @@ class WaitTrigger(BaseTrigger):
         await asyncio.shield(stopping)
 
     async def _stop(self, request: Request[Any]) -> None:
-        if not await was_killed(self.task_instance):
+        if not (await was_killed(self.task_instance) or await self._was_replaced()):
             return
         try:
             async with self.hook.aclient() as client:
@@ -164,6 +166,11 @@ class WaitTrigger(BaseTrigger):
             self.log.info("%s: stopped, since the task was killed", self.sid)
         except TwilioError as error:
             self.log.warning("%s: could not be stopped: %s", self.sid, error)
+
+    async def _was_replaced(self) -> bool:
+        """Tell whether the task, cleared meanwhile, has another message or call by now: its link leads there."""
+        link = await own_xcom(self.task_instance, TwilioLogLink().xcom_key)
+        return bool(link) and self.sid not in str(link)
 
 
 _stopping: set[asyncio.Task[None]] = set()

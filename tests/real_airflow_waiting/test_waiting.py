@@ -190,10 +190,16 @@ class Scheduled:
         for task in self.tasks:
             airflow.wait_for_task("waiting_scheduled", self.run_id, task, "deferred", timeout=PATIENCE)
         self.sids = [self._sid(task) for task in self.tasks]
+        wait_until(lambda: self.told("starting") == 3, PATIENCE, "the triggerer has taken them up")
 
     def _sid(self, task: str) -> str:
         address = self.airflow.xcom("waiting_scheduled", self.run_id, task, "twilio_log_link")
         return str(address).rpartition("#")[2]
+
+    def told(self, what: str) -> int:
+        """Count the lines with these words in the tasks' logs."""
+        logs = [self.airflow.log("waiting_scheduled", self.run_id, task) for task in self.tasks]
+        return sum(what in line for log in logs for line in log.splitlines())
 
     def statuses(self) -> list[str]:
         status = {message["sid"]: message["status"] for message in self.emulator.messages}
@@ -235,6 +241,7 @@ def test_clearing_a_waiting_task_cancels_its_message_and_sends_another(
 def test_marking_a_waiting_task_failed_hangs_up(airflow: Airflow, emulator: Emulator):
     run_id = airflow.trigger("waiting_call")
     airflow.wait_for_task("waiting_call", run_id, "call", "deferred", timeout=PATIENCE)
+    wait_until(lambda: "starting" in airflow.log("waiting_call", run_id, "call"), PATIENCE, "it is taken up")
     emulator.clock.advance(HOURS)
     assert emulator.calls[-1]["status"] == "in-progress"
     airflow.mark("waiting_call", run_id, "call", "failed")
@@ -245,20 +252,13 @@ def test_marking_a_waiting_task_failed_hangs_up(airflow: Airflow, emulator: Emul
 def test_a_hand_over_between_triggerers_cancels_nothing(airflow: Airflow, emulator: Emulator, scheduled: Scheduled):
     """The first stands still till the second has taken its waits over, then finds that they are no longer its own."""
     first = {airflow.processes("triggerer")[0].pid}
-    said = len(airflow.output("triggerer"))
-    log = f"waiting_scheduled/{scheduled.run_id}"
-
-    def told(what: str) -> int:
-        lines = airflow.output("triggerer")[said:].splitlines()
-        return sum(what in line and log in line for line in lines)
-
     try:
         send(signal.SIGSTOP, first)
         airflow.start("triggerer")
-        wait_until(lambda: told("starting") == 3, PATIENCE, "the second triggerer has taken them over")
+        wait_until(lambda: scheduled.told("starting") >= 6, PATIENCE, "the second triggerer has taken them over")
     finally:
         send(signal.SIGCONT, first)
-    wait_until(lambda: told("invoking on_kill") == 3, PATIENCE, "Airflow calls on_kill")
+    wait_until(lambda: scheduled.told("invoking on_kill") >= 3, PATIENCE, "Airflow calls on_kill")
     time.sleep(5)
     assert scheduled.statuses() == ["scheduled"] * 3
     assert {airflow.tasks("waiting_scheduled", scheduled.run_id)[task] for task in scheduled.tasks} == {"deferred"}

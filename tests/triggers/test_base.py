@@ -179,7 +179,15 @@ class States:
         self.answer: Any = {}
         self.takes = 0.0
         self.asked: list[dict[str, Any]] = []
+        self.link: Any = None
         monkeypatch.setattr("airflow.sdk.execution_time.task_runner.RuntimeTaskInstance.get_task_states", self)
+        monkeypatch.setattr("airflow.sdk.execution_time.xcom.XCom.get_one", self.get_one)
+
+    def get_one(self, **asked: Any) -> Any:
+        assert asked["key"] == "twilio_log_link"
+        if isinstance(self.link, Exception):
+            raise self.link
+        return self.link
 
     def __call__(self, **asked: Any) -> Any:
         self.asked.append(asked)
@@ -247,6 +255,30 @@ def test_a_killed_task_cancels_its_scheduled_message(emulator: Emulator, states:
         asyncio.run(trigger.on_kill())
     assert emulator.messages[0]["status"] == ("canceled" if killed else "scheduled")
     assert emulator.journal.count("POST", sid) == int(killed)
+
+
+@pytest.mark.parametrize("state", ["deferred", "success"])
+@pytest.mark.parametrize(
+    ("link", "canceled"),
+    [
+        (f"http://127.0.0.1:8765/#SM{'1' * 32}", True),
+        ("http://127.0.0.1:8765/#{sid}", False),
+        ("https://www.twilio.com/console/sms/logs/{sid}?x-target-region=ie1", False),
+        (None, False),
+        (RuntimeError("no answer"), False),
+    ],
+)
+def test_a_cleared_task_that_waits_for_another_already(
+    emulator: Emulator, states: States, state: str, link: Any, canceled: bool
+):
+    sid = send(emulator)
+    emulator.set_message(sid, "scheduled")
+    states.answer = {"run": {"task": state}}
+    states.link = link.format(sid=sid) if isinstance(link, str) else link
+    trigger = MessageDeliveryTrigger(sid, cancel_on_kill=True)
+    trigger.task_instance = instance()
+    asyncio.run(trigger.on_kill())
+    assert emulator.messages[0]["status"] == ("canceled" if canceled else "scheduled")
 
 
 async def test_it_is_canceled_although_airflow_cancels_the_trigger_again_and_again(emulator: Emulator, states: States):

@@ -58,7 +58,9 @@ def test_a_429_of_another_code_is_not_repeated(run, server):
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("answer", [Answer(503), Answer(500), Answer(502, "<html>"), Drop()], ids=str)
+@pytest.mark.parametrize(
+    "answer", [Answer(503), Answer(500), Answer(502, "<html>"), Drop()], ids=["503", "500", "html", "drop"]
+)
 def test_a_send_whose_answer_is_lost_goes_out_once(run, server, answer):
     server.play(answer)
     with pytest.raises(OutcomeUnknown):

@@ -1,7 +1,9 @@
 # Every target sets up what it needs. PYTHON picks the Python that .venv is made with: make PYTHON=python3.13 test
+# JOBS is how many processes share the tests.
 PYTHON ?= python3
 VENV   ?= .venv
 LOCK   ?= requirements/airflow-3.3.txt
+JOBS   ?= 2
 
 READY = $(VENV)/.ready
 RUN   = $(VENV)/bin/python
@@ -42,7 +44,7 @@ format: $(READY) ## format the code, and mend what the linter can
 
 .PHONY: pytest
 pytest: $(READY)
-	$(RUN) -m pytest -m "not slow"
+	$(RUN) -m pytest -m "not slow" --numprocesses=$(JOBS) --dist=loadfile
 
 .PHONY: test
 test: check pytest ## check, and run the tests

@@ -50,6 +50,14 @@ def known(value: Any) -> Any:
     return LATER
 
 
+def runs(task: BaseOperator) -> bool:
+    """Tell whether this is made of a mapped task that runs, not of a DAG file: then ``execute`` does the checks.
+
+    An error of ``__init__`` would be retried there.
+    """
+    return bool(getattr(task, "_BaseOperator__from_mapped", False))
+
+
 def unrendered(name: str, value: Any, annotation: str) -> Any:
     """Give the value that was meant by a text, which is all that a template can render.
 
@@ -134,7 +142,7 @@ class TwilioOperator(BaseOperator):
         super().__init__(**kwargs)
         self.twilio_conn_id = twilio_conn_id
         self.account_sid = account_sid
-        if account_sid is not None and not self._runs:
+        if account_sid is not None and not runs(self):
             checks.sid("account_sid", known(account_sid), "AC")
 
     def keep(self, arguments: Mapping[str, Any]) -> None:
@@ -145,16 +153,8 @@ class TwilioOperator(BaseOperator):
         kept = {name: arguments[name] for name in (*self.operation.names, *self.own_template_fields)}
         for name, value in kept.items():
             setattr(self, name, value)
-        if not self._runs:
+        if not runs(self):
             self.operation.check(self.arguments({name: self._known(name, value) for name, value in kept.items()}))
-
-    @property
-    def _runs(self) -> bool:
-        """Whether this is made of a mapped task that runs, not of a DAG file: then :meth:`execute` does the checks.
-
-        An error of ``__init__`` would be retried there.
-        """
-        return bool(getattr(self, "_BaseOperator__from_mapped", False))
 
     def _known(self, name: str, value: Any) -> Any:
         """Tell what is known of a value when the DAG is parsed; of a time nothing, which may pass meanwhile."""

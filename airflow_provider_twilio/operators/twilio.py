@@ -9,7 +9,7 @@ from airflow_provider_twilio._airflow import AirflowFailException
 from airflow_provider_twilio.api import other
 from airflow_provider_twilio.api.core import LATER
 from airflow_provider_twilio.api.errors import BadParameter, OutcomeUnknown
-from airflow_provider_twilio.operators.base import TwilioOperator, known, unrendered
+from airflow_provider_twilio.operators.base import TwilioOperator, known, runs, unrendered
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -49,7 +49,7 @@ class TwilioRequestOperator(TwilioOperator):
         self.data = data
         self.json = json
         self.repeatable = repeatable
-        if not self._runs and not any(known(value) is LATER for value in (method, path, data, json)):
+        if not runs(self) and not any(known(value) is LATER for value in (method, path, data, json)):
             self.request()
 
     def request(self, **instead: Any) -> Any:

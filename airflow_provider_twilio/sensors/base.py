@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_twilio._airflow import AirflowSensorTimeout, conf
+from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.hooks.twilio import TwilioHook, permanent_errors_fail
 from airflow_provider_twilio.links.twilio import TwilioLogLink
+from airflow_provider_twilio.operators.base import known, runs
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -52,6 +54,12 @@ class WaitSensor(BaseSensorOperator):
         self.twilio_conn_id = twilio_conn_id
         self.account_sid = account_sid
         self.deferrable = deferrable
+        self.check_sid("account_sid", account_sid, "AC")
+
+    def check_sid(self, name: str, value: str | None, *kinds: str) -> None:
+        """Check a literal when the DAG is parsed; the trigger checks what is only known when the task runs."""
+        if value is not None and not runs(self):
+            checks.sid(name, known(value), *kinds)
 
     @cached_property
     def hook(self) -> TwilioHook:

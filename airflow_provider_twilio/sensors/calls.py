@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_twilio.api import checks
-from airflow_provider_twilio.api.calls import FINAL
+from airflow_provider_twilio.api.calls import FINAL, KINDS
 from airflow_provider_twilio.sensors.base import WaitSensor
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class CallCompletionSensor(WaitSensor):
     ) -> None:
         super().__init__(**kwargs)
         self.call_sid = call_sid
+        self.check_sid("call_sid", call_sid, *KINDS)
         self.accept = accept
         self.answered_by = answered_by
         for status in accept:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_twilio.api.messages import KINDS
 from airflow_provider_twilio.sensors.base import WaitSensor
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class MessageDeliverySensor(WaitSensor):
     ) -> None:
         super().__init__(**kwargs)
         self.message_sid = message_sid
+        self.check_sid("message_sid", message_sid, *KINDS)
         self.accept_sent = accept_sent
         self.sent_grace = sent_grace
         self.resendable = resendable

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_twilio._airflow import TaskDeferred
+from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.hooks.twilio import TwilioHook
 from airflow_provider_twilio.sensors.calls import CallCompletionSensor
@@ -30,11 +31,19 @@ def test_templates(kind, name, sid):
     assert (getattr(sensor, name), sensor.twilio_conn_id, sensor.account_sid) == (sid, "other", "AC" + "0" * 32)
 
 
+@pytest.mark.parametrize(("kind", "name", "sid"), SENSORS)
+def test_a_literal_sid_of_the_wrong_kind_is_refused_in_the_dag_file(kind, name, sid):
+    with pytest.raises(BadParameter, match=f"{name} is a SID of the wrong kind"):
+        kind(task_id="wait", **{name: "RE" + "0" * 32})
+    with pytest.raises(BadParameter, match="account_sid"):
+        kind(task_id="wait", **{name: sid, "account_sid": sid})
+
+
 @pytest.mark.parametrize("default", [True, False])
 def test_the_default_of_deferrable_is_configured(default: bool):
     code = (
         "from airflow_provider_twilio.sensors.messages import MessageDeliverySensor as S;"
-        "a, b = S(task_id='a', message_sid='x'), S(task_id='b', message_sid='x', deferrable=False);"
+        "a, b = S(task_id='a', message_sid='SM'+32*'0'), S(task_id='b', message_sid='SM'+32*'0', deferrable=False);"
         "print(a.deferrable, b.deferrable)"
     )
     env = {**os.environ, "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": str(default)}

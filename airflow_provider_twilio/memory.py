@@ -5,6 +5,9 @@ Imports no Airflow: what Airflow offers is handed in.
 
 from __future__ import annotations
 
+import json
+import os
+from pathlib import Path
 from typing import Any, Protocol
 
 
@@ -46,6 +49,42 @@ class TaskState:
 
     def delete(self, key: str) -> None:
         self.store.delete(key)
+
+
+class Folder:
+    """Remember in a folder, one small file or object a key: local, S3, GCS, wherever a path leads.
+
+    It outlives retries and whole runs. Nobody else may write there.
+
+    :param path: the folder; made when the first value is kept.
+    """
+
+    lasting = True
+
+    def __init__(self, path: Any) -> None:
+        # An object store takes a value whole or not at all; a local file could be left half written.
+        self._local = isinstance(path, Path) or getattr(path, "protocol", None) in ("", "file", "local")
+        self.path: Any = Path(getattr(path, "path", None) or path) if self._local else path
+
+    def get(self, key: str) -> Any:
+        try:
+            text = (self.path / f"{key}.json").read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        return json.loads(text)
+
+    def set(self, key: str, value: Any) -> None:
+        text, target = json.dumps(value), self.path / f"{key}.json"
+        if not self._local:
+            target.write_text(text, encoding="utf-8")
+            return
+        self.path.mkdir(parents=True, exist_ok=True)
+        beside = self.path / f"{key}.json.part"
+        beside.write_text(text, encoding="utf-8")
+        os.replace(beside, target)
+
+    def delete(self, key: str) -> None:
+        (self.path / f"{key}.json").unlink(missing_ok=True)
 
 
 class Nothing:

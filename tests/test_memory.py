@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from airflow.sdk import ObjectStoragePath
 
-from airflow_provider_twilio.memory import Memory, Nothing, TaskState
+from airflow_provider_twilio.memory import Folder, Memory, Nothing, TaskState
 
 
 class Store:
@@ -48,3 +49,36 @@ def test_nothing_keeps_nothing(value: Any):
     memory.set("a", value)
     assert memory.get("a") is None
     memory.delete("a")
+
+
+class TestFolder:
+    @pytest.fixture(params=["pathlib", "ObjectStoragePath", "another store"])
+    def folder(self, request, tmp_path) -> Folder:
+        if request.param == "pathlib":
+            return Folder(tmp_path / "ledger" / "run")
+        if request.param == "ObjectStoragePath":
+            return Folder(ObjectStoragePath(f"file://{tmp_path}/ledger/run"))
+        return Folder(ObjectStoragePath(f"memory://{tmp_path.name}/ledger/run"))
+
+    def test_remembers(self, folder: Folder):
+        assert folder.get("a.0") is None
+        folder.set("a.0", {"rows": [None, "SM1"]})
+        folder.set("a.0", {"rows": ["é", "SM1"]})
+        assert folder.get("a.0") == {"rows": ["é", "SM1"]}
+        folder.delete("a.0")
+        folder.delete("a.0")
+        assert folder.get("a.0") is None
+
+    def test_leaves_nothing_behind(self, tmp_path):
+        folder = Folder(tmp_path)
+        folder.set("a", 1)
+        folder.delete("a")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_file_is_there_whole_or_not_at_all(self, tmp_path):
+        folder = Folder(tmp_path)
+        folder.set("a", "before")
+        (tmp_path / "a.json.part").write_text('"half', encoding="utf-8")  # as a crash leaves it
+        assert folder.get("a") == "before"
+        folder.set("a", "after")
+        assert folder.get("a") == "after"

@@ -23,6 +23,12 @@ LATER = frozenset({NOT_COMPLETE, QUEUE_FULL, 22005})
 PERMISSION = frozenset({10001, 20005, 20006, 20008, 21215, 21408, 21476, 21478})
 """What the account, its settings or its credentials don't allow."""
 
+OF_REGION = frozenset({21215, 21408})
+"""Permissions that depend on where the recipient is."""
+
+ACCOUNT_WIDE = frozenset({10001, 20003, 20005, 20006, 20008, 21476, 21478, DAILY_CAP, 90010})
+"""What befalls every request of the account, whoever the recipient is."""
+
 RESENDABLE = frozenset({30001, 30003, 30008, 30022, 30036, 30410, 30500})
 """Failures found after the create, where sending again can help. Twilio may change their meaning: overridable."""
 

@@ -1,0 +1,441 @@
+"""Run a stream of requests: many at once, no faster than is allowed, each with an outcome of its own.
+
+    items = (Item(Messages.delete(sid), name=sid) for sid in sids)        # any iterable, lazy or async, of any length
+    tally = await run(client, items, tell, concurrency=50, total=len(sids), most_failures=100)
+
+``tell`` is called with each :class:`Outcome` as it comes, in no order. The kinds of outcome:
+
+* ``done``: carried out; ``outcome.answer`` is the record. Also what is gone already, of what may be repeated.
+* ``skipped``: the recipient has opted out.
+* ``later``: can't be done yet, such as deleting a message that is on its way; another time it can.
+* ``failed``: can't be done; ``outcome.code`` is Twilio's error code, ``outcome.reason`` the words.
+* ``unknown``: the answer to what must not be repeated was lost: ask Twilio whether it was carried out.
+
+What Twilio refuses for its pace, and what may be repeated and got no answer, is sent again, with fewer at once. What
+would befall all alike ends the run with its error: credentials, a suspended account, no funds, the daily cap, a host
+that can't be reached for minutes. So does ``most_failures``, with :class:`TooManyFailures`. Everything on its way is
+waited for before, and told.
+
+The client should have ``retries=0``: repeating is done here, where the others' troubles are known. Memory is bounded,
+however long the stream: some hundred items are read ahead, a plain iterable in a thread, so that it may read files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+import random
+import time
+from collections import Counter, deque
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from airflow_provider_twilio.api import codes
+from airflow_provider_twilio.api.core import Request
+from airflow_provider_twilio.api.errors import (
+    AuthenticationFailed,
+    NotFound,
+    OptedOut,
+    OutcomeUnknown,
+    PermissionDenied,
+    RateLimited,
+    ServerError,
+    TwilioError,
+    worth_repeating,
+)
+from airflow_provider_twilio.bulk.pace import Pace, Throttle
+
+if TYPE_CHECKING:
+    from airflow_provider_twilio.client.settings import Settings
+
+Kind = Literal["done", "skipped", "later", "failed", "unknown"]
+
+READ_AHEAD = 500
+"""How many items are read at once."""
+MOST_HELD = 1000
+"""How many items whose time has not come are held, before no more are read."""
+MOST_TRIES = 5
+"""How often a request that may be repeated is sent again when Twilio fails on it."""
+MOST_STRIKES = 10
+"""After so many troubles with nothing done between them, the run ends."""
+LONGEST_RETRY_AFTER = 300.0
+FULL = 5.0
+"""Seconds for which a sender rests at first when its queue is full; each time twice as long."""
+MOST_FULL = 6
+"""How often one request meets a full queue before it is left for later."""
+
+log = logging.getLogger(__name__)
+
+
+class TooManyFailures(TwilioError):
+    """Report that a run was ended since more requests failed than was allowed."""
+
+    permanent = True
+
+
+class Sender(Protocol):
+    """Send requests: the asynchronous client."""
+
+    @property
+    def settings(self) -> Settings: ...
+    async def send(self, request: Request[Any], /) -> Any: ...
+
+
+@dataclass(slots=True, eq=False)
+class Item:
+    """Hold one request of a stream.
+
+    :param request: what is sent. Whether it may be repeated, it says itself.
+    :param name: tells the caller which one it is.
+    :param weight: what it takes of the rate, such as its segments.
+    :param lane: whose rate it takes of, such as its sender.
+    """
+
+    request: Request[Any]
+    name: Any = None
+    weight: float = 1.0
+    lane: str = ""
+    number: int = field(default=-1, init=False)
+    """Its place in the stream, for ``chunks``."""
+    tries: int = field(default=0, init=False)
+    """How often it met a trouble of its own."""
+
+
+@dataclass(slots=True, eq=False)
+class Outcome:
+    """Tell what came of an item: see the module."""
+
+    item: Item
+    kind: Kind
+    answer: Any = None
+    error: TwilioError | None = None
+
+    @property
+    def code(self) -> int | None:
+        """Twilio's error code, if there was one."""
+        return None if self.error is None else self.error.code
+
+    @property
+    def reason(self) -> str:
+        """What went wrong, in words that carry no number and no text; empty if nothing did."""
+        return "" if self.error is None else str(self.error)
+
+
+@dataclass(slots=True)
+class Tally:
+    """Count what came of the items so far. ``failed`` and ``skipped`` are by code; 0 is for none."""
+
+    done: int = 0
+    later: int = 0
+    unknown: int = 0
+    skipped: Counter[int] = field(default_factory=Counter)
+    failed: Counter[int] = field(default_factory=Counter)
+    refusals: int = 0
+    """How often Twilio refused for the pace."""
+
+    def add(self, outcome: Outcome) -> None:
+        self.count(outcome.kind, outcome.code or 0)
+
+    def count(self, kind: Kind, code: int = 0) -> None:
+        match kind:
+            case "done":
+                self.done += 1
+            case "skipped":
+                self.skipped[code] += 1
+            case "failed":
+                self.failed[code] += 1
+            case "later":
+                self.later += 1
+            case "unknown":
+                self.unknown += 1
+
+    @property
+    def told(self) -> int:
+        """How many there are."""
+        return self.done + self.later + self.unknown + self.skipped.total() + self.failed.total()
+
+
+Judgement = Kind | Literal["again", "full", "stop"]
+
+
+def judge(request: Request[Any], error: TwilioError) -> Judgement:
+    """Choose what to do about an error: an outcome, or try again, rest the sender, or stop it all."""
+    if isinstance(error, OutcomeUnknown):
+        return "unknown"
+    if worth_repeating(request, error):
+        return "again"
+    if error.code == codes.QUEUE_FULL:
+        return "full"
+    if isinstance(error, AuthenticationFailed) or error.code in codes.ACCOUNT_WIDE:
+        return "stop"
+    if isinstance(error, PermissionDenied) and error.code not in codes.OF_REGION:
+        return "stop"
+    if isinstance(error, OptedOut):
+        return "skipped"
+    if isinstance(error, RateLimited):
+        return "later"
+    if isinstance(error, NotFound) and request.repeatable:
+        return "done"
+    return "failed"
+
+
+async def run(
+    client: Sender,
+    items: Iterable[Item] | AsyncIterable[Item],
+    tell: Callable[[Outcome], object] | None = None,
+    *,
+    concurrency: int = 50,
+    rate: float | None = None,
+    most_failures: int | None = None,
+    tally: Tally | None = None,
+) -> Tally:
+    """Send all items' requests, tell each outcome, and count them: see the module.
+
+    :param client: the asynchronous client, which should have as many connections as ``concurrency``, and no retries.
+    :param items: read as they are needed; a plain iterable in a thread.
+    :param tell: called with each outcome, on the event loop: it must not block.
+    :param concurrency: how many are on their way at the most.
+    :param rate: weights a second, for each lane by itself; None for as fast as it goes.
+    :param most_failures: end the run when more have failed.
+    :param tally: counted on, for who wants to see it meanwhile.
+    :raises TooManyFailures: more have failed.
+    :raises TwilioError: what would befall all; and whatever ``items`` raises.
+    """
+    engine = Engine(client, tell, concurrency=concurrency, rate=rate, most_failures=most_failures, tally=tally)
+    await engine.run(batches(items))
+    return engine.tally
+
+
+async def batches(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncIterator[list[Item]]:
+    """Read items some hundred at a time: plain iterables in a thread."""
+    if isinstance(items, AsyncIterable):
+        batch: list[Item] = []
+        async for item in items:
+            batch.append(item)
+            if len(batch) >= READ_AHEAD:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+        return
+    iterator = iter(items)
+    while batch := await asyncio.to_thread(lambda: list(islice(iterator, READ_AHEAD))):
+        yield batch
+
+
+class Engine:
+    """Carry out one :func:`run`, over batches of items. For who hands batches over by himself."""
+
+    def __init__(
+        self,
+        client: Sender,
+        tell: Callable[[Outcome], object] | None = None,
+        *,
+        concurrency: int = 50,
+        rate: float | None = None,
+        most_failures: int | None = None,
+        tally: Tally | None = None,
+    ) -> None:
+        self.client = client
+        self.tally = tally if tally is not None else Tally()
+        self._tell = tell
+        self._most_failures = most_failures
+        self._throttle = Throttle(concurrency)
+        self._pace = Pace(rate)
+        self._active = 0
+        self._ahead: deque[Item] = deque()
+        self._held: list[tuple[float, int, Item]] = []
+        self._order = 0
+        self._reading: asyncio.Future[None] | None = None
+        self._ended = False  # the stream
+        self._error: BaseException | None = None
+        self._strikes = 0
+        self._last_strike = 0.0
+        self._resumes = 0.0
+        self._fulls: Counter[str] = Counter()
+        self._turn = asyncio.Lock()
+        self._changed = asyncio.Event()
+
+    async def run(self, source: AsyncIterator[list[Item]]) -> None:
+        """Send what the source gives, until it ends."""
+        self._source = source
+        workers = [asyncio.ensure_future(self._work()) for _ in range(self._throttle.most)]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            tasks = [*workers, *([self._reading] if self._reading else [])]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if self._error is not None:
+            raise self._error
+
+    async def _work(self) -> None:
+        send = self.client.send
+        while (item := await self._next()) is not None:
+            begun = time.monotonic()
+            try:
+                answer = await send(item.request)
+            except TwilioError as error:
+                self._judge(item, error, begun)
+            except Exception as error:  # of ours: it would come again
+                self._error = self._error or error
+            else:
+                self._strikes = 0
+                self._throttle.well(begun)
+                self._report(Outcome(item, "done", answer))
+            finally:
+                self._active -= 1
+                self._changed.set()
+
+    # ------------------------------------------------------------ whose turn it is
+
+    async def _next(self) -> Item | None:
+        """Give the next item when its time has come; None at the end. One worker waits here, the others behind it."""
+        async with self._turn:
+            while self._error is None:
+                until = None
+                if self._active < self._throttle.limit:
+                    now = time.monotonic()
+                    if now >= self._resumes:
+                        if (item := self._ready(now)) is not None:
+                            self._active += 1
+                            return item
+                        if self._ended and not (self._held or self._ahead or self._active):
+                            return None
+                        until = self._held[0][0] if self._held else None
+                    else:
+                        until = self._resumes
+                await self._rest(until)
+            return None
+
+    def _ready(self, now: float) -> Item | None:
+        """Give an item whose time has come: one that is held before one that is new."""
+        while self._held and self._held[0][0] <= now:
+            item = heapq.heappop(self._held)[2]
+            if not self._pace.rests(item.lane, now):
+                return item
+            self._hold(item, self._pace.book(item.lane, item.weight, now))
+        while self._ahead and len(self._held) < MOST_HELD:
+            item = self._ahead.popleft()
+            if len(self._ahead) < READ_AHEAD:
+                self._read()
+            due = self._pace.book(item.lane, item.weight, now)
+            if due <= now:
+                return item
+            self._hold(item, due)
+        if not self._ahead:
+            self._read()
+        return None
+
+    def _hold(self, item: Item, due: float) -> None:
+        self._order += 1
+        heapq.heappush(self._held, (due, self._order, item))
+
+    def _read(self) -> None:
+        """Have the next batch read, unless it is being read."""
+        if self._reading is None and not self._ended:
+            self._reading = asyncio.ensure_future(self._read_batch())
+
+    async def _read_batch(self) -> None:
+        try:
+            self._ahead.extend(await anext(self._source))
+        except StopAsyncIteration:
+            self._ended = True
+        except Exception as error:
+            self._error = self._error or error
+        finally:
+            self._reading = None
+            self._changed.set()
+
+    async def _rest(self, until: float | None) -> None:
+        """Sleep until a time, or until something has changed."""
+        self._changed.clear()
+        try:
+            async with asyncio.timeout(None if until is None else max(0.0, until - time.monotonic())):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+
+    # ------------------------------------------------------------ what came of it
+
+    def _judge(self, item: Item, error: TwilioError, begun: float) -> None:
+        judged = judge(item.request, error)
+        match judged:
+            case "again":
+                self._again(item, error, begun)
+            case "full":
+                self._full(item, error)
+            case "stop":
+                self._stop(error)
+            case "unknown":
+                self._strike(error, begun)
+                self._report(Outcome(item, judged, error=error))
+            case _:
+                self._strikes = 0
+                self._report(Outcome(item, judged, error=error if judged != "done" else None))
+
+    def _report(self, outcome: Outcome) -> None:
+        self.tally.add(outcome)
+        if self._fulls and outcome.kind == "done":
+            self._fulls.pop(outcome.item.lane, None)
+        if self._tell is not None:
+            self._tell(outcome)
+        failed = self.tally.failed.total() if outcome.kind == "failed" else 0
+        if self._most_failures is not None and failed > self._most_failures:
+            told = ", ".join(
+                f"{code or 'without a code'}: {number}" for code, number in self.tally.failed.most_common(5)
+            )
+            self._stop(TooManyFailures(f"{failed} of {self.tally.told} have failed ({told}): no more are tried"))
+
+    def _again(self, item: Item, error: TwilioError, begun: float) -> None:
+        """Send it again, with fewer at once; unless the trouble is its own."""
+        if isinstance(error, ServerError):
+            item.tries += 1
+            if item.tries > MOST_TRIES:
+                self._report(Outcome(item, "failed", error=error))
+                return
+        if isinstance(error, RateLimited):
+            self.tally.refusals += 1
+        self._hold(item, 0.0)
+        self._strike(error, begun)
+
+    def _strike(self, error: TwilioError, begun: float) -> None:
+        """Note a trouble that may be everyone's. Those that were on their way already tell nothing new."""
+        now = time.monotonic()
+        if error.retry_after:
+            self._resumes = max(self._resumes, now + min(error.retry_after, LONGEST_RETRY_AFTER))
+        if begun < self._last_strike:
+            return
+        self._last_strike = now
+        self._throttle.refused(now)
+        self._strikes += 1
+        if self._strikes > MOST_STRIKES:
+            self._stop(error)
+        elif self._strikes > 1:
+            longest = min(2.0 ** (self._strikes - 2), self.client.settings.retry_max_wait)
+            pause = longest * random.uniform(0.5, 1.0)  # noqa: S311 (no secret is made of it)
+            self._resumes = max(self._resumes, now + pause)
+            log.warning("Resting for %.1f s: %s", pause, error)
+
+    def _full(self, item: Item, error: TwilioError) -> None:
+        """Let a sender rest whose queue is full, and go on with others."""
+        item.tries += 1
+        if item.tries >= MOST_FULL:
+            self._report(Outcome(item, "later", error=error))
+            return
+        now, lane = time.monotonic(), item.lane
+        if not self._pace.rests(lane, now):
+            pause = FULL * 2.0 ** self._fulls[lane]
+            self._fulls[lane] += 1
+            log.warning("The queue of a sender is full: it rests for %.0f s", pause)
+            self._pace.rest(lane, now + pause)
+        self._hold(item, self._pace.book(lane, item.weight, now))
+
+    def _stop(self, error: TwilioError) -> None:
+        if self._error is None:
+            log.error("Stopping: %s", error)
+            self._error = error

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from airflow_provider_twilio.client.asynchronous import AsyncClient
+from airflow_provider_twilio.client.settings import Basic, Settings
+from airflow_provider_twilio.emulator import Emulator, serve
+
+
+@pytest.fixture(scope="session")
+def _emulator() -> Iterator[Emulator]:
+    with serve() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def emulator(_emulator: Emulator) -> Emulator:
+    _emulator.reset()
+    return _emulator
+
+
+@pytest.fixture
+def settings(emulator: Emulator) -> Settings:
+    return Settings(
+        account_sid=emulator.account_sid,
+        auth=Basic(emulator.account_sid, emulator.auth_token),
+        base=emulator.url,
+        timeout=5.0,
+        retries=0,
+        retry_max_wait=0.05,
+    )
+
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture
+def open_client(settings: Settings) -> Open:
+    @asynccontextmanager
+    async def opened(concurrency: int = 50) -> AsyncIterator[AsyncClient]:
+        async with AsyncClient(settings, concurrency=concurrency) as client:
+            yield client
+
+    return opened
+
+
+class Dict:
+    """Remember as Airflow's state store does: JSON values by key, whatever happens to the process."""
+
+    lasting = True
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.largest = 0
+        self.writes = 0
+
+    def get(self, key: str) -> Any:
+        import json
+
+        return json.loads(self.values[key]) if key in self.values else None
+
+    def set(self, key: str, value: Any) -> None:
+        import json
+
+        assert value is not None
+        text = json.dumps(value)
+        self.largest = max(self.largest, len(text))
+        self.writes += 1
+        self.values[key] = text
+
+    def delete(self, key: str) -> None:
+        self.values.pop(key, None)
+
+
+@pytest.fixture
+def memory() -> Dict:
+    return Dict()

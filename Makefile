@@ -62,6 +62,10 @@ test-slow: $(READY) ## run the tests that `make test` leaves out, but for those 
 test-waiting: $(READY) ## wait for many, kill triggerers and stop tasks, in a real Airflow (5 min)
 	$(RUN) -m pytest -m slow -s tests/real_airflow_waiting
 
+.PHONY: docs
+docs: $(READY) ## build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
+
 .PHONY: contract
 contract: $(READY) ## hold the emulator against Twilio's OpenAPI description, by Prism (needs Node)
 	@$(RUN) -m scripts.contract
@@ -85,5 +89,5 @@ lock: $(READY) ## write the lock files anew, with the newest versions
 
 .PHONY: clean
 clean: ## remove what the other targets made
-	rm -rf .venv .venv-3.1 build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .airflow
+	rm -rf .venv .venv-3.1 build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .airflow
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

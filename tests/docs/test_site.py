@@ -1,0 +1,60 @@
+"""The documentation's site: it builds strictly, forgets no module, and needs nothing from elsewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from importlib import import_module
+from inspect import getmodule, isclass
+from pathlib import Path
+
+import pytest
+
+from scripts import docs
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build it: a dead link or anchor, a page missing from the navigation, a parameter told that isn't there fail."""
+    folder = tmp_path_factory.mktemp("site")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", folder],
+        cwd=ROOT,
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_it_needs_nothing_from_elsewhere(site: Path):
+    pages = [*site.rglob("*.html"), *site.rglob("*.css")]
+    assert len(pages) > 20
+    for page in pages:
+        text = page.read_text()
+        fetched = re.findall(r"<(?!a\b)\w+[^>]*?\s(?:src|href)=[\"']?((?:https?:)?//[^\"' >]+)", text)
+        fetched += re.findall(r"(?:url\(|@import )[\"']?((?:https?:)?//[^\"')]+)", text)
+        assert fetched == [], page
+
+
+def test_every_module_has_a_page_with_every_class(site: Path):
+    pages = {module for section in docs.SECTIONS.values() for module in docs.modules(section)}
+    assert {"hooks.twilio", "operators.messages", "sensors.calls"} <= pages
+    for name in pages:
+        text = (site / docs.address(name)).with_suffix(".html").read_text()
+        module = import_module(f"{docs.PACKAGE}.{name}")
+        for public, value in vars(module).items():
+            if isclass(value) and getmodule(value) is module and not public.startswith("_"):
+                assert f'id="{module.__name__}.{public}"' in text, f"{public} is not in the page of {name}"
+
+
+def test_inherited_parameters_are_told_with_their_types(site: Path):
+    text = re.sub(r"<[^>]+>", "", (site / "reference" / "operators" / "messages.html").read_text())
+    assert "wait_timeout: float = 3600.0," in text
+    assert "once: bool = True," in text

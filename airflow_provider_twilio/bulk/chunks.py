@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,6 +43,10 @@ log = logging.getLogger(__name__)
 Settle = Callable[[Sequence[tuple[Item, datetime]]], Awaitable[Mapping[int, "Record | TwilioError"]]]
 """Ask Twilio what became of items that may have been sent since a time: by ``item.number`` the record of each that was,
 or the error of each of which that can't be told."""
+
+
+class Replaced(TwilioError):
+    """Report that another process has begun to send the same: a later try, while this one was thought dead."""
 
 
 class Changed(InvalidRequest):
@@ -120,6 +125,8 @@ async def run_resuming(
     engine = Engine(client, chunks.tell, concurrency=concurrency, rate=rate, most_failures=most_failures, tally=tally)
     try:
         await engine.run(chunks.batches())
+    except Replaced:
+        raise
     except Exception:  # nothing is on its way any more; of a task that is being killed that can't be said
         await chunks.end()
         raise
@@ -134,10 +141,17 @@ def remembered(memory: Memory, key: str) -> Iterator[list[Any]]:
         index += 1
 
 
+def sids(memory: Memory, key: str) -> Iterator[list[str]]:
+    """Give the SIDs of what was done, chunk by chunk."""
+    for rows in remembered(memory, key):
+        yield [sid for row in rows if row is not None and (sid := meaning(row)[2])]
+
+
 def forget(memory: Memory, key: str, items: int) -> None:
     """Delete what is remembered of a stream of so many items."""
     for index in range(-(-items // SIZE)):
         memory.delete(f"{key}.{index}")
+    memory.delete(f"{key}.owner")
 
 
 class Chunks:
@@ -162,6 +176,7 @@ class Chunks:
         self._settle, self._patience = settle, patience
         self._open: dict[int, Chunk] = {}
         self._unsure: list[tuple[Item, datetime]] = []
+        self._name = secrets.token_hex(8)
         self._over = 0.0
         self._writes: set[asyncio.Future[None]] = set()
         self._changed = asyncio.Event()
@@ -172,17 +187,18 @@ class Chunks:
     async def batches(self) -> AsyncIterator[list[Item]]:
         """Give what is to be sent, a chunk at a time; what may have been sent, when that is settled."""
         iterator, fresh, index = iter(self._items), False, 0
+        await asyncio.to_thread(self._memory.set, f"{self._key}.owner", self._name)
         while items := await asyncio.to_thread(self._read, iterator, index * SIZE):
             same = await asyncio.to_thread(digest, items)
             state = None if fresh else await asyncio.to_thread(self._memory.get, f"{self._key}.{index}")
             fresh = state is None
             if state is not None:
-                yield self._take_up(index, items, same, state)
+                yield await self._take_up(index, items, same, state)
             else:
                 while len(self._open) >= MOST_OPEN:
                     yield await self._next_unsure()
                 chunk = Chunk(index, same, datetime.now(UTC), [None] * len(items), items)
-                await asyncio.to_thread(self._memory.set, f"{self._key}.{index}", chunk.as_json(None))
+                await asyncio.to_thread(self._begin, chunk)
                 self._open[index] = chunk
                 yield items
             if self._unsure and time.monotonic() >= self._over:
@@ -191,36 +207,41 @@ class Chunks:
         while self._open:
             yield await self._next_unsure()
 
+    def _begin(self, chunk: Chunk) -> None:
+        if self._memory.get(f"{self._key}.owner") != self._name:
+            raise Replaced("another try has begun to send the same; this one stops")
+        self._memory.set(f"{self._key}.{chunk.index}", chunk.as_json(None))
+
     def _read(self, iterator: Iterator[Item], number: int) -> list[Item]:
         items = list(islice(iterator, SIZE))
         for place, item in enumerate(items):
             item.number = number + place
         return items
 
-    def _take_up(self, index: int, items: list[Item], same: str, state: Mapping[str, Any]) -> list[Item]:
-        """Take over a chunk of an earlier try; give what of it was surely not sent."""
+    async def _take_up(self, index: int, items: list[Item], same: str, state: Mapping[str, Any]) -> list[Item]:
+        """Take over a chunk of an earlier try; give what of it was surely not sent, or may be sent again."""
         if state["same"] != same:
             raise Changed(
                 f"what is to be sent has changed since an earlier try began: chunk {index}, from item"
                 f" {index * SIZE + 1} on. Give what that one had, in the same order; to begin anew, start a new run"
             )
-        since = datetime.fromisoformat(state["since"])
-        rows = state["rows"]
-        if rows is None:
-            rows = [None if self._settle is None else UNSURE] * len(items)
-        chunk = Chunk(index, same, since, list(rows), items)
+        since, rows = datetime.fromisoformat(state["since"]), state["rows"]
+        chunk = Chunk(index, same, since, list(rows or [UNSURE] * len(items)), items)
         again: list[Item] = []
-        for place, remembered in enumerate(rows):
-            if remembered in (None, LATER):
-                chunk.rows[place] = None
-                again.append(items[place])
-            elif remembered == UNSURE:
-                chunk.rows[place] = None
+        for place, remembered in enumerate(chunk.rows):
+            if remembered == UNSURE and self._settle is not None:
                 self._doubt(items[place], since)
+            elif remembered in (None, LATER, UNSURE):
+                again.append(items[place])
             else:
                 self.tally.count(*meaning(remembered)[:2])
+                continue
+            chunk.rows[place] = None
         if None in chunk.rows:
             self._open[index] = chunk
+        if again and rows is not None:  # from now on they may be on their way
+            opened = [UNSURE if row is None else row for row in chunk.rows]
+            await asyncio.to_thread(self._memory.set, f"{self._key}.{index}", chunk.as_json(opened))
         return again
 
     def _doubt(self, item: Item, since: datetime) -> None:
@@ -242,9 +263,10 @@ class Chunks:
         return []
 
     async def _settled(self) -> list[Item]:
-        unsure, self._unsure = self._unsure, []
+        unsure = list(self._unsure)
         log.info("Asking Twilio which of %d were sent before", len(unsure))
         found = await self._settle(unsure) if self._settle else {}
+        del self._unsure[: len(unsure)]
         again = []
         for item, _ in unsure:
             chunk, what = self._open[item.number // SIZE], found.get(item.number)

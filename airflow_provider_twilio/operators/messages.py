@@ -1,4 +1,4 @@
-"""Send, fetch, list, redact, cancel and delete messages."""
+"""Send one message or many, fetch, list, redact, cancel and delete messages."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
+from airflow_provider_twilio._airflow import conf
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.messages import Message, Messages
+from airflow_provider_twilio.hooks.once import OnClear
+from airflow_provider_twilio.once import SETTLE, OnUnsure
 from airflow_provider_twilio.operators.base import TwilioOperator
+from airflow_provider_twilio.operators.many import SendingManyOperator
 from airflow_provider_twilio.operators.waiting import WaitingOperator
 
 if TYPE_CHECKING:
@@ -145,6 +149,121 @@ class SendMessageOperator(WaitingOperator, operation=Messages.create):
         if not self.include_body:
             answer.pop("body", None)
         return super().result(answer)
+
+
+class SendMessagesOperator(SendingManyOperator):
+    """Send a message to each of many recipients, in one task. A summary goes to XCom.
+
+    Each gets exactly one, whatever is retried, killed or lost: the next try goes on where this one was. A recipient who
+    can't be sent to is counted, and the rest go on. Numbers and texts of all rows are checked before the first message.
+    What a row says under ``from_``, ``messaging_service_sid``, ``body``, ``media_url``, ``content_sid`` or
+    ``content_variables`` takes the place of what is given here.
+
+    :param recipients: numbers or addresses, mappings with one each, or the path of a ``.csv``, ``.jsonl`` or
+        ``.ndjson`` file, local or in any object store. (templated)
+    :param from_: the sender, where the connection's extra ``from_`` isn't it. (templated)
+    :param messaging_service_sid: the messaging service that chooses the sender. (templated)
+    :param body: the text, with ``{name}`` for a row's values, and ``{{`` and ``}}`` for braces. (templated)
+    :param media_url: up to 10 addresses of media, with ``{name}`` for a row's values. (templated)
+    :param content_sid: a content template, instead of ``body``. (templated)
+    :param content_variables: the template's variables, with ``{name}`` for a row's values. (templated)
+    :param status_callback: where Twilio reports the message's statuses. (templated)
+    :param application_sid: the application whose callback address is used. (templated)
+    :param max_price: without effect at Twilio since 2024. (templated)
+    :param provide_feedback: whether you will report the message's success. (templated)
+    :param attempt: how many times you have tried to send this, this one included. (templated)
+    :param validity_period: seconds the message may wait in the queue, 1 to 36000. (templated)
+    :param force_delivery: reserved by Twilio. (templated)
+    :param content_retention: ``retain`` or ``discard`` the body at Twilio. (templated)
+    :param address_retention: ``retain`` or ``obfuscate`` the recipient at Twilio. (templated)
+    :param smart_encoded: replace characters outside GSM-7 by similar ones inside. (templated)
+    :param persistent_action: rich actions of a channel. (templated)
+    :param traffic_type: Twilio's class of traffic, such as ``free``. (templated)
+    :param shorten_urls: shorten the links in the body (messaging services only). (templated)
+    :param schedule_type: ``fixed``, together with ``send_at``. (templated)
+    :param send_at: when to send: 300 s to 35 days ahead, through a messaging service. (templated)
+    :param send_as_mms: send a single MMS, also without media. (templated)
+    :param message_intent: the intent that Twilio weighs for compliance. (templated)
+    :param risk_check: ``disable`` turns Twilio's check for SMS pumping off for this message. (templated)
+    :param fallback_from: the sender to use where ``from_`` can't reach the recipient's channel. (templated)
+    :param max_segments: refuse a body of more segments, before it costs anything. (templated)
+    :param recipient_column: where a row has its number or address.
+    :param one_per_recipient: send only the first message to each number; the same message to the same number is sent
+        once in any case.
+    :param concurrency: how many requests are on their way at the most; fewer while Twilio refuses for pace.
+    :param rate: segments a second, for each sender by itself; None for as fast as it goes.
+    :param max_failures: end the task when more have failed, or a share such as ``0.05``; None for any number.
+    :param min_balance: refuse to begin with less on the account.
+    :param ledger: a folder, local or in any object store, that remembers what has been done, each task instance in a
+        folder of its own: needed for more than 20,000 messages, and before Airflow 3.3. (templated)
+    :param results: a ``.csv``, ``.jsonl`` or ``.ndjson`` file to write what became of each row to. (templated)
+    :param wait_for_delivery: wait until all have been delivered or have failed, and count both.
+    :param accept_sent: take ``sent`` (the carrier has it) for delivered.
+    :param sent_grace: take ``sent`` for delivered when it has lasted so many seconds.
+    :param poll_interval: seconds between two looks.
+    :param wait_timeout: seconds from the first send, or from ``send_at``, after which no more is waited for.
+    :param deferrable: wait in the triggerer, which costs no worker slot.
+    :param on_clear: what to do when a user clears a task that had sent all: ``resend``, or ``skip``. One that had not
+        goes on in any case.
+    :param on_unsure: ``send`` or ``fail`` where the outcome of a request can't be known.
+    :param settle: seconds, beyond the connection's time-out, before what Twilio doesn't list was never sent.
+
+    https://www.twilio.com/docs/messaging/api/message-resource#create-a-message-resource
+    """
+
+    template_fields_renderers = {"content_variables": "json"}
+
+    def __init__(
+        self,
+        *,
+        recipients: Any,
+        from_: str | None = None,
+        messaging_service_sid: str | None = None,
+        body: str | None = None,
+        media_url: Sequence[str] | str | None = None,
+        content_sid: str | None = None,
+        content_variables: Mapping[str, Any] | str | None = None,
+        status_callback: str | None = None,
+        application_sid: str | None = None,
+        max_price: Decimal | str | None = None,
+        provide_feedback: bool | str | None = None,
+        attempt: int | str | None = None,
+        validity_period: int | str | None = None,
+        force_delivery: bool | str | None = None,
+        content_retention: Literal["retain", "discard"] | None = None,
+        address_retention: Literal["retain", "obfuscate"] | None = None,
+        smart_encoded: bool | str | None = None,
+        persistent_action: Sequence[str] | str | None = None,
+        traffic_type: str | None = None,
+        shorten_urls: bool | str | None = None,
+        schedule_type: Literal["fixed"] | None = None,
+        send_at: datetime | str | None = None,
+        send_as_mms: bool | str | None = None,
+        message_intent: str | None = None,
+        risk_check: Literal["enable", "disable"] | None = None,
+        fallback_from: str | None = None,
+        max_segments: int | str | None = None,
+        recipient_column: str = "to",
+        one_per_recipient: bool = False,
+        concurrency: int = 50,
+        rate: float | None = None,
+        max_failures: float | None = None,
+        min_balance: float | None = None,
+        ledger: str | None = None,
+        results: str | None = None,
+        wait_for_delivery: bool = False,
+        accept_sent: bool = False,
+        sent_grace: float | None = None,
+        poll_interval: float = 30.0,
+        wait_timeout: float = 3600.0,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        on_clear: OnClear = "resend",
+        on_unsure: OnUnsure | None = None,
+        settle: float = SETTLE,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.keep(locals())
 
 
 class FetchMessageOperator(TwilioOperator, operation=Messages.fetch):

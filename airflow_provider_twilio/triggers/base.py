@@ -56,12 +56,7 @@ class WaitTrigger(BaseTrigger):
     def __init__(self, **arguments: Any) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.arguments = arguments
-        for name, value in arguments.items():
-            _check_json(name, value)
-        for name in TIMES & arguments.keys():
-            _check_time(name, arguments[name])
-        if not arguments["poll_interval"]:
-            raise BadParameter("poll_interval", f"is {arguments['poll_interval']}", "give seconds above 0")
+        check_arguments(arguments)
 
     @property
     @abstractmethod
@@ -98,7 +93,7 @@ class WaitTrigger(BaseTrigger):
         )
         name = (arguments["twilio_conn_id"], arguments["account_sid"])
         # The poller outlives this trigger, and is handed nothing of it.
-        outcome = await wait_for(wait, self.source, name, partial(_open, *name))
+        outcome = await wait_for(wait, self.source, name, partial(open_client, *name))
         yield TriggerEvent(outcome)  # type: ignore[no-untyped-call]
 
     def look(self, client: Client) -> dict[str, Any] | None:
@@ -178,10 +173,21 @@ _stopping: set[asyncio.Task[None]] = set()
 
 
 @asynccontextmanager
-async def _open(twilio_conn_id: str, account_sid: str | None) -> AsyncIterator[AsyncClient]:
+async def open_client(twilio_conn_id: str, account_sid: str | None) -> AsyncIterator[AsyncClient]:
+    """Open the client that a poll asks by."""
     # The poll has its own way to be patient: a client that repeats would only make all wait for one.
     async with TwilioHook(twilio_conn_id, account_sid).aclient(concurrency=FETCHES_AT_ONCE, retries=0) as client:
         yield client
+
+
+def check_arguments(arguments: Mapping[str, Any]) -> None:
+    """Require JSON primitives, and times that are times, before anything is sent."""
+    for name, value in arguments.items():
+        _check_json(name, value)
+    for name in TIMES & arguments.keys():
+        _check_time(name, arguments[name])
+    if not arguments["poll_interval"]:
+        raise BadParameter("poll_interval", f"is {arguments['poll_interval']}", "give seconds above 0")
 
 
 def _check_json(name: str, value: Any) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from functools import partial
+from itertools import chain
 from typing import Any
 
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_twilio._airflow import own_xcom
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.codes import RESENDABLE
 from airflow_provider_twilio.api.core import Request
 from airflow_provider_twilio.api.messages import KINDS, Delivery, Messages
-from airflow_provider_twilio.poll import MESSAGES
-from airflow_provider_twilio.triggers.base import WaitTrigger
+from airflow_provider_twilio.poll import MESSAGES, Connect
+from airflow_provider_twilio.triggers.base import WaitTrigger, check_arguments, open_client
 
 
 class MessageDeliveryTrigger(WaitTrigger):
@@ -67,3 +72,90 @@ class MessageDeliveryTrigger(WaitTrigger):
 
     def stop(self) -> Request[Any] | None:
         return Messages.update(self.sid, status="canceled") if self.arguments["cancel_on_kill"] else None
+
+
+class MessagesDeliveryTrigger(BaseTrigger):
+    """Wait until each of many messages is delivered or has failed, and tell how many of each.
+
+    Its row carries no SIDs: they are read where the task has put them.
+
+    :param key: what the ledger's entries, or the XComs, are named by.
+    :param ledger: the folder; None where the SIDs are in XComs.
+    :param xcoms: in how many.
+    :param messages: how many SIDs there must be.
+    :param twilio_conn_id: the Airflow connection.
+    :param account_sid: the account the messages belong to, where it isn't the connection's own.
+    :param poll_interval: seconds between two looks.
+    :param deadline: the end of the wait, in seconds since the epoch. A last look is taken then.
+    :param begun: when they were sent, or are to be, in seconds since the epoch: they aren't asked for before.
+    :param accept_sent: take ``sent`` for success.
+    :param sent_grace: take ``sent`` for success when it has lasted so many seconds.
+
+    https://www.twilio.com/docs/messaging/api/message-resource#message-status-values
+    """
+
+    def __init__(
+        self,
+        key: str,
+        *,
+        ledger: str | None = None,
+        xcoms: int = 0,
+        messages: int = 0,
+        twilio_conn_id: str = "twilio_default",
+        account_sid: str | None = None,
+        poll_interval: float = 30.0,
+        deadline: float = 0.0,
+        begun: float = 0.0,
+        accept_sent: bool = False,
+        sent_grace: float | None = None,
+    ) -> None:
+        arguments: dict[str, Any] = dict(locals())
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.arguments = {name: arguments[name] for name in arguments if name not in ("self", "__class__")}
+        check_arguments(self.arguments)
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Give the class path and the arguments that make this trigger again."""
+        return f"{type(self).__module__}.{type(self).__qualname__}", self.arguments
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Read the SIDs, wait, and tell the numbers in one event."""
+        sids = await self._sids()
+        if len(sids) != self.arguments["messages"]:
+            raise LookupError(f"{len(sids)} SIDs were found, and {self.arguments['messages']} messages sent")
+        name = (self.arguments["twilio_conn_id"], self.arguments["account_sid"])
+        yield TriggerEvent(await self.wait_for(sids, partial(open_client, *name)))  # type: ignore[no-untyped-call]
+
+    async def wait_for(self, sids: Iterable[str], connect: Connect) -> dict[str, Any]:
+        """Wait for messages, by the poll that all of this process share."""
+        from airflow_provider_twilio.bulk.waiting import wait_for_all
+
+        arguments = self.arguments
+        return await wait_for_all(
+            sids,
+            Delivery(arguments["accept_sent"], arguments["sent_grace"]),
+            interval=arguments["poll_interval"],
+            deadline=arguments["deadline"],
+            begun=arguments["begun"],
+            not_before=arguments["begun"],
+            name=(arguments["twilio_conn_id"], arguments["account_sid"]),
+            connect=connect,
+        )
+
+    async def _sids(self) -> list[str]:
+        from asgiref.sync import sync_to_async
+
+        key = self.arguments["key"]
+        if self.arguments["ledger"] is not None:
+            return await sync_to_async(_of_ledger)(self.arguments["ledger"], key)
+        found = [await own_xcom(self.task_instance, f"{key}.{number}") for number in range(self.arguments["xcoms"])]
+        return list(chain.from_iterable(part or () for part in found))
+
+
+def _of_ledger(ledger: str, key: str) -> list[str]:
+    from airflow.sdk import ObjectStoragePath
+
+    from airflow_provider_twilio.bulk.chunks import sids
+    from airflow_provider_twilio.memory import Folder
+
+    return list(chain.from_iterable(sids(Folder(ObjectStoragePath(ledger)), key)))

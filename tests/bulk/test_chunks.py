@@ -152,6 +152,38 @@ async def test_what_is_stopped_goes_on_without_asking(emulator: Emulator, open_c
     assert (tally.done, asks.asked) == (MANY, [])
 
 
+async def test_a_crash_after_a_stop(emulator: Emulator, open_client, memory: Dict):
+    emulator.fail_next(1, status=401, skip=250)
+    asks = Asks(emulator)
+    async with open_client() as client:
+        with pytest.raises(AuthenticationFailed):
+            await run_resuming(client, sends(emulator), memory=memory, key="k", settle=asks)
+        task = asyncio.create_task(run_resuming(client, sends(emulator), memory=memory, key="k", settle=asks))
+        while len(emulator.world.main.messages) < 320:  # noqa: ASYNC110 (it tells nobody)
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await asyncio.sleep(0.2)
+        tally = await run_resuming(client, sends(emulator), memory=memory, key="k", settle=asks, patience=0.1)
+    assert one_each(emulator)
+    assert tally.done == MANY
+
+
+async def test_a_settlement_that_fails_is_made_later(emulator: Emulator, open_client, memory: Dict):
+    class Refused(Asks):
+        async def __call__(self, unsure: Sequence[tuple[Item, datetime]]) -> Mapping[int, Record | TwilioError]:
+            raise AuthenticationFailed("not now")
+
+    emulator.fail_next(3, accept_then_drop=True)
+    async with open_client() as client:
+        with pytest.raises(AuthenticationFailed):
+            await run_resuming(client, sends(emulator), memory=memory, key="k", settle=Refused(emulator))
+        asks = Asks(emulator)
+        await run_resuming(client, sends(emulator), memory=memory, key="k", settle=asks)
+    assert one_each(emulator)
+    assert asks.asked == [3]
+
+
 async def test_what_may_be_repeated_is_just_sent_again(emulator: Emulator, open_client, memory: Dict):
     async with open_client() as client:
         await run_resuming(client, sends(emulator, 10), memory=memory, key="sent")

@@ -1,0 +1,167 @@
+"""Ask Twilio which of many messages were sent, by one walk through the newest of its list."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_twilio.api.core import Record, Request
+from airflow_provider_twilio.api.errors import TwilioError
+from airflow_provider_twilio.api.messages import Message, Messages
+from airflow_provider_twilio.bulk.engine import Item
+from airflow_provider_twilio.once import SKEW, Intent, OnUnsure, Seal, Unsure, fits, sought
+
+if TYPE_CHECKING:
+    from airflow_provider_twilio.client.asynchronous import AsyncClient
+
+OLD_PAGES = 2
+"""After so many pages in a row of what was made before, the rest of the list is taken to be older still."""
+AT_ONCE = 20
+
+log = logging.getLogger(__name__)
+
+Unsettled = tuple[Item, datetime]
+
+
+class Settler:
+    """Find out what became of messages that may have been sent.
+
+    The list is walked from its newest message on, until all are found, it ends, or it has long become too old. Whether
+    an unsent message stands among the newest, Twilio doesn't promise: what is not found before the list's end is asked
+    for by its recipient.
+
+    :param client: with the connection's own retries.
+    :param taken: gives SIDs that are known to be of other rows; asked only where that matters.
+    :param on_unsure: what to do with what is not listed: ``send``, or ``fail``.
+    """
+
+    def __init__(
+        self, client: AsyncClient, taken: Callable[[], Collection[str]], on_unsure: OnUnsure | None = None
+    ) -> None:
+        self.client, self.taken, self.on_unsure = client, taken, on_unsure
+        self.seal = Seal.of(client.settings)
+
+    async def __call__(self, unsure: Sequence[Unsettled]) -> Mapping[int, Record | TwilioError]:
+        """Give by item number the record of each that was sent, and the error of each of which that can't be told."""
+        waiting: dict[str, list[Unsettled]] = {}
+        for item, since in unsure:
+            waiting.setdefault(item.request.get("To") or "", []).append((item, since))
+        begun = min(since for _, since in unsure) - timedelta(seconds=SKEW)
+        found: dict[str, list[Message]] = {}
+        ended = await self._walk(waiting, found, begun, _common_sender(unsure))
+        if not ended:
+            await self._ask_each([to for to in waiting if to not in found], waiting, found)
+        settled: dict[int, Record | TwilioError] = {}
+        for to, items in waiting.items():
+            settled |= await self._assign(items, found.get(to, []))
+        return settled
+
+    async def _walk(
+        self, waiting: Mapping[str, Any], found: dict[str, list[Message]], begun: datetime, sender: str | None
+    ) -> bool:
+        """Collect the messages to those that are waited for; tell whether the list was seen to its end."""
+        old = 0
+        async for page in self.client.pages(Messages.list(from_=sender)):
+            fresh = False
+            for record in page.records:
+                made = record.date_created
+                if made is not None and made < begun:
+                    continue
+                fresh = True
+                to = record.to or ""
+                if to in waiting:
+                    found.setdefault(to, []).append(record)
+            old = 0 if fresh else old + 1
+            if old >= OLD_PAGES and page.next is not None:
+                return False
+        return True
+
+    async def _ask_each(
+        self, numbers: Iterable[str], waiting: Mapping[str, Any], found: dict[str, list[Message]]
+    ) -> None:
+        queue = iter(numbers)
+
+        async def work() -> None:
+            for to in queue:
+                records = [record async for record in self.client.walk(Messages.list(to=to))]
+                if records:
+                    found[to] = records
+
+        await asyncio.gather(*(work() for _ in range(AT_ONCE)))
+
+    async def _assign(self, items: Sequence[Unsettled], records: Sequence[Message]) -> dict[int, Record | TwilioError]:
+        """Choose the records of messages to one recipient."""
+        settled: dict[int, Record | TwilioError] = {}
+        alike: dict[str, list[tuple[Item, list[Message]]]] = {}
+        for item, since in items:
+            intent = Intent(sought(item.request, self.seal), "", since, datetime.now(UTC), 0.0)
+            degrees = [(fits(item.request, record, intent, self.seal), record) for record in records]
+            best = max((degree for degree, _ in degrees), default=0)
+            fitting = [record for degree, record in degrees if degree == best and best]
+            alike.setdefault(self.seal.json(dict(intent.sought)), []).append((item, fitting))
+        for group in alike.values():
+            settled |= await self._of_alike(group)
+        return settled
+
+    async def _of_alike(self, group: Sequence[tuple[Item, list[Message]]]) -> dict[int, Record | TwilioError]:
+        """Share the records that fit among messages that Twilio's list can't tell apart."""
+        fitting = {str(record["sid"]): record for _, records in group for record in records}
+        if len(fitting) > len(group):
+            taken = await asyncio.to_thread(self.taken)
+            fitting = {sid: record for sid, record in fitting.items() if sid not in taken}
+        if len(fitting) == len(group):  # whose is whose makes no difference
+            return {item.number: record for (item, _), record in zip(group, fitting.values(), strict=True)}
+        if not fitting and not any(self._fails(item.request) for item, _ in group):
+            return {}
+        why = f"it can't be told which is whose: {', '.join(fitting)}" if fitting else "Twilio lists nothing that fits"
+        return {
+            item.number: Unsure(f"{item.request}: its answer was lost, and {why}; it was not sent again", list(fitting))
+            for item, _ in group
+        }
+
+    def _fails(self, request: Request[Any]) -> bool:
+        """Tell whether what is not listed is not to be sent: Twilio may list it under another recipient."""
+        obscure = request.get("AddressRetention") == "obfuscate"
+        return (self.on_unsure or ("fail" if obscure else "send")) == "fail"
+
+
+def _common_sender(unsure: Sequence[Unsettled]) -> str | None:
+    """Give the number that all were sent from; None if there are several, or Twilio chose it."""
+    senders = {None if item.request.get("MessagingServiceSid") else item.request.get("From") for item, _ in unsure}
+    sender = senders.pop() if len(senders) == 1 else None
+    return sender if sender and sender.startswith("+") else None
+
+
+async def states(
+    client: AsyncClient, sids: Collection[str]
+) -> dict[str, tuple[str, int | None, str | None, str | None]]:
+    """Give each message's status, error code, price and its unit: from the newest pages, then one by one."""
+    found: dict[str, tuple[str, int | None, str | None, str | None]] = {}
+    wanted, vain = set(sids), 0
+
+    def note(record: Message) -> bool:
+        if record["sid"] not in wanted:
+            return False
+        facts = (str(record.status), record.error_code, record.get("price"), record.get("price_unit"))
+        found[record["sid"]] = facts
+        return True
+
+    async for page in client.pages(Messages.list()):
+        hits = [note(record) for record in page.records]
+        vain = 0 if any(hits) else vain + 1
+        if len(found) == len(wanted) or vain >= OLD_PAGES:
+            break
+    queue = iter(wanted - found.keys())
+
+    async def work() -> None:
+        for sid in queue:
+            try:
+                note(await client.send(Messages.fetch(sid)))
+            except TwilioError as error:
+                log.warning("The state of %s is not known: %s", sid, error)
+
+    await asyncio.gather(*(work() for _ in range(AT_ONCE)))
+    return found

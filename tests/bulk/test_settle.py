@@ -1,0 +1,130 @@
+"""Which of many messages were sent: by the list, and each at most once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_twilio.api.core import Request
+from airflow_provider_twilio.api.messages import Messages
+from airflow_provider_twilio.bulk import settle
+from airflow_provider_twilio.bulk.engine import Item
+from airflow_provider_twilio.bulk.settle import Settler, states
+from airflow_provider_twilio.emulator import Emulator
+from airflow_provider_twilio.once import Unsure
+
+
+def item(request: Request[Any], number: int) -> Item:
+    made = Item(request)
+    made.number = number
+    return made
+
+
+def message(index: int, body: str = "hello", **more: Any) -> Request[Any]:
+    return Messages.create(to=f"+1415555{index:04}", from_="+15005550006", body=body, **more)
+
+
+def none_taken() -> set[str]:
+    return set()
+
+
+@pytest.fixture
+def since() -> datetime:
+    return datetime.now(UTC)
+
+
+@pytest.mark.parametrize("unsent", ["first", "last", "date_created"])
+@pytest.mark.parametrize("page", [1000, 10])
+async def test_finds_those_that_were_sent(emulator: Emulator, open_client, since, unsent: str, page: int, monkeypatch):
+    from airflow_provider_twilio.api import core
+
+    monkeypatch.setattr(core, "LARGEST_PAGE", page)
+    emulator.quirks.set(unsent=unsent)
+    async with open_client() as client:
+        sent = {index: (await client.send(message(index)))["sid"] for index in range(0, 40, 2)}
+        unsure = [(item(message(index), index), since) for index in range(40)]
+        found = await Settler(client, none_taken)(unsure)
+    assert {number: record["sid"] for number, record in found.items()} == sent  # type: ignore[index]
+
+
+async def test_what_is_older_is_another(emulator: Emulator, open_client, since):
+    async with open_client() as client:
+        await client.send(message(1))
+        late = since + timedelta(minutes=10)
+        assert await Settler(client, none_taken)([(item(message(1), 1), late)]) == {}
+
+
+async def test_a_long_list_is_not_walked_to_its_end(emulator: Emulator, open_client, monkeypatch):
+    from airflow_provider_twilio.api import core
+
+    monkeypatch.setattr(core, "LARGEST_PAGE", 10)
+    async with open_client() as client:
+        for index in range(100):
+            await client.send(message(index, "old"))
+        emulator.clock.advance(hours=2)
+        since = datetime.fromtimestamp(emulator.clock.now(), UTC)
+        sent = await client.send(message(200))
+        # One that waits in a queue, and stands at the far end of the list.
+        queued = await client.send(Messages.create(to="+15005559012", from_="+15005550006", body="hello"))
+        emulator.quirks.set(unsent="last")
+        before = len(emulator.journal)
+        unsure = [
+            (item(message(200), 0), since),
+            (item(Messages.create(to="+15005559012", from_="+15005550006", body="hello"), 1), since),
+            (item(message(201), 2), since),
+        ]
+        monkeypatch.setattr(settle, "datetime", Later)
+        found = await Settler(client, none_taken)(unsure)
+    assert {number: record["sid"] for number, record in found.items()} == {0: sent["sid"], 1: queued["sid"]}  # type: ignore[index]
+    asked = [entry.query_string for entry in emulator.journal][before:]
+    assert sum("To=" in query for query in asked) <= 3
+    assert len(asked) <= 7
+
+
+class Later(datetime):
+    """A clock beside the emulator's, which was moved."""
+
+    @classmethod
+    def now(cls, tz: Any = None) -> Any:
+        return datetime.now(tz) + timedelta(hours=3)
+
+
+async def test_what_a_list_can_t_tell_apart(emulator: Emulator, open_client, since):
+    content = {"to": "+14155550001", "from_": "+15005550006", "content_sid": "HX" + "1" * 32}
+    requests = [Messages.create(**content, content_variables={"1": str(index)}) for index in range(3)]
+    unsure = [(item(request, index), since) for index, request in enumerate(requests)]
+    async with open_client() as client:
+        settler = Settler(client, none_taken)
+        assert await settler(unsure) == {}
+        for request in requests[:2]:
+            await client.send(request)
+        found = await settler(unsure)
+        assert all(isinstance(found[index], Unsure) for index in range(3))
+        assert set(found[0].candidates) == {made["sid"] for made in emulator.messages}  # type: ignore[union-attr]
+        await client.send(requests[2])
+        found = await settler(unsure)
+        assert {record["sid"] for record in found.values()} == {made["sid"] for made in emulator.messages}  # type: ignore[index]
+        await client.send(requests[2])
+        taken = {emulator.messages[0]["sid"]}
+        found = await Settler(client, lambda: taken)(unsure)
+        assert {record["sid"] for record in found.values()} == {made["sid"] for made in emulator.messages[1:]}  # type: ignore[index]
+
+
+async def test_not_listed_is_not_sent_where_that_was_asked_for(open_client, since):
+    async with open_client() as client:
+        asked = await Settler(client, none_taken, "fail")([(item(message(1), 1), since)])
+        hidden = await Settler(client, none_taken)([(item(message(1, address_retention="obfuscate"), 1), since)])
+    assert isinstance(asked[1], Unsure)
+    assert isinstance(hidden[1], Unsure)
+
+
+async def test_states(emulator: Emulator, open_client, monkeypatch):
+    async with open_client() as client:
+        sids = [(await client.send(message(index)))["sid"] for index in range(5)]
+        emulator.clock.advance(hours=1)
+        before = len(emulator.journal)
+        found = await states(client, [*sids, "SM" + "0" * 32])
+    assert {sid: status for sid, (status, *_) in found.items()} == dict.fromkeys(sids, "delivered")
+    assert len(emulator.journal) - before == 2

@@ -92,7 +92,7 @@ class Later(datetime):
 
 
 async def test_what_a_list_can_t_tell_apart(emulator: Emulator, open_client, since):
-    content = {"to": "+14155550001", "from_": "+15005550006", "content_sid": "HX" + "1" * 32}
+    content: dict[str, Any] = {"to": "+14155550001", "from_": "+15005550006", "content_sid": "HX" + "1" * 32}
     requests = [Messages.create(**content, content_variables={"1": str(index)}) for index in range(3)]
     unsure = [(item(request, index), since) for index, request in enumerate(requests)]
     async with open_client() as client:

@@ -1,0 +1,46 @@
+"""What the tests of bulk sending run: one task that is killed again and again, and mapped ones."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import DAG, task
+
+from airflow_provider_twilio.operators.messages import SendMessagesOperator
+
+
+def note(context: Any) -> None:
+    """Write down which process runs this try."""
+    Path(context["dag_run"].conf["pid"]).write_text(str(os.getpid()))
+
+
+with DAG("bulk_send", schedule=None):
+    SendMessagesOperator(
+        task_id="send",
+        recipients="{{ dag_run.conf['recipients'] }}",
+        from_="+15005550006",
+        body="Dear {name}",
+        ledger="{{ dag_run.conf['ledger'] }}",
+        results="{{ dag_run.conf['results'] }}",
+        settle=3.0,
+        wait_for_delivery=True,
+        deferrable=True,
+        poll_interval=5.0,
+        wait_timeout=600.0,
+        retries=10,
+        retry_delay=timedelta(seconds=1),
+        pre_execute=note,
+    )
+
+with DAG("bulk_mapped", schedule=None):
+
+    @task
+    def chunks() -> list[list[str]]:
+        return [[f"+1415{5550000 + 100 * chunk + index}" for index in range(100)] for chunk in range(4)]
+
+    SendMessagesOperator.partial(
+        task_id="send", from_="+15005550006", body="hello", ledger="{{ dag_run.conf['ledger'] }}"
+    ).expand(recipients=chunks())

@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 from airflow import __version__ as version
@@ -119,7 +118,8 @@ def test_each_gets_one_whatever_is_killed(airflow: Airflow, emulator: Emulator, 
         assert list(airflow.state_store("bulk_send", run_id, "send")) == ["twilio_bulk"]
     print(
         f"\n{where}: {size} messages, {kills} kills, {len(emulator.messages)} held, {lists} requests to settle,"
-        f" {ticks} requests in two to three ticks; sent after {sent:.0f} s, ended after {time.monotonic() - began:.0f} s"
+        f" {ticks} requests in two to three ticks; sent after {sent:.0f} s, and all ended after"
+        f" {time.monotonic() - began:.0f} s"
     )
     assert kills == KILLS
     assert ticks <= 3 * (size // 1000 + 2)

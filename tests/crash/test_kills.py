@@ -1,6 +1,7 @@
 """The kill matrix: in a real Airflow, kill -9 at each point of a send, and count what Twilio has.
 
-`make test-crash` runs each cell 5 times, other runs once.
+`make test-crash` runs each cell 5 times, other runs once. CRASH_DATABASE is where Airflow keeps its state, instead of
+SQLite: `postgresql+psycopg2://…`, with that driver and asyncpg installed.
 """
 
 from __future__ import annotations
@@ -160,6 +161,8 @@ def test_whatever_is_killed_is_sent_once(emulator: Emulator, tmp_path: Path):
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "5",
     }
+    if database := os.environ.get("CRASH_DATABASE"):
+        env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = database
     connections = {"twilio_default": f"{emulator.connection_uri}/?timeout={TIMEOUT}"}
     with client(emulator) as twilio:
         offers = [str(n.phone_number) for n in twilio.available_phone_numbers.list("US", area_code=415, limit=100)]

@@ -1,9 +1,10 @@
 # Every target sets up what it needs. PYTHON picks the Python that .venv is made with: make PYTHON=python3.13 test
-# JOBS is how many processes share the tests.
+# JOBS is how many processes share the tests; PYTEST holds further options of pytest: make pytest PYTEST='-k segments'
 PYTHON ?= python3
 VENV   ?= .venv
 LOCK   ?= requirements/airflow-3.3.txt
 JOBS   ?= 2
+PYTEST ?=
 
 READY = $(VENV)/.ready
 RUN   = $(VENV)/bin/python
@@ -44,19 +45,22 @@ format: $(READY) ## format the code, and mend what the linter can
 
 .PHONY: pytest
 pytest: $(READY)
-	$(RUN) -m pytest -m "not slow" --numprocesses=$(JOBS) --dist=loadfile
+	$(RUN) -m pytest -m "not slow" --numprocesses=$(JOBS) --dist=loadfile $(PYTEST)
 
 .PHONY: test
 test: check pytest ## check, and run the tests
 
+# These know nothing of Airflow: they are run with the newest only.
+PURE = tests/api tests/bulk tests/contract tests/emulator tests/typing
+
 .PHONY: test-airflow-3.1
 test-airflow-3.1: ## run the tests on the oldest supported Airflow, in .venv-3.1
-	$(MAKE) pytest VENV=.venv-3.1 LOCK=requirements/airflow-3.1.txt \
+	$(MAKE) pytest VENV=.venv-3.1 LOCK=requirements/airflow-3.1.txt PYTEST="$(addprefix --ignore=,$(PURE))" \
 		PYTHON=$$(python3.11 -c 'import sys; print(sys.executable)' 2>/dev/null || echo $(PYTHON))
 
 .PHONY: test-slow
-test-slow: $(READY) ## run the tests that `make test` leaves out, but for those with a target of their own
-	$(RUN) -m pytest -m slow --ignore=tests/crash --ignore=tests/real_airflow_waiting
+test-slow: $(READY) ## run the tests that `make test` leaves out: each kill once, real Airflows, the built wheel
+	$(RUN) -m pytest -m slow --ignore=tests/browser --numprocesses=$(JOBS) --dist=loadfile
 
 .PHONY: test-waiting
 test-waiting: $(READY) ## wait for many, kill triggerers and stop tasks, in a real Airflow (5 min)

@@ -139,13 +139,12 @@ def strike(emulator: Emulator, matrices: list[Matrix], stop: threading.Event) ->
 
 
 def kill_triggerer(airflow: Airflow, matrices: list[Matrix]) -> None:
-    """Wait till all that wait are deferred, and kill the triggerer under them, several times."""
+    """Wait till all that wait are deferred, and kill the triggerer under them."""
     for matrix in matrices:
         for index, cell in enumerate(matrix.cells):
             if cell.point in (DEFERRED, RESUMPTION):
                 airflow.wait_for_task(f"crash_{matrix.kind}", matrix.run_id, f"send[{index}]", "deferred", timeout=1800)
-    for _ in range(REPEATS):
-        airflow.restart("triggerer")
+    airflow.restart("triggerer")
     for matrix in matrices:
         for index, cell in enumerate(matrix.cells):
             if cell.point == DEFERRED:
@@ -183,26 +182,23 @@ def test_whatever_is_killed_is_sent_once(emulator: Emulator, tmp_path: Path):
             return Matrix(kind, cells, airflow, tmp_path)
 
         waits = {"message": [DEFERRED, RESUMPTION], "call": [DEFERRED, RESUMPTION], "number": []}
-        matrices = [matrix(kind, [*STORE, REQUEST, *waits[kind]] * REPEATS) for kind in KINDS]
-        # A task's supervisor is a worker of the LocalExecutor, which hangs if it loses too many of them at once.
-        rounds = [[matrix(kind, [SUPERVISOR]) for kind in KINDS] for _ in range(REPEATS)]
-        emulator.quirks.set(status_lag=100_000)  # nothing is delivered, until the triggerer has been killed
-        for many in matrices:
-            many.start()
+        every: list[Matrix] = []
         stop = threading.Event()
-        every = [*matrices, *(one for few in rounds for one in few)]
         striker = threading.Thread(target=strike, args=(emulator, every, stop))
         striker.start()
         try:
-            for few in rounds:
-                for one in few:
+            for _ in range(REPEATS):
+                many = [matrix(kind, [*STORE, REQUEST, *waits[kind]]) for kind in KINDS]
+                # A supervisor is a worker of the LocalExecutor, which hangs if it loses too many of them at once.
+                alone = [matrix(kind, [SUPERVISOR]) for kind in KINDS]
+                every += [*many, *alone]
+                emulator.quirks.set(status_lag=100_000)  # nothing is delivered, until the triggerer has been killed
+                for one in (*many, *alone):
                     one.start()
-                for one in few:
+                kill_triggerer(airflow, many)
+                emulator.quirks.set(status_lag=0)
+                for one in (*many, *alone):
                     one.wait()
-            kill_triggerer(airflow, matrices)
-            emulator.quirks.set(status_lag=0)
-            for many in matrices:
-                many.wait()
         finally:
             stop.set()
             striker.join()

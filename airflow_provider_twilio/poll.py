@@ -4,6 +4,9 @@ Each tick the poller learns every status it needs by the cheaper way: it walks t
 records a request, and fetches one by one what the pages don't show. Ten thousand waiting messages cost about ten
 requests a tick.
 
+:class:`Poll` is what any shared poll is: who takes part, by which connection, when to look, and when to rest.
+:class:`Poller` asks for the end of messages and calls; the poll for what comes in is ``inbound``.
+
 No Airflow here: a poller is handed a way to open a client. It is an asyncio task of its own in an empty context, so
 that it belongs to none of the waits that it serves, and it ends with the last of them.
 
@@ -18,11 +21,12 @@ import logging
 import math
 import random
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 from weakref import WeakKeyDictionary
 
 from airflow_provider_twilio.api.calls import Calls
@@ -73,7 +77,7 @@ class Source:
     """Say where the records that are waited for are listed and fetched."""
 
     name: str
-    list: Callable[[], Listing[Any]]
+    list: Callable[..., Listing[Any]]
     fetch: Callable[[str], Request[Any]]
 
 
@@ -129,52 +133,28 @@ class PollEnded(Exception):
     """Report that the poll could not go on, for a reason that is not Twilio's."""
 
 
-class Wait:
-    """Hold one who waits. Its times are given in seconds since the epoch.
+class Waiter(ABC):
+    """Take part in a poll. Its times are given in seconds since the epoch.
 
-    :param sid: the message or call.
-    :param goal: what is waited for.
+    :param key: what it is about.
     :param interval: seconds between two looks.
     :param deadline: the end of the wait; None for no end. A last look is taken there.
-    :param not_before: when the first look makes sense: a scheduled message isn't asked for before.
-    :param created: when it was created: just then it may not be found yet.
+    :param not_before: when the first look makes sense.
     """
 
-    __slots__ = (
-        "_begin",
-        "_deadline",
-        "_missed",
-        "_settled",
-        "asked",
-        "due",
-        "future",
-        "goal",
-        "interval",
-        "poller",
-        "sid",
-    )
+    __slots__ = ("_begin", "_deadline", "due", "future", "interval", "key", "poller")
 
     def __init__(
-        self,
-        sid: str,
-        goal: Goal,
-        *,
-        interval: float,
-        deadline: float | None = None,
-        not_before: float = 0.0,
-        created: float = 0.0,
+        self, key: str | None, *, interval: float, deadline: float | None = None, not_before: float = 0.0
     ) -> None:
-        self.sid = sid
-        self.goal = goal
+        self.key = key
         self.interval = interval
-        self.poller: Poller | None = None
-        self.future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self.asked = now = time.monotonic()
+        self.poller: Poll[Any] | None = None
+        self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        now = time.monotonic()
         shift = now - time.time()
         self._deadline = math.inf if deadline is None else deadline + shift
         self._begin = not_before + shift
-        self._settled = created + shift + FRESH
-        self._missed = 0
         self.due = now if now >= self._deadline else self._next(now)
 
     @property
@@ -191,6 +171,56 @@ class Wait:
         due = (math.floor(max(now, self._begin) / self.interval) + 1) * self.interval
         return due if now >= self._deadline else min(due, self._deadline)
 
+    @abstractmethod
+    def fail(self, error: Exception) -> None:
+        """Note that it could not be asked for: that counts at the deadline only."""
+
+    @abstractmethod
+    def refuse(self, error: TwilioError) -> None:
+        """End, since Twilio does not accept what is asked."""
+
+    def end(self, told: Any) -> None:
+        """End with an outcome, or with an error."""
+        if self.poller is not None:
+            self.poller.leave(self)
+        if self.future.done():
+            return
+        if isinstance(told, Exception):
+            self.future.set_exception(told)
+        else:
+            self.future.set_result(told)
+
+
+class Wait(Waiter):
+    """Hold one who waits for the end of a message or call. Its times are given in seconds since the epoch.
+
+    :param sid: the message or call.
+    :param goal: what is waited for.
+    :param interval: seconds between two looks.
+    :param deadline: the end of the wait; None for no end. A last look is taken there.
+    :param not_before: when the first look makes sense: a scheduled message isn't asked for before.
+    :param created: when it was created: just then it may not be found yet.
+    """
+
+    __slots__ = ("_missed", "_settled", "asked", "goal", "sid")
+
+    def __init__(
+        self,
+        sid: str,
+        goal: Goal,
+        *,
+        interval: float,
+        deadline: float | None = None,
+        not_before: float = 0.0,
+        created: float = 0.0,
+    ) -> None:
+        super().__init__(sid, interval=interval, deadline=deadline, not_before=not_before)
+        self.sid = sid
+        self.goal = goal
+        self.asked = now = time.monotonic()
+        self._settled = created + now - time.time() + FRESH
+        self._missed = 0
+
     def judge(self, record: Mapping[str, Any]) -> None:
         """Weigh a record, and end the wait if it has come to something."""
         self._missed = 0
@@ -203,8 +233,10 @@ class Wait:
         self._asked(gone(self.sid, error) if self._missed >= 2 else late(self.sid, str(error)) if self.past else None)
 
     def fail(self, error: Exception) -> None:
-        """Note that it could not be asked for: that counts at the deadline only."""
         self._asked(late(self.sid, str(error)) if self.past else None)
+
+    def refuse(self, error: TwilioError) -> None:
+        self.end(refused(self.sid, error))
 
     def _asked(self, told: dict[str, Any] | None) -> None:
         if told is not None:
@@ -212,17 +244,6 @@ class Wait:
         else:
             self.asked = time.monotonic()
             self.postpone()
-
-    def end(self, told: dict[str, Any] | Exception) -> None:
-        """End the wait with an outcome, or with an error of ours."""
-        if self.poller is not None:
-            self.poller.leave(self)
-        if self.future.done():
-            return
-        if isinstance(told, Exception):
-            self.future.set_exception(told)
-        else:
-            self.future.set_result(told)
 
 
 async def wait_for(wait: Wait, source: Source, name: Hashable, connect: Connect) -> dict[str, Any]:
@@ -234,23 +255,29 @@ async def wait_for(wait: Wait, source: Source, name: Hashable, connect: Connect)
     """
     Poller.named(source, name, connect).join(wait)
     try:
-        return await wait.future
+        told: dict[str, Any] = await wait.future
+        return told
     finally:
         if wait.poller is not None:
             wait.poller.leave(wait)
 
 
-class Poller:
-    """Ask for what many wait for. There is one to an event loop, account and kind of record."""
+W = TypeVar("W", bound=Waiter)
 
-    _of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, Poller]] = WeakKeyDictionary()
 
-    def __init__(self, source: Source, registry: dict[Hashable, Poller], connect: Connect) -> None:
+class Poll(ABC, Generic[W]):
+    """Ask Twilio on behalf of many. There is one to an event loop, account and purpose; it ends with the last of them.
+
+    :ivar waits: who takes part, by what they are about.
+    """
+
+    _of_loop: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, Any]]] = WeakKeyDictionary()
+
+    def __init__(self, source: Source, registry: dict[Hashable, Any], connect: Connect) -> None:
         self.source = source
-        self.waits: dict[str, list[Wait]] = {}
+        self.waits: dict[str | None, list[W]] = {}
         self.ways = [connect]
         self._registry = registry
-        self._list_from = 0.0
         self._works = False
         self._alarm = math.inf
         self._woken = asyncio.Event()
@@ -259,26 +286,34 @@ class Poller:
         )
 
     @classmethod
-    def named(cls, source: Source, name: Hashable, connect: Connect) -> Poller:
-        """Give the poller of a connection and account; make it if there is none."""
+    def named(cls, source: Source, name: Hashable, connect: Connect) -> Self:
+        """Give the poll of a connection and account; make it if there is none."""
         registry = cls._of_loop.setdefault(asyncio.get_running_loop(), {})
         key = (source.name, name)
         if key not in registry:
             registry[key] = cls(source, registry, connect)
-        return registry[key]
+        found: Self = registry[key]
+        return found
 
-    def join(self, wait: Wait) -> None:
+    @abstractmethod
+    async def _tick(self, client: AsyncClient) -> None:
+        """Look for everyone who is due. Who is not seen stays due.
+
+        :raises TwilioError: Twilio can't be asked.
+        """
+
+    def join(self, wait: W) -> None:
         wait.poller = self
-        self.waits.setdefault(wait.sid, []).append(wait)
+        self.waits.setdefault(wait.key, []).append(wait)
         if wait.due < self._alarm:
             self._woken.set()
 
-    def leave(self, wait: Wait) -> None:
-        of_sid = self.waits.get(wait.sid, [])
-        if wait in of_sid:
-            of_sid.remove(wait)
-        if not of_sid:
-            self.waits.pop(wait.sid, None)
+    def leave(self, wait: W) -> None:
+        of_key = self.waits.get(wait.key, [])
+        if wait in of_key:
+            of_key.remove(wait)
+        if not of_key:
+            self.waits.pop(wait.key, None)
         if not self.waits:
             self._woken.set()
 
@@ -314,7 +349,7 @@ class Poller:
                 refusals = 1 if self._works else refusals + 1
                 if refusals > len(self.ways):
                     for wait in self._all():
-                        wait.end(refused(wait.sid, error))
+                        wait.refuse(error)
                     refusals = 0
             except Exception as error:
                 strange = 1 if self._works else strange + 1
@@ -382,13 +417,16 @@ class Poller:
         finally:
             self._alarm = math.inf
 
-    def _all(self) -> list[Wait]:
+    def _all(self) -> list[W]:
         return [wait for waits in self.waits.values() for wait in waits]
 
-    # ------------------------------------------------------------ one tick
+
+class Poller(Poll[Wait]):
+    """Ask what has become of messages or calls."""
+
+    _list_from = 0.0
 
     async def _tick(self, client: AsyncClient) -> None:
-        """Look for everyone who is due. Who is not seen stays due."""
         now = time.monotonic()
         missing = {wait.sid: None for wait in self._all() if wait.due <= now}
         trouble = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -48,6 +49,7 @@ __all__ = [
     "RetryDecision",
     "RetryPolicy",
     "TaskDeferred",
+    "asset_stores",
     "conf",
     "own_xcom",
     "was_killed",
@@ -95,3 +97,35 @@ async def own_xcom(task_instance: Any, key: str) -> Any:
     except Exception:
         log.warning("The task's XCom can't be read", exc_info=True)
         return None
+
+
+class AssetStore:
+    """Remember in an asset's state store, awaited. Airflow 3.3 and later.
+
+    :param store: Airflow's accessor.
+    """
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    async def get(self, key: str) -> Any:
+        return await self._call("get", key)
+
+    async def set(self, key: str, value: Any) -> None:
+        await self._call("set", key, value)
+
+    async def _call(self, name: str, *arguments: Any) -> Any:
+        awaited = getattr(self._store, f"a{name}", None)  # from 3.3.2 on
+        if awaited is not None:
+            return await awaited(*arguments)
+        return await asyncio.to_thread(getattr(self._store, name), *arguments)
+
+
+def asset_stores(trigger: Any) -> list[AssetStore]:
+    """Give the stores of the assets that a trigger watches for, which may share it; none before Airflow 3.3."""
+    stores = getattr(trigger, "asset_state_store", None)
+    if stores is None:
+        return []
+    # Nothing else names the assets to their trigger; and without a name only a single asset's store is to be had.
+    named = [*getattr(stores, "_by_name", {}).values(), *getattr(stores, "_by_uri", {}).values()]
+    return [AssetStore(store) for store in named or [stores]]

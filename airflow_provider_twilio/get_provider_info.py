@@ -38,13 +38,15 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": modules("hooks.twilio"),
         "operators": modules(
             "operators.accounts",
+            "operators.approvals",
             "operators.calls",
+            "operators.inbound",
             "operators.messages",
             "operators.phone_numbers",
             "operators.twilio",
         ),
         "sensors": modules("sensors.calls", "sensors.messages"),
-        "triggers": modules("triggers.calls", "triggers.messages"),
+        "triggers": modules("triggers.approvals", "triggers.calls", "triggers.inbound", "triggers.messages"),
         "extra-links": ["airflow_provider_twilio.links.twilio.TwilioLogLink"],
         "cli": ["airflow_provider_twilio.cli.get_twilio_cli_commands"],  # Airflow 3.1 passes it over
     }

@@ -23,6 +23,7 @@ from airflow_provider_twilio.links.twilio import TwilioLogLink
 from airflow_provider_twilio.poll import (
     FETCHES_AT_ONCE,
     FRESH,
+    Connect,
     Source,
     Wait,
     gone,
@@ -36,27 +37,52 @@ if TYPE_CHECKING:
     from airflow_provider_twilio.client.asynchronous import AsyncClient
     from airflow_provider_twilio.client.blocking import Client
 
-TIMES = frozenset({"poll_interval", "deadline", "not_before", "created", "sent_grace"})
+TIMES = frozenset({"poll_interval", "deadline", "not_before", "created", "sent_grace", "lookback", "overlap"})
 """Arguments that are numbers of seconds."""
 SECOND_LOOK = 1.0
 """Seconds after which a worker looks again for what was not found."""
 
 
-class WaitTrigger(BaseTrigger):
-    """Wait for one record to come to its end, together with all who wait for that account's records.
+class SharingTrigger(BaseTrigger):
+    """Take part in a poll that is shared by all of an account.
 
-    Its arguments are JSON primitives and carry no credentials, numbers or texts: they are checked as it is made, which
-    is before anything is sent.
+    Its arguments are JSON primitives and carry no credentials and no texts: they are checked as it is made, which is
+    before anything is sent.
 
     :param arguments: the subclass's arguments, as it was given them.
     """
-
-    source: ClassVar[Source]
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.arguments = arguments
         check_arguments(arguments)
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Give the class path and the arguments that make this trigger again."""
+        return f"{type(self).__module__}.{type(self).__qualname__}", self.arguments
+
+    @property
+    def hook(self) -> TwilioHook:
+        return TwilioHook(*self.account)
+
+    @property
+    def account(self) -> tuple[str, str | None]:
+        """The connection and account, which name the poll."""
+        return self.arguments["twilio_conn_id"], self.arguments["account_sid"]
+
+    @property
+    def connect(self) -> Connect:
+        """What opens a client for the poll, which outlives this trigger and is handed nothing of it."""
+        return partial(open_client, *self.account)
+
+
+class WaitTrigger(SharingTrigger):
+    """Wait for one record to come to its end, together with all who wait for that account's records.
+
+    :param arguments: the subclass's arguments, as it was given them, without any number.
+    """
+
+    source: ClassVar[Source]
 
     @property
     @abstractmethod
@@ -72,14 +98,6 @@ class WaitTrigger(BaseTrigger):
     def stop(self) -> Request[Any] | None:
         """Give the request that stops what is waited for when a user kills the task; None to leave it be."""
 
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Give the class path and the arguments that make this trigger again."""
-        return f"{type(self).__module__}.{type(self).__qualname__}", self.arguments
-
-    @property
-    def hook(self) -> TwilioHook:
-        return TwilioHook(self.arguments["twilio_conn_id"], self.arguments["account_sid"])
-
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and tell the outcome in one event."""
         arguments = self.arguments
@@ -91,9 +109,7 @@ class WaitTrigger(BaseTrigger):
             not_before=arguments.get("not_before") or 0.0,
             created=arguments["created"] or time.time(),
         )
-        name = (arguments["twilio_conn_id"], arguments["account_sid"])
-        # The poller outlives this trigger, and is handed nothing of it.
-        outcome = await wait_for(wait, self.source, name, partial(open_client, *name))
+        outcome = await wait_for(wait, self.source, self.account, self.connect)
         yield TriggerEvent(outcome)  # type: ignore[no-untyped-call]
 
     def look(self, client: Client) -> dict[str, Any] | None:

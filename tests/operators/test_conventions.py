@@ -72,6 +72,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "UpdateNumberOperator": {"phone_number_sid": "{{ sid }}", "sms_url": ""},
     "ReleaseNumberOperator": {"phone_number": "{{ number }}"},
     "UpdateAccountOperator": {"target_account_sid": "{{ sid }}", "friendly_name": "{{ name }}"},
+    "ApproveBySmsOperator": {"to": "{{ to }}", "question": "{{ question }}"},
     "TwilioRequestOperator": {"method": "GET", "path": "{{ path }}", "data": {"Name": "{{ name }}"}},
 }
 

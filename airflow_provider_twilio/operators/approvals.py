@@ -1,0 +1,220 @@
+"""Ask a person by message, and go on as they answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_twilio._airflow import AirflowFailException, conf
+from airflow_provider_twilio.api import checks
+from airflow_provider_twilio.api.core import LATER, Request, definition
+from airflow_provider_twilio.api.errors import BadParameter, InvalidRequest, NotFound, OptedOut
+from airflow_provider_twilio.api.messages import Message, Messages
+from airflow_provider_twilio.approval import LONGEST, Question
+from airflow_provider_twilio.hooks.twilio import permanent_errors_fail
+from airflow_provider_twilio.links.twilio import TwilioLogLink
+from airflow_provider_twilio.once import Seal
+from airflow_provider_twilio.operators.base import known, unrendered
+from airflow_provider_twilio.operators.sending import SendingOperator
+from airflow_provider_twilio.poll import event as outcome
+from airflow_provider_twilio.privacy import mask
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_twilio.triggers.approvals import AnswerTrigger
+
+# What is of `triggers` is imported where it is used: Airflow's own triggers are dear to import where a DAG is parsed.
+
+ASKED = ("to", "question", "from_", "messaging_service_sid")
+ANSWERS = ("yes", "no", "timeout", "unreachable")
+SAMPLE = "SM" + "0" * 32
+
+
+class ApproveBySmsOperator(SendingOperator):
+    """Ask a phone by message, and wait for its YES or NO.
+
+    The question ends with how to answer, such as ``Reply YES 4821 or NO 4821 within 30 min``. What counts comes from
+    that phone to the number that asked, in time, and names the code. YES lets the tasks downstream run and NO skips
+    them; no answer in time fails the task, and so does a phone that can't be reached or says STOP. ``follow`` chooses
+    otherwise. The answer goes to XCom: ``answer``, ``by`` (masked), ``answered_at``, ``sid``, ``reply_sid``.
+
+    It is asked once, whatever is retried, killed or lost, and the time counts from then.
+
+    :param to: the phone that is asked, in E.164, or a channel address. (templated)
+    :param question: the text, to which the way to answer is added. (templated)
+    :param from_: the number that asks, where the connection's extra ``from_`` isn't it. (templated)
+    :param messaging_service_sid: the messaging service that chooses the number. (templated)
+    :param code: whether an answer must name a code of four digits. Without one a bare YES counts, if this is the only
+        question to that phone that is open.
+    :param follow: the tasks directly downstream that run, by what comes of it: ``yes``, ``no``, ``timeout``,
+        ``unreachable``; such as ``{"no": "roll_back"}``. Those named for another outcome are skipped.
+    :param poll_interval: seconds between two looks.
+    :param wait_timeout: whole seconds from the send within which an answer counts; up to a week.
+    :param deferrable: wait in the triggerer, which costs no worker slot; by default as ``[operators]
+        default_deferrable`` says.
+    :param once: ``False`` asks in every try of the task.
+    :param on_clear: ``resend`` when a user clears the task, or ``skip``.
+    :param on_unsure: ``send`` or ``fail`` where an earlier try's outcome can't be known.
+    :param settle: seconds, beyond the connection's time-out, before what Twilio doesn't list was never sent.
+
+    https://www.twilio.com/docs/messaging/api/message-resource#create-a-message-resource
+    """
+
+    own_template_fields = ASKED
+    template_fields = (*ASKED, "twilio_conn_id", "account_sid")
+    operator_extra_links = (TwilioLogLink(),)
+    inherits_from_skipmixin = True
+    ui_color = "#e6e0f8"
+    _code: str | None = None
+
+    def __init__(
+        self,
+        *,
+        to: str,
+        question: str,
+        from_: str | None = None,
+        messaging_service_sid: str | None = None,
+        code: bool = True,
+        follow: Mapping[str, str | Sequence[str]] | None = None,
+        poll_interval: float = 30.0,
+        wait_timeout: float = 3600.0,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.to = to
+        self.question = question
+        self.from_ = from_
+        self.messaging_service_sid = messaging_service_sid
+        self.code = code
+        self.follow = follow
+        self.poll_interval = poll_interval
+        self.wait_timeout = wait_timeout
+        self.deferrable = deferrable
+        if poll_interval <= 0:
+            raise BadParameter("poll_interval", f"is {poll_interval}", "give seconds above 0")
+        if not 1 <= wait_timeout <= LONGEST or wait_timeout != int(wait_timeout):
+            raise BadParameter("wait_timeout", f"is {wait_timeout}", f"give whole seconds, 1 to {LONGEST:.0f}")
+        for name in follow or ():
+            checks.choice("follow", name, ANSWERS)
+        if not self._runs:
+            definition(Messages.create).check(self._message({name: known(getattr(self, name)) for name in ASKED}))
+
+    def _message(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Give the arguments of the question's message."""
+        checks.required(question=given["question"])
+        _can_answer("from_", given["from_"])
+        asked = Question(self._code, 0.0, self.wait_timeout)
+        body = LATER if given["question"] is LATER else asked.text(given["question"])
+        return {**{name: given[name] for name in ASKED if name != "question"}, "body": body}
+
+    def request(self, **instead: Any) -> Request[Message]:
+        """Build the question's message, the same in every try."""
+        given = {name: unrendered(name, getattr(self, name), "str") or None for name in ASKED}
+        return Messages.create(**self._message({**given, **instead}))
+
+    def prepare(self, request: Request[Any]) -> Request[Any]:
+        """Refuse a sender that can't be answered, also where the connection supplies it."""
+        _can_answer("from_", self.hook.client.settings.resolve(request).get("From"))
+        return request
+
+    def execute(self, context: Context) -> Any:
+        """Ask, and wait. Errors that would come again fail the task at once."""
+        with permanent_errors_fail():
+            self._code = self._derived(context) if self.code else None
+            self._trigger(SAMPLE, time.time(), None)  # its arguments, before it's too late
+            try:
+                record = Message(self._send(context))
+            except BadParameter:
+                raise
+            except (OptedOut, InvalidRequest) as error:
+                return self._end(context, outcome(SAMPLE, "failed", f"the question was refused: {error}"))
+            if not record.get("sid"):  # a dry run has none
+                return self.result(record)
+            TwilioLogLink.show(context, self.hook.client.settings, record["sid"])
+            trigger = self._trigger(record["sid"], self.sent_at(context, record).timestamp(), self._sender(record))
+            if self.deferrable:
+                self.defer(trigger=trigger, method_name="execute_complete")
+            return self._end(context, trigger.wait(self.hook.client))
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """Go on as the trigger's event says; no request is made."""
+        return self._end(context, event)
+
+    def _derived(self, context: Context) -> str:
+        """Derive a code that is the same in every try of this task, and that none can tell without the credentials."""
+        ti = context["ti"]
+        clears = ti.max_tries if self.on_clear == "resend" else 0
+        names = [ti.dag_id, ti.run_id, ti.task_id, ti.map_index, clears]
+        return f"{int(Seal.of(self.hook.client.settings).json(names), 16) % 9000 + 1000}"
+
+    def _sender(self, record: Message) -> str | None:
+        """Give the number that has asked; None while Twilio has not chosen it."""
+        for pause in (0.5, 1.0, 2.0):
+            if record.from_:
+                break
+            time.sleep(pause)
+            try:
+                record = self.hook.client.send(Messages.fetch(record["sid"]))
+            except NotFound:  # just sent
+                continue
+        _can_answer("the sender that Twilio has chosen", record.from_)
+        return record.from_
+
+    def _trigger(self, sid: str, asked: float, sender: str | None) -> AnswerTrigger:
+        from airflow_provider_twilio.triggers.approvals import AnswerTrigger
+
+        return AnswerTrigger(
+            sid,
+            to=self.to,
+            from_=sender,
+            code=self._code,
+            created=asked,
+            deadline=asked + self.wait_timeout,
+            poll_interval=self.poll_interval,
+            twilio_conn_id=self.twilio_conn_id,
+            account_sid=self.account_sid,
+        )
+
+    def _end(self, context: Context, told: Mapping[str, Any]) -> Any:
+        answer = {"timeout": "timeout", "failed": "unreachable"}.get(told["outcome"], told.get("answer"))
+        reason = told.get("reason")
+        self.log.info("%s answers: %s%s", mask(self.to), answer, f" ({reason})" if reason else "")
+        follow = self.follow or {}
+        if answer not in ("yes", "no") and answer not in follow:
+            raise AirflowFailException(f"{'unreachable' if answer == 'unreachable' else 'not approved'}: {reason}")
+        result = {
+            "answer": answer,
+            "by": mask(self.to) if told.get("reply_sid") else None,
+            "answered_at": told.get("answered_at"),
+            "sid": None if told["sid"] == SAMPLE else told["sid"],
+            "reply_sid": told.get("reply_sid"),
+            "reason": reason,
+        }
+        if answer != "yes" or follow:
+            self._branch(context, str(answer), follow, result)
+        return result
+
+    def _branch(
+        self, context: Context, answer: str, follow: Mapping[str, str | Sequence[str]], result: dict[str, Any]
+    ) -> None:
+        """Skip the tasks that are not to run, which ends this one: so what goes to XCom goes there before."""
+        from airflow.providers.common.compat.sdk import BranchMixIn
+
+        if self.do_xcom_push:
+            context["ti"].xcom_push(key="return_value", value=result)
+        named = {name: [tasks] if isinstance(tasks, str) else list(tasks) for name, tasks in follow.items()}
+        chosen = named.get(answer)
+        if chosen is None and answer == "yes":
+            others = {task for tasks in named.values() for task in tasks}
+            chosen = [task for task in sorted(self.downstream_task_ids) if task not in others]
+        BranchMixIn().do_branch(context, chosen or None)  # type: ignore[no-untyped-call,unused-ignore]
+
+
+def _can_answer(name: str, sender: str | None) -> None:
+    """Refuse an alphanumeric sender: no phone can answer it."""
+    if sender is None or sender is LATER or ":" in sender or not any(letter.isalpha() for letter in sender):
+        return
+    raise BadParameter(name, "is alphanumeric, and can't be answered", "ask from a number or a short code")

@@ -1,0 +1,254 @@
+"""Asking once, and going on as is answered."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+from airflow.sdk.bases.operator import BaseOperator
+
+from airflow_provider_twilio._airflow import AirflowFailException, TaskDeferred
+from airflow_provider_twilio.api.errors import BadParameter
+from airflow_provider_twilio.emulator import Emulator
+from airflow_provider_twilio.hooks.twilio import TwilioHook
+from airflow_provider_twilio.operators.approvals import ApproveBySmsOperator
+
+OURS, PHONE = "+15005550006", "+14155550100"
+ASK: dict[str, Any] = {"to": PHONE, "question": "Deploy v2.3?", "from_": OURS, "poll_interval": 0.2}
+
+
+class Store:
+    """Airflow's accessor of the task state store."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return json.loads(self.values.get(key, "null")) or default
+
+    def set(self, key: str, value: Any) -> None:
+        self.values[key] = json.dumps(value)
+
+    def delete(self, key: str) -> None:
+        self.values.pop(key, None)
+
+
+class Instance:
+    """A task instance, over its tries."""
+
+    dag_id, task_id, run_id, map_index, max_tries = "dag", "ask", "run", -1, 3
+
+    def __init__(self) -> None:
+        self.try_number = 1
+        self.start_date = datetime.now(UTC)
+        self.xcoms: dict[str, Any] = {}
+        self.task: Any = None
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.xcoms[key] = json.loads(json.dumps(value))
+
+    def xcom_pull(self, **_: Any) -> list[Any]:
+        return []
+
+
+class Asking:
+    """A DAG that asks, with two tasks behind."""
+
+    def __init__(self, **arguments: Any) -> None:
+        self.ti, self.store = Instance(), Store()
+        with DAG("dag", schedule=None):
+            self.task = ApproveBySmsOperator(task_id="ask", **{**ASK, **arguments})
+            self.task >> [BaseOperator(task_id="deploy"), BaseOperator(task_id="roll_back")]
+        self.ti.task = self.task
+        self.context: Any = {
+            "ti": self.ti,
+            "task_state_store": self.store,
+            "dag_run": SimpleNamespace(start_date=self.ti.start_date),
+        }
+        self.skipped: list[str] = []
+
+    def run(self, event: dict[str, Any] | None = None) -> Any:
+        """Execute a try, or come back with an event; give what goes to XCom."""
+        try:
+            if event is not None:
+                return self.task.execute_complete(self.context, event)
+            return self.task.execute(self.context)
+        except Exception as error:
+            if type(error).__name__ != "DownstreamTasksSkipped":
+                raise
+            self.skipped = sorted(task[0] if isinstance(task, tuple) else task for task in error.tasks)  # type: ignore[attr-defined]
+            return self.ti.xcoms["return_value"]
+
+    def defer(self) -> TaskDeferred:
+        with pytest.raises(TaskDeferred) as deferred:
+            self.run()
+        return deferred.value
+
+
+def body(emulator: Emulator) -> str:
+    return str(emulator.messages[-1]["body"])
+
+
+def code(emulator: Emulator) -> str:
+    return str(re.findall(r"YES (\d{4})", body(emulator))[0])
+
+
+def reached(answer: str) -> dict[str, Any]:
+    told = {"reply_sid": "SM" + "2" * 32, "answered_at": "2026-01-31T08:00:00+00:00"}
+    return {"sid": "SM" + "1" * 32, "outcome": "reached", "reason": None, "answer": answer, **told}
+
+
+LATE = {"sid": "SM" + "1" * 32, "outcome": "timeout", "reason": "not answered in time"}
+LOST = {"sid": "SM" + "1" * 32, "outcome": "failed", "reason": "30003: the handset can't be reached"}
+
+
+def test_the_question_says_how_to_answer(emulator: Emulator):
+    Asking(deferrable=True, wait_timeout=1800).defer()
+    assert re.fullmatch(r"Deploy v2\.3\? Reply YES (\d{4}) or NO \1 within 30 min", body(emulator))
+    Asking(deferrable=True, code=False).defer()
+    assert body(emulator) == "Deploy v2.3? Reply YES or NO within 1 h"
+
+
+def test_what_the_trigger_is_handed(emulator: Emulator):
+    trigger = Asking(deferrable=True).defer().trigger
+    path, kept = trigger.serialize()
+    assert path == "airflow_provider_twilio.triggers.approvals.AnswerTrigger"
+    assert (kept["to"], kept["from_"], kept["code"]) == (PHONE, OURS, code(emulator))
+    assert kept["deadline"] - kept["created"] == 3600
+
+
+def test_a_retry_asks_no_more_and_keeps_its_code(emulator: Emulator):
+    asking = Asking(deferrable=True)
+    first = asking.defer().trigger.serialize()
+    asking.ti.try_number += 1
+    assert asking.defer().trigger.serialize() == first
+    assert emulator.journal.count("POST") == 1
+
+
+def test_codes_differ(emulator: Emulator):
+    codes = set()
+    for number in range(8):
+        asking = Asking(deferrable=True)
+        asking.ti.run_id = f"run {number}"
+        codes.add(asking.defer().trigger.serialize()[1]["code"])
+    assert len(codes) >= 7
+    assert all(1000 <= int(one) <= 9999 for one in codes)
+
+
+def test_a_cleared_task_asks_anew_with_another_code(emulator: Emulator):
+    asking = Asking(deferrable=True)
+    first = asking.defer().trigger.serialize()[1]
+    asking.ti.max_tries += 4
+    second = asking.defer().trigger.serialize()[1]
+    assert emulator.journal.count("POST") == 2
+    assert first["code"] != second["code"]
+
+
+def test_on_a_worker(emulator: Emulator, monkeypatch: pytest.MonkeyPatch):
+    asking = Asking(deferrable=False)
+    trigger_of = asking.task._trigger
+
+    def answer(*arguments: Any) -> Any:
+        if emulator.messages:
+            emulator.receive_message(f"yes {code(emulator)}", from_=PHONE)
+        return trigger_of(*arguments)
+
+    monkeypatch.setattr(asking.task, "_trigger", answer)  # a phone that is quick
+    told = asking.run()
+    assert (told["answer"], told["by"]) == ("yes", "+1415•••0100")
+    assert told["reply_sid"] == emulator.messages[-1]["sid"]
+    assert PHONE not in str(told)
+
+
+def test_a_service_chooses_the_number(emulator: Emulator):
+    hook = TwilioHook()
+    service = hook.request("POST", "https://messaging.twilio.com/v1/Services", {"FriendlyName": "ask"})["sid"]
+    number = emulator.numbers[0]["sid"]
+    hook.request("POST", f"https://messaging.twilio.com/v1/Services/{service}/PhoneNumbers", {"PhoneNumberSid": number})
+    trigger = Asking(from_=None, messaging_service_sid=service, deferrable=True).defer().trigger
+    assert trigger.serialize()[1]["from_"] == OURS
+
+
+# ---------------------------------------------------------------- what comes of it
+
+
+@pytest.mark.parametrize(
+    ("event", "follow", "skipped"),
+    [
+        (reached("yes"), None, []),
+        (reached("no"), None, ["deploy", "roll_back"]),
+        (reached("yes"), {"no": "roll_back"}, ["roll_back"]),
+        (reached("no"), {"no": "roll_back"}, ["deploy"]),
+        (reached("yes"), {"yes": ["deploy"], "no": ["roll_back"]}, ["roll_back"]),
+        (reached("no"), {"yes": "deploy"}, ["deploy", "roll_back"]),
+        (LATE, {"timeout": "roll_back"}, ["deploy"]),
+        (LOST, {"unreachable": ["roll_back"], "timeout": "deploy"}, ["deploy"]),
+    ],
+)
+def test_what_runs(event: dict[str, Any], follow: Any, skipped: list[str]):
+    asking = Asking(follow=follow)
+    told = asking.run(event)
+    assert asking.skipped == skipped
+    assert told["answer"] == event.get("answer", {"timeout": "timeout", "failed": "unreachable"}.get(event["outcome"]))
+
+
+@pytest.mark.parametrize(("event", "says"), [(LATE, "not answered in time"), (LOST, "unreachable: 30003")])
+def test_no_answer_fails(event: dict[str, Any], says: str):
+    with pytest.raises(AirflowFailException, match=says):
+        Asking(follow={"no": "roll_back"}).run(event)
+
+
+@pytest.mark.parametrize("to", ["+15005559204", "+15005559201"])
+def test_a_refused_question_is_unreachable(emulator: Emulator, to: str):
+    with pytest.raises(AirflowFailException, match="unreachable"):
+        Asking(to=to).run()
+    told = Asking(to=to, follow={"unreachable": "roll_back"}).run()
+    assert (told["answer"], told["sid"]) == ("unreachable", None)
+
+
+def test_refused_credentials_are_no_answer(emulator: Emulator, monkeypatch: pytest.MonkeyPatch):
+    uri = emulator.connection_uri.replace(emulator.auth_token, "f" * 32)
+    monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", uri)
+    with pytest.raises(AirflowFailException, match="AuthenticationFailed"):
+        Asking(follow={"unreachable": "roll_back"}).run()
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("to", "4155550100"),
+        ("question", ""),
+        ("from_", "ALERTS"),
+        ("follow", {"maybe": "deploy"}),
+        ("wait_timeout", 0),
+        ("wait_timeout", 8 * 86_400),
+        ("wait_timeout", 1.5),
+        ("poll_interval", 0),
+        ("messaging_service_sid", "SM" + "0" * 32),
+    ],
+)
+def test_bad_literals_are_refused_at_once(name: str, value: Any):
+    with pytest.raises(BadParameter, match=name):
+        ApproveBySmsOperator(task_id="ask", **{**ASK, name: value})
+
+
+def test_an_alphanumeric_sender_of_the_connection_is_refused(emulator: Emulator, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", f"{emulator.connection_uri}/?from_=ALERTS")
+    with pytest.raises(AirflowFailException, match="alphanumeric"):
+        Asking(to="+491511234567", from_=None).run()
+    assert emulator.journal.count("POST") == 0
+
+
+def test_an_empty_template_fails_before_anything_is_sent(emulator: Emulator, run: Any):
+    context = Asking().context
+    with pytest.raises(AirflowFailException, match="question"):
+        run(ApproveBySmsOperator, {**context, "text": ""}, **{**ASK, "question": "{{ text }}"})
+    assert emulator.journal.count("POST") == 0

@@ -15,7 +15,7 @@ from airflow_provider_twilio.approval import LONGEST, Question
 from airflow_provider_twilio.hooks.twilio import permanent_errors_fail
 from airflow_provider_twilio.links.twilio import TwilioLogLink
 from airflow_provider_twilio.once import Seal
-from airflow_provider_twilio.operators.base import known, unrendered
+from airflow_provider_twilio.operators.base import known, runs, unrendered
 from airflow_provider_twilio.operators.sending import SendingOperator
 from airflow_provider_twilio.poll import event as outcome
 from airflow_provider_twilio.privacy import mask
@@ -99,7 +99,7 @@ class ApproveBySmsOperator(SendingOperator):
             raise BadParameter("wait_timeout", f"is {wait_timeout}", f"give whole seconds, 1 to {LONGEST:.0f}")
         for name in follow or ():
             checks.choice("follow", name, ANSWERS)
-        if not self._runs:
+        if not runs(self):
             definition(Messages.create).check(self._message({name: known(getattr(self, name)) for name in ASKED}))
 
     def _message(self, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from airflow_provider_twilio.api.errors import BadParameter, NotFound
 from airflow_provider_twilio.api.messages import Message, Messages
 from airflow_provider_twilio.hooks.twilio import permanent_errors_fail
 from airflow_provider_twilio.inbound import LOOKBACK, OVERLAP, Cursor, Filter, Look, earliest_first, since, when
-from airflow_provider_twilio.operators.base import TwilioOperator, known, unrendered
+from airflow_provider_twilio.operators.base import TwilioOperator, known, runs, unrendered
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -68,7 +68,7 @@ class ReadInboundMessagesOperator(TwilioOperator):
         for name, value in (("lookback", lookback), ("overlap", overlap)):
             if value < 0:
                 raise BadParameter(name, f"is {value}", "give seconds, 0 or more")
-        if not self._runs:
+        if not runs(self):
             Filter(*(known(value) for value in (to, from_, pattern)))
 
     def execute(self, context: Context) -> list[Message]:
@@ -77,17 +77,17 @@ class ReadInboundMessagesOperator(TwilioOperator):
             wanted = Filter(*(self._filter(name) for name in FILTERS))
             name, run_id = self._variable(context["ti"]), context["ti"].run_id
             kept = Variable.get(name, default=None, deserialize_json=True) or {}
-            runs: dict[str, dict[str, float]] = dict(kept.get("runs") or {})
+            by_run: dict[str, dict[str, float]] = dict(kept.get("runs") or {})
             cursor = Cursor(self._start(context), self.overlap)
-            seen = {sid: moment for read in runs.values() for sid, moment in read.items()}
+            seen = {sid: moment for read in by_run.values() for sid, moment in read.items()}
             cursor.resume([{**kept, "seen": seen}])
             listed = list(self.hook.client.walk(since(cursor.after, to=wanted.to, from_=wanted.from_)))
             look = Look(earliest_first(listed), max(map(when, listed), default=0.0))
             new = cursor.take(look, wanted)
-            mine = {**runs.pop(run_id, {}), **{str(message.sid): when(message) for message in new}}
+            mine = {**by_run.pop(run_id, {}), **{str(message.sid): when(message) for message in new}}
             if mine:
-                runs[run_id] = mine
-            self._remember(name, kept, {"after": cursor.after, "runs": self._recent(runs, cursor.after)})
+                by_run[run_id] = mine
+            self._remember(name, kept, {"after": cursor.after, "runs": self._recent(by_run, cursor.after)})
             return self._told(mine, {str(message.sid): message for message in listed})
 
     def _filter(self, name: str) -> str | None:
@@ -106,9 +106,9 @@ class ReadInboundMessagesOperator(TwilioOperator):
         due = getattr(context.get("dag_run"), "run_after", None)
         return min(time.time(), due.timestamp() if due else time.time()) - self.lookback
 
-    def _recent(self, runs: Mapping[str, dict[str, float]], after: float) -> dict[str, dict[str, float]]:
-        recent = list(runs)[-KEPT_RUNS:]
-        return {run: read for run, read in runs.items() if run in recent or max(read.values()) >= after}
+    def _recent(self, by_run: Mapping[str, dict[str, float]], after: float) -> dict[str, dict[str, float]]:
+        recent = list(by_run)[-KEPT_RUNS:]
+        return {run: read for run, read in by_run.items() if run in recent or max(read.values()) >= after}
 
     def _remember(self, name: str, kept: Mapping[str, Any], now: dict[str, Any]) -> None:
         """Store where this has come to, if that makes a difference: a read that finds nothing costs no write."""

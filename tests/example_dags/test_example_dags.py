@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,6 +36,8 @@ ENDS: dict[str, dict[str, str]] = {
         ],
         "success",
     ),
+    "example_two_way": dict.fromkeys(["read", "compose", "answer[0]"], "success"),
+    "example_approval": {"ask": "success", "drop": "success", "keep": "skipped"},
     "example_taskflow": dict.fromkeys(
         [
             "recipients", "send[0]", "send[1]", "send[2]", "wait[0]", "wait[1]", "wait[2]", "statuses", "segments",
@@ -88,6 +93,26 @@ def send(emulator: Emulator, days_ago: float, body: str) -> str:
     return str(message.sid)
 
 
+@contextmanager
+def approver(emulator: Emulator) -> Iterator[None]:
+    """Answer YES to each question, as a person with a phone would."""
+    over, answered = threading.Event(), set[str]()
+
+    def answer() -> None:
+        while not over.wait(0.5):
+            for message in emulator.messages:
+                code = re.search(r"Reply YES (\d{4})", message["body"] or "")
+                if code and message["sid"] not in answered:
+                    answered.add(message["sid"])
+                    emulator.receive_message(f"Yes {code[1]}", from_=message["to"], to=message["from"])
+
+    person = threading.Thread(target=answer)
+    person.start()
+    yield
+    over.set()
+    person.join()
+
+
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
     home = tmp_path_factory.mktemp("airflow")
@@ -95,9 +120,12 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
         kept = send(emulator, 1, "yesterday's")
         redacted = send(emulator, 10, "last week's")
         deleted = {send(emulator, 40, "last month's"), send(emulator, 50, "older")}
+        emulator.receive_message("Status", from_="+14155550188")
+        emulator.receive_message("Thanks!", from_="+14155550188")
         airflow(home, emulator, "-m", "airflow", "db", "migrate")
         result = home / "result.json"
-        airflow(home, emulator, ROOT / "tests" / "example_dags" / "run_dags.py", result, *FILES)
+        with approver(emulator):
+            airflow(home, emulator, ROOT / "tests" / "example_dags" / "run_dags.py", result, *FILES)
         yield Ended(json.loads(result.read_text()), emulator, kept, redacted, deleted)
 
 
@@ -125,6 +153,7 @@ def test_they_have_done_what_they_say(ended: Ended):
     emulator = ended.emulator
     bodies = [message["body"] for message in emulator.messages if message["direction"] == "outbound-api"]
     assert sum("says hello" in body for body in bodies) == 1 + 3
+    assert sum("pipelines are green" in body for body in bodies) == 1
     assert [call["status"] for call in emulator.calls] == ["completed"]
     assert "needs you" in emulator.transcript(emulator.calls[0]["sid"])[0]
 

@@ -55,8 +55,8 @@ def read(run_id: str, *, map_index: int = -1, run_after: datetime | None = None,
     return [message["sid"] for message in task.execute(context(run_id, map_index, run_after))]
 
 
-def receive(emulator: Emulator, body: str = "hello", **ends: str) -> str:
-    return emulator.receive_message(body, **{"from_": PHONE, **ends})
+def receive(emulator: Emulator, body: str = "hello", from_: str = PHONE) -> str:
+    return emulator.receive_message(body, from_=from_)
 
 
 def test_each_is_read_by_one_run(emulator: Emulator):

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -182,10 +183,11 @@ async def test_more_is_told_only_if_asked_for(emulator: Emulator):
 
 
 async def test_lookback(emulator: Emulator):
+    emulator.clock.freeze(datetime.now(UTC) - timedelta(seconds=30))
     early = emulator.receive_message("early", from_=PHONE)
-    emulator.clock.advance(100)
-    late = emulator.receive_message("late", from_=PHONE)
+    emulator.clock.reset()
     async with running(lookback=0) as it:
+        late = emulator.receive_message("late", from_=PHONE)
         await it.until(lambda: it.events)
         assert it.sids == [late]
     async with running(lookback=60) as it:

@@ -69,7 +69,10 @@ class Question:
     def read(cls, message: Message) -> Question | None:
         """Read a message that was sent; None if it asks nothing."""
         found = _ASKED.search(message.body or "")
-        return None if found is None else cls(found[1], when(message), int(found[2]) * UNITS[found[3]])
+        if found is None:
+            return None
+        made = message.date_created  # from which on the one who asked counts, too
+        return cls(found[1], made.timestamp() if made else when(message), int(found[2]) * UNITS[found[3]])
 
 
 def answered(question: Question, sid: str, log: Sequence[Message]) -> tuple[Reply, Message] | None:

@@ -12,7 +12,17 @@ from airflow.sdk import Variable
 from airflow_provider_twilio.api.errors import BadParameter, NotFound
 from airflow_provider_twilio.api.messages import Message, Messages
 from airflow_provider_twilio.hooks.twilio import permanent_errors_fail
-from airflow_provider_twilio.inbound import LOOKBACK, OVERLAP, Cursor, Filter, Look, earliest_first, since, when
+from airflow_provider_twilio.inbound import (
+    LOOKBACK,
+    OVERLAP,
+    Cursor,
+    Filter,
+    Look,
+    earliest_first,
+    received,
+    since,
+    when,
+)
 from airflow_provider_twilio.operators.base import TwilioOperator, known, runs, unrendered
 
 if TYPE_CHECKING:
@@ -81,9 +91,12 @@ class ReadInboundMessagesOperator(TwilioOperator):
             cursor = Cursor(self._start(context), self.overlap)
             seen = {sid: moment for read in by_run.values() for sid, moment in read.items()}
             cursor.resume([{**kept, "seen": seen}])
-            listed = list(self.hook.client.walk(since(cursor.after, to=wanted.to, from_=wanted.from_)))
-            look = Look(earliest_first(listed), max(map(when, listed), default=0.0))
-            new = cursor.take(look, wanted)
+            listed, newest = list[Message](), 0.0
+            for message in self.hook.client.walk(since(cursor.after, to=wanted.to, from_=wanted.from_)):
+                newest = max(newest, when(message))
+                if received(message):
+                    listed.append(message)
+            new = cursor.take(Look(earliest_first(listed), newest), wanted)
             mine = {**by_run.pop(run_id, {}), **{str(message.sid): when(message) for message in new}}
             if mine:
                 by_run[run_id] = mine

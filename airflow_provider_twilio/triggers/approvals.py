@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_twilio.api import checks
-from airflow_provider_twilio.api.errors import TwilioError
+from airflow_provider_twilio.api.errors import NotFound, TwilioError
 from airflow_provider_twilio.api.messages import KINDS, Delivery, Message, Messages
 from airflow_provider_twilio.approval import Question, answered, conversation
 from airflow_provider_twilio.inbound import Cursor, Filter, Listener, listening, when
-from airflow_provider_twilio.poll import MESSAGES, PollEnded, Wait, event, refused, wait_for
+from airflow_provider_twilio.poll import FRESH, MESSAGES, PollEnded, Wait, event, gone, refused, wait_for
 from airflow_provider_twilio.triggers.base import SharingTrigger
 
 if TYPE_CHECKING:
@@ -168,6 +168,8 @@ class AnswerTrigger(SharingTrigger):
                 log = [message for listing in lists for message in client.walk(listing)]
                 if told := self._answer(record.from_, log):
                     return told
+        except NotFound as error:  # just sent, perhaps
+            return None if time.time() - self.arguments["created"] < FRESH else gone(self.sid, error)
         except TwilioError as error:
             if error.permanent:
                 return refused(self.sid, error)

@@ -136,6 +136,7 @@ def test_two_bare_questions_are_told_apart_by_time(emulator: Emulator, deferred:
     time.sleep(2)  # both are sent
     emulator.receive_message("yes", from_=PHONE)  # could be meant for either
     assert outcome(first, deferred)["outcome"] == "timeout"
+    time.sleep(1)  # the first is over now, by whole seconds too
     sid = emulator.receive_message("no", from_=PHONE)
     told = outcome(second, deferred)
     assert (told["answer"], told["reply_sid"]) == ("no", sid)
@@ -174,3 +175,11 @@ def test_an_answer_while_it_waits(emulator: Emulator):
     timer.start()
     assert outcome(waiting, True)["answer"] == "yes"
     timer.join()
+
+
+@BOTH
+def test_a_fresh_question_may_not_be_found(emulator: Emulator, deferred: bool):
+    emulator.quirks.set(fetch_lag=1.0)
+    waiting = trigger(ask())
+    sid = emulator.receive_message("yes 4821", from_=PHONE)
+    assert outcome(waiting, deferred)["reply_sid"] == sid

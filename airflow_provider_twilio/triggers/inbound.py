@@ -24,11 +24,10 @@ from airflow_provider_twilio.triggers.base import SharingTrigger
 log = logging.getLogger(__name__)
 
 INCLUDABLE = ("from", "to", "body", "num_media")
-SHORTEST_INTERVAL = 1.0
 TAKEN_OVER = 3.0
 """Seconds within which an event has left this process: Airflow fetches events once a second."""
 RESTS = (60.0, 300.0)
-"""Seconds before it is tried again, the second time and later, what Twilio does not accept."""
+"""Seconds before what Twilio does not accept is tried again: at first, and then."""
 
 
 class InboundMessageTrigger(SharingTrigger, BaseEventTrigger):
@@ -68,7 +67,6 @@ class InboundMessageTrigger(SharingTrigger, BaseEventTrigger):
         arguments: dict[str, Any] = dict(locals())
         kept = {name: arguments[name] for name in arguments if name not in ("self", "__class__")}
         super().__init__(**{**kept, "include": sorted(include)})
-        checks.between("poll_interval", poll_interval, SHORTEST_INTERVAL, 86_400.0, " seconds")
         for field in include:
             checks.choice("include", field, INCLUDABLE)
         if account_sid is not None:

@@ -131,8 +131,8 @@ class ApproveBySmsOperator(SendingOperator):
                 raise
             except (OptedOut, InvalidRequest) as error:
                 return self._end(context, outcome(SAMPLE, "failed", f"the question was refused: {error}"))
-            if not record.get("sid"):  # a dry run has none
-                return self.result(record)
+            if not record.get("sid"):  # what is behind it is no dry run
+                return self._end(context, outcome(SAMPLE, "failed", "a dry run asks nobody"))
             TwilioLogLink.show(context, self.hook.client.settings, record["sid"])
             trigger = self._trigger(record["sid"], self.sent_at(context, record).timestamp(), self._sender(record))
             if self.deferrable:

@@ -211,6 +211,13 @@ def test_a_refused_question_is_unreachable(emulator: Emulator, to: str):
     assert (told["answer"], told["sid"]) == ("unreachable", None)
 
 
+def test_a_dry_run_approves_nothing(emulator: Emulator, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", f"{emulator.connection_uri}/?dry_run=true")
+    with pytest.raises(AirflowFailException, match="a dry run asks nobody"):
+        Asking().run()
+    assert emulator.messages == []
+
+
 def test_refused_credentials_are_no_answer(emulator: Emulator, monkeypatch: pytest.MonkeyPatch):
     uri = emulator.connection_uri.replace(emulator.auth_token, "f" * 32)
     monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", uri)

@@ -20,7 +20,8 @@ FIELDS: dict[str, dict[str, Any]] = {
         "label": "Authentication",
         "description": "basic (unless told): login and password are sent as they are. "
         "oauth: they are a client id and secret, exchanged for a token.",
-        "schema": {"type": ["string", "null"], "enum": ["basic", "oauth", None]},
+        # None among the choices would be shown as "null"; the type already lets the choice be cleared.
+        "schema": {"type": ["string", "null"], "enum": ["basic", "oauth"]},
     },
     "from_": {
         "label": "Default sender",

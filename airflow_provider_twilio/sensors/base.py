@@ -14,7 +14,7 @@ from airflow_provider_twilio._airflow import AirflowSensorTimeout, conf
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.hooks.twilio import TwilioHook, permanent_errors_fail
 from airflow_provider_twilio.links.twilio import TwilioLogLink
-from airflow_provider_twilio.operators.base import known, runs
+from airflow_provider_twilio.operators.base import about, known, runs
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -51,6 +51,7 @@ class WaitSensor(BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.doc_md = self.doc_md or about(type(self))
         self.twilio_conn_id = twilio_conn_id
         self.account_sid = account_sid
         self.deferrable = deferrable

@@ -328,3 +328,17 @@ def test_what_is_mapped_is_checked_when_it_runs(emulator: Emulator):
         task.execute({})
     with DAG("dag", schedule=None), pytest.raises(TypeError, match="too"):
         SendMessageOperator.partial(task_id="send", too="typo")
+
+
+# ---------------------------------------------------------------- what the web UI shows of it
+
+
+def test_what_it_does_is_told_beside_the_task():
+    told = FetchMessageOperator(task_id="look", message_sid=MESSAGE).doc_md
+    assert told is not None
+    assert told.startswith("Fetch a message")
+    assert ":param" not in told
+
+
+def test_a_task_may_tell_it_in_its_own_words():
+    assert FetchMessageOperator(task_id="look", message_sid=MESSAGE, doc_md="mine").doc_md == "mine"

@@ -1,8 +1,9 @@
 """The code blocks of README, CONTRIBUTING and docs/, and how they are run.
 
 A block is fenced and names its language, or is indented, which is shell. Python that imports what it needs stands for
-itself. Python that doesn't is a piece of something: it finds every public name of the package, `DAG`, `task`, `chain`
-and a running `emulator`, and stands in a DAG.
+itself. Python that doesn't is a piece of something: it finds every public name of the package, the usual ones of
+Airflow's and a running `emulator`, and stands in a DAG. Its DAGs are run, but where `<!-- only parsed: why -->`
+stands before the block.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import DAG, chain, task
+from airflow.sdk import DAG, Asset, AssetWatcher, chain, task
 
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.get_provider_info import get_provider_info
@@ -35,6 +36,7 @@ class Block:
     line: int
     language: str
     text: str
+    only_parsed: bool = False
 
     def __str__(self) -> str:
         return f"{self.file.relative_to(ROOT)}:{self.line}"
@@ -57,12 +59,16 @@ def blocks(*languages: str) -> list[Block]:
 def blocks_of(file: Path) -> Iterator[Block]:
     text = file.read_text()
     for found in FENCED.finditer(text):
-        yield Block(file, text.count("\n", 0, found.start()) + 1, found[1], found[2])
+        only_parsed = re.search(r"<!-- only parsed: .+ -->\n\n?\Z", text[: found.start()]) is not None
+        yield Block(file, text.count("\n", 0, found.start()) + 1, found[1], found[2], only_parsed)
     rest = FENCED.sub(lambda found: "`" + "\n" * found[0].count("\n"), text)  # what is indented in there is no block
     for found in INDENTED.finditer(rest):
         if not re.search(r"^[-*] [^\n]*\n\n?\Z", rest[: found.start()], re.MULTILINE):  # nor what continues a list
             yield Block(file, rest.count("\n", 0, found.start()) + 1, "sh", textwrap.dedent(found[1]))
 
+
+HEAD = "from airflow.sdk import DAG\n\nfrom tests.docs.blocks import NAMES\n\nglobals().update(NAMES)\n"
+"""What a piece of code is given; Airflow takes only files for DAGs that speak of it."""
 
 NAMES: dict[str, Any] = {}
 """What a piece of code may use: see :func:`prepare`."""
@@ -83,7 +89,7 @@ def prepare(emulator: Emulator) -> dict[str, str]:
     modules += [f"{package}.api.{name}" for name in ("core", "messages", "calls", "phone_numbers", "accounts")]
     for module in modules:
         NAMES.update(vars(importlib.import_module(module)))
-    NAMES.update(DAG=DAG, chain=chain, task=task, emulator=emulator)
+    NAMES.update(DAG=DAG, Asset=Asset, AssetWatcher=AssetWatcher, chain=chain, task=task, emulator=emulator)
     for name in [name for name in NAMES if name[0] == "_"]:
         del NAMES[name]
     uri = f"{emulator.connection_uri}/?from_=%2B15005550006"
@@ -92,7 +98,7 @@ def prepare(emulator: Emulator) -> dict[str, str]:
 
 def source(block: Block) -> str:
     """Make a DAG file of a block of Python, which leads to NAMES where the block imports nothing."""
-    head = "" if block.stands_for_itself else "from tests.docs.blocks import NAMES\n\nglobals().update(NAMES)\n"
+    head = "" if block.stands_for_itself else HEAD
     if "DAG(" in block.text:
         return head + block.text
     params = '{"account": emulator.account_sid}' if head else "{}"

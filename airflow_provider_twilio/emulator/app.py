@@ -11,6 +11,7 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from email.utils import formatdate
 from secrets import token_hex
 from typing import Any
 
@@ -135,6 +136,7 @@ class Application:
             entry.duration = time.perf_counter() - started
             request_id = answer.sid[2:] if answer.sid else token_hex(16)
             extra = {
+                "Date": formatdate(world.clock.now(), usegmt=True),
                 "Twilio-Request-Id": f"RQ{request_id}",
                 "Twilio-Concurrent-Requests": str(concurrent),
                 "Twilio-Request-Duration": f"{entry.duration:.3f}",

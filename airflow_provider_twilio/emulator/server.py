@@ -72,6 +72,7 @@ class Emulator:
                 log_level="error",
                 proxy_headers=False,
                 server_header=False,
+                date_header=False,  # answers tell the emulator's own time
                 timeout_keep_alive=75,
                 timeout_graceful_shutdown=1,
                 backlog=2048,

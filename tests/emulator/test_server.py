@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -77,3 +78,8 @@ def test_command_prints_where_it_is_and_ends_cleanly(kind: signal.Signals) -> No
             process.send_signal(kind)
         assert process.wait(10) == 0
         assert process.stderr.read() == ""
+
+
+def test_answers_are_dated_by_the_emulators_clock(emulator: Emulator, api: Api) -> None:
+    emulator.clock.freeze(datetime(2026, 1, 31, 12, tzinfo=UTC))
+    assert api("GET", "Messages.json").headers["Date"] == "Sat, 31 Jan 2026 12:00:00 GMT"

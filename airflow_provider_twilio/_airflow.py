@@ -49,9 +49,12 @@ __all__ = [
     "RetryDecision",
     "RetryPolicy",
     "TaskDeferred",
+    "accessors",
     "asset_stores",
     "conf",
+    "failed_tasks",
     "own_xcom",
+    "redact",
     "was_killed",
 ]
 
@@ -97,6 +100,32 @@ async def own_xcom(task_instance: Any, key: str) -> Any:
     except Exception:
         log.warning("The task's XCom can't be read", exc_info=True)
         return None
+
+
+def failed_tasks(dag_id: str, run_ids: list[str]) -> int | None:
+    """Count the failed tasks of a DAG's runs; None where Airflow can't be asked."""
+    try:
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+        return RuntimeTaskInstance.get_ti_count(dag_id=dag_id, run_ids=run_ids, states=["failed"])
+    except Exception as error:  # there may be no Airflow around it
+        log.info("It can't be told how many tasks failed: %s", type(error).__name__)
+        return None
+
+
+def accessors() -> dict[str, Any]:
+    """Give what templates read Variables and connections by: the contexts of some callbacks have neither."""
+    from airflow.sdk.execution_time.context import ConnectionAccessor, VariableAccessor
+
+    values, decoded = VariableAccessor(deserialize_json=False), VariableAccessor(deserialize_json=True)
+    return {"var": {"value": values, "json": decoded}, "conn": ConnectionAccessor()}
+
+
+def redact(text: str) -> str:
+    """Mask what Airflow knows for a secret."""
+    from airflow.sdk import log as sdk_log
+
+    return str(sdk_log.redact(text))  # type: ignore[attr-defined,unused-ignore]
 
 
 class AssetStore:

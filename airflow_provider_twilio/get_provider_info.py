@@ -47,6 +47,7 @@ def get_provider_info() -> dict[str, Any]:
         ),
         "sensors": modules("sensors.calls", "sensors.messages"),
         "triggers": modules("triggers.approvals", "triggers.calls", "triggers.inbound", "triggers.messages"),
+        "notifications": ["airflow_provider_twilio.notifications.twilio.TwilioNotifier"],
         "extra-links": ["airflow_provider_twilio.links.twilio.TwilioLogLink"],
         "cli": ["airflow_provider_twilio.cli.get_twilio_cli_commands"],  # Airflow 3.1 passes it over
     }

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -133,6 +134,40 @@ class Segments:
 def smart_encode(body: str) -> str:
     """Replace characters as Twilio does when ``smart_encoded`` is on."""
     return body.translate(_SMARTER)
+
+
+def transliterate(text: str) -> str:
+    """Give a text in GSM-7: what looks alike in place of what is outside it, and one ``?`` for a run of the rest."""
+    return re.sub(r"\?{2,}", "?", "".join(_alike(character) for character in smart_encode(text)))
+
+
+def _alike(character: str) -> str:
+    if character in BASIC or character in EXTENSION:
+        return character
+    kept = "".join(c for c in unicodedata.normalize("NFKD", character) if c in BASIC or c in EXTENSION)
+    # "LATIN SMALL LETTER L WITH STROKE" does not decompose.
+    named = re.match(r"LATIN (SMALL|CAPITAL) LETTER ([A-Z])\b", unicodedata.name(character, ""))
+    letter = (named[2].lower() if named[1] == "SMALL" else named[2]) if named else "?"
+    return kept or ("" if unicodedata.combining(character) else letter)
+
+
+def shorten(text: str, fits: Callable[[str], bool]) -> str:
+    """Cut a text to what fits, between words, with ``...`` where it is cut; a link at its end is kept, if it can be.
+
+    :param fits: tells whether a text does; of two beginnings of a text, never the longer one alone.
+    """
+    if fits(text):
+        return text
+    words, _, link = text.rstrip().rpartition(" ")
+    for kept, end in ((words, f"... {link}"), (text, "...")):
+        if end != "..." and not link.startswith(("http://", "https://")):
+            continue
+        most = bisect_left(range(len(kept)), True, key=lambda length: not fits(kept[: length + 1] + end))
+        if most:
+            cut = kept[:most]
+            whole = cut.rpartition(" ")[0] if kept[most : most + 1].strip() else cut
+            return (whole if len(whole) > most * 2 // 3 else cut).rstrip() + end
+    return ""
 
 
 def count(body: str, smart_encoded: bool = False) -> Segments:

@@ -44,7 +44,10 @@ ENDS: dict[str, dict[str, str]] = {
         ],
         "success",
     ),
+    "example_alert_on_failure": {"load": "failed"},
+    "example_alert_on_deadline": {"report": "success"},
 }  # fmt: skip
+FAILS = {"example_alert_on_failure"}
 
 
 @dataclass
@@ -144,8 +147,8 @@ def test_every_example_is_run():
 
 @pytest.mark.real_airflow
 @pytest.mark.parametrize("name", ENDS)
-def test_it_runs_green(ended: Ended, name: str):
-    assert ended.runs[name] == {"state": "success", "tasks": ENDS[name]}
+def test_it_ends_as_it_should(ended: Ended, name: str):
+    assert ended.runs[name] == {"state": "failed" if name in FAILS else "success", "tasks": ENDS[name]}
 
 
 @pytest.mark.real_airflow
@@ -154,6 +157,8 @@ def test_they_have_done_what_they_say(ended: Ended):
     bodies = [message["body"] for message in emulator.messages if message["direction"] == "outbound-api"]
     assert sum("says hello" in body for body in bodies) == 1 + 3
     assert sum("pipelines are green" in body for body in bodies) == 1
+    assert sum("twilio_alert_on_failure.load failed, try 3 of 3" in body for body in bodies) == 1
+    assert sum("of twilio_alert_on_failure failed. Nobody was billed." in body for body in bodies) == 1
     assert [call["status"] for call in emulator.calls] == ["completed"]
     assert "needs you" in emulator.transcript(emulator.calls[0]["sid"])[0]
 

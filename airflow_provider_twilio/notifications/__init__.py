@@ -1,0 +1,1 @@
+"""The notifier, and what it is made of."""

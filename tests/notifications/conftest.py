@@ -1,0 +1,80 @@
+"""An emulator for the notifier's tests, and the contexts that Airflow hands over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_provider_twilio.emulator import Emulator, serve
+from airflow_provider_twilio.notifications.twilio import TwilioNotifier
+
+Logged = Callable[[], str]
+Notify = Callable[[TwilioNotifier, Mapping[str, Any]], None]
+RUN = "manual__2026-01-31T12:00:00.123456+00:00"
+BASE = "https://airflow.example.com"
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[Emulator]:
+    with serve(speed=1000) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def emulator(running: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
+    running.reset()
+    monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", f"{running.connection_uri}/?from_=%2B15005550006")
+    return running
+
+
+@pytest.fixture(autouse=True)
+def base_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", BASE)
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Logged:
+    """Give what was logged: where Airflow's loggers write to depends on its version."""
+    return lambda: caplog.text + "".join(capfd.readouterr())
+
+
+@pytest.fixture(params=["notify", "async_notify"])
+def notify(request: pytest.FixtureRequest) -> Notify:
+    """Both ways to notify, as Airflow takes them: a callback is called, a deadline's is awaited."""
+
+    def blocking(notifier: TwilioNotifier, context: Mapping[str, Any]) -> None:
+        notifier(dict(context))
+
+    def awaited(notifier: TwilioNotifier, context: Mapping[str, Any]) -> None:
+        async def wait() -> None:
+            notifier.context = dict(context)  # type: ignore[assignment]
+            await notifier
+
+        asyncio.run(wait())
+
+    return blocking if request.param == "notify" else awaited
+
+
+def task_context(**of_task: Any) -> dict[str, Any]:
+    """Give what the context of a task's callback holds, after its last try unless told."""
+    told = {"task_id": "load", "dag_id": "orders", "run_id": RUN, "map_index": -1}
+    ti = SimpleNamespace(**{**told, "try_number": 3, "max_tries": 2, "state": "failed", **of_task})
+    dag_run = SimpleNamespace(dag_id=ti.dag_id, run_id=ti.run_id)
+    return {"ti": ti, "run_id": ti.run_id, "dag_run": dag_run, "exception": KeyError("x"), "task": SimpleNamespace()}
+
+
+def dag_context(reason: str = "task_failure") -> dict[str, Any]:
+    """Give all that the context of a DAG's callback may hold. Its DAG is that of `dag_id` only."""
+    from airflow.sdk import DAG
+
+    return {"dag": DAG("orders", schedule=None), "run_id": RUN, "reason": reason}
+
+
+def deadline_context() -> dict[str, Any]:
+    """Give the context of a deadline's callback: JSON."""
+    dag_run = {"dag_id": "orders", "dag_run_id": RUN, "logical_date": None, "state": "running"}
+    return {"dag_run": dag_run, "deadline": {"id": "d1", "deadline_time": "2026-01-31T13:00:00Z"}}

@@ -12,6 +12,7 @@ Variable ``oncall``, as shown: then the code holds no numbers, and neither do lo
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from airflow.sdk import DAG, task
 
@@ -20,9 +21,9 @@ from airflow_provider_twilio.notifications.twilio import TwilioNotifier
 someone = {"to": "{{ var.value.get('oncall', '+14155550123') }}", "from_": "+15005550006"}
 
 try:
-    from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference
+    from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference  # type: ignore[attr-defined]
 except ImportError:  # before Airflow 3.2
-    deadline = {}
+    deadline: dict[str, Any] = {}
 else:
     late = AsyncCallback(
         TwilioNotifier,

@@ -14,12 +14,13 @@ a number of your account. What stands there now is for the emulator that comes w
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from airflow.sdk import DAG, task
 
 from airflow_provider_twilio.notifications.twilio import TwilioNotifier
 
-someone = {"to": "{{ params.to }}", "from_": "{{ params.from_ }}"}
+someone: Any = {"to": "{{ params.to }}", "from_": "{{ params.from_ }}"}
 
 task_failed = TwilioNotifier(
     **someone,

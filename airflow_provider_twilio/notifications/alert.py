@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -16,8 +17,8 @@ from airflow_provider_twilio._airflow import conf
 LETTERS = "BCDFGHJKLMNPQRSTVWXZ23456789"
 TAG = re.compile(rf" #([{LETTERS}]{{6}})\s*$")
 
-LEAST_NAME = 24
-"""To how many characters a name is shortened so that the link stays."""
+LEAST_NAME, LEAST_QUESTION = 24, 12
+"""To how many characters a name, and a question, is shortened so that the link stays."""
 LONGEST_INSTANCE = 20
 
 OF_TASKS = {
@@ -25,7 +26,7 @@ OF_TASKS = {
     "up_for_retry": "failed, is retried",
     "success": "succeeded",
     "skipped": "was skipped",
-    "running": "started",
+    "asks": "asks",
 }
 OF_RUNS = {"success": "succeeded", "timed_out": "timed out", "all_tasks_deadlocked": "is deadlocked"}
 
@@ -77,37 +78,35 @@ class Alert:
 
     @classmethod
     def _of_task(cls, context: Mapping[str, Any], ti: Any, dag_id: str, run_id: str) -> Alert:
-        task, index = context.get("task"), getattr(ti, "map_index", -1)
-        index = -1 if index is None else index
+        task, error = context.get("task"), context.get("exception")
+        index = -1 if (given := getattr(ti, "map_index", -1)) is None else given
         try_number, tries = getattr(ti, "try_number", None) or 1, (getattr(ti, "max_tries", None) or 0) + 1
-        error, state = context.get("exception"), getattr(ti, "state", None)
-        state = str(getattr(state, "value", state) or ("running" if "exception" in context and not error else "failed"))
-        link = _link(dag_id, run_id, ti.task_id, index)
-        answering = getattr(task, "generate_link_to_ui_from_context", None)
-        if answering is not None and not error and state in ("running", "failed"):  # asked before it has a state
-
-            def answer(*options: str) -> str:
-                return str(answering(context=context, options=list(options) or None))
-
-            state, link = "asks", answer() if link else ""
+        told = getattr(ti, "state", None)
+        # A killed task's has no state here: the DAG processor asks for its callbacks, by the same rule.
+        state = str(getattr(told, "value", told) or ("up_for_retry" if try_number < tries else "failed"))
+        link, question, answering = _link(dag_id, run_id, ti.task_id, index), "", None
+        if hasattr(task, "generate_link_to_ui_from_context") and not error and told in (None, "running"):
+            state, question = "asks", str(task.subject)
+            answering = partial(task.generate_link_to_ui_from_context, context=context) if link else None
+            link = str(answering()) if answering else ""
         return cls(
             dag_id=dag_id,
             run_id=run_id,
             task_id=ti.task_id,
             map_index=index,
-            what="asks" if state == "asks" else OF_TASKS.get(state, state.replace("_", " ")),
+            what=OF_TASKS.get(state, state.replace("_", " ")),
             try_number=try_number,
             tries=tries,
             error=type(error).__name__ if error else "",
-            question=str(getattr(task, "subject", "")) if state == "asks" else "",
+            question=question,
             link=link,
             to_be_retried=state == "up_for_retry",
-            answering=answer if state == "asks" else None,
+            answering=answering,
         )
 
     def answer(self, *options: str) -> str:
         """Give the link to the page that takes a human's answer, with options chosen beforehand."""
-        return self.answering(*options) if self.answering and self.link else self.link
+        return str(self.answering(options=list(options))) if self.answering else self.link
 
     @property
     def name(self) -> str:
@@ -130,7 +129,8 @@ class Alert:
     def within(self, fits: Callable[[str], bool], zone: tzinfo = UTC, *notes: str, end: str = "") -> str:
         """Say it in what fits, within GSM-7.
 
-        What there is no room for goes in this order: the error and the tries, the middle of the name, the link.
+        What there is no room for goes in this order: the error and the tries, the middle of the name, the end of the
+        question, the link.
 
         :param fits: tells whether a text does.
         :param zone: of the time of day in it.
@@ -144,19 +144,23 @@ class Alert:
         error = f" ({self.error})" if self.error else ""
         run = f", run {transliterate(self.run_id)}"
 
-        def said(called: str, details: str, link: str) -> str:
-            asks = f": {question}" if question else ""
-            first = f"{_instance()}: {called} {self.what}{asks}{details}, {clock(self.when, zone)}"
+        def said(called: str, asks: str, details: str, link: str) -> str:
+            what = f"{self.what}: {asks}" if asks else f"{self.what}{details}, {clock(self.when, zone)}"
+            first = f"{_instance()}: {called} {what}"
             return " ".join(filter(None, (first if link and not notes else f"{first}.", *notes, link))) + end
 
         for link in dict.fromkeys((self.link, "")):
             for details in (tries + error + ("" if link else run), tries + error, tries, ""):
-                if fits(text := said(name, details, link)):
+                if fits(text := said(name, question, details, link)):
                     return text
             for length in range(len(name) - 1, LEAST_NAME if link else 2, -1):
-                if fits(text := said(_middle(name, length), "", link)):
+                if fits(text := said(_middle(name, length), question, "", link)):
                     return text
-        return shorten(said(name, "", ""), lambda text: fits(text + end)) + end
+            short = _middle(name, LEAST_NAME) if len(name) > LEAST_NAME else name
+            for length in range(len(question) - 1, LEAST_QUESTION, -1):
+                if fits(text := said(short, f"{question[:length].rstrip()}...", "", link)):
+                    return text
+        return shorten(said(name, question, "", ""), lambda text: fits(text + end)) + end
 
     def speech(self, zone: tzinfo = UTC) -> str:
         """Say it for a voice to read out."""

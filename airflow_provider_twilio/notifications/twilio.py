@@ -229,7 +229,7 @@ class TwilioNotifier(BaseNotifier):
                     try:
                         await _Telling(self, alert, {**fields, "to": to}, client, way).tell(context)
                     except Exception as error:
-                        errors[mask(to)] = error
+                        errors[mask(str(to))] = error
         except Exception as error:
             errors["nobody"] = error
         if errors:

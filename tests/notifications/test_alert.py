@@ -48,6 +48,14 @@ def test_gives_up_what_matters_least_first():
     assert longest.within(one).endswith("xx.load_all failed, 12:00 UTC.")
 
 
+def test_a_question_keeps_the_link_that_answers_it():
+    link = f"{BASE}/dags/orders/runs/{RUN[:29]}/tasks/approve/required_actions"
+    told = alert(task_id="approve", what="asks", question="Ship version 7 of the " + "very long " * 9, link=link)
+    text = told.within(one)
+    assert text.startswith("Airflow: orders.approve asks: Ship version 7")
+    assert text.endswith(f"... {link}")
+
+
 def test_notes_and_the_end_stay():
     told = alert(task_id="load", link=f"{BASE}/{'x' * 100}", error="KeyError")
     text = told.within(one, UTC, "More are held back until 13:00 UTC.", end=" #BCDFGH")
@@ -101,6 +109,11 @@ def test_tells_what_happened_by_the_tasks_state(state: str | None, what: str):
     assert (told.what, told.to_be_retried) == (what, state == "up_for_retry")
 
 
+def test_tells_of_a_killed_task_whether_it_is_retried():
+    tries = [Alert.of(task_context(state=None, try_number=number)) for number in (1, 2, 3)]
+    assert [told.to_be_retried for told in tries] == [True, True, False]
+
+
 @pytest.mark.parametrize(
     ("reason", "what"),
     [
@@ -133,7 +146,7 @@ def test_asks_a_human_with_the_deep_link():
     told = Alert.of(context)
     page = f"{BASE}/dags/orders/runs/{RUN}/tasks/approve/required_actions"
     assert told.link == f"{page}?map_index=-1"
-    assert told.text.startswith("Airflow: orders.approve asks: Ship version 7?, ")
+    assert told.text.startswith("Airflow: orders.approve asks: Ship version 7? http")
     assert told.answer("Approve").startswith(f"{page}?_options=")
     assert "Approve" in told.answer("Approve")
 

@@ -299,7 +299,7 @@ def test_calls_are_known_by_to_and_from(emulator: Emulator, notify: Notify):
 
 
 def test_content_templates_are_known_by_to_and_from(emulator: Emulator, notify: Notify):
-    sent = {"from_": f"whatsapp:{OWNED}", "content_sid": f"HX{'b' * 32}", "max_per_hour": 2}
+    sent: dict[str, Any] = {"from_": f"whatsapp:{OWNED}", "content_sid": f"HX{'b' * 32}", "max_per_hour": 2}
     for _ in range(4):
         notify(TwilioNotifier(to=f"whatsapp:{TO}", **sent), task_context())
     assert len(emulator.messages) == 2

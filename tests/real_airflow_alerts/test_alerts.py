@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+import airflow.sdk as sdk
 import pytest
 
 from airflow_provider_twilio.api.segments import count
@@ -107,10 +108,8 @@ def test_a_deadline_is_told_from_the_triggerer_and_from_an_executor(airflow: Air
     told = arrive(emulator, "deadline", 2)
     assert told[0].startswith("Airflow: alerts_deadline missed its deadline, ")
     assert any("More are held back until" in body for body in told)
-    from tests.real_airflow_alerts.dags.alerts import SyncCallback
-
-    if SyncCallback is not None:
-        assert "More are held back until" in arrive(emulator, "executor", 1)[0]
+    if hasattr(sdk, "SyncCallback"):
+        assert arrive(emulator, "executor", 1)[0].startswith("Airflow: alerts_deadline missed its deadline, ")
     time.sleep(5)
     assert len(bodies(emulator, "deadline")) <= 3
     assert "Not told, by the connection broken: " in airflow.output("triggerer")
@@ -139,7 +138,7 @@ def test_a_question_comes_with_the_link_that_answers_it(airflow: Airflow, emulat
     run_id = airflow.trigger("alerts_asks")
     (body,) = arrive(emulator, "asked", 1)
     page = f"{airflow.url}/dags/alerts_asks/runs/{run_id}/tasks/approve/required_actions?map_index=-1"
-    assert body.startswith("Airflow: alerts_asks.approve asks: Ship version 7?, ")
+    assert body.startswith("Airflow: alerts_asks.approve asks: Ship version 7? http")
     assert body.endswith(page)
     state = airflow.wait_for_task("alerts_asks", run_id, "approve", "awaiting_input", "deferred")
     assert state

@@ -74,7 +74,7 @@ deadlines = [
                 "twilio_conn_id": "broken",
                 "from_": "+15005550006",
                 "on_error": "log",
-                "fallback": [NOTIFIER, {"to": PHONES["deadline"], "max_per_hour": 2, "dedupe_window": 1}],
+                "fallback": [NOTIFIER, {"to": PHONES["deadline"], "max_per_hour": 2}],
                 "quiet_hours": ["03:00", "03:01", "Pacific/Kiritimati"],
             },
         ),
@@ -85,7 +85,9 @@ if SyncCallback is not None:
         DeadlineAlert(
             reference=DeadlineReference.DAGRUN_QUEUED_AT,
             interval=timedelta(seconds=1),
-            callback=SyncCallback(TwilioNotifier, kwargs={"to": PHONES["executor"], "max_per_hour": 1}),
+            callback=SyncCallback(
+                TwilioNotifier, kwargs={"to": PHONES["executor"], "dedupe_window": timedelta(minutes=9)}
+            ),
         )
     )
 

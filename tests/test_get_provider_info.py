@@ -22,7 +22,7 @@ from airflow_provider_twilio.get_provider_info import get_provider_info
 PACKAGE = Path(airflow_provider_twilio.__file__).parent
 FOLDERS = ("hooks", "operators", "sensors", "triggers")  # each is a key of the provider info, too
 # What the public classes are built on; no DAG imports it.
-FOUNDATIONS = {"base", "many", "sending", "waiting", "once", "retries", "alert", "quiet", "storm"}
+FOUNDATIONS = {"base", "many", "sending", "waiting", "once", "retries", "alert", "quiet", "storm", "telling", "ways"}
 SCHEMAS = Path(airflow.__file__).parent
 
 

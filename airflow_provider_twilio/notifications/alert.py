@@ -85,9 +85,10 @@ class Alert:
         # A killed task's has no state here: the DAG processor asks for its callbacks, by the same rule.
         state = str(getattr(told, "value", told) or ("up_for_retry" if try_number < tries else "failed"))
         link, question, answering = _link(dag_id, run_id, ti.task_id, index), "", None
-        if hasattr(task, "generate_link_to_ui_from_context") and not error and told in (None, "running"):
-            state, question = "asks", str(task.subject)
-            answering = partial(task.generate_link_to_ui_from_context, context=context) if link else None
+        generate = getattr(task, "generate_link_to_ui_from_context", None)
+        if generate and not error and told in (None, "running"):
+            state, question = "asks", str(getattr(task, "subject", ""))
+            answering = partial(generate, context=context) if link else None
             link = str(answering()) if answering else ""
         return cls(
             dag_id=dag_id,

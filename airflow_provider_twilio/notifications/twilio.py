@@ -2,47 +2,36 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
-import time
-import unicodedata
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import BaseNotifier
 
 from airflow_provider_twilio import _airflow
-from airflow_provider_twilio.api import checks, twiml
+from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.calls import Calls
-from airflow_provider_twilio.api.core import LATER, Request, definition, whole
+from airflow_provider_twilio.api.core import LATER, definition, whole
 from airflow_provider_twilio.api.errors import BadParameter, TwilioError
-from airflow_provider_twilio.api.messages import LONGEST_BODY, SOONEST, Messages
+from airflow_provider_twilio.api.messages import Messages
 from airflow_provider_twilio.hooks.twilio import TwilioHook
-from airflow_provider_twilio.notifications import storm
-from airflow_provider_twilio.notifications.alert import Alert, clock
-from airflow_provider_twilio.notifications.quiet import QuietHours
 from airflow_provider_twilio.operators.base import known, unrendered
 from airflow_provider_twilio.privacy import mask
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # loaded when there is something to tell: DAG files only import the notifier
     from airflow.sdk import Context
 
-    from airflow_provider_twilio.client.settings import Settings
+    from airflow_provider_twilio.notifications.alert import Alert
+    from airflow_provider_twilio.notifications.quiet import QuietHours
+    from airflow_provider_twilio.notifications.ways import Way
 
-T = TypeVar("T")
+OF_CALLS = ("to", "from_")
+VARIABLES = "content_variables"
+OF_MESSAGES = ("to", "from_", "messaging_service_sid", "content_sid", VARIABLES)
+"""What of a notifier's fields goes to Twilio as it is."""
 Fallback = BaseNotifier | tuple[str, Mapping[str, Any]] | Sequence[Any]
-
-LONGEST_SPEECH = 3000
-"""Characters that a call says at the most, escaped: with what is around them there may be 4000."""
-MARGIN = timedelta(minutes=1)
-"""How much later than the soonest that Twilio takes a message is scheduled."""
-HURRY = {"timeout": 8.0, "retries": 1, "retry_max_wait": 3.0}
-"""How long Twilio is waited for outside a task: the DAG processor kills callbacks that take long, without a word."""
 
 
 class NotificationFailed(TwilioError):
@@ -149,7 +138,7 @@ class TwilioNotifier(BaseNotifier):
         self.only_last_try = only_last_try
         self.dedupe_window = _window(dedupe_window)
         self.max_per_hour = whole("max_per_hour", max_per_hour, 1)
-        self.quiet_hours = None if quiet_hours is None else QuietHours.read(quiet_hours)
+        self.quiet_hours = None if quiet_hours is None else _quiet(quiet_hours)
         self.fallback = fallback
         self.on_error = on_error
         self.twilio_conn_id = twilio_conn_id
@@ -174,7 +163,7 @@ class TwilioNotifier(BaseNotifier):
         recipients = [LATER] if known(self.to) is LATER else _recipients(self.to)
         for to in recipients:
             arguments = {**fields, "to": to}
-            operation, names = (Calls.create, _OF_CALLS) if self.call else (Messages.create, _OF_MESSAGES)
+            operation, names = (Calls.create, OF_CALLS) if self.call else (Messages.create, OF_MESSAGES)
             own = {"twiml": LATER} if self.call else {} if self.content_sid else {"body": LATER}
             definition(operation).check({name: arguments[name] for name in names} | own)
         if not self.context:  # else it is told already, and an unfit fallback must not keep it from being told
@@ -204,15 +193,22 @@ class TwilioNotifier(BaseNotifier):
 
     def notify(self, context: Context) -> None:
         """Tell, and return when all recipients were tried."""
-        _finish(self._notify(context, _Blocking()))
+        from airflow_provider_twilio.notifications.ways import Blocking, finish
+
+        finish(self._notify(context, Blocking()))
 
     async def async_notify(self, context: Context) -> None:
         """Tell, and return when all recipients were tried."""
-        await self._notify(context, _Awaiting())
+        from airflow_provider_twilio.notifications.ways import Awaiting
+
+        await self._notify(context, Awaiting())
 
     # ------------------------------------------------------------ what both do
 
-    async def _notify(self, context: Mapping[str, Any], way: _Way) -> None:
+    async def _notify(self, context: Mapping[str, Any], way: Way) -> None:
+        from airflow_provider_twilio.notifications.alert import Alert
+        from airflow_provider_twilio.notifications.telling import Telling
+
         alert = Alert.of(context)
         if self.only_last_try and alert.to_be_retried:
             self.log.info("Nobody is told: %s, try %s of %s", alert.what, alert.try_number, alert.tries)
@@ -223,11 +219,11 @@ class TwilioNotifier(BaseNotifier):
             fields = await way.run(self._rendered, context, alert)
             conn_id = fields["twilio_conn_id"]
             recipients = _recipients(fields["to"])
-            hurry = {} if "exception" in context else HURRY
-            async with way.client(TwilioHook(conn_id, fields["account_sid"]), hurry) as client:
+            hook, hurry = TwilioHook(conn_id, fields["account_sid"]), "exception" not in context
+            async with way.client(hook, hurry=hurry) as client:
                 for to in recipients:
                     try:
-                        await _Telling(self, alert, {**fields, "to": to}, client, way).tell(context)
+                        await Telling(self, alert, {**fields, "to": to}, client, way).tell(context)
                     except Exception as error:
                         errors[mask(str(to))] = error
         except Exception as error:
@@ -235,7 +231,7 @@ class TwilioNotifier(BaseNotifier):
         if errors:
             await self._failed(NotificationFailed(conn_id, errors), context, way)
 
-    async def _failed(self, failure: NotificationFailed, context: Mapping[str, Any], way: _Way) -> None:
+    async def _failed(self, failure: NotificationFailed, context: Mapping[str, Any], way: Way) -> None:
         if self.fallback is not None:
             self.log.error("%s. The fallback is tried", failure)
             try:
@@ -254,6 +250,8 @@ class TwilioNotifier(BaseNotifier):
         """Render the fields into values of their own."""
         from jinja2 import StrictUndefined
 
+        from airflow_provider_twilio.notifications.telling import within
+
         dag = context.get("dag")
         environment = self.get_template_env(dag)
         if dag is None:  # else the DAG decides what a name that is missing does
@@ -268,22 +266,17 @@ class TwilioNotifier(BaseNotifier):
                 given = self.render_template(value, offered, environment)
             except Exception as error:
                 what = f"{type(error).__name__}: {mask(str(_airflow.redact(str(error))))}"
-                if name not in ("body", "content_variables"):
+                if name not in ("body", VARIABLES):
                     raise BadParameter(name, f"can't be rendered ({what})", "mend the template") from None
                 self.log.warning("%s can't be rendered, the default text takes its place: %s", name, what)
-                return None if name == "body" else alert.within(partial(_within, 1))
+                return None if name == "body" else alert.within(partial(within, 1))
             return given if isinstance(given, str | Sequence) or given is None else str(given)
 
-        fields = {name: rendered(name, getattr(self, name)) for name in self.template_fields if name != _VARIABLES}
+        fields = {name: rendered(name, getattr(self, name)) for name in self.template_fields if name != VARIABLES}
         fields = {name: value if name == "body" else _meant(name, value) for name, value in fields.items()}
         variables = self.content_variables
-        fields[_VARIABLES] = variables and {key: rendered(_VARIABLES, value) for key, value in variables.items()}
+        fields[VARIABLES] = variables and {key: rendered(VARIABLES, value) for key, value in variables.items()}
         return fields
-
-
-_VARIABLES = "content_variables"
-_OF_CALLS = ("to", "from_")
-_OF_MESSAGES = ("to", "from_", "messaging_service_sid", "content_sid", _VARIABLES)
 
 
 def _window(given: timedelta | float | None) -> timedelta | None:
@@ -295,6 +288,12 @@ def _window(given: timedelta | float | None) -> timedelta | None:
     if window is not None and window <= timedelta(0):
         raise BadParameter("dedupe_window", "is not more than nothing", "give seconds, a timedelta, or leave it out")
     return window
+
+
+def _quiet(given: Sequence[str]) -> QuietHours:
+    from airflow_provider_twilio.notifications.quiet import QuietHours
+
+    return QuietHours.read(given)
 
 
 def _recipients(given: Any) -> list[str]:
@@ -309,240 +308,6 @@ def _meant(name: str, value: Any) -> Any:
     """Read what a template has rendered, as operators do; an empty text is left out."""
     meant = unrendered(name, value, "str | Sequence[str]" if name == "to" else "str")
     return None if isinstance(meant, str) and not meant.strip() else meant
-
-
-def _within(most: int | None, text: str) -> bool:
-    """Tell whether a text fits in so many segments, and into a message at all."""
-    from airflow_provider_twilio.api import segments
-
-    return len(text) <= LONGEST_BODY and (most is None or segments.count(text).segments <= most)
-
-
-# ---------------------------------------------------------------- one recipient
-
-
-@dataclass(frozen=True)
-class _Telling:
-    """Tell one recipient."""
-
-    notifier: TwilioNotifier
-    alert: Alert
-    fields: Mapping[str, Any]
-    client: _Client
-    way: _Way
-
-    async def tell(self, context: Mapping[str, Any]) -> None:
-        """Tell, unless it is to be held back."""
-        notifier, who = self.notifier, mask(str(self.fields["to"]))
-        draft = self.client.settings.resolve(self._request())
-        due, quiet = None, notifier.quiet_hours
-        if quiet and (end := quiet.until(datetime.now(UTC))):
-            if not (service := draft.get("MessagingServiceSid")):
-                notifier.log.warning("%s is not told: it is quiet until %s", who, clock(end, quiet.zone))
-                return
-            due = max(end, datetime.now(UTC) + SOONEST + MARGIN)
-            scheduled = {"messaging_service_sid": service, "send_at": due, "schedule_type": "fixed"}
-        notes = await self._judge(draft, due, who, context)
-        if notes is None:
-            return
-        record = await self.client.send(self._request(*notes, **(scheduled if due else {})))
-        notifier.log.info("%s is told%s: %s", who, f" at {self._at(due)}" if due else "", record)
-
-    async def _judge(
-        self, draft: Request[Any], due: datetime | None, who: str, context: Mapping[str, Any]
-    ) -> list[str] | None:
-        """Give what to say of alerts that were, or will be, held back; None if this one is held back itself."""
-        log, window, most = self.notifier.log, self.notifier.dedupe_window, self.notifier.max_per_hour
-        if not (window or most):
-            return []
-        for patience in (self.notifier.apart, 0):
-            past = await self._past(draft, due)
-            if past is None:
-                return []
-            if window and (told := past.repeats(self.alert.tag if self._tagged else None, window)):
-                log.info("%s is not told: the same was told at %s", who, self._at(told))
-                return None
-            held = past.held_until(most) if most else None
-            if not held:
-                break
-            if past.is_announced() or not self._tagged:
-                log.warning("%s is not told: there were %d in an hour; held back until %s", who, most, self._at(held))
-                return None
-            # The last ones went out at one instant, and none knew. One of those that come after it says so.
-            await self.way.sleep(random.uniform(0, patience))  # noqa: S311 (no secret)
-        return await self._notes(past, held, context) if most else []
-
-    async def _past(self, draft: Request[Any], due: datetime | None) -> storm.Past | None:
-        """Read the log; None where that fails: it is rather told once too often."""
-        try:
-            log = await self.client.send(storm.reading(draft))
-        except Exception as error:
-            self.notifier.log.warning("Twilio's log can't be read, so nothing is held back: %s", mask(str(error)))
-            return None
-        return log.past(due, tagged=self._tagged)
-
-    async def _notes(self, past: storm.Past, held: datetime | None, context: Mapping[str, Any]) -> list[str]:
-        notes, most = [], self.notifier.max_per_hour or 1
-        if not held and (since := past.held_since(most)):
-            runs = {self.alert.run_id, *(run for one in past.last(most) for run in one.runs(self.alert.dag_id))}
-            failed = await self.way.failed(context, self.alert.dag_id, sorted(runs))
-            if failed is None:
-                notes.append(f"Since {self._at(since)} some may have been held back.")
-            elif failed > most:
-                notes.append(f"Since {self._at(since)} some were held back: {failed} tasks failed.")
-        if until := held or past.closes_until(most):
-            notes.append(f"{storm.CLOSED} {self._at(until)}.")
-        return notes
-
-    def _at(self, when: datetime) -> str:
-        return clock(when, self._zone)
-
-    @property
-    def _zone(self) -> Any:
-        return self.notifier.quiet_hours.zone if self.notifier.quiet_hours else UTC
-
-    @property
-    def _tagged(self) -> bool:
-        """Whether an alert can be told from the others in the log: a call's text isn't there, a template's not ours."""
-        return not (self.notifier.call or self.fields["content_sid"])
-
-    def _request(self, *notes: str, **scheduled: Any) -> Request[Any]:
-        fields, arguments = self.fields, dict(scheduled)
-        if self.notifier.call:
-            spoken = twiml.say(self._speech(*notes), fields["voice"], fields["language"])
-            return Calls.create(**{name: fields[name] for name in _OF_CALLS}, twiml=spoken)
-        arguments = {**{name: fields[name] for name in _OF_MESSAGES}, **scheduled}
-        if fields["content_sid"]:
-            variables = fields[_VARIABLES] and {key: self._safe(str(one)) for key, one in fields[_VARIABLES].items()}
-            return Messages.create(**{**arguments, _VARIABLES: variables})
-        return Messages.create(**arguments, body=self._text(*notes))
-
-    def _text(self, *notes: str) -> str:
-        from airflow_provider_twilio.api import segments
-
-        notifier, body = self.notifier, self.fields["body"]
-        end = f" #{self.alert.tag}" if notifier.dedupe_window or notifier.max_per_hour else ""
-        if body is None:
-            alert = replace(self.alert, question=self._safe(self.alert.question))
-            return alert.within(partial(_within, notifier.max_segments or 1), self._zone, *notes, end=end)
-        end = "".join(f" {note}" for note in notes) + end
-        return segments.shorten(self._safe(str(body)), lambda text: _within(notifier.max_segments, text + end)) + end
-
-    def _speech(self, *notes: str) -> str:
-        from xml.sax.saxutils import escape
-
-        from airflow_provider_twilio.api import segments
-
-        body = self.fields["body"]
-        said = self._safe(self.alert.speech(self._zone) if body is None else str(body))
-        return " ".join((segments.shorten(said, lambda text: len(escape(text)) <= LONGEST_SPEECH), *notes))
-
-    def _safe(self, text: str) -> str:
-        """Mask what the connection holds and what Airflow knows for a secret; leave out what no message can hold."""
-        for secret in self.client.settings.secrets:
-            text = text.replace(secret, "***")
-        masked = _airflow.redact(text)
-        return "".join(c for c in masked if c == "\n" or unicodedata.category(c) not in ("Cc", "Cs"))
-
-
-# ---------------------------------------------------------------- the two ways to wait
-
-
-class _Client(Protocol):
-    @property
-    def settings(self) -> Settings: ...
-    async def send(self, request: Request[T], /) -> T: ...
-
-
-class _Way(Protocol):
-    """What differs between a callback that blocks and one that is awaited."""
-
-    def client(self, hook: TwilioHook, hurry: Mapping[str, Any]) -> AbstractAsyncContextManager[_Client]: ...
-    async def run(self, function: Callable[..., T], *arguments: Any) -> T: ...
-    async def notify(self, notifier: BaseNotifier, context: Any) -> None: ...
-    async def sleep(self, seconds: float) -> None: ...
-    async def failed(self, context: Mapping[str, Any], dag_id: str, run_ids: list[str]) -> int | None: ...
-
-
-def _hurried(settings: Settings, hurry: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: min(getattr(settings, name), most) for name, most in hurry.items()}
-
-
-class _Blocking:
-    """Do all here and now: nothing that it awaits waits."""
-
-    @asynccontextmanager
-    async def client(self, hook: TwilioHook, hurry: Mapping[str, Any]) -> AsyncIterator[_Client]:
-        with hook.client.apart(**_hurried(hook.client.settings, hurry)) as client:
-            yield _Immediate(client)
-
-    async def run(self, function: Callable[..., T], *arguments: Any) -> T:
-        return function(*arguments)
-
-    async def notify(self, notifier: BaseNotifier, context: Any) -> None:
-        notifier(context)
-
-    async def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)  # noqa: ASYNC251
-
-    async def failed(self, context: Mapping[str, Any], dag_id: str, run_ids: list[str]) -> int | None:
-        # A deadline's callback on an executor can't ask: Airflow would wait for an answer that never comes.
-        return None if "deadline" in context else _airflow.failed_tasks(dag_id, run_ids)
-
-
-class _Immediate:
-    """Make a blocking client look like an awaited one."""
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-
-    @property
-    def settings(self) -> Settings:
-        settings: Settings = self._client.settings
-        return settings
-
-    async def send(self, request: Request[T], /) -> T:
-        answer: T = self._client.send(request)
-        return answer
-
-
-def _finish(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that never waits to its end."""
-    try:
-        coroutine.send(None)
-    except StopIteration as end:
-        result: T = end.value
-        return result
-    coroutine.close()
-    raise RuntimeError("it waited")
-
-
-class _Awaiting:
-    """Leave the event loop to others meanwhile: what blocks runs in a thread."""
-
-    @asynccontextmanager
-    async def client(self, hook: TwilioHook, hurry: Mapping[str, Any]) -> AsyncIterator[_Client]:
-        async with hook.aclient() as client:
-            client.settings = replace(client.settings, **_hurried(client.settings, hurry))
-            yield client
-
-    async def run(self, function: Callable[..., T], *arguments: Any) -> T:
-        from asgiref.sync import sync_to_async
-
-        return await sync_to_async(function)(*arguments)
-
-    async def notify(self, notifier: BaseNotifier, context: Any) -> None:
-        if type(notifier).async_notify is BaseNotifier.async_notify:
-            await self.run(notifier, context)
-        else:
-            notifier.context = context
-            await notifier
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-
-    async def failed(self, context: Mapping[str, Any], dag_id: str, run_ids: list[str]) -> int | None:
-        return await self.run(_airflow.failed_tasks, dag_id, run_ids)
 
 
 send_twilio_notification = TwilioNotifier

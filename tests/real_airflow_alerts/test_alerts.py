@@ -1,6 +1,6 @@
 """Alerts of a whole Airflow: tries, storms, deadlines, wrong credentials, and a question.
 
-TWILIO_TEST_STORM (24) sets how many tasks fail in the storm; 500 is what is promised.
+TWILIO_TEST_STORM (12) sets how many tasks fail in the storm; 500 is what is promised.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-import airflow.sdk as sdk
 import pytest
+from airflow import sdk
 
 from airflow_provider_twilio.api.segments import count
 from airflow_provider_twilio.emulator import Emulator, serve
@@ -21,7 +21,7 @@ from tests.real_airflow import Airflow
 
 pytestmark = [pytest.mark.real_airflow, pytest.mark.slow]
 
-STORM = int(os.environ.get("TWILIO_TEST_STORM", "24"))
+STORM = int(os.environ.get("TWILIO_TEST_STORM", "12"))
 AT_ONCE = 8
 MOST = 5  # what the DAG allows an hour
 DAGS = Path(__file__).parent / "dags"

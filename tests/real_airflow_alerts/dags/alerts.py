@@ -6,23 +6,17 @@ import time
 from datetime import timedelta
 from typing import Any
 
+from airflow import sdk
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, task
+from airflow.sdk.definitions import deadline
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from airflow_provider_twilio.notifications.twilio import TwilioNotifier
 
-try:
-    from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference
-except ImportError:  # Airflow 3.1
-    from airflow.sdk.definitions.deadline import (  # type: ignore[no-redef,assignment,attr-defined,unused-ignore]
-        AsyncCallback,
-        DeadlineAlert,
-        DeadlineReference,
-    )
-try:
-    from airflow.sdk import SyncCallback
-except ImportError:
-    SyncCallback = None  # type: ignore[assignment,misc]
+# Where both 3.1 and 3.3 have them; from 3.2 on they are `airflow.sdk`'s, too.
+AsyncCallback: Any = deadline.AsyncCallback  # type: ignore[attr-defined]
+SyncCallback: Any = getattr(sdk, "SyncCallback", None)  # not in Airflow 3.1
 
 NOTIFIER = "airflow_provider_twilio.notifications.twilio.TwilioNotifier"
 PHONES = {

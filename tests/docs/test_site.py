@@ -50,7 +50,7 @@ def test_every_module_has_a_page_with_every_class(site: Path):
         text = (site / docs.address(name)).with_suffix(".html").read_text()
         module = import_module(f"{docs.PACKAGE}.{name}")
         for public, value in vars(module).items():
-            if isclass(value) and getmodule(value) is module and not public.startswith("_"):
+            if isclass(value) and getmodule(value) is module and public == value.__name__ and public[0] != "_":
                 assert f'id="{module.__name__}.{public}"' in text, f"{public} is not in the page of {name}"
 
 

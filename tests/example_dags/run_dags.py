@@ -26,6 +26,7 @@ def load(file: Path) -> DAG:
 
 
 def run(dag: Any) -> dict[str, Any]:
+    dag.deadline = None  # dag.test() of Airflow 3.3.2 stumbles over one; tests/real_airflow_alerts has deadlines
     ended = dag.test()
     tasks = {(ti.task_id, ti.map_index): str(ti.state) for ti in ended.get_task_instances()}
     return {

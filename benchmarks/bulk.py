@@ -1,0 +1,348 @@
+"""Send many messages at once: the bulk engine beside twilio-python's clients, against a server of 50 ms, in one run.
+
+    python benchmarks/bulk.py [--seconds 3] [--rounds 3] [--recipients 100000]
+
+Each side runs in a process of its own, in turns, and the server in another; imports are done, and connections made,
+before the clock starts. The limit is what can be on its way, divided by the 50 ms; CPU is the client's, without the
+server's. Then a file of so many recipients is sent to the emulator, read and checked and sent, once with checkpoints
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+LATENCY = 0.05
+IN_FLIGHT = (50, 200, 500)
+OURS, ASYNC, THREADS, LOOP = "ours", "twilio-python, async", "twilio-python, threads", "twilio-python, a loop"
+SIDES = (OURS, ASYNC, THREADS, LOOP)
+REACH, OVER_ASYNC, OVER_THREADS, CPU, COST = 0.95, 2.0, 3.5, 0.25, 0.05
+JUDGED = 200
+WARM_UP = 0.5
+ACCOUNT, TOKEN = "AC" + "a" * 32, "b" * 32
+SENDER, BODY = "+15005550006", "Your order is on its way."
+
+# ---------------------------------------------------------------- the server
+
+
+class Slow(asyncio.Protocol):
+    """Take any request, and answer with a message's record after 50 ms."""
+
+    record = json.dumps(
+        {
+            "account_sid": ACCOUNT, "api_version": "2010-04-01", "body": BODY, "direction": "outbound-api",
+            "date_created": "Thu, 24 Aug 2023 05:01:45 +0000", "date_sent": None, "date_updated": None,
+            "error_code": None, "error_message": None, "from": SENDER, "messaging_service_sid": None,
+            "num_media": "0", "num_segments": "1", "price": None, "price_unit": "USD", "sid": "SM" + "c" * 32,
+            "status": "queued", "subresource_uris": {}, "to": "+14155550100", "uri": "/2010-04-01/…",
+        }
+    ).encode()  # fmt: skip
+    answer = b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
+        len(record),
+        record,
+    )
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport: Any = transport
+        self.read = b""
+
+    def data_received(self, data: bytes) -> None:
+        self.read += data
+        head, end, rest = self.read.partition(b"\r\n\r\n")
+        if not end:
+            return
+        at = head.lower().find(b"content-length:")
+        length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
+        if len(rest) >= length:
+            self.read = b""
+            asyncio.get_running_loop().call_later(LATENCY, self.transport.write, self.answer)
+
+
+async def slow() -> None:
+    server = await asyncio.get_running_loop().create_server(Slow, "127.0.0.1", 0, backlog=2048)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+
+
+# ---------------------------------------------------------------- the sides
+
+
+class Meter:
+    """Count what is done from the end of the warm-up on, until the time is over."""
+
+    def __init__(self, seconds: float) -> None:
+        self.done = 0
+        self.begun = time.perf_counter()
+        self.ends = self.begun + WARM_UP + seconds
+        self.first: tuple[float, float, int] | None = None
+        self.last = (0.0, 0.0, 0)
+
+    def __call__(self, *_: Any) -> None:
+        self.done += 1
+        now = time.perf_counter()
+        if self.first is None and now >= self.begun + WARM_UP:
+            self.first = (now, time.process_time(), self.done)
+        if now < self.ends:
+            self.last = (now, time.process_time(), self.done)
+
+    @property
+    def over(self) -> bool:
+        return time.perf_counter() >= self.ends
+
+    def figures(self) -> dict[str, float]:
+        assert self.first is not None
+        seconds, cpu, done = (last - first for last, first in zip(self.last, self.first, strict=True))
+        megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return {"rate": done / seconds, "cpu": 1000 * cpu / done, "memory": megabytes}
+
+
+def numbers(meter: Meter) -> Iterator[str]:
+    for index in count():
+        if meter.over:
+            return
+        yield f"+1415{5550000 + index % 1_000_000}"
+
+
+def ours(port: int, in_flight: int) -> Callable[[Meter], None]:
+    from airflow_provider_twilio.api.messages import Messages
+    from airflow_provider_twilio.bulk.engine import Item, run
+    from airflow_provider_twilio.client.asynchronous import AsyncClient
+    from airflow_provider_twilio.client.settings import Basic, Settings
+
+    settings = Settings(ACCOUNT, Basic(ACCOUNT, TOKEN), base=f"http://127.0.0.1:{port}", retries=0)
+
+    async def send(meter: Meter) -> None:
+        async with AsyncClient(settings, concurrency=in_flight) as client:
+            items = (Item(Messages.create(to=to, from_=SENDER, body=BODY)) for to in numbers(meter))
+            await run(client, items, meter, concurrency=in_flight)
+
+    return lambda meter: asyncio.run(send(meter))
+
+
+def twilio_async(port: int, in_flight: int) -> Callable[[Meter], None]:
+    import aiohttp
+    from twilio.http.async_http_client import AsyncTwilioHttpClient
+    from twilio.rest import Client
+
+    async def send(meter: Meter) -> None:
+        http = AsyncTwilioHttpClient()
+        await http.session.close()
+        http.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=in_flight))  # else it has 100
+        client = Client(ACCOUNT, TOKEN, http_client=http)
+        client.api.base_url = f"http://127.0.0.1:{port}"
+        queue = numbers(meter)
+
+        async def work() -> None:
+            for to in queue:
+                await client.messages.create_async(to=to, from_=SENDER, body=BODY)
+                meter()
+
+        await asyncio.gather(*(work() for _ in range(in_flight)))
+        await http.close()
+
+    return lambda meter: asyncio.run(send(meter))
+
+
+def twilio_threads(port: int, in_flight: int) -> Callable[[Meter], None]:
+    from requests.adapters import HTTPAdapter
+    from twilio.http.http_client import TwilioHttpClient
+    from twilio.rest import Client
+
+    http = TwilioHttpClient()
+    http.session.mount("http://", HTTPAdapter(pool_maxsize=in_flight))  # else it keeps 10
+    client = Client(ACCOUNT, TOKEN, http_client=http)
+    client.api.base_url = f"http://127.0.0.1:{port}"
+    client.messages  # noqa: B018 (imports the rest of it)
+
+    def send(meter: Meter) -> None:
+        def work(_: int) -> None:
+            while not meter.over:
+                client.messages.create(to="+14155550100", from_=SENDER, body=BODY)
+                meter()
+
+        with ThreadPoolExecutor(in_flight) as pool:
+            list(pool.map(work, range(in_flight)))
+
+    return send
+
+
+MAKE = {OURS: ours, ASYNC: twilio_async, THREADS: twilio_threads, LOOP: twilio_threads}
+
+
+def measure(side: str, port: int, in_flight: int, seconds: float) -> None:
+    """Send with one side for so many seconds; print the figures."""
+    send = MAKE[side](port, 1 if side == LOOP else in_flight)
+    meter = Meter(seconds)
+    send(meter)
+    print(json.dumps(meter.figures()))
+
+
+# ---------------------------------------------------------------- end to end
+
+
+def end_to_end(recipients: int, checkpoints: bool) -> None:
+    """Send to a file of recipients on an emulator in another process; print messages a second and CPU."""
+    from airflow_provider_twilio.bulk.chunks import run_resuming
+    from airflow_provider_twilio.bulk.engine import Item, run
+    from airflow_provider_twilio.bulk.plan import Plan, preflight
+    from airflow_provider_twilio.bulk.rows import rows
+    from airflow_provider_twilio.client.asynchronous import AsyncClient
+    from airflow_provider_twilio.client.settings import Basic, Settings
+    from airflow_provider_twilio.memory import Folder
+
+    told = json.loads(sys.stdin.readline())
+    settings = Settings(told["login"], Basic(told["login"], told["password"]), base=told["url"], retries=0)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "people.csv"
+        lines = (f"+1415{5550000 + index},person {index}\n" for index in range(recipients))
+        path.write_text("to,name\n" + "".join(lines))
+        began, cpu = time.perf_counter(), time.process_time()
+        plan = Plan({"from_": SENDER, "body": "Dear {name}, your order is on its way."}, settings)
+        found = preflight(plan(rows(path)))
+        checked = time.perf_counter() - began
+
+        async def send() -> None:
+            items = (
+                Item(one.request, one.number, one.segments)
+                for one in plan(rows(path), found.verdicts)
+                if one.request is not None
+            )
+            async with AsyncClient(settings, concurrency=50) as client:
+                if checkpoints:
+                    await run_resuming(client, items, memory=Folder(Path(folder) / "ledger"), key="bulk")
+                else:
+                    await run(client, items)
+
+        asyncio.run(send())
+        seconds, spent = time.perf_counter() - began, time.process_time() - cpu
+    print(
+        json.dumps(
+            {
+                "seconds": seconds,
+                "checked": checked,
+                "rate": recipients / seconds,
+                "cpu": 1000 * spent / recipients,
+                "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            }
+        )
+    )
+
+
+def emulate() -> None:
+    from airflow_provider_twilio.emulator import serve
+
+    with serve() as emulator:
+        fields = json.loads(emulator.connection_json)
+        print(json.dumps({**fields, "url": emulator.url}), flush=True)
+        sys.stdin.read()
+
+
+# ---------------------------------------------------------------- all of it
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, __file__, *map(str, arguments)]
+
+
+def run_once(*arguments: object, given: str | None = None) -> dict[str, float]:
+    done = subprocess.run(command(*arguments), input=given, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+
+
+def medians(rounds: list[dict[str, float]]) -> dict[str, float]:
+    return {name: median(one[name] for one in rounds) for name in rounds[0]}
+
+
+def compare(rounds: int, seconds: float) -> bool:
+    """Print the table beside twilio-python; tell whether what is to be reached is reached."""
+    found: dict[tuple[int, str], dict[str, float]] = {}
+    with subprocess.Popen(command("--slow"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        port = int(server.stdout.readline())
+        for in_flight in IN_FLIGHT:
+            sides = SIDES if in_flight == JUDGED else SIDES[:3]
+            results: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
+            for _ in range(rounds):
+                for side in sides:
+                    results[side].append(run_once("--side", side, port, in_flight, seconds))
+            found |= {(in_flight, side): medians(kept) for side, kept in results.items()}
+        server.communicate()
+    print(f"A server of {1000 * LATENCY:.0f} ms, medians of {rounds} rounds")
+    print(f"{'in flight':>9} {'':24}{'messages/s':>11}{'of the limit':>14}{'CPU ms':>8}{'MB':>6}{'ours is':>10}")
+    for (in_flight, side), row in found.items():
+        limit = (1 if side == LOOP else in_flight) / LATENCY
+        ratio = found[in_flight, OURS]["rate"] / row["rate"]
+        print(
+            f"{1 if side == LOOP else in_flight:9} {side:24}{row['rate']:11,.0f}{row['rate'] / limit:14.0%}"
+            f"{row['cpu']:8.2f}{row['memory']:6.0f}{ratio:8.1f} x"
+        )
+    mine = found[JUDGED, OURS]
+    share = mine["rate"] * LATENCY / JUDGED
+    over = {side: mine["rate"] / found[JUDGED, side]["rate"] for side in (ASYNC, THREADS)}
+    print(
+        f"\nat {JUDGED}: {share:.0%} of the limit (to reach: {REACH:.0%}), {over[ASYNC]:.1f} x async ({OVER_ASYNC:g}),"
+        f" {over[THREADS]:.1f} x threads ({OVER_THREADS:g}), {mine['cpu']:.2f} ms CPU a message ({CPU:g})"
+    )
+    return share >= REACH and over[ASYNC] >= OVER_ASYNC and over[THREADS] >= OVER_THREADS and mine["cpu"] <= CPU
+
+
+def checkpoints(recipients: int) -> bool:
+    """Print what checkpoints cost; tell whether that is little enough. By the client's CPU: the emulator is slower."""
+    print(f"\n{recipients:,} recipients from a file, end to end on the emulator, 50 in flight")
+    print(f"{'':24}{'seconds':>9}{'of it checks':>14}{'messages/s':>12}{'CPU ms':>8}{'MB':>6}")
+    rows = {}
+    for word in ("without", "with"):
+        with subprocess.Popen(command("--emulate"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+            assert server.stdout is not None
+            told = server.stdout.readline()
+            row = rows[word] = run_once("--end-to-end", word, "--recipients", recipients, given=told)
+            server.communicate()
+        print(
+            f"{word + ' checkpoints':24}{row['seconds']:9.1f}{row['checked']:14.1f}{row['rate']:12,.0f}"
+            f"{row['cpu']:8.2f}{row['memory']:6.0f}"
+        )
+    slower = rows["with"]["seconds"] / rows["without"]["seconds"] - 1
+    print(f"\ncheckpoints cost {slower:+.1%} of the time (to reach: {COST:.0%})")
+    return slower <= COST
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--recipients", type=int, default=100_000)
+    parser.add_argument("--slow", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--emulate", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--side", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--end-to-end", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.slow:
+        asyncio.run(slow())
+    elif options.emulate:
+        emulate()
+    elif options.side:
+        side, port, in_flight, seconds = options.side
+        measure(side, int(port), int(in_flight), float(seconds))
+    elif options.end_to_end:
+        end_to_end(options.recipients, options.end_to_end == "with")
+    else:
+        fast = compare(options.rounds, options.seconds)
+        cheap = checkpoints(options.recipients)
+        return 0 if fast and cheap else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

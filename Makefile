@@ -70,6 +70,14 @@ test-waiting: $(READY) ## wait for many, kill triggerers and stop tasks, in a re
 docs: $(READY) ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 
+.PHONY: test-bulk
+test-bulk: $(READY) ## send 10,000 in a real Airflow, and kill the task 5 times (5 min)
+	BULK_SIZE=10000 $(RUN) -m pytest -s -n 0 tests/real_airflow_bulk
+
+.PHONY: bench
+bench: $(READY) ## run all benchmarks, and write docs/performance.md (10 min)
+	@$(RUN) -m benchmarks
+
 .PHONY: contract
 contract: $(READY) ## hold the emulator against Twilio's OpenAPI description, by Prism (needs Node)
 	@$(RUN) -m scripts.contract

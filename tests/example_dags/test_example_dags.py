@@ -26,6 +26,7 @@ OWNED = "+15005550006"
 
 # Every task of every example, and how it ends.
 ENDS: dict[str, dict[str, str]] = {
+    "example_bulk_send": dict.fromkeys(["export", "send", "report"], "success"),
     "example_send_and_wait": dict.fromkeys(["send", "wait"], "success"),
     "example_call_and_wait": dict.fromkeys(["call", "wait", "look_back"], "success"),
     "example_number_lifecycle": dict.fromkeys(["search", "purchase", "set_webhook", "use", "release"], "success"),

@@ -359,13 +359,15 @@ class SendingManyOperator(TwilioOperator):
         from airflow_provider_twilio.triggers.messages import MessagesDeliveryTrigger
 
         key, pushed = f"{NAME}.{run['generation']}", 0
+        ti: Any = context.get("ti")
         if self.deferrable and not isinstance(memory, Folder):
             for pushed, sids in enumerate(self._sids(memory, run), 1):
-                context["ti"].xcom_push(key=f"{key}.{pushed - 1}", value=sids)
+                ti.xcom_push(key=f"{key}.{pushed - 1}", value=sids)
         return MessagesDeliveryTrigger(
             key,
             ledger=str(memory.path) if isinstance(memory, Folder) else None,
             xcoms=pushed,
+            of_task=[ti.dag_id, ti.run_id, ti.task_id, ti.map_index] if pushed else ["", "", "", -1],
             messages=sent,
             twilio_conn_id=self.twilio_conn_id,
             account_sid=self.account_sid,

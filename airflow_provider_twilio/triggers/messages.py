@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Sequence
 from functools import partial
 from itertools import chain
+from types import SimpleNamespace
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -82,6 +83,7 @@ class MessagesDeliveryTrigger(BaseTrigger):
     :param key: what the ledger's entries, or the XComs, are named by.
     :param ledger: the folder; None where the SIDs are in XComs.
     :param xcoms: in how many.
+    :param of_task: whose XComs: the ids of DAG, run and task, and the map index.
     :param messages: how many SIDs there must be.
     :param twilio_conn_id: the Airflow connection.
     :param account_sid: the account the messages belong to, where it isn't the connection's own.
@@ -100,6 +102,7 @@ class MessagesDeliveryTrigger(BaseTrigger):
         *,
         ledger: str | None = None,
         xcoms: int = 0,
+        of_task: Sequence[Any] = ("", "", "", -1),
         messages: int = 0,
         twilio_conn_id: str = "twilio_default",
         account_sid: str | None = None,
@@ -112,6 +115,7 @@ class MessagesDeliveryTrigger(BaseTrigger):
         arguments: dict[str, Any] = dict(locals())
         super().__init__()  # type: ignore[no-untyped-call]
         self.arguments = {name: arguments[name] for name in arguments if name not in ("self", "__class__")}
+        self.arguments["of_task"] = list(of_task)
         check_arguments(self.arguments)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -148,7 +152,11 @@ class MessagesDeliveryTrigger(BaseTrigger):
         key = self.arguments["key"]
         if self.arguments["ledger"] is not None:
             return await sync_to_async(_of_ledger)(self.arguments["ledger"], key)
-        found = [await own_xcom(self.task_instance, f"{key}.{number}") for number in range(self.arguments["xcoms"])]
+        # Not of `self.task_instance`: a trigger that runs in `dag.test()` has none.
+        owner = SimpleNamespace(
+            **dict(zip(("dag_id", "run_id", "task_id", "map_index"), self.arguments["of_task"], strict=True))
+        )
+        found = [await own_xcom(owner, f"{key}.{number}") for number in range(self.arguments["xcoms"])]
         return list(chain.from_iterable(part or () for part in found))
 
 

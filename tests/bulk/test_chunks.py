@@ -13,7 +13,7 @@ from airflow_provider_twilio.api.core import Record
 from airflow_provider_twilio.api.errors import AuthenticationFailed, TwilioError
 from airflow_provider_twilio.api.messages import Messages
 from airflow_provider_twilio.bulk import chunks
-from airflow_provider_twilio.bulk.chunks import Changed, forget, meaning, remembered, run_resuming
+from airflow_provider_twilio.bulk.chunks import Changed, Replaced, forget, meaning, remembered, run_resuming
 from airflow_provider_twilio.bulk.engine import Item, Outcome, Tally
 from airflow_provider_twilio.emulator import Emulator
 from tests.bulk.conftest import Dict
@@ -55,7 +55,7 @@ async def test_each_chunk_is_opened_and_closed(emulator: Emulator, open_client, 
     async with open_client() as client:
         tally = await run_resuming(client, sends(emulator), memory=memory, key="k")
     assert tally.done == MANY
-    assert memory.writes == 2 * 3
+    assert memory.writes == 1 + 2 * 3  # whose it is, and each chunk opened and closed
     assert 5 * memory.largest < 64 * 1024  # a whole one has five times as many
     kept = [row for rows in remembered(memory, "k") for row in rows]
     by_sid = {message["sid"]: message["to"] for message in emulator.messages}
@@ -215,6 +215,21 @@ async def test_failures_are_taken_over_too(emulator: Emulator, open_client, memo
         tally = await run_resuming(client, bad, memory=memory, key="k")
     assert len(emulator.journal) == before
     assert (tally.failed, tally.skipped) == ({21211: 1}, {21610: 1})
+
+
+async def test_who_was_thought_dead_stops(emulator: Emulator, open_client, memory: Dict):
+    """A process whose supervisor died may still be sending when the next try begins."""
+    asks = Asks(emulator)
+
+    def begun(_: Outcome) -> None:
+        memory.set("k.owner", "another")
+
+    async with open_client() as client:
+        with pytest.raises(Replaced):
+            await run_resuming(client, sends(emulator, 3000), begun, memory=memory, key="k", settle=asks)
+        assert len(emulator.messages) < 2000
+        await run_resuming(client, sends(emulator, 3000), memory=memory, key="k", settle=asks, patience=0.1)
+    assert one_each(emulator, 3000)
 
 
 async def test_others_than_before_are_refused(emulator: Emulator, open_client, memory: Dict):

@@ -782,7 +782,7 @@ def attempt(world: World, request: Request[Any], kill_at: int | None, fault: dic
         return None
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tries=TRIES, quirks=QUIRKS, body=BODIES)
 def test_any_crashes_and_lost_answers_give_one_message(
     emulator: Emulator, tries: list[tuple[int | None, dict[str, Any] | None, int]], quirks: dict[str, Any], body: Any
@@ -808,7 +808,7 @@ TWO = st.lists(
 )
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tries=TWO, quirks=QUIRKS)
 def test_any_crashes_of_twins_give_each_its_own_or_fail(
     emulator: Emulator, tries: list[tuple[int, int | None, dict[str, Any] | None, int]], quirks: dict[str, Any]

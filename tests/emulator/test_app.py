@@ -107,7 +107,7 @@ PAIRS = st.lists(st.tuples(st.one_of(st.sampled_from(NAMES), st.text(max_size=8)
 TEMPLATES = sorted(OF_ACCOUNT) + sorted(f"/messaging.twilio.com/v1/{template}" for template in OF_MESSAGING)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     template=st.sampled_from(TEMPLATES),
     method=st.sampled_from(["GET", "POST", "DELETE"]),

@@ -457,7 +457,7 @@ OPERATIONS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(OPERATIONS)
 def test_threads_hold_what_the_accounts_hold(emulator: Emulator, operations: list[tuple[str, int]]) -> None:
     emulator.reset()
@@ -523,7 +523,7 @@ QUERY = st.dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(QUERY)
 def test_any_question_gets_an_answer(emulator: Emulator, query: dict[str, str]) -> None:
     if not emulator.messages:

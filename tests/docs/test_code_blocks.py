@@ -56,7 +56,12 @@ def test_every_block_says_what_it_is():
 def test_python(block: Block, emulator: Emulator):
     code = compile(source(block), str(block), "exec", dont_inherit=True)
     if block.path not in IN_A_PROJECT:
-        exec(code, {"__name__": "block"})
+        try:
+            exec(code, {"__name__": "block"})
+        except RuntimeError as error:  # which an older Airflow is told, as its page says
+            if "needs Airflow 3.3" not in str(error):
+                raise
+            pytest.skip(str(error))
 
 
 @pytest.mark.slow

@@ -51,7 +51,7 @@ pytest: $(READY)
 test: check pytest ## check, and run the tests
 
 # These know nothing of Airflow: they are run with the newest only.
-PURE = tests/api tests/bulk tests/contract tests/emulator tests/typing
+PURE = tests/api tests/bulk tests/contract tests/docs tests/emulator tests/typing
 
 .PHONY: test-airflow-3.1
 test-airflow-3.1: ## run the tests on the oldest supported Airflow, in .venv-3.1
@@ -89,7 +89,7 @@ test-crash: $(READY) ## kill sends at every point, 5 times each, in a real Airfl
 .PHONY: test-browser
 test-browser: $(READY) ## look at the emulator's inbox with a real headless Chromium
 	$(RUN) -m uv pip install --quiet --python $(RUN) --no-deps -r requirements/browser.txt
-	$(RUN) -m pytest tests/browser -rs
+	$(RUN) -m pytest tests/browser -rs --numprocesses=$(JOBS) --dist=loadfile
 
 .PHONY: build
 build: $(READY) ## build the wheel and the source archive into dist/

@@ -6,6 +6,7 @@ apt), and the tests are skipped, saying why, if it isn't.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -38,20 +39,25 @@ def playwright_api() -> Any:
 
 
 @pytest.fixture(scope="session")
-def chromium(playwright_api: Any) -> str:
-    """Find a Chromium, or install one."""
-    for install in (False, True):
-        if install:
-            if not shutil.which("apt-get") or os.geteuid() != 0:
-                pytest.skip("there is no Chromium, and it can be installed only by root, with apt-get")
-            for command in (["update"], ["install", "-y", "--no-install-recommends", "chromium"]):
-                done = subprocess.run(["apt-get", "-qq", *command], check=False, capture_output=True, text=True)
-                if done.returncode:
-                    pytest.skip(f"there is no Chromium, and apt-get {command[0]} failed: {done.stderr.strip()[-300:]}")
-        for name in NAMES:
-            if (path := shutil.which(name)) is not None:
-                return path
+def chromium(playwright_api: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Find a Chromium, or install one; the processes that share the tests do so in turn, for apt takes one at a time."""
+    with (tmp_path_factory.getbasetemp().parent / "chromium.lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        if (path := _chromium()) is not None:
+            return path
+        if not shutil.which("apt-get") or os.geteuid() != 0:
+            pytest.skip("there is no Chromium, and it can be installed only by root, with apt-get")
+        for command in (["update"], ["install", "-y", "--no-install-recommends", "chromium"]):
+            done = subprocess.run(["apt-get", "-qq", *command], check=False, capture_output=True, text=True)
+            if done.returncode:
+                pytest.skip(f"there is no Chromium, and apt-get {command[0]} failed: {done.stderr.strip()[-300:]}")
+        if (path := _chromium()) is not None:
+            return path
     pytest.skip("there is no Chromium, and apt-get has none")
+
+
+def _chromium() -> str | None:
+    return next(filter(None, map(shutil.which, NAMES)), None)
 
 
 @pytest.fixture(scope="module")

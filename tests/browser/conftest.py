@@ -40,7 +40,7 @@ def playwright_api() -> Any:
 
 @pytest.fixture(scope="session")
 def chromium(playwright_api: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Find a Chromium, or install one; the processes that share the tests do so in turn, for apt takes one at a time."""
+    """Find a Chromium, or install one; processes that share the tests in turn, as apt wants it."""
     with (tmp_path_factory.getbasetemp().parent / "chromium.lock").open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         if (path := _chromium()) is not None:

@@ -20,7 +20,7 @@ from airflow_provider_twilio.operators.messages import SendMessagesOperator
 
 
 @task
-def export(params: Any = None, run_id: str = "") -> str:
+def export(params: Any = None) -> str:
     """Write the list of people, and give its path."""
     folder = Path(tempfile.mkdtemp(prefix="twilio-example-"))
     path = folder / "people.csv"
@@ -44,7 +44,7 @@ with DAG(
     params={"people": 200, "from_number": "+15005550006"},
     tags=["twilio", "example"],
     doc_md=__doc__,
-):
+) as dag:
     people = export()
     send = SendMessagesOperator(
         task_id="send",

@@ -156,13 +156,16 @@ class CallRecord:
         return "calls-inbound" if self.direction == "inbound" else "calls-outbound"
 
 
-def render(call: CallRecord, now: float) -> dict[str, Any]:
-    """Write a call as Twilio does."""
+def render(call: CallRecord, now: float, unbilled: float = 0.0) -> dict[str, Any]:
+    """Write a call as Twilio does.
+
+    :param unbilled: how long its price is not told yet.
+    """
     position = call.position(now)
     status = call.steps[position][1]
     end = call.at(position) if status in FINAL else None
     answered = call.reached("in-progress", now)
-    charged = call.charged(now)
+    charged = call.charged(now - unbilled)
     uri = f"/{VERSION}/Accounts/{call.account_sid}/Calls/{call.sid}"
     return {
         "sid": call.sid,
@@ -269,7 +272,7 @@ def create(call: Call) -> Answer:
             if recording is not None:
                 recording.callback, recording.callback_method = told
         call.world.on_change(record)
-    return Answer(render(record, call.now), 201, sid=record.sid)
+    return Answer(render(record, call.now, call.unbilled), 201, sid=record.sid)
 
 
 def _ends(call: Call, form: Params) -> tuple[str, str, str]:
@@ -379,7 +382,7 @@ def _refuse(call: Call, to: str) -> None:
 def fetch(call: Call) -> Answer:
     """GET Calls/{Sid}."""
     record = call.find(call.account.calls, call.args[0])
-    return Answer(render(record, max(call.seen, record.created)))
+    return Answer(render(record, max(call.seen, record.created), call.unbilled))
 
 
 def listing(call: Call) -> Answer:
@@ -404,7 +407,7 @@ def listing(call: Call) -> Answer:
         "calls",
         call.account.calls,
         keep,
-        lambda record: render(record, max(call.seen, record.created)),
+        lambda record: render(record, max(call.seen, record.created), call.unbilled),
         having=having,
     )
 

@@ -227,6 +227,7 @@ class Quirks:
     :param list_lag: new records are missing from lists for so long.
     :param fetch_lag: a fresh SID answers 404 for so long.
     :param status_lag: statuses are shown as they were so long ago.
+    :param price_lag: prices are told so long after they are known: Twilio bills later.
     :param unsent: where messages without ``date_sent`` stand in lists: ``first``, ``last`` or by ``date_created``.
     :param page_token_life: PageTokens are refused (21481) after so long; None for never.
     :param concurrency: with more requests than this at once, answer 429 with code 20429; None for no ceiling.
@@ -242,6 +243,7 @@ class Quirks:
     list_lag: float = 0.0
     fetch_lag: float = 0.0
     status_lag: float = 0.0
+    price_lag: float = 0.0
     unsent: str = "date_created"
     page_token_life: float | None = None
     concurrency: int | None = None
@@ -277,6 +279,7 @@ _SWITCHES: dict[str, Callable[[Any], bool]] = {
     "list_lag": _seconds,
     "fetch_lag": _seconds,
     "status_lag": _seconds,
+    "price_lag": _seconds,
     "unsent": lambda value: value in ("first", "last", "date_created"),
     "page_token_life": lambda value: value is None or _seconds(value),
     "concurrency": lambda value: value is None or _count(value),

@@ -41,11 +41,12 @@ Charges = dict[tuple[int, str], Charge]
 def add(charges: Charges, record: Any, now: float, sign: int = 1) -> None:
     """Add a record to the sums, or take it out again."""
     price = record.charged(now)
-    charge = charges.setdefault((record.day, record.category), Charge())
-    if price or record.category == "phonenumbers":
-        charge.count += sign
-        charge.usage += sign * record.segments
-        charge.price += sign * price
+    for day in record.days(now) if hasattr(record, "days") else [record.day]:  # a number costs its rent each month
+        charge = charges.setdefault((day, record.category), Charge())
+        if price:
+            charge.count += sign
+            charge.usage += sign * record.segments
+            charge.price += sign * price
 
 
 @dataclass(slots=True, eq=False)

@@ -160,8 +160,11 @@ class Message:
         return f"mms-{way}" if self.sid.startswith("MM") else f"sms-{way}"
 
 
-def render(message: Message, now: float) -> dict[str, Any]:
-    """Write a message as Twilio does."""
+def render(message: Message, now: float, unbilled: float = 0.0) -> dict[str, Any]:
+    """Write a message as Twilio does.
+
+    :param unbilled: how long its price is not told yet.
+    """
     position = message.position(now)
     status = message.steps[position][1]
     waiting = message.service_sid is not None and status in ("accepted", "scheduled")
@@ -173,7 +176,7 @@ def render(message: Message, now: float) -> dict[str, Any]:
     if message.provide_feedback:
         subresources["feedback"] = f"{uri}/Feedback.json"
     error = message.error if status in ("failed", "undelivered") else None
-    charged = message.charged(now)
+    charged = message.charged(now - unbilled)
     over = sent_at <= now or status in FINAL
     return {
         "body": "" if message.discards and over else message.body,
@@ -262,7 +265,7 @@ def create(call: Call) -> Answer:
         call.account.messages.add(message)
         if message.status_callback:
             call.world.on_change(message)
-    return Answer(render(message, call.now), 201, sid=message.sid)
+    return Answer(render(message, call.now, call.unbilled), 201, sid=message.sid)
 
 
 def _content(form: Params) -> tuple[str | None, list[str]]:
@@ -516,7 +519,7 @@ def reply(world: World, account: Account, to: Message, body: str) -> Message:
 def fetch(call: Call) -> Answer:
     """GET Messages/{Sid}."""
     message = call.find(call.account.messages, call.args[0])
-    return Answer(render(message, max(call.seen, message.created)))
+    return Answer(render(message, max(call.seen, message.created), call.unbilled))
 
 
 def listing(call: Call) -> Answer:
@@ -535,7 +538,7 @@ def listing(call: Call) -> Answer:
         "messages",
         call.account.messages,
         keep,
-        lambda message: render(message, max(call.seen, message.created)),
+        lambda message: render(message, max(call.seen, message.created), call.unbilled),
         Window.read(query, "DateSent"),
         having,
     )
@@ -566,7 +569,7 @@ def update(call: Call) -> Answer:
             raise Refused(20009, "Cannot redact this message before it is complete", 409)
         message.body = ""
     message.touched = call.now
-    return Answer(render(message, call.now))
+    return Answer(render(message, call.now, call.unbilled))
 
 
 def delete(call: Call) -> Answer:

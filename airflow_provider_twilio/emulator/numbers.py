@@ -55,19 +55,24 @@ class Number:
     beta: bool = False
 
     segments = 1
-    category = "phonenumbers"
 
     @property
-    def day(self) -> int:
-        return int(self.created // 86_400)
+    def category(self) -> str:
+        """The usage category it counts in."""
+        return f"phonenumbers-{self.kind.replace('_', '')}"
+
+    def days(self, now: float) -> list[int]:
+        """Give the days on which its rent was charged so far: a month ahead, each month."""
+        months = 1 + int((now - self.created) // MONTH)
+        return [int((self.created + month * MONTH) // 86_400) for month in range(months)]
 
     @property
     def price(self) -> float:
         return self.rent
 
     def charged(self, now: float) -> float:
-        """Give the rent so far: a month ahead, each month."""
-        return self.rent * (1 + int((now - self.created) // MONTH))
+        """Give what each of these days has cost."""
+        return self.rent
 
 
 def own(world: World, account: Account, phone_number: str, friendly_name: str | None = None) -> Number:

@@ -154,14 +154,16 @@ class Emulator:
         """Give the messages of an account, as :attr:`messages`."""
         with self.world.lock:
             now = self.clock.now()
-            return [messages.render(message, now) for message in self._account(account_sid).messages]
+            lag = self.quirks.price_lag
+            return [messages.render(message, now, lag) for message in self._account(account_sid).messages]
 
     @property
     def calls(self) -> list[dict[str, Any]]:
         """The main account's calls as Twilio would show them now, in the order they were made."""
         with self.world.lock:
             now = self.clock.now()
-            return [calls.render(call, now) for call in self.world.main.calls if call.created <= now]
+            lag = self.quirks.price_lag
+            return [calls.render(call, now, lag) for call in self.world.main.calls if call.created <= now]
 
     @property
     def numbers(self) -> list[dict[str, Any]]:

@@ -219,3 +219,8 @@ class Call:
     def seen(self) -> float:
         """The time that records are shown as of."""
         return self.now - self.world.quirks.status_lag
+
+    @property
+    def unbilled(self) -> float:
+        """How long prices are not told yet."""
+        return self.world.quirks.price_lag

@@ -110,6 +110,17 @@ def test_stale_statuses(emulator: Emulator, api: Api) -> None:
     assert api.get(f"Messages/{sid}.json")["status"] == "delivered"
 
 
+def test_prices_that_come_late(emulator: Emulator, api: Api) -> None:
+    emulator.quirks.set(price_lag=86_400)
+    api.send()
+    emulator.clock.advance(hours=12)
+    (message,) = api.get("Messages.json")["messages"]
+    assert (message["status"], message["price"], message["price_unit"]) == ("delivered", None, None)
+    emulator.clock.advance(hours=13)
+    (message,) = api.get("Messages.json")["messages"]
+    assert (message["price"], emulator.messages[0]["price"]) == ("-0.00830", "-0.00830")
+
+
 def test_a_ceiling_on_concurrency(emulator: Emulator, api: Api) -> None:
     emulator.quirks.set(concurrency=2, latency=0.3)
     answers: list[requests.Response] = []

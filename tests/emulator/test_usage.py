@@ -113,3 +113,15 @@ def test_records_page(api: Api) -> None:
 @pytest.mark.parametrize("wrong", ["soon", "2027-02-30", "-xdays", "99999-01-01"])
 def test_bad_dates(api: Api, wrong: str) -> None:
     assert api.refused("GET", "Usage/Records.json", {"StartDate": wrong}) == (400, 20001)
+
+
+def test_a_number_costs_its_rent_each_month_by_its_kind(emulator: Emulator, api: Api) -> None:
+    emulator.clock.freeze(datetime(2027, 1, 1, 12, tzinfo=UTC))
+    api.post("IncomingPhoneNumbers.json", AreaCode=415)
+    offer = api.get("AvailablePhoneNumbers/US/TollFree.json")["available_phone_numbers"][0]["phone_number"]
+    api.post("IncomingPhoneNumbers.json", PhoneNumber=offer)
+    emulator.clock.advance(days=31)
+    assert price(api, category="phonenumbers") == pytest.approx(2 * 1.15 + 2 * 2.15)
+    assert price(api, category="phonenumbers-tollfree", StartDate="2027-01-31") == pytest.approx(2.15)
+    (row,) = api.get("Usage/Records.json", Category="phonenumbers-local")["usage_records"]
+    assert (row["count"], row["price"]) == ("2", "2.3")

@@ -85,6 +85,7 @@ SWITCHES: dict[str, tuple[str, tuple[str, ...]]] = {
     "list_lag": ("New records missing from lists (s)", ()),
     "fetch_lag": ("Fresh SIDs answer 404 (s)", ()),
     "status_lag": ("Statuses are old by (s)", ()),
+    "price_lag": ("Prices come later by (s)", ()),
     "unsent": ("Unsent messages in lists", ("date_created", "first", "last")),
     "page_token_life": ("PageTokens expire after (s)", ()),
     "callbacks": ("Webhooks are called", ("local", "any", "none")),

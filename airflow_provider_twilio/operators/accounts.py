@@ -1,24 +1,58 @@
-"""Read the balance; open, fetch, list, rename, suspend and activate accounts."""
+"""Read the balance; open, fetch, list, rename, suspend, activate and close accounts."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow_provider_twilio.api.accounts import Accounts, Balances
-from airflow_provider_twilio.api.errors import BadParameter
-from airflow_provider_twilio.operators.base import TwilioOperator
+from airflow_provider_twilio._airflow import AirflowFailException
+from airflow_provider_twilio.api import checks
+from airflow_provider_twilio.api.accounts import Account, Accounts, Balances
+from airflow_provider_twilio.api.core import VERSION, Listing
+from airflow_provider_twilio.api.errors import BadParameter, InvalidRequest, NotFound, PermissionDenied
+from airflow_provider_twilio.api.phone_numbers import IncomingPhoneNumber
+from airflow_provider_twilio.hooks import balances
+from airflow_provider_twilio.hooks.twilio import permanent_errors_fail
+from airflow_provider_twilio.operators.base import COLORS, TwilioOperator
+from airflow_provider_twilio.operators.composed import ComposedOperator
 from airflow_provider_twilio.operators.sending import SendingOperator
+from airflow_provider_twilio.privacy import mask
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
 
 
 class FetchBalanceOperator(TwilioOperator, operation=Balances.fetch):
-    """Fetch the balance of the account acted on. Subaccounts have none of their own.
+    """Fetch the balance of the account acted on, and fail if it is below a floor. Subaccounts have none of their own.
+
+    :param minimum: the least that must be there, in the account's currency; below it the task fails, without
+        retry. (templated)
 
     https://www.twilio.com/docs/usage/api/account-balance
     """
 
-    def __init__(self, **kwargs: Any) -> None:
+    own_template_fields = ("minimum",)
+    minimum: Any
+
+    def __init__(self, *, minimum: Decimal | float | str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.keep(locals())
+
+    def arguments(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Read the floor."""
+        balances.amount("minimum", given.pop("minimum"))
+        return given
+
+    def execute(self, context: Context) -> Any:
+        """Fetch, and compare. Errors that would come again fail the task at once."""
+        with permanent_errors_fail():
+            self.request()
+            minimum = balances.amount("minimum", self.rendered()["minimum"])
+            balance = balances.fetch(self.hook)
+            if minimum is not None and balances.left(balance) < minimum:
+                raise AirflowFailException(balances.below(balance, minimum))
+            return self.result(balance)
 
 
 class FetchAccountOperator(TwilioOperator, operation=Accounts.fetch):
@@ -114,6 +148,126 @@ class UpdateAccountOperator(TwilioOperator, operation=Accounts.update):
             raise BadParameter(
                 "status",
                 "is closed, which can't be undone",
-                "close accounts in Twilio's console",
+                "close accounts with CloseAccountOperator",
             )
         return given
+
+
+class _StatusOperator(ComposedOperator, color=COLORS["Accounts"]):
+    """Change the status of a subaccount, which is named twice: by its SID, and by its name."""
+
+    status: ClassVar[Literal["active", "suspended", "closed"]]
+
+    def check(self, given: Mapping[str, Any]) -> None:
+        """Require both names."""
+        checks.sid("target_account_sid", given["target_account_sid"], "AC")
+        checks.required(friendly_name=given["friendly_name"])
+
+    def _target(self, sid: str, friendly_name: str) -> Account:
+        """Fetch the account, and refuse any other than a subaccount of this name."""
+        settings = self.hook.client.settings
+        if sid in (settings.account_sid, settings.auth.user):
+            raise BadParameter("target_account_sid", "is the connection's own account", "give a subaccount's")
+        account = self.hook.accounts.fetch(sid)
+        if account.owner_account_sid in (None, sid):
+            raise BadParameter("target_account_sid", "is a main account", "give a subaccount's")
+        if account.friendly_name != friendly_name:
+            raise BadParameter(
+                "friendly_name",
+                f"is {friendly_name!r}, and the account {sid} is called {account.friendly_name!r}",
+                "give the SID and the name of one account; nothing was changed",
+            )
+        if account.status == "closed" and self.status != "closed":
+            raise BadParameter("target_account_sid", "is a closed account", "nothing brings it back: open another")
+        return account
+
+    def _change(self, account: Account) -> Any:
+        if account.status == self.status:
+            self.log.info("Account %s is %s already", account.sid, self.status)
+            return account
+        return self.hook.accounts.update(account.sid, status=self.status)
+
+
+class SuspendAccountOperator(_StatusOperator):
+    """Suspend a subaccount: it can neither send nor call until it is activated. Its record goes to XCom.
+
+    :param target_account_sid: the subaccount, AC…, never the connection's own account. (templated)
+    :param friendly_name: its name, to be sure that it is the one that is meant. (templated)
+
+    https://www.twilio.com/docs/iam/api/subaccounts#suspend-a-subaccount
+    """
+
+    status = "suspended"
+
+    def __init__(self, *, target_account_sid: str, friendly_name: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.keep(locals())
+
+    def carry_out(self, context: Context, *, target_account_sid: str, friendly_name: str) -> Any:
+        """Suspend it."""
+        return self.result(self._change(self._target(target_account_sid, friendly_name)))
+
+
+class ActivateAccountOperator(_StatusOperator):
+    """Activate a suspended subaccount. Its record goes to XCom.
+
+    :param target_account_sid: the subaccount, AC…, never the connection's own account. (templated)
+    :param friendly_name: its name, to be sure that it is the one that is meant. (templated)
+
+    https://www.twilio.com/docs/iam/api/subaccounts#suspend-a-subaccount
+    """
+
+    status = "active"
+
+    def __init__(self, *, target_account_sid: str, friendly_name: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.keep(locals())
+
+    def carry_out(self, context: Context, *, target_account_sid: str, friendly_name: str) -> Any:
+        """Activate it."""
+        return self.result(self._change(self._target(target_account_sid, friendly_name)))
+
+
+class CloseAccountOperator(_StatusOperator):
+    """Close a subaccount for good, with ``apply``. What becomes of it, and the numbers lost with it, go to XCom.
+
+    It can't be undone: its numbers are released, and anyone may buy them next.
+
+    :param target_account_sid: the subaccount, AC…, never the connection's own account. (templated)
+    :param friendly_name: its name, to be sure that it is the one that is meant. (templated)
+    :param apply: close it; otherwise it is only told what would be lost. (templated)
+
+    https://www.twilio.com/docs/iam/api/subaccounts#close-a-subaccount
+    """
+
+    status = "closed"
+
+    def __init__(
+        self, *, target_account_sid: str, friendly_name: str, apply: bool | str = False, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.keep(locals())
+
+    def carry_out(
+        self, context: Context, *, target_account_sid: str, friendly_name: str, apply: bool
+    ) -> dict[str, Any]:
+        """Name what will be lost and, if asked to, close the account."""
+        account = self._target(target_account_sid, friendly_name)
+        lost = None if account.status == "closed" else self._numbers(account)
+        for number in lost or ():
+            self.log.info("%s %s is lost with it", number["sid"], mask(number["phone_number"] or ""))
+        if apply:
+            account = self._change(account)
+        else:
+            self.log.info("Nothing was closed: set apply=True to close %s", account.sid)
+        return {**account, "phone_numbers": lost, "applied": apply}
+
+    def _numbers(self, account: Account) -> list[dict[str, Any]] | None:
+        """List its numbers; None where Twilio doesn't tell, as it may not of a suspended account."""
+        path = f"/{VERSION}/Accounts/{account.sid}/IncomingPhoneNumbers.json"
+        try:
+            owned = list(self.hook.client.walk(Listing(path, IncomingPhoneNumber)))
+        except (PermissionDenied, InvalidRequest, NotFound) as error:
+            self.log.warning("The numbers that are lost with it can't be listed: %s", error)
+            return None
+        return [{name: number.get(name) for name in ("sid", "phone_number", "friendly_name")} for number in owned]

@@ -1,4 +1,4 @@
-"""Search, buy, fetch, list, set up, transfer and release phone numbers."""
+"""Search, buy, ensure, fetch, list, set up, transfer and release phone numbers, one or many; find idle ones."""
 
 from __future__ import annotations
 
@@ -8,9 +8,28 @@ from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.core import LATER, Request, definition
 from airflow_provider_twilio.api.errors import NotFound
 from airflow_provider_twilio.api.phone_numbers import AvailablePhoneNumbers, IncomingPhoneNumbers
+from airflow_provider_twilio.operators._ensure import EnsureNumberOperator
+from airflow_provider_twilio.operators._numbers import (
+    FindIdleNumbersOperator,
+    ReleaseNumbersOperator,
+    UpdateNumbersOperator,
+)
 from airflow_provider_twilio.operators.base import TwilioOperator
 from airflow_provider_twilio.operators.sending import SendingOperator
 from airflow_provider_twilio.privacy import mask
+
+__all__ = [
+    "EnsureNumberOperator",
+    "FetchNumberOperator",
+    "FindIdleNumbersOperator",
+    "ListNumbersOperator",
+    "PurchaseNumberOperator",
+    "ReleaseNumberOperator",
+    "ReleaseNumbersOperator",
+    "SearchNumbersOperator",
+    "UpdateNumberOperator",
+    "UpdateNumbersOperator",
+]
 
 SEARCH = definition(AvailablePhoneNumbers.list)
 

@@ -27,7 +27,7 @@ BAD = [
     (
         UpdateAccountOperator,
         {"target_account_sid": ACCOUNT, "status": "closed"},
-        "status is closed.*console",
+        "status is closed.*CloseAccountOperator",
     ),
     (UpdateAccountOperator, {"target_account_sid": ACCOUNT, "status": "Closed"}, "status is none of its values"),
     (UpdateAccountOperator, {"target_account_sid": ACCOUNT}, "friendly_name or status is missing"),

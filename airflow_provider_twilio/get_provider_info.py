@@ -49,6 +49,13 @@ def get_provider_info() -> dict[str, Any]:
         "sensors": modules("sensors.accounts", "sensors.calls", "sensors.messages"),
         "triggers": modules("triggers.approvals", "triggers.calls", "triggers.inbound", "triggers.messages"),
         "notifications": ["airflow_provider_twilio.notifications.twilio.TwilioNotifier"],
+        "transfers": [
+            {
+                "source-integration-name": INTEGRATION,
+                "target-integration-name": "Common IO",
+                "python-module": "airflow_provider_twilio.transfers.storage",
+            }
+        ],
         "extra-links": ["airflow_provider_twilio.links.twilio.TwilioLogLink"],
         "cli": ["airflow_provider_twilio.cli.get_twilio_cli_commands"],  # Airflow 3.1 passes it over
     }

@@ -9,7 +9,7 @@ from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.core import LATER
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.hooks.twilio import permanent_errors_fail
-from airflow_provider_twilio.operators.base import TwilioOperator, known, unrendered
+from airflow_provider_twilio.operators.base import TwilioOperator, known, runs, unrendered
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -46,7 +46,7 @@ class ComposedOperator(TwilioOperator):
         """
         for name in self.spelled:
             setattr(self, name, arguments[name])
-        if not self._runs:
+        if not runs(self):
             self.check({name: self._known(name, arguments[name]) for name in self.spelled})
 
     def _known(self, name: str, value: Any) -> Any:

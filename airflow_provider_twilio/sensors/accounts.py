@@ -12,7 +12,7 @@ from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import TwilioError
 from airflow_provider_twilio.hooks import balances
 from airflow_provider_twilio.hooks.twilio import TwilioHook, permanent_errors_fail
-from airflow_provider_twilio.operators.base import COLORS, known
+from airflow_provider_twilio.operators.base import COLORS, known, runs
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -46,7 +46,7 @@ class BalanceSensor(BaseSensorOperator):
         self.minimum = minimum
         self.twilio_conn_id = twilio_conn_id
         self.account_sid = account_sid
-        if not getattr(self, "_BaseOperator__from_mapped", False):
+        if not runs(self):
             checks.required(minimum=minimum)
             balances.amount("minimum", known(minimum))
 

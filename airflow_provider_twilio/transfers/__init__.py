@@ -1,0 +1,1 @@
+"""Transfers: Twilio's records to files."""

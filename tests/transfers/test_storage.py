@@ -1,0 +1,186 @@
+"""Logs to files, day by day: every SID once, no price that stays null, whatever order Twilio lists them in."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
+
+from airflow_provider_twilio._airflow import AirflowFailException
+from airflow_provider_twilio.api.errors import BadParameter
+from airflow_provider_twilio.emulator import Emulator
+from airflow_provider_twilio.hooks.twilio import TwilioHook
+from airflow_provider_twilio.transfers import _tables as tables
+from airflow_provider_twilio.transfers.storage import CallsToStorageOperator, MessagesToStorageOperator
+
+Run = Callable[..., Any]
+TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+OWNED, FAILS = "+15005550006", "+15005559007"
+
+BAD = [
+    ({"path": ""}, "path is missing"),
+    ({"path": "/tmp/a", "file_format": "xml"}, "file_format is none of its values"),
+    ({"path": "/tmp/a", "look_back": -1}, "look_back is -1"),
+    ({"path": "/tmp/a", "start": "2026-01-01"}, "start is given without end"),
+    ({"path": "/tmp/a", "end": "2026-01-01"}, "end is given without start"),
+    ({"path": "/tmp/a", "include_body": "perhaps"}, "include_body is not true or false"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "fault"), BAD)
+@pytest.mark.parametrize("kind", [MessagesToStorageOperator, CallsToStorageOperator])
+def test_bad_input_is_refused(emulator: Emulator, kind: type[Any], arguments: dict[str, Any], fault: str):
+    if kind is CallsToStorageOperator and "include_body" in arguments:
+        pytest.skip("calls have no body")
+    with pytest.raises(BadParameter, match=fault):
+        kind(task_id="task", **arguments)
+    assert len(emulator.journal) == 0
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "fault"),
+    [
+        ("{{ none }}", "2026-01-02", "None"),
+        ("soon", "2026-01-02", "start is not an ISO 8601 time"),
+        ("2026-01-01T00:00:00", "2026-01-02", "start is a datetime without a time zone"),
+        ("2026-01-02", "2026-01-02", "hold no time"),
+        ("2026-01-03", "2026-01-02", "hold no time"),
+        (str(TODAY.date() + timedelta(days=3)), str(TODAY.date() + timedelta(days=4)), "start is in the future"),
+        (str(TODAY.date() - timedelta(days=402)), "{{ ds }}", "start is 40. days ago: Twilio keeps records for 400"),
+    ],
+)
+def test_a_range_that_can_not_be_is_refused(
+    run: Run, emulator: Emulator, tmp_path: Path, start: str, end: str, fault: str
+):
+    with pytest.raises(AirflowFailException, match=fault):
+        run(MessagesToStorageOperator, {"ds": str(TODAY.date())}, path=str(tmp_path), start=start, end=end)
+    assert len(emulator.journal) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_data_interval_it_says_what_to_do(run: Run, emulator: Emulator, tmp_path: Path):
+    for context in ({}, {"data_interval_start": TODAY, "data_interval_end": TODAY}):
+        with pytest.raises(AirflowFailException, match="no data interval: give both, or schedule the DAG by Cron"):
+            run(MessagesToStorageOperator, context, path=str(tmp_path))
+
+
+def test_a_file_that_is_not_ours_is_left_alone(run: Run, emulator: Emulator, tmp_path: Path):
+    day = str(TODAY.date())
+    for text in ('{"a": 1}\n', "no json"):
+        (tmp_path / f"{day}.jsonl").write_text(text)
+        with pytest.raises(AirflowFailException, match="has a file that this operator has not written"):
+            run(MessagesToStorageOperator, path=str(tmp_path), start=day, end=str(TODAY.date() + timedelta(days=1)))
+        assert (tmp_path / f"{day}.jsonl").read_text() == text
+
+
+def records(folder: Path, file_format: str, columns: tables.Columns) -> dict[str, list[dict[str, Any]]]:
+    """Read all files, by the day that they are named for."""
+    return {
+        file.stem: [dict(zip(columns, row, strict=True)) for row in tables.read(file, columns)]
+        for file in sorted(folder.glob(f"*.{file_format}"))
+    }
+
+
+@pytest.mark.parametrize("unsent", ["first", "last", "date_created"])
+@pytest.mark.parametrize("file_format", ["parquet", "jsonl", "csv"])
+def test_three_days_with_prices_that_come_a_day_late(
+    run: Run, emulator: Emulator, tmp_path: Path, unsent: str, file_format: str
+):
+    """Each day messages are sent and fail; each night the day before is written, when it has no prices yet."""
+    emulator.quirks.set(unsent=unsent, price_lag=86_400)
+    hook, sent, failed = TwilioHook(), set[str](), set[str]()
+    service = hook.request("POST", "https://messaging.twilio.com/v1/Services", {"FriendlyName": "s"})["sid"]
+    number = emulator.numbers[0]["sid"]
+    hook.request("POST", f"https://messaging.twilio.com/v1/Services/{service}/PhoneNumbers", {"PhoneNumberSid": number})
+    nulls = []
+    for days_ago in (4, 3, 2, 1, 0):
+        day = TODAY - timedelta(days=days_ago)
+        for hour in (1, 12, 23) if days_ago > 1 else ():
+            emulator.clock.freeze(day + timedelta(hours=hour))
+            sent |= {hook.messages.create(to="+14155550123", from_=OWNED, body="hi").sid for _ in range(3)}
+            failed |= {hook.messages.create(to=FAILS, from_=OWNED, body="hi").sid for _ in range(2)}
+        if days_ago == 4:  # made today, sent two days later: its file is today's all the same
+            at = day + timedelta(days=1, hours=23, minutes=30)
+            fixed = {"To": "+14155550123", "Body": "hi", "ScheduleType": "fixed", "SendAt": at}
+            sent.add(hook.request("POST", "Messages", {**fixed, "MessagingServiceSid": service})["sid"])
+        emulator.clock.freeze(day + timedelta(days=1, seconds=1))
+        context = {"data_interval_start": day, "data_interval_end": day + timedelta(days=1)}
+        told = run(MessagesToStorageOperator, context, path=str(tmp_path), file_format=file_format, look_back="{{ 3 }}")
+        assert told["days"][-1] == f"{day:%Y-%m-%d}"
+        written = records(tmp_path, file_format, tables.columns_of(MessagesToStorageOperator.kind, ("body",)))
+        rows = [row for of_day in written.values() for row in of_day]
+        assert Counter(row["sid"] for row in rows) == dict.fromkeys(sent | failed, 1)
+        nulls.append(sum(row["price"] is None for row in rows if row["sid"] in sent))
+    assert nulls == [10, 10, 9, 0, 0]
+    for day, of_day in written.items():
+        assert {row["date_created"][:10] for row in of_day} <= {day}
+        assert of_day == sorted(of_day, key=lambda row: (row["date_created"], row["sid"]))
+    assert {row["status"] for row in rows if row["sid"] in failed} == {"failed"}
+    assert {Decimal(row["price"]) for row in rows if row["sid"] in sent} == {Decimal("-0.0083")}
+    assert told["written"] == {str(tmp_path / f"{TODAY:%Y-%m-%d}.{file_format}"): 0}  # nothing else has changed
+
+
+def test_what_twilio_no_longer_has_stays_and_texts_are_left_out(run: Run, emulator: Emulator, tmp_path: Path):
+    hook = TwilioHook()
+    emulator.clock.freeze(TODAY - timedelta(hours=5))
+    gone, kept = (hook.messages.create(to="+14155550123", from_=OWNED, body="secret").sid for _ in range(2))
+    emulator.clock.reset()
+    given = {"path": str(tmp_path), "start": str((TODAY - timedelta(days=1)).date()), "end": str(TODAY.date())}
+    run(MessagesToStorageOperator, **given)
+    hook.messages.delete(gone)
+    hook.messages.update(kept, body="")
+    told = run(MessagesToStorageOperator, **given)
+    (file,) = tmp_path.glob(f"{given['start']}.jsonl")
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert {line["sid"] for line in lines} == {gone, kept}
+    assert "secret" not in file.read_text()
+    assert told["records"] == 2
+    run(MessagesToStorageOperator, **{**given, "path": f"file://{tmp_path}/texts"}, include_body="True")
+    assert "body" in (tmp_path / "texts" / file.name).read_text()
+
+
+def test_calls_those_that_never_started_too(run: Run, emulator: Emulator, tmp_path: Path):
+    hook = TwilioHook()
+    emulator.clock.freeze(TODAY - timedelta(hours=5))
+    sids = {
+        hook.calls.create(to=to, from_=OWNED, twiml="<Response><Pause length='70'/></Response>").sid
+        for to in ("+14155550123", "+15005559101", "+15005559109")
+    }
+    emulator.clock.reset()
+    day = str((TODAY - timedelta(days=1)).date())
+    told = run(CallsToStorageOperator, path=str(tmp_path), start=day, end=str(TODAY.date()), look_back=0)
+    (file,) = tmp_path.iterdir()
+    lines = {line["sid"]: line for line in map(json.loads, file.read_text().splitlines())}
+    assert lines.keys() == sids
+    assert max(line["price"] or "" for line in lines.values()).startswith("-0.0")
+    assert told["written"] == {str(file): 3}
+
+
+def test_it_tells_airflows_lineage(run: Run, emulator: Emulator, tmp_path: Path):
+    collector = get_hook_lineage_collector()
+    day = str((TODAY - timedelta(days=1)).date())
+    run(MessagesToStorageOperator, path=str(tmp_path), start=day, end=str(TODAY.date()), look_back=0)
+    uris = {output.asset.uri for output in collector.collected_assets.outputs}
+    assert f"file://{tmp_path}/{day}.jsonl" in uris or collector.__class__.__name__.startswith("NoOp")
+
+
+def test_a_write_that_breaks_leaves_the_file_as_it_was(run: Run, emulator: Emulator, tmp_path: Path):
+    hook = TwilioHook()
+    emulator.clock.freeze(TODAY - timedelta(hours=5))
+    hook.messages.create(to="+14155550123", from_=OWNED, body="a")
+    emulator.clock.reset()
+    given = {"path": str(tmp_path), "start": str((TODAY - timedelta(days=1)).date()), "end": str(TODAY.date())}
+    run(MessagesToStorageOperator, **given, look_back=0)
+    (file,) = tmp_path.iterdir()
+    before = file.read_bytes()
+    emulator.fail_next(50, status=403, method="GET", path="Messages")
+    with pytest.raises(AirflowFailException):
+        run(MessagesToStorageOperator, **given, look_back=0)
+    assert [each.read_bytes() for each in tmp_path.iterdir()] == [before]

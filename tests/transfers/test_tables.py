@@ -1,0 +1,81 @@
+"""Rows to files and back, in each format: nothing is lost, and no number is rounded."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from airflow_provider_twilio.api.messages import Message
+from airflow_provider_twilio.transfers import _tables as tables
+
+RAW = {
+    "sid": "SM1",
+    "body": 'a "text"\nof two lines, 👍',
+    "num_segments": "2",
+    "price": "-0.00750",
+    "error_code": None,
+    "from": "+14155550100",
+    "date_created": "Thu, 24 Aug 2023 05:01:45 +0000",
+    "date_sent": None,
+    "uri": "/x",
+}
+COLUMNS = tables.columns_of(Message)
+
+
+@pytest.mark.parametrize("file_format", tables.FORMATS)
+def test_there_and_back(tmp_path: Path, file_format: str):
+    rows = [list(tables.row_of({**RAW, "sid": f"SM{number}"}, COLUMNS)) for number in range(tables.BATCH + 1)]
+    path = tmp_path / f"a.{file_format}"
+    tables.write(path, iter(rows), COLUMNS)
+    assert [list(row) for row in tables.read(path, COLUMNS)] == rows
+    first = path.read_bytes()
+    tables.write(path, iter(rows), COLUMNS)
+    assert path.read_bytes() == first
+    tables.write(path, iter([]), COLUMNS)
+    assert list(tables.read(path, COLUMNS)) == []
+
+
+def test_what_is_in_the_row():
+    row = dict(zip(COLUMNS, tables.row_of(RAW, COLUMNS), strict=True))
+    assert (row["price"], row["date_created"], row["from"]) == ("-0.0075", "2023-08-24T05:01:45Z", "+14155550100")
+    assert (row["num_segments"], row["error_code"], row["date_sent"]) == ("2", None, None)
+    assert not {"uri", "subresource_uris", "api_version"} & COLUMNS.keys()
+
+
+def test_parquet_is_typed_and_exact(tmp_path: Path):
+    path = tmp_path / "a.parquet"
+    tables.write(path, [tables.row_of(RAW, COLUMNS)], COLUMNS)
+    table = pq.read_table(path)
+    assert table.schema.field("price").type == pa.decimal128(28, 10)
+    (record,) = table.to_pylist()
+    assert record["price"] == Decimal("-0.0075")
+    assert record["date_created"] == datetime(2023, 8, 24, 5, 1, 45, tzinfo=UTC)
+    assert (record["num_segments"], record["error_code"]) == (2, None)
+
+
+def test_a_price_that_does_not_fit_is_an_error_and_not_rounded(tmp_path: Path):
+    row = tables.row_of({**RAW, "price": "-0.12345678901234"}, COLUMNS)
+    with pytest.raises(ValueError, match="data loss"):
+        tables.write(tmp_path / "a.parquet", [row], COLUMNS)
+
+
+def test_without_pyarrow_it_says_what_to_install():
+    code = """
+import sys
+sys.modules["pyarrow"] = None
+from airflow_provider_twilio.transfers import _tables, storage
+_tables.require("csv")
+try:
+    _tables.require("parquet")
+except ValueError as error:
+    print(error)
+"""
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "pip install 'airflow-provider-twilio[parquet]'" in told

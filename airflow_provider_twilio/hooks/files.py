@@ -130,3 +130,15 @@ def write_jsonl(file: IO[str], columns: Sequence[str], rows: Iterable[Mapping[st
         file.write(json.dumps({column: row.get(column) for column in columns}, ensure_ascii=False) + "\n")
         count += 1
     return count
+
+
+def read_table(name: str, path: str) -> Iterator[Mapping[str, Any]]:
+    """Read the rows of a table that :func:`write_table` has written; none if there is no such file."""
+    target = place(name, path)
+    if not target.exists():
+        return
+    with target.fs.open(target.path, "r", encoding="utf-8", newline="") as file:
+        if path.endswith(".csv"):
+            yield from csv.DictReader(file)
+        else:
+            yield from map(json.loads, file)

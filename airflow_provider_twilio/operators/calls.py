@@ -1,4 +1,4 @@
-"""Place, fetch, list, redirect, hang up and delete calls."""
+"""Place, fetch, list, redirect, hang up and delete calls; forget old calls and recordings."""
 
 from __future__ import annotations
 
@@ -11,11 +11,22 @@ from airflow_provider_twilio.api import twiml as twiml_rules
 from airflow_provider_twilio.api.calls import FINAL, Calls
 from airflow_provider_twilio.api.core import LATER
 from airflow_provider_twilio.api.errors import BadParameter
+from airflow_provider_twilio.operators._retention import DeleteOldCallsOperator, DeleteOldRecordingsOperator
 from airflow_provider_twilio.operators.base import TwilioOperator
 from airflow_provider_twilio.operators.waiting import WaitingOperator
 
 if TYPE_CHECKING:
     from airflow_provider_twilio.triggers.calls import CallCompletionTrigger
+
+__all__ = [
+    "CreateCallOperator",
+    "DeleteCallOperator",
+    "DeleteOldCallsOperator",
+    "DeleteOldRecordingsOperator",
+    "FetchCallOperator",
+    "ListCallsOperator",
+    "UpdateCallOperator",
+]
 
 
 class CreateCallOperator(WaitingOperator, operation=Calls.create):

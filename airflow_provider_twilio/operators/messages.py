@@ -1,4 +1,4 @@
-"""Send one message or many, fetch, list, redact, cancel and delete messages."""
+"""Send one message or many, fetch, list, redact, cancel and delete messages; forget old ones."""
 
 from __future__ import annotations
 
@@ -12,12 +12,24 @@ from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.messages import Message, Messages
 from airflow_provider_twilio.hooks.once import OnClear
 from airflow_provider_twilio.once import SETTLE, OnUnsure
+from airflow_provider_twilio.operators._retention import DeleteOldMessagesOperator, RedactOldMessagesOperator
 from airflow_provider_twilio.operators.base import TwilioOperator
 from airflow_provider_twilio.operators.many import SendingManyOperator
 from airflow_provider_twilio.operators.waiting import WaitingOperator
 
 if TYPE_CHECKING:
     from airflow_provider_twilio.triggers.messages import MessageDeliveryTrigger
+
+__all__ = [
+    "DeleteMessageOperator",
+    "DeleteOldMessagesOperator",
+    "FetchMessageOperator",
+    "ListMessagesOperator",
+    "RedactOldMessagesOperator",
+    "SendMessageOperator",
+    "SendMessagesOperator",
+    "UpdateMessageOperator",
+]
 
 
 class SendMessageOperator(WaitingOperator, operation=Messages.create):

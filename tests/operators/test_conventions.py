@@ -90,6 +90,10 @@ LEAST: dict[str, dict[str, Any]] = {
     "ActivateAccountOperator": {"target_account_sid": "{{ sid }}", "friendly_name": "{{ name }}"},
     "CloseAccountOperator": {"target_account_sid": "{{ sid }}", "friendly_name": "{{ name }}"},
     "UsageReportOperator": {"start": "{{ ds }}", "end": "{{ ds }}", "path": "/tmp/{{ ds }}.csv"},
+    **{
+        f"{what}Operator": {"days": "{{ days }}", "apply": "{{ apply }}"}
+        for what in ("RedactOldMessages", "DeleteOldMessages", "DeleteOldCalls", "DeleteOldRecordings")
+    },
     "TwilioRequestOperator": {"method": "GET", "path": "{{ path }}", "data": {"Name": "{{ name }}"}},
 }
 

@@ -1,75 +1,69 @@
-"""Keep an account tidy, every night: watch the balance, take stock of the numbers, and forget old messages.
+"""Keep an account tidy, every night: watch the balance and the costs, and forget what is old.
 
-Messages older than ``redact_days`` lose their text, those older than ``delete_days`` go altogether. Each message is a
-mapped task of its own: it shows by itself in the grid, and is retried by itself. ``most`` bounds how many there are in
-a night; what is left over waits for the next.
+Messages older than ``redact_days`` lose their text and media, those older than ``delete_days`` go altogether, and so do
+old calls and recordings. Nothing is redacted or deleted until ``apply`` is true: each task writes a report of what it
+would do, and then one of what it has done. Read the reports first; then set ``apply`` for good.
 
-The list is made by the hook rather than by ListMessagesOperator, for what goes to XCom stays in Airflow's database:
-the SIDs may, the texts that are to be forgotten may not.
+A task may handle 100,000 records. A try that was killed is taken up where it was, and the report tells of all.
 
-What it needs: the connection ``twilio_default``.
+What it needs: the connection ``twilio_default``. The reports go to a folder, or to any store of Airflow's, such as
+``s3://aws_default@bucket/reports``.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
-from itertools import islice
 from typing import Any
 
-from airflow.sdk import DAG, task
+from airflow.sdk import DAG
 
-from airflow_provider_twilio.hooks.twilio import TwilioHook
 from airflow_provider_twilio.operators.accounts import FetchBalanceOperator
-from airflow_provider_twilio.operators.messages import DeleteMessageOperator, UpdateMessageOperator
-from airflow_provider_twilio.operators.phone_numbers import ListNumbersOperator
+from airflow_provider_twilio.operators.calls import DeleteOldCallsOperator, DeleteOldRecordingsOperator
+from airflow_provider_twilio.operators.messages import DeleteOldMessagesOperator, RedactOldMessagesOperator
+from airflow_provider_twilio.operators.usage import UsageReportOperator
 
 
-@task
-def warn_if_low(balance: dict[str, Any], params: Any = None) -> bool:
-    """Fail when the money runs out, so that somebody sees it in the morning."""
-    if float(balance["balance"]) < params["least_balance"]:
-        raise ValueError(f"only {balance['balance']} {balance['currency']} left")
-    return True
-
-
-@task
-def numbers_without_webhook(numbers: list[dict[str, Any]]) -> list[str]:
-    """Name the numbers that answer nobody."""
-    return [number["sid"] for number in numbers if not number["sms_url"] and not number["voice_url"]]
-
-
-@task
-def messages_to_redact(params: Any = None, dag_run: Any = None) -> list[str]:
-    """List the messages that are old enough to lose their text, and still have it."""
-    days, end = params["redact_days"], params["delete_days"]
-    listed = TwilioHook().messages.list(
-        date_sent_after=dag_run.run_after - timedelta(days=end),
-        date_sent_before=dag_run.run_after - timedelta(days=days),
-    )
-    return list(islice((str(message.sid) for message in listed if message.body), params["most"]))
-
-
-@task
-def messages_to_delete(params: Any = None, dag_run: Any = None) -> list[str]:
-    """List the messages that are old enough to go."""
-    old = dag_run.run_after - timedelta(days=params["delete_days"])
-    return [str(message.sid) for message in TwilioHook().messages.list(date_sent_before=old, limit=params["most"])]
+def report(name: str) -> dict[str, Any]:
+    """Give a task a report of its own in each run, and leave it to the run whether anything is done."""
+    return {"report": f"{{{{ params.reports }}}}/{name}/{{{{ run_id }}}}.csv", "apply": "{{ params.apply }}"}
 
 
 with DAG(
     "twilio_nightly_housekeeping",
     schedule="@daily",
-    params={"least_balance": 10, "redact_days": 7, "delete_days": 30, "most": 500},
+    max_active_runs=1,
+    params={
+        "least_balance": 10,
+        "budget": 500,
+        "redact_days": 7,
+        "delete_days": 30,
+        "apply": False,
+        "reports": "/tmp/twilio-reports",  # noqa: S108 (an example's; choose a store of yours)
+    },
     default_args={"retries": 2, "retry_delay": timedelta(minutes=1)},
     doc_md=__doc__,
     tags=["twilio", "example"],
 ) as dag:
-    balance: Any = FetchBalanceOperator(task_id="balance").output
-    warn_if_low(balance)
+    FetchBalanceOperator(task_id="balance", minimum="{{ params.least_balance }}")
 
-    numbers: Any = ListNumbersOperator(task_id="numbers").output
-    numbers_without_webhook(numbers)
+    UsageReportOperator(
+        task_id="usage",
+        start="-30days",
+        end="-1days",
+        by="day",
+        subaccounts=True,
+        budget="{{ params.budget }}",
+        path="{{ params.reports }}/usage/{{ run_id }}.csv",
+    )
 
-    # body="" takes the text away; the record stays, with its dates, status and price.
-    UpdateMessageOperator.partial(task_id="redact", body="").expand(message_sid=messages_to_redact())
-    DeleteMessageOperator.partial(task_id="delete").expand(message_sid=messages_to_delete())
+    redact = RedactOldMessagesOperator(
+        task_id="redact_messages", days="{{ params.redact_days }}", media=True, **report("redacted")
+    )
+    delete = DeleteOldMessagesOperator(task_id="delete_messages", days="{{ params.delete_days }}", **report("messages"))
+    recordings = DeleteOldRecordingsOperator(
+        task_id="delete_recordings", days="{{ params.redact_days }}", **report("recordings")
+    )
+    calls = DeleteOldCallsOperator(task_id="delete_calls", days="{{ params.delete_days }}", **report("calls"))
+
+    delete >> redact  # what is to be deleted need not be redacted before
+    recordings >> calls

@@ -265,7 +265,7 @@ def _time(name: str, value: Any) -> datetime:
     return when.astimezone(UTC)
 
 
-def _earlier(report: str, run_id: str) -> Iterator[dict[str, Any]]:
+def _earlier(report: str, run_id: str) -> Iterator[Mapping[str, Any]]:
     """Read what an earlier try of the same run was about to do."""
     for row in files.read_table("report", report):
         if row.get("run_id") != run_id or not row.get("outcome"):

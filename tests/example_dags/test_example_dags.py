@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -32,13 +33,15 @@ ENDS: dict[str, dict[str, str]] = {
     "example_number_lifecycle": dict.fromkeys(["search", "purchase", "set_webhook", "use", "release"], "success"),
     "example_nightly_housekeeping": dict.fromkeys(
         [
-            "balance", "warn_if_low", "numbers", "numbers_without_webhook", "messages_to_redact", "messages_to_delete",
-            "redact[0]", "delete[0]", "delete[1]",
+            "balance", "usage", "redact_messages", "delete_messages", "delete_recordings", "delete_calls",
         ],
         "success",
     ),
     "example_two_way": dict.fromkeys(["read", "compose", "answer[0]"], "success"),
     "example_approval": {"ask": "success", "drop": "success", "keep": "skipped"},
+    "example_number_housekeeping": dict.fromkeys(["ensure", "update", "idle", "release"], "success"),
+    "example_logs_to_storage": dict.fromkeys(["messages", "calls"], "success"),
+    "example_account_lifecycle": dict.fromkeys(["money", "create", "suspend", "activate", "close"], "success"),
     "example_taskflow": dict.fromkeys(
         [
             "recipients", "send[0]", "send[1]", "send[2]", "wait[0]", "wait[1]", "wait[2]", "statuses", "segments",
@@ -60,6 +63,7 @@ class Ended:
     kept: str
     redacted: str
     deleted: set[str]
+    home: Path
 
 
 def airflow(home: Path, emulator: Emulator, *arguments: str | Path) -> None:
@@ -130,7 +134,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
         result = home / "result.json"
         with approver(emulator):
             airflow(home, emulator, ROOT / "tests" / "example_dags" / "run_dags.py", result, *FILES)
-        yield Ended(json.loads(result.read_text()), emulator, kept, redacted, deleted)
+        yield Ended(json.loads(result.read_text()), emulator, kept, redacted, deleted, home)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -163,10 +167,17 @@ def test_they_have_done_what_they_say(ended: Ended):
     assert "needs you" in emulator.transcript(emulator.calls[0]["sid"])[0]
 
     bought = emulator.journal.find("POST", "IncomingPhoneNumbers.json")
-    assert len(bought) == 1
-    assert emulator.journal.count("POST", "IncomingPhoneNumbers/PN", SmsUrl="https://example.com/incoming") == 1
+    assert [entry.params["FriendlyName"] for entry in bought] == ["for twilio_number_lifecycle", "alerts"]
+    assert emulator.journal.count("POST", "IncomingPhoneNumbers/PN", SmsUrl="https://example.com/incoming") == 2
     assert emulator.journal.count("POST", "Messages.json", From=str(bought[0].params["PhoneNumber"])) == 1
-    assert [number["phone_number"] for number in emulator.numbers] == [OWNED]  # released
+    assert {number["phone_number"] for number in emulator.numbers} == {OWNED, bought[1].params["PhoneNumber"]}
+
+    opened = emulator.journal.find("POST", "Accounts.json")
+    assert len(opened) == 1
+    statuses = [
+        entry.params["Status"] for entry in emulator.journal.find("POST", "Accounts/AC") if "Status" in entry.params
+    ]
+    assert statuses == ["suspended", "active", "closed"]
 
 
 @pytest.mark.real_airflow
@@ -175,3 +186,14 @@ def test_old_messages_are_forgotten_and_no_others(ended: Ended):
     assert left[ended.kept] == "yesterday's"
     assert left[ended.redacted] == ""
     assert not ended.deleted & left.keys()
+    (report,) = (ended.home / "reports" / "messages").iterdir()
+    rows = list(csv.DictReader(report.read_text().splitlines()))
+    assert {(row["sid"], row["outcome"]) for row in rows} == {(sid, "deleted") for sid in ended.deleted}
+    (usage,) = (ended.home / "reports" / "usage").iterdir()
+    assert "totalprice" in usage.read_text()
+
+
+@pytest.mark.real_airflow
+def test_the_logs_are_at_home(ended: Ended):
+    files = sorted(path.name for path in (ended.home / "logs").glob("*/*") if path.suffix in (".parquet", ".csv"))
+    assert len(files) == 8  # of the run's day and the three before it, of messages and of calls

@@ -63,7 +63,8 @@ def test_any_other_text_is_refused(run: Run, text: str):
 
 def test_nothing_is_checked_that_is_not_known_yet(run: Run):
     task = Composed(task_id="task", names="{{ name }}", apply="{{ apply }}")
-    task.render_template_fields({"name": "bad", "apply": "False"})  # type: ignore[arg-type]
+    context: Any = {"name": "bad", "apply": "False"}
+    task.render_template_fields(context)
     with pytest.raises(AirflowFailException, match="names are bad"):
         task.execute({})
     with pytest.raises(BadParameter, match="names are bad"):

@@ -119,8 +119,8 @@ def test_three_days_with_prices_that_come_a_day_late(
         assert Counter(row["sid"] for row in rows) == dict.fromkeys(sent | failed, 1)
         nulls.append(sum(row["price"] is None for row in rows if row["sid"] in sent))
     assert nulls == [10, 10, 9, 0, 0]
-    for day, of_day in written.items():
-        assert {row["date_created"][:10] for row in of_day} <= {day}
+    for name, of_day in written.items():
+        assert {row["date_created"][:10] for row in of_day} <= {name}
         assert of_day == sorted(of_day, key=lambda row: (row["date_created"], row["sid"]))
     assert {row["status"] for row in rows if row["sid"] in failed} == {"failed"}
     assert {Decimal(row["price"]) for row in rows if row["sid"] in sent} == {Decimal("-0.0083")}

@@ -52,11 +52,12 @@ def place(name: str, path: str) -> ObjectStoragePath:
 
 
 @contextmanager
-def written(target: ObjectStoragePath, reader: Any) -> Iterator[Path]:
+def written(name: str, target: ObjectStoragePath, reader: Any) -> Iterator[Path]:
     """Give a local file to write; when it is done it takes the target's place, whole.
 
     On a file system by renaming, on an object store by an upload, which shows only once it is complete.
 
+    :param name: the parameter that the path was given as.
     :param reader: the hook that what is written came by, for Airflow's lineage.
     """
     with tempfile.TemporaryDirectory(prefix="twilio-") as folder:
@@ -66,7 +67,7 @@ def written(target: ObjectStoragePath, reader: Any) -> Iterator[Path]:
             _put(local, target)
         except OSError as error:
             raise BadParameter(
-                "path", f"can't be written ({target}): {type(error).__name__}: {error.strerror or error}", "mend it"
+                name, f"can't be written ({target}): {type(error).__name__}: {error.strerror or error}", "mend it"
             ) from error
     _tell(target, reader)
 
@@ -102,7 +103,7 @@ def write_table(name: str, path: str, columns: Sequence[str], rows: Iterable[Map
     :param name: the parameter that the path was given as.
     """
     target = place(name, path)
-    with written(target, reader) as local, local.open("w", encoding="utf-8", newline="") as file:
+    with written(name, target, reader) as local, local.open("w", encoding="utf-8", newline="") as file:
         return write_csv(file, columns, rows) if path.endswith(".csv") else write_jsonl(file, columns, rows)
 
 

@@ -100,7 +100,7 @@ class LogsToStorageOperator(ComposedOperator):
                 if not changes and day in known:
                     continue
                 target = folder / f"{day}.{file_format}"
-                with files.written(target, self.hook) as local:
+                with files.written("path", target, self.hook) as local:
                     tables.write(local, stage.rows(day), columns)
                 written[str(target)] = changes
                 self.log.info("%s: %d records, %d of them new or changed", target, stage.count(day), changes)

@@ -35,7 +35,7 @@ FOLDERS = {"twilio_nightly_housekeeping": "reports", "twilio_logs_to_storage": "
 def run(dag: Any, folder: Path) -> dict[str, Any]:
     conf: dict[str, Any] = dict([CONF[dag.dag_id]]) if dag.dag_id in CONF else {}
     if name := FOLDERS.get(dag.dag_id):
-        conf[name] = str(folder / name)
+        conf[name] = str(folder / "files" / name)
     dag.deadline = None  # dag.test() of Airflow 3.3.2 stumbles over one; tests/real_airflow_alerts has deadlines
     ended = dag.test(run_conf=conf)
     tasks = {(ti.task_id, ti.map_index): str(ti.state) for ti in ended.get_task_instances()}

@@ -186,14 +186,16 @@ def test_old_messages_are_forgotten_and_no_others(ended: Ended):
     assert left[ended.kept] == "yesterday's"
     assert left[ended.redacted] == ""
     assert not ended.deleted & left.keys()
-    (report,) = (ended.home / "reports" / "messages").iterdir()
+    (report,) = (ended.home / "files" / "reports" / "messages").iterdir()
     rows = list(csv.DictReader(report.read_text().splitlines()))
     assert {(row["sid"], row["outcome"]) for row in rows} == {(sid, "deleted") for sid in ended.deleted}
-    (usage,) = (ended.home / "reports" / "usage").iterdir()
+    (usage,) = (ended.home / "files" / "reports" / "usage").iterdir()
     assert "totalprice" in usage.read_text()
 
 
 @pytest.mark.real_airflow
 def test_the_logs_are_at_home(ended: Ended):
-    files = sorted(path.name for path in (ended.home / "logs").glob("*/*") if path.suffix in (".parquet", ".csv"))
+    files = sorted(
+        path.name for path in (ended.home / "files" / "logs").glob("*/*") if path.suffix in (".parquet", ".csv")
+    )
     assert len(files) == 8  # of the run's day and the three before it, of messages and of calls

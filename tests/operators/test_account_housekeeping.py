@@ -129,6 +129,7 @@ def test_the_report_and_its_budget(run: Run, emulator: Emulator, shop: str, tmp_
     for _ in range(3):
         hook.messages.create(to="+14155550123", from_="+15005550006", body="a")
     emulator.clock.advance(10)
+    emulator.clock.freeze()
     path = tmp_path / "{{ name }}.csv"
     given = {"start": "{{ -30 }}days", "end": "-0days", "path": str(path), "subaccounts": "True"}
     told = run(UsageReportOperator, {"name": "usage"}, **given, by="range", budget="2")

@@ -44,6 +44,15 @@ def test_bad_input_is_refused(emulator: Emulator, kind: type[Any], arguments: di
     assert len(emulator.journal) == 0
 
 
+@pytest.mark.parametrize("kind", [MessagesToStorageOperator, CallsToStorageOperator])
+def test_all_parameters_are_templated_and_told(kind: type[Any]):
+    text = kind.__doc__ or ""
+    own = [name for name in kind.template_fields if name not in ("twilio_conn_id", "account_sid")]
+    assert {"path", "file_format", "start", "end", "look_back", "include_unsent"} <= set(own)
+    assert [name for name in own if f":param {name}: " not in text] == []
+    assert text.count("(templated)") == len(own)
+
+
 @pytest.mark.parametrize(
     ("start", "end", "fault"),
     [

@@ -4,8 +4,8 @@ The files are named for the day (UTC) that records were made on, which never cha
 Each run writes its day, and looks back at those before it: prices and statuses come late, and what has changed is
 written again. A day that is as it was isn't touched.
 
-In Airflow 3 a run has a data interval only by a timetable that gives it one, hence ``CronDataIntervalTimetable``.
-``max_active_runs=1``, for two runs would write the same days.
+A run writes its data interval or, where it has none, the day before it. ``max_active_runs=1``, for
+two runs would write the same days.
 
 What it needs: the connection ``twilio_default``; for ``parquet`` the extra of that name:
 ``pip install 'airflow-provider-twilio[parquet]'``. The files go to a folder, or to any store of Airflow's, such as
@@ -17,13 +17,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.sdk import DAG
-from airflow.timetables.interval import CronDataIntervalTimetable
 
 from airflow_provider_twilio.transfers.storage import CallsToStorageOperator, MessagesToStorageOperator
 
 with DAG(
     "twilio_logs_to_storage",
-    schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC"),
+    schedule="@daily",
     catchup=False,
     max_active_runs=1,
     params={"logs": "/tmp/twilio-logs"},  # noqa: S108 (an example's; choose a store of yours)

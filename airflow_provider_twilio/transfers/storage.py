@@ -142,15 +142,13 @@ def _old(target: ObjectStoragePath, day: str, columns: tables.Columns) -> Iterat
 
 
 def _interval(context: Any, start: Any, end: Any) -> tuple[datetime, datetime]:
-    """Give the times that were asked for, or the run's data interval."""
+    """Give the times that were asked for, or the run's data interval, or the day before the run."""
     if start is None:
         start, end = context.get("data_interval_start"), context.get("data_interval_end")
-        if start is None or end is None or start == end:
-            raise BadParameter(
-                "start and end",
-                "are not given, and the run has no data interval",
-                "give both, or schedule the DAG by CronDataIntervalTimetable",
-            )
+        if start is None or end is None or start == end:  # as in Airflow 3, unless the timetable gives one
+            run_after = getattr(context.get("dag_run"), "run_after", None) or datetime.now(UTC)
+            end = run_after.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+            start = end - timedelta(days=1)
     times = [_time(name, value) for name, value in (("start", start), ("end", end))]
     if times[0] >= times[1]:
         raise BadParameter("start and end", "hold no time", "give the beginning, then the end, which is not in it")
@@ -199,7 +197,8 @@ class MessagesToStorageOperator(LogsToStorageOperator, color=COLORS["Messages"])
     :param path: a folder on any store of Airflow's, such as ``s3://aws_default@bucket/messages``; it gets
         files such as ``2026-01-31.parquet``. (templated)
     :param file_format: ``jsonl``, ``csv``, or ``parquet``, which needs the extra ``[parquet]``. (templated)
-    :param start: the first time or day (UTC); by default the run's data interval is taken. (templated)
+    :param start: the first time or day (UTC); by default it is the run's data interval or, where it has none, the day
+        before the run. (templated)
     :param end: the time or day (UTC) before which it ends. (templated)
     :param look_back: how many days before it are brought up to date, too. (templated)
     :param include_unsent: also what was never sent, such as failed messages. Twilio can't be asked for these, so
@@ -249,7 +248,8 @@ class CallsToStorageOperator(LogsToStorageOperator, color=COLORS["Calls"]):
     :param path: a folder on any store of Airflow's, such as ``s3://aws_default@bucket/calls``; it gets files
         such as ``2026-01-31.parquet``. (templated)
     :param file_format: ``jsonl``, ``csv``, or ``parquet``, which needs the extra ``[parquet]``. (templated)
-    :param start: the first time or day (UTC); by default the run's data interval is taken. (templated)
+    :param start: the first time or day (UTC); by default it is the run's data interval or, where it has none, the day
+        before the run. (templated)
     :param end: the time or day (UTC) before which it ends. (templated)
     :param look_back: how many days before it are brought up to date, too. (templated)
     :param include_unsent: also what was never placed, such as calls canceled in the queue. Twilio can't be asked

@@ -74,10 +74,17 @@ def test_a_range_that_can_not_be_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_a_data_interval_it_says_what_to_do(run: Run, emulator: Emulator, tmp_path: Path):
-    for context in ({}, {"data_interval_start": TODAY, "data_interval_end": TODAY}):
-        with pytest.raises(AirflowFailException, match="no data interval: give both, or schedule the DAG by Cron"):
-            run(MessagesToStorageOperator, context, path=str(tmp_path))
+def test_without_a_data_interval_it_is_the_day_before(run: Run, emulator: Emulator, tmp_path: Path):
+    class DagRun:
+        run_after = TODAY - timedelta(days=3) + timedelta(hours=1)
+
+    for context, days_ago in (
+        ({}, 1),
+        ({"data_interval_start": TODAY, "data_interval_end": TODAY}, 1),
+        ({"dag_run": DagRun()}, 4),
+    ):
+        told = run(MessagesToStorageOperator, context, path=str(tmp_path), look_back=0)
+        assert told["days"] == [f"{TODAY - timedelta(days=days_ago):%Y-%m-%d}"]
 
 
 def test_a_file_that_is_not_ours_is_left_alone(run: Run, emulator: Emulator, tmp_path: Path):

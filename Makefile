@@ -58,9 +58,16 @@ test-airflow-3.1: ## run the tests on the oldest supported Airflow, in .venv-3.1
 	$(MAKE) pytest VENV=.venv-3.1 LOCK=requirements/airflow-3.1.txt PYTEST="$(addprefix --ignore=,$(PURE))" \
 		PYTHON=$$(python3.11 -c 'import sys; print(sys.executable)' 2>/dev/null || echo $(PYTHON))
 
+# These take minutes each, and have targets of their own.
+LONG = tests/browser tests/docs tests/real_airflow_alerts tests/real_airflow_bulk tests/real_airflow_inbound
+
 .PHONY: test-slow
-test-slow: $(READY) ## run the tests that `make test` leaves out: each kill once, real Airflows, the built wheel
-	$(RUN) -m pytest -m slow --ignore=tests/browser --numprocesses=$(JOBS) --dist=loadfile
+test-slow: $(READY) ## run what `make test` leaves out: each kill once, waits, logs, the built wheel (6 min)
+	$(RUN) -m pytest -m slow $(addprefix --ignore=,$(LONG)) --numprocesses=$(JOBS) --dist=loadfile
+
+.PHONY: test-long
+test-long: $(READY) ## run the rest in real Airflows: alerts, bulk, inbound, the documentation's DAGs (15 min)
+	$(RUN) -m pytest -m slow $(filter-out tests/browser,$(LONG))
 
 .PHONY: test-waiting
 test-waiting: $(READY) ## wait for many, kill triggerers and stop tasks, in a real Airflow (5 min)

@@ -315,9 +315,20 @@ class Airflow:
 
         self._until(known, timeout, f"the DAG {dag_id} is known")
         body = {"logical_date": None, "dag_run_id": run_id, "conf": dict(conf or {})}
-        self.api("PATCH", f"dags/{dag_id}", {"is_paused": False})
-        self.api("POST", f"dags/{dag_id}/dagRuns", body)
+        self._patiently("PATCH", f"dags/{dag_id}", {"is_paused": False})
+        self._patiently("POST", f"dags/{dag_id}/dagRuns", body)
         return run_id
+
+    def _patiently(self, method: str, path: str, body: Any) -> None:
+        """Call the REST API, again while it answers 500: SQLite is locked now and then when many tasks run."""
+        for left in reversed(range(10)):
+            try:
+                self.api(method, path, body)
+                return
+            except ApiError as error:
+                if error.status != 500 or not left:
+                    raise
+                time.sleep(3)
 
     def wait(self, dag_id: str, run_id: str, timeout: float = 120) -> Run:
         """Wait till a run has ended, well or not, and return what became of it."""

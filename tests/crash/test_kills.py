@@ -22,7 +22,7 @@ import pytest
 from airflow_provider_twilio.client.blocking import Client
 from airflow_provider_twilio.client.settings import Basic, Settings
 from airflow_provider_twilio.emulator import Emulator, serve
-from tests.real_airflow import Airflow, ApiError
+from tests.real_airflow import Airflow
 
 pytestmark = [pytest.mark.slow, pytest.mark.real_airflow]
 
@@ -80,14 +80,7 @@ class Matrix:
     def start(self) -> None:
         cells = [{"point": cell.point, "arguments": cell.arguments} for cell in self.cells]
         conf = {"folder": str(self.folder), "cells": cells}
-        for attempt in range(10):
-            try:
-                self.run_id = self.airflow.trigger(f"crash_{self.kind}", conf)
-                return
-            except ApiError as error:
-                if error.status != 500 or attempt == 9:
-                    raise
-                time.sleep(3)  # SQLite is locked while all those tasks run
+        self.run_id = self.airflow.trigger(f"crash_{self.kind}", conf)
 
     def wait(self) -> None:
         self.tasks = self.airflow.wait(f"crash_{self.kind}", self.run_id, timeout=1800).tasks

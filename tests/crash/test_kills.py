@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from airflow_provider_twilio.client.blocking import Client
@@ -157,7 +158,7 @@ def test_whatever_is_killed_is_sent_once(emulator: Emulator, tmp_path: Path):
     connections = {"twilio_default": f"{emulator.connection_uri}/?timeout={TIMEOUT}"}
     with client(emulator) as twilio:
         offers = [str(n.phone_number) for n in twilio.available_phone_numbers.list("US", area_code=415, limit=100)]
-    started = time.monotonic()
+    started, before = time.monotonic(), airflows()
     with Airflow(
         [Path(__file__).parent / "dags"], connections=connections, env=env, home=tmp_path / "airflow"
     ) as airflow:
@@ -209,3 +210,14 @@ def test_whatever_is_killed_is_sent_once(emulator: Emulator, tmp_path: Path):
                 assert airflow.xcom(f"crash_{one.kind}", one.run_id, f"send[{index}]")["sid"] in sids, where
         print(f"\nkills={kills} duplicates={duplicates} lost={lost} ({time.monotonic() - started:.0f} s)")
         assert (kills, duplicates, lost) == (22 * REPEATS, 0, 0)
+    assert not airflows() - before
+
+
+def airflows() -> set[int]:
+    """Give what runs below this process and is an Airflow."""
+    found = set()
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if "airflow" in " ".join(child.cmdline()):
+                found.add(child.pid)
+    return found

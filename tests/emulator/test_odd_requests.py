@@ -25,6 +25,8 @@ from airflow_provider_twilio.emulator.faults import Fault, Quirks
 from tests.emulator.test_app import NAMES, TELLING
 
 SECONDS = float(os.environ.get("EMULATOR_ODD_SECONDS", "20"))
+MOST = 20_000
+"""So many requests at the most, on a busy machine, till some have been right."""
 METHODS = ["GET"] * 4 + ["POST"] * 6 + ["DELETE"] * 2 + ["PUT", "PATCH", "HEAD", "OPTIONS", "get", "QUERY"]
 ACCOUNT = "/2010-04-01/Accounts"
 TYPES = [
@@ -149,7 +151,7 @@ def test_odd_requests(caplog: pytest.LogCaptureFixture) -> None:
     with serve(speed=100) as emulator, caplog.at_level(logging.ERROR):
         thrower = Thrower(emulator, random.Random(seed))
         ends = time.monotonic() + SECONDS
-        while time.monotonic() < ends:
+        while time.monotonic() < ends or (statuses[201] <= 5 and statuses.total() < MOST):
             ours = thrower.dice.random() < 0.15
             request = thrower.control() if ours else thrower.request()
             told = f"seed {seed}: {request[0]} {request[1][:500]} {request[2][:500]!r} {request[3]}"
@@ -171,6 +173,6 @@ def test_odd_requests(caplog: pytest.LogCaptureFixture) -> None:
                 assert answer["status"] == status, told
             if len(emulator.world.main.messages) > 2000:
                 emulator.reset()
-    assert statuses[201]  # some of them are right
+    assert statuses[201] > 5
     assert statuses[400] > 20
     assert statuses[404] > 20

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from airflow_provider_twilio.api import codes
@@ -61,8 +62,8 @@ def table(
             }
 
 
-def write(path: Any, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write rows to a path, as its name's ending says."""
+def write(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write rows to a local file, as its name's ending says."""
     with path.open("w", encoding="utf-8", newline="") as file:
         if str(path).lower().endswith(".csv"):
             writer = csv.DictWriter(file, COLUMNS)

@@ -19,6 +19,7 @@ from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.core import DRY_RUN, LATER, definition
 from airflow_provider_twilio.api.errors import BadParameter, TwilioError
 from airflow_provider_twilio.api.messages import LATEST, LONGEST_VALIDITY, SOONEST, Messages
+from airflow_provider_twilio.hooks import balances, files
 from airflow_provider_twilio.hooks.twilio import permanent_errors_fail
 from airflow_provider_twilio.memory import Folder, Memory, TaskState
 from airflow_provider_twilio.operators.base import COLORS, TwilioOperator, known, runs, unrendered
@@ -227,8 +228,8 @@ class SendingManyOperator(TwilioOperator):
     def _check_balance(self) -> None:
         if self.min_balance is None:
             return
-        balance = self.hook.balance.fetch().balance
-        if balance is None or balance < self.min_balance:
+        balance = balances.left(balances.fetch(self.hook))
+        if balance < self.min_balance:
             raise BadParameter("min_balance", f"is {self.min_balance}, and the balance {balance}", "nothing was sent")
 
     # ------------------------------------------------------------ what is remembered
@@ -446,7 +447,8 @@ class SendingManyOperator(TwilioOperator):
         from airflow_provider_twilio.bulk.results import check, table, write
 
         check(self.results)
-        write(self._path(self.results), table(planned(), remembered, states, unsent))
+        with files.written("results", files.place("results", self.results.strip()), self.hook) as local:
+            write(local, table(planned(), remembered, states, unsent))
         self.log.info("What became of each row is in %s", self.results)
 
 

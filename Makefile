@@ -59,15 +59,14 @@ test-airflow-3.1: ## run the tests on the oldest supported Airflow, in .venv-3.1
 		PYTHON=$$(python3.11 -c 'import sys; print(sys.executable)' 2>/dev/null || echo $(PYTHON))
 
 # These take minutes each, and have targets of their own.
-LONG = tests/browser/test_approval.py tests/docs tests/real_airflow_alerts tests/real_airflow_bulk tests/real_airflow_inbound
+LONG = tests/docs tests/real_airflow_alerts tests/real_airflow_bulk tests/real_airflow_inbound
 
 .PHONY: test-slow
 test-slow: $(READY) ## run what `make test` leaves out: each kill once, waits, logs, the built wheel (6 min)
 	$(RUN) -m pytest -m slow --ignore=tests/browser $(addprefix --ignore=,$(LONG)) --numprocesses=$(JOBS) --dist=loadfile
 
 .PHONY: test-long
-test-long: $(READY) ## run the rest in real Airflows: alerts, approvals, bulk, inbound, the documentation's DAGs (15 min)
-	$(RUN) -m uv pip install --quiet --python $(RUN) --no-deps -r requirements/browser.txt
+test-long: $(READY) ## run the rest in real Airflows: alerts, bulk, inbound, the documentation's DAGs (15 min)
 	$(RUN) -m pytest -m slow -rs $(LONG)
 
 .PHONY: test-waiting
@@ -95,9 +94,9 @@ test-crash: $(READY) ## kill sends at every point, 5 times each, in a real Airfl
 	CRASH_REPEATS=5 $(RUN) -m pytest -s tests/crash
 
 .PHONY: test-browser
-test-browser: $(READY) ## look at the emulator's inbox with a real headless Chromium
+test-browser: $(READY) ## look at the emulator's inbox, and answer a DAG there, with a real headless Chromium
 	$(RUN) -m uv pip install --quiet --python $(RUN) --no-deps -r requirements/browser.txt
-	$(RUN) -m pytest tests/browser/test_inbox.py -rs
+	$(RUN) -m pytest tests/browser -rs --numprocesses=$(JOBS) --dist=loadfile
 
 .PHONY: build
 build: $(READY) ## build the wheel and the source archive into dist/

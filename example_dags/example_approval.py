@@ -12,6 +12,8 @@ number of your account. What stands there now is for the emulator that comes wit
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from airflow.sdk import DAG, task
 
 from airflow_provider_twilio.operators.approvals import ApproveBySmsOperator
@@ -19,6 +21,7 @@ from airflow_provider_twilio.operators.approvals import ApproveBySmsOperator
 with DAG(
     "twilio_approval",
     schedule=None,
+    default_args={"retries": 2, "retry_delay": timedelta(seconds=10)},  # a retry waits on, and doesn't ask again
     params={"to": "+14155550142", "from_": "+15005550006"},
     doc_md=__doc__,
     tags=["twilio", "example"],

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import DAG, task
@@ -53,6 +54,7 @@ def segments(params: Any = None) -> int:
 with DAG(
     "twilio_taskflow",
     schedule=None,
+    default_args={"retries": 2, "retry_delay": timedelta(seconds=10)},
     params={"to": ["+14155550123", "+14155550124", "+14155550125"], "from_": "+15005550006"},
     doc_md=__doc__,
     tags=["twilio", "example"],

@@ -142,6 +142,7 @@ def test_a_question_comes_with_the_link_that_answers_it(airflow: Airflow, emulat
     assert body.endswith(page)
     state = airflow.wait_for_task("alerts_asks", run_id, "approve", "awaiting_input", "deferred")
     assert state
+    time.sleep(5)  # Airflow fails a task that resumes before its scheduler has taken in that it paused
     path = f"dags/alerts_asks/dagRuns/{run_id}/taskInstances/approve/-1/hitlDetails"
     airflow.api("PATCH", path, {"chosen_options": ["Approve"], "params_input": {}})
     assert airflow.wait("alerts_asks", run_id).state == "success"

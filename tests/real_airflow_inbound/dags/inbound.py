@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import DAG, Asset, AssetWatcher, task
@@ -36,7 +37,7 @@ for number in range(10):
         sids()
 
 
-with DAG("inbound_ask", schedule=None):
+with DAG("inbound_ask", schedule=None, default_args={"retries": 2, "retry_delay": timedelta(seconds=1)}):
     for name in ("first", "second"):
         ask = ApproveBySmsOperator(
             task_id=f"ask_{name}",

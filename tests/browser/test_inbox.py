@@ -132,13 +132,19 @@ def test_what_is_new_is_marked_until_it_is_read(look: Look, emulator: Emulator):
     send(emulator, "two", "+14155550002")
     page = look()
     until(page, "document.querySelectorAll('.unread').length === 2")
-    page.click('[data-phone="+14155550001"]')
+    page.click('a[data-phone="+14155550001"]')
     until(page, "document.querySelectorAll('.unread').length === 1")
     page.reload()
     until(page, "document.querySelectorAll('.unread').length === 1")
+    page.click('a[data-phone="+14155550002"]')
+    until(page, "document.querySelectorAll('.unread').length === 0")
     emulator.receive_message("three", from_="+14155550001")
-    page.click('[data-phone="+14155550002"]')
     page.wait_for_selector('[data-key="+14155550001"].unread')
+    page.click('a[data-phone="+14155550001"]')
+    until(page, "document.querySelectorAll('.unread').length === 0")
+    answer = emulator.receive_message("four", from_="+14155550001")
+    page.wait_for_selector(f"#{answer}")
+    until(page, "document.querySelectorAll('.unread').length === 0")  # it came while its thread was open
 
 
 def test_a_long_thread_goes_back_without_a_jump(look: Look, emulator: Emulator):

@@ -94,7 +94,7 @@ test-crash: $(READY) ## kill sends at every point, 5 times each, in a real Airfl
 	CRASH_REPEATS=5 $(RUN) -m pytest -s tests/crash
 
 .PHONY: test-browser
-test-browser: $(READY) ## look at the emulator's inbox, and answer a DAG there, with a real headless Chromium
+test-browser: $(READY) ## look at the emulator's inbox and Airflow's web UI, with a real headless Chromium
 	$(RUN) -m uv pip install --quiet --python $(RUN) --no-deps -r requirements/browser.txt
 	$(RUN) -m pytest tests/browser -rs --numprocesses=$(JOBS) --dist=loadfile
 

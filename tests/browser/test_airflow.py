@@ -1,12 +1,8 @@
-"""Airflow's own web UI in a real Chromium: the connection form and its test, a run, its link to the emulator's inbox.
-
-SCREENSHOTS=docs/images makes the pictures anew.
-"""
+"""Airflow's web UI in a real Chromium: the connection form and its test, a run, its link to the emulator's inbox."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +19,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.real_airflow]
 
 ROOT = Path(__file__).resolve().parents[2]
 DAG = "twilio_send_and_wait"
-PICTURES = os.environ.get("SCREENSHOTS")
+WIDTH, HEIGHT = 1280, 800
+
+Picture = Callable[..., None]
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +41,7 @@ def airflow(chromium: str, twilio: Emulator) -> Iterator[Airflow]:  # none witho
 
 @pytest.fixture
 def show(browser: Any, airflow: Airflow) -> Iterator[Callable[[str], Page]]:
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-US")
+    context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT}, locale="en-US")
     context.set_default_timeout(60_000)
 
     def show(path: str) -> Page:
@@ -55,12 +53,17 @@ def show(browser: Any, airflow: Airflow) -> Iterator[Callable[[str], Page]]:
     context.close()
 
 
-def picture(page: Page, name: str) -> None:
-    """Take a picture for the documentation, when asked to; see that it has one."""
-    if PICTURES:
-        page.wait_for_timeout(1500)  # for what fades in
-        page.screenshot(path=ROOT / PICTURES / name)
-    assert 10_000 < (IMAGES / name).stat().st_size < 250_000
+@pytest.fixture
+def picture(pytestconfig: pytest.Config) -> Picture:
+    """See that the documentation has a picture; with --screenshots take it anew, down to `height`."""
+
+    def picture(page: Page, name: str, height: int = HEIGHT) -> None:
+        if pytestconfig.getoption("--screenshots"):
+            page.wait_for_timeout(1500)  # for what fades in
+            page.screenshot(path=IMAGES / name, clip={"x": 0, "y": 0, "width": WIDTH, "height": height})
+        assert 10_000 < (IMAGES / name).stat().st_size < 250_000
+
+    return picture
 
 
 def row(page: Page, connection: str) -> Any:
@@ -76,7 +79,7 @@ def form(page: Page) -> Any:
     return dialog
 
 
-def test_the_connection_form_shows_each_field(show: Callable[[str], Page]):
+def test_the_connection_form_shows_each_field(show: Callable[[str], Page], picture: Picture):
     dialog = form(show("connections"))
     labels = [text.strip(" *\n") for text in dialog.locator("label").all_inner_texts()]
     for label in [*LABELS.values(), *(field["label"] for field in FIELDS.values())]:
@@ -118,7 +121,7 @@ def test_the_test_button_answers(show: Callable[[str], Page], twilio: Emulator):
 
 
 def test_a_run_leads_to_the_inbox_while_it_waits_and_after(
-    show: Callable[[str], Page], airflow: Airflow, twilio: Emulator
+    show: Callable[[str], Page], picture: Picture, airflow: Airflow, twilio: Emulator
 ):
     twilio.reset()
     twilio.clock.freeze()  # the message stays queued
@@ -130,7 +133,7 @@ def test_a_run_leads_to_the_inbox_while_it_waits_and_after(
     page.get_by_text("Deferred").first.wait_for()
     link = page.get_by_role("link", name="Twilio log")
     link.wait_for()
-    picture(page, "twilio-log-link.png")
+    picture(page, "twilio-log-link.png", 350)
     with page.context.expect_page() as opened:
         link.click()
     inbox = opened.value
@@ -147,7 +150,7 @@ def test_a_run_leads_to_the_inbox_while_it_waits_and_after(
     page = show(f"dags/{DAG}/runs/{run}")
     page.get_by_role("link", name="wait").first.wait_for()
     page.get_by_text("Success").first.wait_for()
-    picture(page, "green-dag.png")
+    picture(page, "green-dag.png", 550)
 
 
 def test_what_an_operator_does_is_told_beside_its_task(show: Callable[[str], Page]):

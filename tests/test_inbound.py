@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
@@ -19,28 +19,13 @@ from airflow_provider_twilio import inbound, poll
 from airflow_provider_twilio.api.errors import AuthenticationFailed, BadParameter
 from airflow_provider_twilio.api.messages import Message
 from airflow_provider_twilio.client.asynchronous import AsyncClient
-from airflow_provider_twilio.client.settings import Settings
 from airflow_provider_twilio.emulator import Emulator, serve
 from airflow_provider_twilio.inbound import Cursor, Filter, Inbound, Listener, Look, listening, when
+from tests.support.polling import end, settings, until
 
 TICK = 0.2
 OURS, PHONE, OTHER = "+15005550006", "+14155550100", "+14155550101"
 ALL = Filter()
-
-
-@dataclass
-class Connection:
-    login: str | None
-    password: str | None
-    host: str | None
-    port: int | None = None
-    extra: str | None = None
-    conn_id: str = "twilio_default"
-
-
-def settings(emulator: Emulator, password: str | None = None) -> Settings:
-    connection = Connection(emulator.account_sid, password or emulator.auth_token, emulator.url)
-    return replace(Settings.from_connection(connection), retries=0)
 
 
 @pytest.fixture(scope="module")
@@ -100,23 +85,13 @@ class Listening:
     def lists(self) -> int:
         return self.emulator.journal.count("GET", "Messages.json")
 
-    @staticmethod
-    async def until(condition: Any) -> None:
-        async with asyncio.timeout(60):
-            while not condition():  # noqa: ASYNC110 (what happens in a server tells no event)
-                await asyncio.sleep(0.01)
-
 
 @pytest.fixture
 async def listeners(emulator: Emulator) -> AsyncIterator[Listening]:
     """Listeners, who must leave no poll behind once they have ended."""
     it = Listening(emulator)
     yield it
-    for task in it.tasks:
-        task.cancel()
-    await asyncio.gather(*it.tasks, return_exceptions=True)
-    await it.until(lambda: not any(task.get_name().startswith("twilio-poll") for task in asyncio.all_tasks()))
-    assert not Inbound._of_loop.get(asyncio.get_running_loop())
+    await end(it.tasks, Inbound)
 
 
 # ---------------------------------------------------------------- the poll
@@ -125,9 +100,9 @@ async def listeners(emulator: Emulator) -> AsyncIterator[Listening]:
 async def test_ten_listeners_cost_one_request_a_look(listeners: Listening, emulator: Emulator):
     heard = [listeners.start(Filter(to=OURS, pattern="hello")) for _ in range(10)]
     sid = emulator.receive_message("Hello there", from_=PHONE)
-    await listeners.until(lambda: all(one == [sid] for one in heard))
+    await until(lambda: all(one == [sid] for one in heard))
     looks = listeners.lists
-    await listeners.until(lambda: listeners.lists >= looks + 5)
+    await until(lambda: listeners.lists >= looks + 5)
     times = [entry.time for entry in emulator.journal.find("GET")]
     assert len(times) <= (times[-1] - times[0]) / TICK + 2
     assert listeners.opened == 1
@@ -144,8 +119,8 @@ async def test_each_hears_what_it_wants(listeners: Listening, emulator: Emulator
         emulator.receive_message("eyes", from_=PHONE),
         emulator.receive_message("YES", from_=OTHER),
     ]
-    await listeners.until(lambda: len(everything) == 3)
-    await listeners.until(lambda: len(by_body) == 2)
+    await until(lambda: len(everything) == 3)
+    await until(lambda: len(by_body) == 2)
     assert everything == sids
     assert by_phone == sids[:2]
     assert by_body == [sids[0], sids[2]]
@@ -158,13 +133,13 @@ async def test_what_is_sent_is_not_heard(listeners: Listening, emulator: Emulato
         await client.messages.create(to=PHONE, from_=OURS, body="hello")
     emulator.clock.advance(10)
     sid = emulator.receive_message("hello", from_=PHONE)
-    await listeners.until(lambda: heard)
+    await until(lambda: heard)
     assert heard == [sid]
 
 
 async def test_one_number_is_asked_for_by_its_list(listeners: Listening, emulator: Emulator):
     listeners.start(Filter(to=OURS))
-    await listeners.until(lambda: listeners.lists)
+    await until(lambda: listeners.lists)
     assert emulator.journal[-1].params["To"] == OURS
 
 
@@ -175,12 +150,12 @@ async def test_several_numbers_are_asked_for_together_unless_that_is_dearer(
     monkeypatch.setattr(inbound, "since", lambda after, **filters: replace(_since(after, **filters), page_size=5))
     monkeypatch.setattr(inbound, "RECEIVED", small)
     heard = [listeners.start(Filter(to=to)) for to in (OURS, "+15005550099")]
-    await listeners.until(lambda: listeners.lists)
+    await until(lambda: listeners.lists)
     assert all("To" not in entry.params for entry in emulator.journal.find("GET"))
     sids = [emulator.receive_message(str(number), from_=PHONE) for number in range(20)]
-    await listeners.until(lambda: len(heard[0]) == 20)
+    await until(lambda: len(heard[0]) == 20)
     emulator.journal.clear()
-    await listeners.until(lambda: listeners.lists >= 12)
+    await until(lambda: listeners.lists >= 12)
     assert {entry.params["To"] for entry in emulator.journal.find("GET")} == {OURS, "+15005550099"}
     assert sorted(heard[0]) == sorted(sids)
     assert heard[1] == []
@@ -195,12 +170,12 @@ async def test_trouble_passes(listeners: Listening, emulator: Emulator):
     emulator.fail_next(1, status=429, retry_after=0.1, method="GET")
     sid = emulator.receive_message("hello", from_=PHONE)
     heard = listeners.start()
-    await listeners.until(lambda: heard)
+    await until(lambda: heard)
     assert heard == [sid]
 
 
 async def test_refused_credentials_end_the_listening(listeners: Listening, emulator: Emulator):
-    listeners.settings = settings(emulator, "f" * 32)
+    listeners.settings = settings(emulator, password="f" * 32)
     listeners.start()
     with pytest.raises(AuthenticationFailed):
         await listeners.tasks[0]
@@ -237,7 +212,7 @@ async def test_late_out_of_turn_and_deleted(listeners: Listening, emulator: Emul
                 await client.messages.delete(sids[3])
         await asyncio.sleep(0.02)
     emulator.quirks.set(list_lag=0)
-    await listeners.until(lambda: set(heard) >= {*sids} - {sids[3]})
+    await until(lambda: set(heard) >= {*sids} - {sids[3]})
     assert len(heard) == len(set(heard))
 
 

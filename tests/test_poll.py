@@ -10,7 +10,7 @@ import time
 import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -21,29 +21,14 @@ from airflow_provider_twilio import poll
 from airflow_provider_twilio.api.errors import NotFound
 from airflow_provider_twilio.api.messages import Delivery, Messages
 from airflow_provider_twilio.client.asynchronous import AsyncClient
-from airflow_provider_twilio.client.settings import Settings
 from airflow_provider_twilio.emulator import Emulator, serve
 from airflow_provider_twilio.poll import MESSAGES, PollEnded, Poller, Wait, wait_for
+from tests.support.polling import end, settings, until
 
 TICK = 0.2
 NEVER_ENDS = "+15005559016"
 NO_REPORT = "+15005559010"
 Told = dict[str, Any]
-
-
-@dataclass
-class Connection:
-    login: str | None
-    password: str | None
-    host: str | None
-    port: int | None = None
-    extra: str | None = None
-    conn_id: str = "twilio_default"
-
-
-def settings(emulator: Emulator, **fields: Any) -> Settings:
-    connection = Connection(emulator.account_sid, emulator.auth_token, emulator.url)
-    return replace(Settings.from_connection(replace(connection, **fields)), retries=0)
 
 
 @pytest.fixture(scope="module")
@@ -123,23 +108,13 @@ class Waiting:
     def fetches(self) -> int:
         return self.gets - self.lists
 
-    @staticmethod
-    async def until(condition: Any) -> None:
-        async with asyncio.timeout(60):
-            while not condition():  # noqa: ASYNC110 (what happens in a server tells no event)
-                await asyncio.sleep(0.01)
-
 
 @pytest.fixture
 async def waiting(emulator: Emulator) -> AsyncIterator[Waiting]:
     """Waits, which must leave no poller behind once they have ended."""
     it = Waiting(emulator)
     yield it
-    for task in it.tasks:
-        task.cancel()
-    await asyncio.gather(*it.tasks, return_exceptions=True)
-    await it.until(lambda: not any(task.get_name().startswith("twilio-poll") for task in asyncio.all_tasks()))
-    assert not Poller._of_loop.get(asyncio.get_running_loop())
+    await end(it.tasks, Poller)
 
 
 # ---------------------------------------------------------------- few requests for many
@@ -148,7 +123,7 @@ async def waiting(emulator: Emulator) -> AsyncIterator[Waiting]:
 async def test_a_tick_for_many_takes_a_page_for_each_thousand(waiting: Waiting, emulator: Emulator):
     sids = await waiting.send(2500)
     tasks = [waiting.start(sid, interval=1) for sid in sids]
-    await waiting.until(lambda: waiting.lists >= 3)
+    await until(lambda: waiting.lists >= 3)
     await asyncio.sleep(0.3)
 
     def ticks() -> int:
@@ -178,7 +153,7 @@ async def test_waits_older_than_the_newest_pages_are_fetched(waiting: Waiting, e
     emulator.clock.advance(60)
     await waiting.send(3000)
     tasks = [waiting.start(sid, interval=1) for sid in old]
-    await waiting.until(lambda: waiting.fetches >= 5)
+    await until(lambda: waiting.fetches >= 5)
     assert waiting.lists == 1  # a page is dearer than five fetches, and one in vain is enough
     for sid in old:
         emulator.set_message(sid, "undelivered", 30003)
@@ -196,7 +171,7 @@ async def test_pages_that_show_few_are_not_walked_for_ever(
         sids += await waiting.send(1)
         await waiting.send(99)
     tasks = [waiting.start(sid, interval=2) for sid in sids]
-    await waiting.until(lambda: waiting.fetches >= 40)
+    await until(lambda: waiting.fetches >= 40)
     assert 5 <= waiting.lists <= 11
     for sid in sids:
         emulator.set_message(sid, "delivered")
@@ -362,12 +337,12 @@ async def test_setting_the_clock_neither_stops_the_poll_nor_ends_a_wait(
 ):
     [sid] = await waiting.send()
     task = waiting.start(sid, lasts=600)
-    await waiting.until(lambda: waiting.gets)
+    await until(lambda: waiting.gets)
     for step in (-86_400, +86_400):
         clock = SimpleNamespace(time=lambda step=step: time.time() + step, monotonic=time.monotonic)
         monkeypatch.setattr(poll, "time", clock)
         seen = waiting.gets
-        await waiting.until(lambda seen=seen: waiting.gets >= seen + 2)
+        await until(lambda seen=seen: waiting.gets >= seen + 2)
         assert not task.done()
 
 
@@ -381,7 +356,7 @@ async def test_two_connections_to_one_account_share_a_poller(waiting: Waiting, e
     first, second = await waiting.send(20), await waiting.send(20)
     tasks = [waiting.start(sid, interval=0.5) for sid in first]
     tasks += [waiting.start(sid, interval=0.5, name="two") for sid in second]
-    await waiting.until(lambda: waiting.lists >= 2)
+    await until(lambda: waiting.lists >= 2)
     assert waiting.gets == waiting.lists <= 3
     assert sorted(waiting.opened) == ["one", "two"]
     assert len({entry.user for entry in emulator.journal.find("GET")}) == 1
@@ -396,14 +371,14 @@ async def test_the_other_connection_serves_when_the_first_is_refused(waiting: Wa
     waiting.connections["two"] = waiting.connections["one"]
     sids = await waiting.send(8)
     tasks = [waiting.start(sid, name=name) for sid, name in zip(sids, ["one", "two"] * 4, strict=True)]
-    await waiting.until(lambda: waiting.lists >= 2)
+    await until(lambda: waiting.lists >= 2)
     first, second = waiting.opened
     waiting.connections[first] = settings(emulator, password="0" * 32)
     emulator.fail_next(2, status=401)
-    await waiting.until(lambda: len(waiting.opened) == 4)
+    await until(lambda: len(waiting.opened) == 4)
     assert waiting.opened[2:] == [first, second]
     seen = emulator.journal.count("GET", status=200)
-    await waiting.until(lambda: emulator.journal.count("GET", status=200) >= seen + 2)
+    await until(lambda: emulator.journal.count("GET", status=200) >= seen + 2)
     assert not any(task.done() for task in tasks)
 
 
@@ -469,7 +444,7 @@ async def test_retry_after_is_kept(waiting: Waiting, emulator: Emulator):
     for sid in await waiting.send_delivered(10):
         waiting.start(sid, interval=0.05)
     emulator.fail_next(status=429, retry_after=1, method="GET")
-    await waiting.until(lambda: waiting.gets == 1)
+    await until(lambda: waiting.gets == 1)
     waiting.start((await waiting.send())[0], interval=0.05)  # who comes meanwhile has to rest too
     begun = time.monotonic()
     await asyncio.gather(*waiting.tasks[:10])
@@ -511,12 +486,12 @@ async def test_the_network_may_be_away_for_a_while(waiting: Waiting):
         waiting.emulator, waiting.connections["one"] = there, settings(there)
         tasks = [waiting.start(sid, lasts=60, created=time.time()) for sid in await waiting.send(10)]
         brief = waiting.start((await waiting.send())[0], lasts=1.0)
-        await waiting.until(lambda: there.journal.count("GET"))
+        await until(lambda: there.journal.count("GET"))
     told = await brief
     assert told["outcome"] == "timeout"
     assert "not sent" in told["reason"]
     with serve(port=there.port) as back:
-        await waiting.until(lambda: back.journal.count("GET") >= 10)
+        await until(lambda: back.journal.count("GET") >= 10)
     assert not any(task.done() for task in tasks)
 
 
@@ -556,7 +531,7 @@ async def test_the_connection_is_read_again_when_the_credentials_are_refused(wai
     right = waiting.connections["one"]
     waiting.connections["one"] = settings(emulator, password="0" * 32)
     tasks = [waiting.start(sid) for sid in sids]
-    await waiting.until(lambda: waiting.opened)
+    await until(lambda: waiting.opened)
     waiting.connections["one"] = right  # as when a connection's variable is changed
     for sid in sids:
         emulator.set_message(sid, "delivered")
@@ -579,11 +554,11 @@ async def test_each_change_of_credentials_is_followed(waiting: Waiting, emulator
     sids = await waiting.send(10)
     tasks = [waiting.start(sid) for sid in sids]
     for round_ in range(3):
-        await waiting.until(lambda: waiting.lists)
+        await until(lambda: waiting.lists)
         emulator.fail_next(2, status=401, method="GET")
-        await waiting.until(lambda round_=round_: len(waiting.opened) == round_ + 2)
+        await until(lambda round_=round_: len(waiting.opened) == round_ + 2)
         emulator.journal.clear()
-        await waiting.until(lambda: emulator.journal.count("GET", status=200))
+        await until(lambda: emulator.journal.count("GET", status=200))
         assert not any(task.done() for task in tasks)
 
 
@@ -592,7 +567,7 @@ async def test_who_may_not_list_fetches_one_by_one(waiting: Waiting, emulator: E
     sids = await waiting.send(30)
     emulator.fail_next(100_000, status=status, path="Messages.json")
     tasks = [waiting.start(sid) for sid in sids]
-    await waiting.until(lambda: waiting.fetches >= 60)
+    await until(lambda: waiting.fetches >= 60)
     assert waiting.lists == 1
     for sid in sids:
         emulator.set_message(sid, "delivered")
@@ -604,7 +579,7 @@ async def test_a_connection_that_cannot_be_read_is_tried_again(waiting: Waiting,
     [sid] = await waiting.send_delivered()
     right = waiting.connections.pop("one")
     task = waiting.start(sid)
-    await waiting.until(lambda: len(waiting.opened) == 2)
+    await until(lambda: len(waiting.opened) == 2)
     waiting.connections["one"] = right
     assert (await task)["outcome"] == "reached"
 
@@ -625,7 +600,7 @@ async def test_a_connection_that_stays_unreadable_ends_all_waits(waiting: Waitin
 async def test_the_first_waiter_may_leave(waiting: Waiting, emulator: Emulator):
     sids = await waiting.send(10)
     tasks = [waiting.start(sid) for sid in sids]
-    await waiting.until(lambda: waiting.gets)
+    await until(lambda: waiting.gets)
     tasks[0].cancel()
     for sid in sids:
         emulator.set_message(sid, "delivered")
@@ -646,7 +621,7 @@ async def test_waiters_may_leave_at_any_time(waiting: Waiting, emulator: Emulato
 async def test_a_poller_ends_while_it_rests_for_trouble(waiting: Waiting, emulator: Emulator):
     emulator.fail_next(10, status=429, retry_after=3600, method="GET")
     task = waiting.start((await waiting.send())[0], interval=0.01)
-    await waiting.until(lambda: waiting.gets)
+    await until(lambda: waiting.gets)
     task.cancel()
 
 
@@ -662,7 +637,7 @@ async def test_who_comes_while_a_poller_ends_is_served(waiting: Waiting, emulato
 async def test_who_comes_earlier_than_the_next_tick_is_not_kept_waiting(waiting: Waiting, emulator: Emulator):
     slow, quick = await waiting.send_delivered(2)
     waiting.start(slow, interval=86_400)
-    await waiting.until(lambda: waiting.opened)
+    await until(lambda: waiting.opened)
     await asyncio.sleep(0.5)
     assert (await asyncio.wait_for(waiting.start(quick), 4))["outcome"] == "reached"
 
@@ -703,7 +678,7 @@ def test_a_loop_that_ends_takes_its_waits_along(emulator: Emulator):
     async def run() -> None:
         waiting = Waiting(emulator)
         waiting.start((await waiting.send())[0])
-        await waiting.until(lambda: waiting.gets)
+        await until(lambda: waiting.gets)
 
     asyncio.run(run())
 

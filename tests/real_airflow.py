@@ -160,7 +160,7 @@ class Airflow:
             self.cli("db", "migrate")
             for component in COMPONENTS:
                 self.start(component)
-            self._until(self._all_healthy, 240, "all components are healthy")
+            self.until(self._all_healthy, 240, "all components are healthy")
         except BaseException:
             self._end()
             raise
@@ -208,7 +208,7 @@ class Airflow:
         self.kill(component, number)
         since = time.time()
         self.start(component)
-        self._until(lambda: self._all_healthy(since, component), 120, f"the new {component} is healthy")
+        self.until(lambda: self._all_healthy(since, component), 120, f"the new {component} is healthy")
 
     def processes(self, component: str) -> list[psutil.Process]:
         """List the living processes of a component: itself first, then all that it started, running tasks too."""
@@ -273,7 +273,9 @@ class Airflow:
             raise ApiError(method, url, error.code, error.read().decode(errors="replace")) from None
         return json.loads(text) if text else None
 
-    def _until(self, condition: Callable[[], Any], timeout: float, what: str) -> Any:
+    def until(self, condition: Callable[[], Any], timeout: float, what: str) -> Any:
+        """Wait till a condition is true of an Airflow that may be starting, or killed, and return what it gave."""
+
         def unless_away() -> Any:
             try:
                 return condition()
@@ -297,11 +299,18 @@ class Airflow:
     # ------------------------------------------------------------ DAG runs
 
     def trigger(
-        self, dag_id: str, conf: Mapping[str, Any] | None = None, *, run_id: str | None = None, timeout: float = 60
+        self,
+        dag_id: str,
+        conf: Mapping[str, Any] | None = None,
+        *,
+        run_id: str | None = None,
+        timeout: float = 60,
+        paused: bool = False,
     ) -> str:
         """Start a run of a DAG, once the DAG has been parsed, and unpause it. Returns the run's id.
 
         :param timeout: seconds to wait for the DAG to be parsed.
+        :param paused: leave the DAG paused: the run is queued, and begins when the DAG is unpaused.
         """
         run_id = run_id or f"run-{secrets.token_hex(4)}"
 
@@ -313,11 +322,16 @@ class Airflow:
                     raise
                 return False
 
-        self._until(known, timeout, f"the DAG {dag_id} is known")
+        self.until(known, timeout, f"the DAG {dag_id} is known")
         body = {"logical_date": None, "dag_run_id": run_id, "conf": dict(conf or {})}
-        self._patiently("PATCH", f"dags/{dag_id}", {"is_paused": False})
+        if not paused:
+            self.unpause(dag_id)
         self._patiently("POST", f"dags/{dag_id}/dagRuns", body)
         return run_id
+
+    def unpause(self, dag_id: str) -> None:
+        """Let a DAG's runs begin."""
+        self._patiently("PATCH", f"dags/{dag_id}", {"is_paused": False})
 
     def _patiently(self, method: str, path: str, body: Any) -> None:
         """Call the REST API, again while it answers 500: SQLite is locked now and then when many tasks run."""
@@ -338,7 +352,7 @@ class Airflow:
             return Run(run_id, state, self.tasks(dag_id, run_id)) if state in FINISHED else None
 
         try:
-            run: Run = self._until(ended, timeout, f"{dag_id} {run_id} ends")
+            run: Run = self.until(ended, timeout, f"{dag_id} {run_id} ends")
         except TimeoutError as error:
             raise TimeoutError(f"{error}; its tasks: {self.tasks(dag_id, run_id)}") from None
         return run
@@ -350,7 +364,7 @@ class Airflow:
             state = self.tasks(dag_id, run_id).get(task)
             return state if state in states else None
 
-        found: str = self._until(there, timeout, f"{task} of {dag_id} {run_id} is {' or '.join(states)}")
+        found: str = self.until(there, timeout, f"{task} of {dag_id} {run_id} is {' or '.join(states)}")
         return found
 
     def tasks(self, dag_id: str, run_id: str) -> dict[str, str]:

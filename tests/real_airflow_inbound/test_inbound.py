@@ -62,7 +62,7 @@ def unpause(airflow: Airflow, *dag_ids: str) -> None:
 
     wait_until(known, "the DAGs are known")
     for dag_id in dag_ids:
-        airflow.api("PATCH", f"dags/{dag_id}", {"is_paused": False})
+        airflow.unpause(dag_id)
 
 
 def runs(airflow: Airflow, dag_id: str) -> list[str]:

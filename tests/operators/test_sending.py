@@ -261,6 +261,30 @@ def test_without_a_store_a_mapped_retry_leaves_out_what_its_siblings_own(run: Ru
     assert run(SendMessageOperator, other.context(), **SEND)["sid"] == sids[1]
 
 
+@pytest.mark.parametrize("on_clear", ["resend", "skip"])
+def test_what_was_sent_before_there_was_a_store_is_sent_again(run: Run, emulator: Emulator, on_clear: str):
+    """So docs/upgrading.md says when to upgrade Airflow."""
+    instance = Instance({}, store=False)
+    run(SendMessageOperator, instance.context(), on_clear=on_clear, **SEND)
+    instance.store = Store()
+    if on_clear == "skip":
+        instance.clear()
+    for _ in range(2):
+        run(SendMessageOperator, instance.context(), on_clear=on_clear, **SEND)
+    assert len(emulator.messages) == 2
+
+
+def test_what_an_earlier_release_has_stored_is_read(run: Run, emulator: Emulator):
+    """Whoever changes what is stored has to go on reading this."""
+    sid = run(SendMessageOperator, Instance({}).context(), **SEND)["sid"]
+    instance = Instance({})
+    instance.context()
+    assert instance.store is not None
+    instance.store.values = {"twilio_sid.3": f'{{"sid": "{sid}", "at": "2026-01-02T03:04:05+00:00"}}'}
+    assert run(SendMessageOperator, instance.context(), **SEND)["sid"] == sid
+    assert len(emulator.messages) == 1
+
+
 # ---------------------------------------------------------------- the XCom, and the hook
 
 

@@ -12,6 +12,7 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_twilio._airflow import AirflowSensorTimeout, conf
 from airflow_provider_twilio.api import checks
+from airflow_provider_twilio.api.core import DRY_RUN
 from airflow_provider_twilio.hooks.twilio import TwilioHook, permanent_errors_fail
 from airflow_provider_twilio.links.twilio import TwilioLogLink
 from airflow_provider_twilio.operators.base import about, known, runs
@@ -72,6 +73,9 @@ class WaitSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Look once; in deferrable mode leave the further looks to the triggerer."""
+        if self._of_a_dry_run():
+            self.log.info("Dry run: nothing was sent, so there is nothing to wait for")
+            return PokeReturnValue(is_done=True, xcom_value={"sid": None, "status": DRY_RUN})
         started = self._started(context)
         deadline = started + float(self.timeout)
         with permanent_errors_fail():
@@ -85,6 +89,11 @@ class WaitSensor(BaseSensorOperator):
         if self.deferrable:
             self.defer(trigger=trigger, method_name="execute_complete")
         return False
+
+    def _of_a_dry_run(self) -> bool:
+        """Tell whether what is waited for was not sent, for the connection's ``dry_run``: its record has no SID."""
+        sid = getattr(self, self.template_fields[0])
+        return sid in (None, "None") and self.hook.client.settings.dry_run  # as an XCom, and in a template
 
     def _started(self, context: Context) -> float:
         """Give the time from which ``timeout`` counts: rescheduling does not begin it anew."""

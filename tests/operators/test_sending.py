@@ -234,6 +234,23 @@ def test_a_retry_that_comes_too_late_to_schedule_says_so(run: Run, quick: Emulat
     assert not quick.messages
 
 
+@pytest.mark.parametrize("deferrable", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [
+        (SendMessageOperator, {**SEND, "wait_for_delivery": True}),
+        (CreateCallOperator, {"to": TO, "from_": FROM, "say": "Hello", "wait_for_completion": True}),
+    ],
+)
+def test_a_dry_run_does_not_wait(
+    run: Run, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, kind: Any, arguments: Any, deferrable: bool
+):
+    monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", f"{emulator.connection_uri}/?dry_run=true")
+    told = run(kind, **arguments, deferrable=deferrable)
+    assert (told["sid"], told["status"]) == (None, "dry-run")
+    assert emulator.journal.count() == 0
+
+
 # ---------------------------------------------------------------- Airflow 3.1 and 3.2
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_twilio._airflow import TaskDeferred
+from airflow_provider_twilio._airflow import AirflowFailException, TaskDeferred
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.hooks.twilio import TwilioHook
@@ -73,3 +73,21 @@ def test_a_context_without_a_task_instance_will_do(emulator: Emulator):
     sid = str(TwilioHook().messages.create(to="+14155550100", from_=emulator.phone_number, body="x").sid)
     emulator.clock.advance(10)
     assert run_once(MessageDeliverySensor(task_id="wait", message_sid=sid), {})["status"] == "delivered"
+
+
+@pytest.mark.parametrize(("kind", "name", "sid"), SENSORS)
+@pytest.mark.parametrize("deferrable", [False, True])
+@pytest.mark.parametrize("nothing", [None, "None"])  # an XCom, and what a template makes of it
+def test_what_a_dry_run_did_not_send_is_not_waited_for(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, kind, name, sid, deferrable, nothing
+):
+    def wait() -> Any:
+        sensor = kind(task_id="wait", deferrable=deferrable, **{name: "{{ sid }}"})
+        setattr(sensor, name, nothing)
+        return run_once(sensor, {})
+
+    with pytest.raises(AirflowFailException, match=name):
+        wait()
+    monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", f"{emulator.connection_uri}/?dry_run=true")
+    assert wait() == {"sid": None, "status": "dry-run"}
+    assert emulator.journal.count() == 0

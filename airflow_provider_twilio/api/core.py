@@ -19,10 +19,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
-from functools import cached_property, wraps
+from functools import cached_property, lru_cache, wraps
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, ParamSpec, Protocol, TypeVar, cast, overload
-from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urljoin, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urljoin, urlsplit
 
 from airflow_provider_twilio.api.errors import BadParameter, ServerError, TwilioError
 from airflow_provider_twilio.privacy import mask
@@ -150,7 +150,7 @@ def wire_values(name: str, value: Any) -> list[str]:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Response:
-    """Hold what came back: the status, the headers (lower-case names) and the bytes of the body."""
+    """Hold what came back: the status, the headers (found by lower-case names) and the bytes of the body."""
 
     status: int
     headers: Mapping[str, str]
@@ -230,15 +230,23 @@ class Request(Generic[T]):
 
     def get(self, name: str) -> str | None:
         """Give the first value of a parameter in Twilio's spelling."""
-        return next((value for key, value in self.data if key == name), None)
+        for key, value in self.data:
+            if key == name:
+                return value
+        return None
 
     def replacing(self, **values: str) -> Request[T]:
         """Give the same request with these parameters, in Twilio's spelling, in place of any there are."""
         kept = tuple((name, value) for name, value in self.data if name not in values)
-        return replace(self, data=kept + tuple(values.items()))
+        return self.but(data=kept + tuple(values.items()))
+
+    def but(self, *, path: str | None = None, data: tuple[tuple[str, str], ...] | None = None) -> Request[T]:
+        """Give the same request with another path or other parameters: `replace` takes three times as long."""
+        path, data = self.path if path is None else path, self.data if data is None else data
+        return Request(self.method, path, self.answer, data, self.json, self.repeatable, self.needs, self.max_segments)
 
     def query(self) -> str:
-        return urlencode(self.data, quote_via=quote)
+        return "&".join([f"{_quoted(name)}={_quoted(value)}" for name, value in self.data])
 
     def smaller(self) -> Request[T] | None:
         """Give the same page request for fewer records; None where there is no smaller one."""
@@ -252,6 +260,12 @@ class Request(Generic[T]):
 
     def __repr__(self) -> str:
         return f"<Request {self}>"
+
+
+@lru_cache(maxsize=256)
+def _quoted(text: str) -> str:
+    """Write a name or value as a form has it. Names, senders and many texts are the same, message by message."""
+    return quote(text, safe="")
 
 
 class Nothing:
@@ -367,8 +381,8 @@ class Record(dict[str, Any]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for secret in self.secrets & self.keys():
-            del self[secret]
+        for secret in self.secrets:
+            self.pop(secret, None)
         if type(self) is Record:  # of any other operation: of what kind isn't known
             _drop([self], SECRETS)
 
@@ -619,11 +633,12 @@ class Definition:
     def pairs(self, kwargs: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         """Write the arguments that are sent, in the order of the signature."""
         return tuple(
-            (wire, text)
-            for name, wire in self.sent.items()
-            if kwargs.get(name) is not None
-            for text in wire_values(name, kwargs[name])
-            for text in [utc_text(name, text) if name in self.times else text]
+            [
+                (self.sent[name], utc_text(name, text) if name in self.times else text)
+                for name in self._optional
+                if name in kwargs
+                for text in wire_values(name, kwargs[name])
+            ]
         )
 
     def check(self, arguments: Mapping[str, Any]) -> None:

@@ -24,6 +24,7 @@ BASIC = frozenset(
 """GSM-7: one unit each."""
 EXTENSION = frozenset("\f[\\]^{|}~€")
 """GSM-7's extension: two units each."""
+_GSM = BASIC | EXTENSION
 
 GSM_ALONE, GSM_JOINED = 160, 153
 UCS2_ALONE, UCS2_JOINED = 70, 67
@@ -142,9 +143,9 @@ def transliterate(text: str) -> str:
 
 
 def _alike(character: str) -> str:
-    if character in BASIC or character in EXTENSION:
+    if character in _GSM:
         return character
-    kept = "".join(c for c in unicodedata.normalize("NFKD", character) if c in BASIC or c in EXTENSION)
+    kept = "".join(c for c in unicodedata.normalize("NFKD", character) if c in _GSM)
     # "LATIN SMALL LETTER L WITH STROKE" does not decompose.
     named = re.match(r"LATIN (SMALL|CAPITAL) LETTER ([A-Z])\b", unicodedata.name(character, ""))
     letter = (named[2].lower() if named[1] == "SMALL" else named[2]) if named else "?"
@@ -177,11 +178,11 @@ def count(body: str, smart_encoded: bool = False) -> Segments:
     """
     if smart_encoded:
         body = smart_encode(body)
-    offending = tuple(dict.fromkeys(c for c in body if c not in BASIC and c not in EXTENSION))
+    offending = () if _GSM.issuperset(body) else tuple(dict.fromkeys(c for c in body if c not in _GSM))
     if offending:
         sizes = [size for cluster in _clusters(body) for size in _sizes(cluster)]
         return Segments("UCS-2", _pack(sizes, UCS2_ALONE, UCS2_JOINED), sum(sizes), offending)
-    sizes = [1 if c in BASIC else 2 for c in body]
+    sizes = [1] * len(body) if BASIC.issuperset(body) else [1 if c in BASIC else 2 for c in body]
     return Segments("GSM-7", _pack(sizes, GSM_ALONE, GSM_JOINED), sum(sizes))
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_twilio.api import checks, segments
@@ -169,8 +169,8 @@ class Plan:
         # Whether send_at is still ahead is checked once, by who begins: a later try goes on with what was begun.
         timeless = {**options, "send_at": LATER} if "send_at" in options else options
         request: Request[Message] = CREATE.function(**timeless)
-        request = replace(request, data=CREATE.pairs(options))
-        request = replace(request, data=self._settings.resolve(request).data)
+        request = request.but(data=CREATE.pairs(options))
+        request = request.but(data=self._settings.resolve(request).data)
         if usual:
             self._like = request
         return request
@@ -182,7 +182,7 @@ class Plan:
             checks.required(body=body)
             checks.longest("body", body, LONGEST_BODY, "characters")
             changed["Body"] = wire_value("body", body)
-        request = replace(like, data=tuple((name, changed.get(name, value)) for name, value in like.data))
+        request = like.but(data=tuple([(name, changed.get(name, value)) for name, value in like.data]))
         guards.check_recipients(request, self._settings.allowed_recipients)
         guards.check_segments(request)
         return request

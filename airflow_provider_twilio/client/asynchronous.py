@@ -175,7 +175,7 @@ class AsyncClient(Resources[Awaiting]):
                 content = await answer.read()
         except (aiohttp.ClientError, OSError) as error:
             raise lost(request, _reason(error), sent=_was_sent(error)) from None
-        return Response(answer.status, {name.lower(): value for name, value in answer.headers.items()}, content)
+        return Response(answer.status, answer.headers, content)
 
 
 def _was_sent(error: Exception) -> bool:

@@ -185,9 +185,7 @@ class Client(Resources[Blocking]):
             )
         except requests.RequestException as error:
             raise lost(request, _reason(error), sent=_was_sent(error)) from None
-        return Response(
-            answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, answer.content
-        )
+        return Response(answer.status_code, answer.headers, answer.content)
 
 
 def _no_cookies() -> Any:

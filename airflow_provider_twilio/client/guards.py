@@ -30,8 +30,7 @@ def check_recipients(request: Request[Any], allowed: Sequence[str]) -> None:
 
 def check_segments(request: Request[Any]) -> None:
     """Refuse a body of more segments than the request allows, naming what makes it long."""
-    body = request.get("Body")
-    if request.max_segments is None or not body:
+    if request.max_segments is None or not (body := request.get("Body")):
         return
     from airflow_provider_twilio.api import segments
 

@@ -10,7 +10,7 @@ import ipaddress
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -333,7 +333,7 @@ class Settings:
         if not request.reads:
             guards.check_recipients(request, self.allowed_recipients)
             guards.check_segments(request)
-        return replace(request, path=self.url(request.template))
+        return request.but(path=self.url(request.template))
 
     def url(self, template: str) -> str:
         """Give the address of a path or URL, and refuse hosts that aren't Twilio's."""

@@ -6,9 +6,11 @@ import copy
 import json
 import pickle
 from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
+from urllib.parse import parse_qsl
 from zoneinfo import ZoneInfo
 
 import pendulum
@@ -265,6 +267,21 @@ def test_replacing_takes_every_value_of_a_name_away():
     changed = request.replacing(MediaUrl="https://b", From=FROM)
     assert changed.data == (("To", TO), ("Body", "hi"), ("MediaUrl", "https://b"), ("From", FROM))
     assert request.get("From") is None
+
+
+def test_but_keeps_all_else():
+    request: Request[Any] = Request("PUT", "a", Nothing, (("A", "1"),), {"b": 2}, False, ("C",), 3)
+    assert all(getattr(request, one.name) != one.default for one in fields(request))
+    assert request.but() == request
+    assert request.but(path="z") == replace(request, path="z")
+    assert request.but(data=()) == replace(request, data=())
+
+
+@given(st.text(st.characters(codec="utf-8")), st.text(st.characters(codec="utf-8")))
+def test_a_form_is_written_so_that_it_is_read_the_same(name: str, value: str):
+    written = Request("POST", "a", Nothing, ((name, value), ("To", "+1 2"))).query()
+    assert parse_qsl(written, keep_blank_values=True) == [(name, value), ("To", "+1 2")]
+    assert written.isascii()
 
 
 def test_only_what_must_not_happen_twice_is_not_repeatable():

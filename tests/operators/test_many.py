@@ -138,6 +138,19 @@ def test_failures_are_each_recipients_own(emulator: Emulator, run, tmp_path: Pat
     assert "no phone number" in table[53]["reason"] or "leading" in table[53]["reason"]
 
 
+def test_bad_numbers_on_a_narrow_road(emulator: Emulator, run):
+    emulator.quirks.set(concurrency=20, latency=0.005)
+    bad, people = "+15005559201", numbers(600)
+    rows = [{"to": bad if place % 20 == 7 else to, "name": str(place)} for place, to in enumerate(people)]
+    summary = send(run, recipients=rows, body="{name}", concurrency=50)
+    assert (summary["rows"], summary["sent"], summary["failed"]) == (600, 570, {"21211": 30})
+    assert adds_up(summary)
+    assert Counter(message["to"] for message in emulator.messages) == Counter({row["to"] for row in rows} - {bad})
+    statuses = [entry.status for entry in emulator.journal]
+    assert 0 < statuses.count(429) < 150
+    assert statuses[300:].count(429) <= 20  # it knows by now
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

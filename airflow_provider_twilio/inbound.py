@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.core import LATER, Listing
 from airflow_provider_twilio.api.errors import BadParameter, TwilioError
-from airflow_provider_twilio.api.messages import INBOUND, Message, Messages
+from airflow_provider_twilio.api.messages import INBOUND, OVERLAP, Message, Messages
 from airflow_provider_twilio.poll import Connect, Poll, Source, Waiter
 
 if TYPE_CHECKING:
@@ -29,10 +29,6 @@ if TYPE_CHECKING:
 
 RECEIVED = Source("inbound messages", Messages.list, Messages.fetch)
 
-OVERLAP = 300.0
-"""Seconds by which a message may show late in Twilio's list."""
-LOOKBACK = 3600.0
-"""Seconds before its start of which one reads who has no cursor yet."""
 MOST_KEPT = 1500
 """So many SIDs of the overlap are kept where a cursor is stored; a store takes 64 KB."""
 

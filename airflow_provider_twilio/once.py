@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 
 from airflow_provider_twilio.api.accounts import Account, Accounts
 from airflow_provider_twilio.api.calls import Call, Calls
-from airflow_provider_twilio.api.core import Field, Listing, Record, Request
+from airflow_provider_twilio.api.core import SETTLE, Field, Listing, Record, Request
 from airflow_provider_twilio.api.errors import (
     BadParameter,
     InvalidRequest,
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound=Record)
 OnUnsure = Literal["send", "fail"]
 
-SETTLE = 30.0
-"""Seconds beyond the time-out after which a request that is in no list was never carried out."""
 SKEW = 15.0
 """Seconds by which clocks, ours and Twilio's, may differ."""
 FRESH = 5.0

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api import twiml as twiml_rules
@@ -44,7 +43,7 @@ LONGEST_TIMEOUT = 600
 LONGEST_DIGITS = 32
 METHODS = ("GET", "POST")
 
-_DIGITS = re.compile(r"[0-9A-D#*wW]*")
+_DIGITS = r"[0-9A-D#*wW]*"
 
 
 class Call(Record):
@@ -80,8 +79,7 @@ class Call(Record):
     subresource_uris = Field(dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
+class Completion(NamedTuple):
     """Say what counts as a call's success: ``completed``, which says that someone, or something, picked up.
 
     :param accept: further final statuses to take for success, such as ``no-answer``.
@@ -331,7 +329,7 @@ def _methods(**values: Any) -> None:
 def _digits(value: Any) -> None:
     if value is None or value is LATER:
         return
-    if not isinstance(value, str) or not _DIGITS.fullmatch(value):
+    if not isinstance(value, str) or not re.fullmatch(_DIGITS, value):
         raise BadParameter(
             "send_digits", f"has other keys than a phone ({checks.shape(value)})", "give 0-9, A-D, #, *, w and W only"
         )

@@ -34,10 +34,10 @@ SID_KINDS: Mapping[str, str] = {
     "CF": "a conference",
 }
 
-_E164 = re.compile(r"\+[1-9]\d{6,14}")
-_SHORT_CODE = re.compile(r"\d{3,8}")
-_ALPHANUMERIC = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9 +\-_&.]{1,11}")
-_CHANNEL = re.compile(r"(whatsapp|messenger|rcs|sip|sips|client|channel|tel):(.+)", re.IGNORECASE | re.DOTALL)
+_E164 = r"\+[1-9]\d{6,14}"
+_SHORT_CODE = r"\d{3,8}"
+_ALPHANUMERIC = r"(?=.*[A-Za-z])[A-Za-z0-9 +\-_&.]{1,11}"
+_CHANNEL = r"(?is)(whatsapp|messenger|rcs|sip|sips|client|channel|tel):(.+)"
 E164_REMEDY = "write it in E.164: +, country code and number, digits only, such as +14155550100"
 
 
@@ -112,7 +112,7 @@ def shape(value: object) -> str:
 
 
 def _e164_fault(value: str) -> str | None:
-    if _E164.fullmatch(value):
+    if re.fullmatch(_E164, value):
         return None
     if any(c.isspace() for c in value):
         return f"contains spaces ({shape(value)})"
@@ -132,7 +132,7 @@ def _address(name: str, value: Any, channels: Sequence[str]) -> str | None:
     """Give what is wrong with a value as a number or a channel address; None if nothing is."""
     if not isinstance(value, str):
         raise BadParameter(name, f"is of type {type(value).__name__}", E164_REMEDY)
-    channel = _CHANNEL.fullmatch(value)
+    channel = re.fullmatch(_CHANNEL, value)
     if channel is None:
         return _e164_fault(value)
     kind, rest = channel[1].lower(), channel[2]
@@ -164,7 +164,7 @@ def sender(name: str, value: Any, channels: Sequence[str] = MESSAGE_CHANNELS) ->
     if is_sid(value, ("MG",)):
         raise BadParameter(name, "is a messaging service's SID", "give it as messaging_service_sid")
     fault = _address(name, value, channels)
-    if fault and not (_SHORT_CODE.fullmatch(value) or _ALPHANUMERIC.fullmatch(value)):
+    if fault and not (re.fullmatch(_SHORT_CODE, value) or re.fullmatch(_ALPHANUMERIC, value)):
         raise BadParameter(
             name, fault, E164_REMEDY + ", or give a short code, or an alphanumeric sender of up to 11 characters"
         )

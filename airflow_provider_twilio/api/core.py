@@ -21,7 +21,20 @@ from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
 from functools import cached_property, lru_cache, wraps
 from types import MethodType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Final,
+    Generic,
+    Literal,
+    NamedTuple,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    cast,
+    overload,
+)
 from urllib.parse import SplitResult, parse_qsl, quote, urljoin, urlsplit
 
 from airflow_provider_twilio.api.errors import BadParameter, ServerError, TwilioError
@@ -40,12 +53,14 @@ SECRETS = frozenset({"auth_token"})
 """What Twilio tells that nobody needs to see, in records of whatever kind."""
 DRY_RUN = "dry-run"
 """The status of what was not sent, since the connection says so."""
+SETTLE = 30.0
+"""Seconds beyond the time-out after which a request that is in no list was never carried out."""
 LARGEST_PAGE = 1000
 SMALLER_PAGES = (100, 20)
 OURS = ("limit", "page_size", "max_segments")
 """Parameters of operations that are not sent: they bound what is."""
-_DAY = re.compile(r"\d{4}-\d\d-\d\d")
-_RFC_2822 = re.compile(r"..., (\d\d) (...) (\d{4}) (\d\d):(\d\d):(\d\d) \+0000")
+_DAY = r"\d{4}-\d\d-\d\d"
+_RFC_2822 = r"..., (\d\d) (...) (\d{4}) (\d\d):(\d\d):(\d\d) \+0000"
 _MONTHS = {"JanFebMarAprMayJunJulAugSepOctNovDec"[at : at + 3]: at // 3 + 1 for at in range(0, 36, 3)}
 
 # Where Twilio's spelling is not the parameter's own in PascalCase.
@@ -127,7 +142,7 @@ def wire_value(name: str, value: Any) -> str:
 def utc_text(name: str, text: str) -> str:
     """Write a time given as text, as templates render it, the way Twilio reads it. A day stays a day."""
     try:
-        return text if _DAY.fullmatch(text) else wire_value(name, datetime.fromisoformat(text))
+        return text if re.fullmatch(_DAY, text) else wire_value(name, datetime.fromisoformat(text))
     except ValueError as error:
         if isinstance(error, BadParameter):
             raise
@@ -148,8 +163,7 @@ def wire_values(name: str, value: Any) -> list[str]:
 # ---------------------------------------------------------------- requests and answers
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Response:
+class Response(NamedTuple):
     """Hold what came back: the status, the headers (found by lower-case names) and the bytes of the body."""
 
     status: int
@@ -283,12 +297,12 @@ def parse_datetime(text: str) -> DateTime:
     """Parse Twilio's RFC 2822 dates, and the ISO 8601 ones of its newer APIs, into an aware UTC time."""
     import pendulum
 
-    found = _RFC_2822.fullmatch(text)
+    found = re.fullmatch(_RFC_2822, text)
     if found and found[2] in _MONTHS:  # as Twilio writes them: the ways below take five times as long
         day, month, year, hour, minute, second = found.groups()
         when = (int(year), _MONTHS[month], int(day), int(hour), int(minute), int(second))
         return pendulum.DateTime(*when, tzinfo=pendulum.UTC)
-    if _DAY.match(text):
+    if re.match(_DAY, text):
         return cast("DateTime", pendulum.parse(text))
     return pendulum.instance(parsedate_to_datetime(text)).in_timezone("UTC")
 
@@ -426,12 +440,12 @@ def _drop(values: Iterable[Any], secrets: frozenset[str]) -> None:
             _drop(value, secrets)
 
 
-_SID = re.compile(r"[A-Z]{2}[0-9a-fA-F]{32}")
+_SID = r"[A-Z]{2}[0-9a-fA-F]{32}"
 
 
 def is_sid(value: object, kinds: Sequence[str] = ()) -> bool:
     """Tell whether a value is a Twilio SID, of one of these kinds if any are given."""
-    return isinstance(value, str) and _SID.fullmatch(value) is not None and (not kinds or value[:2] in kinds)
+    return isinstance(value, str) and re.fullmatch(_SID, value) is not None and (not kinds or value[:2] in kinds)
 
 
 # ---------------------------------------------------------------- lists
@@ -448,8 +462,7 @@ def whole(name: str, value: Any, least: int, most: int | None = None) -> int | N
     return number
 
 
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
+class Page(NamedTuple, Generic[T]):
     """Hold one page of a list: its records, and the request for the next page, if there is one."""
 
     records: Sequence[T]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from airflow_provider_twilio.api import checks, codes
 from airflow_provider_twilio.api.core import (
@@ -37,6 +36,10 @@ LONGEST_BODY = 1600
 MOST_MEDIA = 10
 SOONEST, LATEST = timedelta(seconds=300), timedelta(days=35)
 LONGEST_VALIDITY = 36_000
+OVERLAP = 300.0
+"""Seconds by which a message may show late in Twilio's list."""
+LOOKBACK = 3600.0
+"""Seconds before its start of which one reads who has read nothing yet."""
 
 
 class Message(Record):
@@ -93,8 +96,7 @@ class MessageFeedback(Record):
     uri = Field(str)
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """Say what counts as a message's success: ``delivered`` or ``read``, and ``sent`` where that is all one gets.
 
     :param accept_sent: take ``sent`` (the carrier has it) for success.

@@ -34,8 +34,8 @@ TYPES = ("Local", "TollFree", "Mobile", "National", "Voip", "SharedCost", "Machi
 METHODS = ("GET", "POST")
 FARTHEST = 500
 
-_COUNTRY = re.compile(r"[A-Z]{2}")
-_PLACE = re.compile(r"\s*-?\d{1,2}(\.\d*)?\s*,\s*-?\d{1,3}(\.\d*)?\s*")
+_COUNTRY = r"[A-Z]{2}"
+_PLACE = r"\s*-?\d{1,2}(\.\d*)?\s*,\s*-?\d{1,3}(\.\d*)?\s*"
 
 
 class IncomingPhoneNumber(Record):
@@ -411,7 +411,7 @@ def _settings(*, methods: dict[str, Any], voice_receive_mode: Any, emergency_sta
 
 
 def _country(value: Any) -> None:
-    if value is not LATER and not (isinstance(value, str) and _COUNTRY.fullmatch(value)):
+    if value is not LATER and not (isinstance(value, str) and re.fullmatch(_COUNTRY, value)):
         raise BadParameter(
             "country", f"is not a country code ({checks.shape(value)})", "give its two letters, such as US or GB"
         )
@@ -420,7 +420,7 @@ def _country(value: Any) -> None:
 def _place(value: Any) -> None:
     if not checks.given(value) or value is LATER:
         return
-    if not (isinstance(value, str) and _PLACE.fullmatch(value)):
+    if not (isinstance(value, str) and re.fullmatch(_PLACE, value)):
         raise BadParameter(
             "near_lat_long",
             f"is not a place ({checks.shape(value)})",

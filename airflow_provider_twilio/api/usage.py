@@ -15,7 +15,7 @@ from airflow_provider_twilio.api.errors import BadParameter
 
 P = ParamSpec("P")
 
-_DAY = re.compile(r"\d{4}-\d\d-\d\d|[+-]\d+(day|month|year)s?")
+_DAY = r"\d{4}-\d\d-\d\d|[+-]\d+(day|month|year)s?"
 
 
 class UsageRecord(Record):
@@ -98,7 +98,7 @@ def _day(name: str, value: Any) -> None:
         return
     if isinstance(value, datetime):
         raise BadParameter(name, "is a time, and usage is counted by days", "give a day, as in value.date()")
-    if isinstance(value, date) or (isinstance(value, str) and _DAY.fullmatch(value)):
+    if isinstance(value, date) or (isinstance(value, str) and re.fullmatch(_DAY, value)):
         return
     raise BadParameter(
         name, f"is not a day ({checks.shape(value)})", "give a date, '2026-01-31', or an offset such as '-30days'"

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from airflow_provider_twilio import once
-from airflow_provider_twilio.api.core import Record, Request
+from airflow_provider_twilio.api.core import SETTLE, Record, Request
 from airflow_provider_twilio.memory import Memory, Nothing, TaskState
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def send_once(
     name: str = "",
     on_clear: OnClear = "resend",
     on_unsure: once.OnUnsure | None = None,
-    settle: float = once.SETTLE,
+    settle: float = SETTLE,
     prepare: Callable[[Request[R]], Request[R]] | None = None,
 ) -> R:
     """Send a request once in a task: see :func:`airflow_provider_twilio.once.send_once`.

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
-from airflow_provider_twilio._airflow import RetryDecision, RetryPolicy
+from airflow_provider_twilio._airflow.retries import RetryDecision, RetryPolicy
 from airflow_provider_twilio.api.errors import OutcomeUnknown, RateLimited, TwilioError
 
 

@@ -13,16 +13,16 @@ from airflow.sdk.log import mask_secret
 
 from airflow_provider_twilio import connection_form
 from airflow_provider_twilio._airflow import AirflowFailException
-from airflow_provider_twilio.api.core import Blocking, Record, Request
+from airflow_provider_twilio.api.core import SETTLE, Blocking, Record, Request
 from airflow_provider_twilio.api.errors import AuthenticationFailed, PermissionDenied, TwilioError
 from airflow_provider_twilio.client.resources import Resources
-from airflow_provider_twilio.hooks import once
-from airflow_provider_twilio.once import SETTLE, OnUnsure
 
 if TYPE_CHECKING:  # loaded when a hook is used: DAG files only import it
     from airflow_provider_twilio.client.asynchronous import AsyncClient
     from airflow_provider_twilio.client.blocking import Client
     from airflow_provider_twilio.client.settings import ConnectionLike, Settings
+    from airflow_provider_twilio.hooks.once import OnClear
+    from airflow_provider_twilio.once import OnUnsure
 
 R = TypeVar("R", bound=Record)
 
@@ -132,7 +132,7 @@ class TwilioHook(BaseHook, Resources[Blocking]):
         request: Request[R],
         *,
         key: str | None = None,
-        on_clear: once.OnClear = "resend",
+        on_clear: OnClear = "resend",
         on_unsure: OnUnsure | None = None,
         settle: float = SETTLE,
     ) -> R:
@@ -150,6 +150,8 @@ class TwilioHook(BaseHook, Resources[Blocking]):
             calls are sent, purchases and new accounts fail.
         :param settle: seconds, beyond the connection's time-out, before what Twilio doesn't list was never sent.
         """
+        from airflow_provider_twilio.hooks import once
+
         with permanent_errors_fail():
             name = key or once.name_of(self.client, request)
             return once.send_once(

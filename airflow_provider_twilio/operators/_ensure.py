@@ -10,8 +10,6 @@ from airflow_provider_twilio.api import checks, codes
 from airflow_provider_twilio.api.core import LATER, Request, definition
 from airflow_provider_twilio.api.errors import InvalidRequest, NotFound
 from airflow_provider_twilio.api.phone_numbers import AvailablePhoneNumbers, IncomingPhoneNumber, IncomingPhoneNumbers
-from airflow_provider_twilio.hooks import once
-from airflow_provider_twilio.once import Ambiguous
 from airflow_provider_twilio.operators._numbers import COLOR, differences
 from airflow_provider_twilio.operators.composed import ComposedOperator
 from airflow_provider_twilio.operators.sending import SendingOperator
@@ -164,6 +162,8 @@ class EnsureNumberOperator(ComposedOperator, SendingOperator, color=COLOR):
     def _buy(
         self, context: Context, request: Request[IncomingPhoneNumber], prepare: Any, refused: list[str]
     ) -> IncomingPhoneNumber:
+        from airflow_provider_twilio.hooks import once
+
         client = self.hook.client
         while True:
             asked: list[Request[IncomingPhoneNumber]] = []
@@ -203,6 +203,8 @@ class EnsureNumberOperator(ComposedOperator, SendingOperator, color=COLOR):
         found = [number for number in listed if number.friendly_name == name]
         if len(found) > 1:
             sids = [number.sid for number in found]
+            from airflow_provider_twilio.once import Ambiguous
+
             raise Ambiguous(f"{len(found)} numbers have this name: {', '.join(sids)}; rename all but one", sids)
         return found[0] if found else None
 

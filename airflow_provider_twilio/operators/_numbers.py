@@ -15,7 +15,6 @@ from airflow_provider_twilio.api.core import LATER, definition, is_sid, whole
 from airflow_provider_twilio.api.errors import BadParameter, NotFound
 from airflow_provider_twilio.api.phone_numbers import IncomingPhoneNumber, IncomingPhoneNumbers
 from airflow_provider_twilio.hooks import files
-from airflow_provider_twilio.memory import Memory, Nothing, TaskState
 from airflow_provider_twilio.operators.base import COLORS
 from airflow_provider_twilio.operators.composed import ComposedOperator
 from airflow_provider_twilio.privacy import mask
@@ -388,6 +387,8 @@ class _Plan:
     """Remember which numbers a task is about to release, so that a later try knows those that are gone for its own."""
 
     def __init__(self, context: Mapping[str, Any]) -> None:
+        from airflow_provider_twilio.memory import Memory, Nothing, TaskState
+
         store = context.get("task_state_store")
         self.memory: Memory = Nothing() if store is None else TaskState(store)
 

@@ -20,7 +20,6 @@ from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.messages import MediaItems, Messages
 from airflow_provider_twilio.api.recordings import Recordings
 from airflow_provider_twilio.hooks import files
-from airflow_provider_twilio.memory import Memory, Nothing, TaskState
 from airflow_provider_twilio.operators.base import COLORS
 from airflow_provider_twilio.operators.composed import ComposedOperator
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_twilio.bulk.engine import Outcome
+    from airflow_provider_twilio.memory import Memory
 
 COLUMNS = ("sid", "date_created", "outcome", "code", "reason", "run_id")
 PLANNED = "twilio_retention"
@@ -241,6 +241,8 @@ class Ledger:
 
 
 def _memory(context: Mapping[str, Any]) -> Memory:
+    from airflow_provider_twilio.memory import Nothing, TaskState
+
     store = context.get("task_state_store")
     return Nothing() if store is None else TaskState(store)
 

@@ -11,13 +11,10 @@ from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.core import LATER, Request, definition
 from airflow_provider_twilio.api.errors import BadParameter, InvalidRequest, NotFound, OptedOut
 from airflow_provider_twilio.api.messages import Message, Messages
-from airflow_provider_twilio.approval import LONGEST, Question
 from airflow_provider_twilio.hooks.twilio import permanent_errors_fail
 from airflow_provider_twilio.links.twilio import TwilioLogLink
-from airflow_provider_twilio.once import Seal
 from airflow_provider_twilio.operators.base import known, runs, unrendered
 from airflow_provider_twilio.operators.sending import SendingOperator
-from airflow_provider_twilio.poll import event as outcome
 from airflow_provider_twilio.privacy import mask
 
 if TYPE_CHECKING:
@@ -25,7 +22,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_twilio.triggers.approvals import AnswerTrigger
 
-# What is of `triggers` is imported where it is used: Airflow's own triggers are dear to import where a DAG is parsed.
+# What is of `triggers`, and what waits, is imported where it is used: where a DAG is parsed it would be dear.
 
 ASKED = ("to", "question", "from_", "messaging_service_sid")
 ANSWERS = ("yes", "no", "timeout", "unreachable")
@@ -83,6 +80,8 @@ class ApproveBySmsOperator(SendingOperator):
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
+        from airflow_provider_twilio.approval import LONGEST
+
         super().__init__(**kwargs)
         self.to = to
         self.question = question
@@ -104,6 +103,8 @@ class ApproveBySmsOperator(SendingOperator):
 
     def _message(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Give the arguments of the question's message."""
+        from airflow_provider_twilio.approval import Question
+
         checks.required(question=given["question"])
         _can_answer("from_", given["from_"])
         asked = Question(self._code, 0.0, self.wait_timeout)
@@ -122,6 +123,8 @@ class ApproveBySmsOperator(SendingOperator):
 
     def execute(self, context: Context) -> Any:
         """Ask, and wait. Errors that would come again fail the task at once."""
+        from airflow_provider_twilio.poll import event as outcome
+
         with permanent_errors_fail():
             self._code = self._derived(context) if self.code else None
             self._trigger(SAMPLE, time.time(), None)  # its arguments, before it's too late
@@ -145,6 +148,8 @@ class ApproveBySmsOperator(SendingOperator):
 
     def _derived(self, context: Context) -> str:
         """Derive a code that is the same in every try of this task, and that none can tell without the credentials."""
+        from airflow_provider_twilio.once import Seal
+
         ti = context["ti"]
         clears = ti.max_tries if self.on_clear == "resend" else 0
         names = [ti.dag_id, ti.run_id, ti.task_id, ti.map_index, clears]

@@ -21,7 +21,6 @@ from airflow_provider_twilio.api.errors import BadParameter, TwilioError
 from airflow_provider_twilio.api.messages import LATEST, LONGEST_VALIDITY, SOONEST, Messages
 from airflow_provider_twilio.hooks import balances, files
 from airflow_provider_twilio.hooks.twilio import permanent_errors_fail
-from airflow_provider_twilio.memory import Folder, Memory, TaskState
 from airflow_provider_twilio.operators.base import COLORS, TwilioOperator, known, runs, unrendered
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from airflow_provider_twilio.bulk.engine import Tally
     from airflow_provider_twilio.bulk.plan import Plan, Planned, Preflight
     from airflow_provider_twilio.client.settings import Settings
+    from airflow_provider_twilio.memory import Memory
     from airflow_provider_twilio.triggers.messages import MessagesDeliveryTrigger
 
 # What is of `bulk` and `triggers` is imported where it is used: a DAG file that only names the operator pays nothing.
@@ -236,6 +236,8 @@ class SendingManyOperator(TwilioOperator):
 
     def _memory(self, context: Context, messages: int) -> Memory:
         """Give the ledger, a folder of this very task instance, or Airflow's state store."""
+        from airflow_provider_twilio.memory import Folder, TaskState
+
         if self.ledger:
             ti = context.get("ti")
             index = getattr(ti, "map_index", -1)
@@ -357,6 +359,7 @@ class SendingManyOperator(TwilioOperator):
         self, context: Context, memory: Memory, run: dict[str, Any], begun: float, sent: int
     ) -> MessagesDeliveryTrigger:
         """Give the trigger that waits, which reads the SIDs where they are: in the ledger, or in XComs."""
+        from airflow_provider_twilio.memory import Folder
         from airflow_provider_twilio.triggers.messages import MessagesDeliveryTrigger
 
         key, pushed = f"{NAME}.{run['generation']}", 0

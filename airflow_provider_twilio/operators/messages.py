@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_twilio._airflow import conf
 from airflow_provider_twilio.api import checks
+from airflow_provider_twilio.api.core import SETTLE
 from airflow_provider_twilio.api.messages import Message, Messages
-from airflow_provider_twilio.hooks.once import OnClear
-from airflow_provider_twilio.once import SETTLE, OnUnsure
 from airflow_provider_twilio.operators._retention import DeleteOldMessagesOperator, RedactOldMessagesOperator
 from airflow_provider_twilio.operators.base import TwilioOperator
 from airflow_provider_twilio.operators.many import SendingManyOperator
 from airflow_provider_twilio.operators.waiting import WaitingOperator
 
 if TYPE_CHECKING:
+    from airflow_provider_twilio.hooks.once import OnClear
+    from airflow_provider_twilio.once import OnUnsure
     from airflow_provider_twilio.triggers.messages import MessageDeliveryTrigger
 
 __all__ = [

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_twilio._airflow import AirflowSkipException
 from airflow_provider_twilio.api.checks import choice, moment
-from airflow_provider_twilio.api.core import LATER, Record, Request
+from airflow_provider_twilio.api.core import LATER, SETTLE, Record, Request
 from airflow_provider_twilio.api.errors import OptedOut
-from airflow_provider_twilio.hooks import once
 from airflow_provider_twilio.hooks.twilio import permanent_errors_fail
-from airflow_provider_twilio.once import SETTLE, Dated, OnUnsure
 from airflow_provider_twilio.operators.base import TwilioOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_twilio.hooks.once import OnClear
+    from airflow_provider_twilio.once import OnUnsure
 
 
 class SendingOperator(TwilioOperator):
@@ -40,7 +41,7 @@ class SendingOperator(TwilioOperator):
         self,
         *,
         once: bool = True,
-        on_clear: once.OnClear = "resend",
+        on_clear: OnClear = "resend",
         on_unsure: OnUnsure | None = None,
         settle: float = SETTLE,
         **kwargs: Any,
@@ -83,6 +84,8 @@ class SendingOperator(TwilioOperator):
                 raise
 
     def _send(self, context: Context) -> Record:
+        from airflow_provider_twilio.hooks import once
+
         client, request = self.hook.client, self.request()
         if not self.once:
             record: Record = client.send(self.prepare(request))
@@ -100,6 +103,8 @@ class SendingOperator(TwilioOperator):
 
     def sent_at(self, context: Context, record: Record) -> datetime:
         """Give when it was sent, or is to be: the same for every try."""
+        from airflow_provider_twilio.once import Dated
+
         made = Dated(record).date_created or datetime.now(UTC)
         planned = moment("send_at", getattr(self, "send_at", None))
         return made if planned is None else max(made, planned)

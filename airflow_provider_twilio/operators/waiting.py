@@ -14,14 +14,13 @@ from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.hooks.twilio import permanent_errors_fail
 from airflow_provider_twilio.links.twilio import TwilioLogLink
 from airflow_provider_twilio.operators.sending import SendingOperator
-from airflow_provider_twilio.poll import event as outcome
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_twilio.triggers.base import WaitTrigger
 
-# What is of `triggers` is imported where it is used: Airflow's own triggers are dear to import where a DAG is parsed.
+# What is of `triggers`, and what waits, is imported where it is used: where a DAG is parsed it would be dear.
 
 
 class WaitingOperator(SendingOperator):
@@ -81,10 +80,12 @@ class WaitingOperator(SendingOperator):
         return self._wait(record, self.sent_at(context, record))
 
     def _wait(self, record: Record, begun: datetime) -> Any:
+        from airflow_provider_twilio.poll import event
+
         trigger = self.trigger(record["sid"], begun=begun.timestamp())
         verdict = trigger.goal.verdict(record, datetime.now(UTC))
         if verdict.outcome != "waiting":
-            return self._end(outcome(trigger.sid, verdict.outcome, verdict.reason, record), record)
+            return self._end(event(trigger.sid, verdict.outcome, verdict.reason, record), record)
         if self.deferrable:
             kept = {name: value for name, value in record.items() if name != "body"}
             self.defer(trigger=trigger, method_name="execute_complete", kwargs={"record": kept})

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 
-from airflow_provider_twilio import _airflow
+from airflow_provider_twilio._airflow.retries import RetryDecision
 from airflow_provider_twilio.api import errors
 from airflow_provider_twilio.hooks.retries import TwilioRetryPolicy, twilio_retry_policy
 from airflow_provider_twilio.operators.messages import FetchMessageOperator, SendMessageOperator
 
-IS_3_3 = hasattr(_airflow.RetryDecision, "retry")
+IS_3_3 = hasattr(RetryDecision, "retry")
 needs_3_3 = pytest.mark.skipif(not IS_3_3, reason="retry policies came with Airflow 3.3")
 
 RETRIED = [errors.RateLimited, errors.ServerError, errors.NotSent]

@@ -26,28 +26,12 @@ try:
 except ImportError:  # before 3.2
     from airflow.configuration import conf  # type: ignore[assignment,no-redef,attr-defined,unused-ignore]
 
-try:
-    from airflow.sdk import RetryDecision, RetryPolicy
-except ImportError:  # before 3.3
-
-    class RetryPolicy:  # type: ignore[no-redef]
-        """Stand in for what this Airflow hasn't got."""
-
-        def __init__(self) -> None:
-            raise RuntimeError(
-                "A retry policy needs Airflow 3.3 or later: leave out retry_policy, and set retries and retry_delay"
-            )
-
-    RetryDecision = Any  # type: ignore[assignment,misc]
-
 log = logging.getLogger(__name__)
 
 __all__ = [
     "AirflowFailException",
     "AirflowSensorTimeout",
     "AirflowSkipException",
-    "RetryDecision",
-    "RetryPolicy",
     "TaskDeferred",
     "accessors",
     "asset_stores",

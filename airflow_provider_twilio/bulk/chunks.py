@@ -16,7 +16,7 @@ import hashlib
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -40,7 +40,9 @@ LATER: Final = "later"
 
 log = logging.getLogger(__name__)
 
-Settle = Callable[[Sequence[tuple[Item, datetime]]], Awaitable[Mapping[int, "Record | TwilioError"]]]
+Taken = Callable[[Collection[str]], Awaitable[Collection[str]]]
+"""Give of SIDs those that are known to be of other items."""
+Settle = Callable[[Sequence[tuple[Item, datetime]], Taken], Awaitable[Mapping[int, "Record | TwilioError"]]]
 """Ask Twilio what became of items that may have been sent since a time: by ``item.number`` the record of each that was,
 or the error of each of which that can't be told."""
 
@@ -145,6 +147,10 @@ def sids(memory: Memory, key: str) -> Iterator[list[str]]:
     """Give the SIDs of what was done, chunk by chunk."""
     for rows in remembered(memory, key):
         yield [sid for row in rows if row is not None and (sid := meaning(row)[2])]
+
+
+def _among(sids: Collection[str], chunks: Iterable[Sequence[Any]]) -> set[str]:
+    return {row for rows in chunks for row in rows if isinstance(row, str) and row in sids}
 
 
 def forget(memory: Memory, key: str, items: int) -> None:
@@ -265,7 +271,7 @@ class Chunks:
     async def _settled(self) -> list[Item]:
         unsure = list(self._unsure)
         log.info("Asking Twilio which of %d were sent before", len(unsure))
-        found = await self._settle(unsure) if self._settle else {}
+        found = await self._settle(unsure, self._taken) if self._settle else {}
         del self._unsure[: len(unsure)]
         again = []
         for item, _ in unsure:
@@ -281,6 +287,12 @@ class Chunks:
                 again.append(item)
         log.info("%d of them were sent; %d are sent now", len(unsure) - len(again), len(again))
         return again
+
+    async def _taken(self, sids: Collection[str]) -> set[str]:
+        """Give of SIDs those that items have, in chunks that are closed or open."""
+        rows = [chunk.rows for chunk in self._open.values()]  # before the memory is read: one may be closed meanwhile
+        closed = await asyncio.to_thread(lambda: _among(sids, remembered(self._memory, self._key)))
+        return closed | _among(sids, rows)
 
     # ------------------------------------------------------------ what came of it
 

@@ -288,7 +288,7 @@ class SendingManyOperator(TwilioOperator):
         most: int | None,
     ) -> tuple[Tally, int]:
         """Send what was not sent yet; give what came of all, and how many were sent now."""
-        from airflow_provider_twilio.bulk.chunks import meaning, remembered, run_resuming
+        from airflow_provider_twilio.bulk.chunks import run_resuming
         from airflow_provider_twilio.bulk.engine import Item, Outcome, Tally
         from airflow_provider_twilio.bulk.progress import progress
         from airflow_provider_twilio.bulk.settle import AT_ONCE, Settler
@@ -298,9 +298,6 @@ class SendingManyOperator(TwilioOperator):
             for one in planned():
                 if one.request is not None:
                     yield Item(one.request, one.number, float(one.segments), one.sender)
-
-        def taken() -> set[str]:
-            return {sid for row in chain.from_iterable(remembered(memory, key)) if row and (sid := meaning(row)[2])}
 
         sent, failures = 0, 0 if most is None else found.invalid
 
@@ -320,7 +317,7 @@ class SendingManyOperator(TwilioOperator):
                 tell,
                 memory=memory,
                 key=key,
-                settle=Settler(asker, taken, self.on_unsure),
+                settle=Settler(asker, self.on_unsure),
                 patience=settings.timeout + self.settle,
                 concurrency=self.concurrency,
                 rate=self.rate,

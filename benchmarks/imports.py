@@ -3,9 +3,10 @@
     python benchmarks/imports.py [--rounds 7] [--modules] [--costly]
 
 Each round is a fresh interpreter, and imports the modules that `get_provider_info` names: what DAG files import, with
-all that those load in turn. The names of `airflow.sdk` that they use are loaded before, as any DAG file does, and
-taken from the garbage collector, as Airflow's dag processor does before it forks for a file. Beside it, in interpreters of their own and by turns, a module with as many operators as theirs, which do nothing but have the
-same parameters: what Airflow itself takes for them. CPU time is what to look at where the machine has more to do.
+all that those load in turn. The names of `airflow.sdk` that they use are loaded before, as any DAG file does, and kept
+from the garbage collector, as Airflow's dag processor does before it forks for a file. Beside it, in interpreters of
+their own and by turns, a module with as many operators as theirs, which do nothing but have the same parameters: what
+Airflow itself takes for them. CPU time is what to look at where the machine has more to do.
 `--modules` lists what is loaded; `--costly` shows the slowest of it, by Python's own `-X importtime`.
 """
 

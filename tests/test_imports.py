@@ -19,7 +19,7 @@ PACKAGE = Path(airflow_provider_twilio.__file__).parent
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 
 WORDS = {"operators", "sensors", "triggers", "notifications", "transfers", "links"}
-CORE = {"once", "poll", "inbound", "approval", "bulk", "memory"}
+CORE = {"aside", "once", "poll", "inbound", "approval", "bulk", "memory"}
 FLOOR = {"api", "privacy", ""}  # "" is the package itself: its version
 
 # What each part of the package may import of the package; what is not named here may import nothing of it.

@@ -281,8 +281,8 @@ class Engine:
                 answer = await send(item.request)
             except TwilioError as error:
                 self._judge(item, error, begun)
-            except Exception as error:  # of ours: it would come again
-                self._error = self._error or error
+            except BaseException as error:  # of ours: it would come again
+                self._fail(error)
             else:
                 self._strikes = 0
                 self._throttle.well(begun)
@@ -345,8 +345,8 @@ class Engine:
             self._ahead.extend(await anext(self._source))
         except StopAsyncIteration:
             self._ended = True
-        except Exception as error:
-            self._error = self._error or error
+        except BaseException as error:  # whatever it is, the stream has broken, and not come to its end
+            self._fail(error)
         finally:
             self._reading = None
             self._changed.set()
@@ -434,6 +434,11 @@ class Engine:
             log.warning("The queue of a sender is full: it rests for %.0f s", pause)
             self._pace.rest(lane, now + pause)
         self._hold(item, self._pace.book(lane, item.weight, now))
+
+    def _fail(self, error: BaseException) -> None:
+        self._error = self._error or error
+        if isinstance(error, asyncio.CancelledError):
+            raise error
 
     def _stop(self, error: TwilioError) -> None:
         if self._error is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 import tempfile
 from abc import abstractmethod
@@ -92,6 +91,8 @@ class RetentionOperator(ComposedOperator):
         **others: Any,
     ) -> dict[str, Any]:
         """Find, report and, if asked to, do it."""
+        from airflow_provider_twilio.aside import Aside
+
         since, until = _range(context, int(days), start, end)
         settings = self.hook.client.settings
         applies = apply and not settings.dry_run
@@ -114,7 +115,7 @@ class RetentionOperator(ComposedOperator):
             if applies:
                 self.log.info("%d records are to be %s", ledger.due, self.done)
                 try:
-                    asyncio.run(self._do(ledger, int(concurrency)))
+                    Aside(self._do(ledger, int(concurrency))).run()
                 finally:
                     self._report(report, ledger)
             elif ledger.due:

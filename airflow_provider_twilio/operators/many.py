@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -131,6 +130,7 @@ class SendingManyOperator(TwilioOperator):
             return self._execute(context)
 
     def _execute(self, context: Context) -> Any:
+        from airflow_provider_twilio.aside import Aside
         from airflow_provider_twilio.bulk.plan import preflight, refuse
 
         self._check()
@@ -153,7 +153,7 @@ class SendingManyOperator(TwilioOperator):
         key = f"{NAME}.{run['generation']}"
         began = time.monotonic()
         try:
-            tally, sent = asyncio.run(self._send(settings, planned, found, memory, key, most))
+            tally, sent = Aside(self._send(settings, planned, found, memory, key, most)).run()
         except TwilioError:
             self._write(planned, memory, key, {}, "unsent")
             raise
@@ -342,6 +342,7 @@ class SendingManyOperator(TwilioOperator):
         trigger = self._trigger(context, memory, run, begun, summary["sent"])
         if self.deferrable:
             self.defer(trigger=trigger, method_name="execute_complete")
+        from airflow_provider_twilio.aside import Aside
         from airflow_provider_twilio.client.asynchronous import AsyncClient
         from airflow_provider_twilio.poll import FETCHES_AT_ONCE
 
@@ -349,7 +350,7 @@ class SendingManyOperator(TwilioOperator):
             return AsyncClient(replace(settings, retries=0), conceal=mask_secret, concurrency=FETCHES_AT_ONCE)
 
         sids = self._sids(memory, run)
-        counted = asyncio.run(trigger.wait_for(chain.from_iterable(sids), connect))
+        counted = Aside(trigger.wait_for(chain.from_iterable(sids), connect)).run()
         return self._finish(context, memory, planned, {**summary, **counted})
 
     def _trigger(
@@ -403,11 +404,12 @@ class SendingManyOperator(TwilioOperator):
         summary: dict[str, Any],
     ) -> dict[str, Any]:
         """Write the table, forget what was remembered, and give what goes to XCom."""
+        from airflow_provider_twilio.aside import Aside
         from airflow_provider_twilio.bulk.chunks import forget
 
         run = memory.get(NAME)
         key = f"{NAME}.{run['generation']}"
-        states = asyncio.run(self._states(memory, run)) if self.results and "delivered" in summary else {}
+        states = Aside(self._states(memory, run)).run() if self.results and "delivered" in summary else {}
         self._write(planned, memory, key, states, "unsent")
         if not summary["later"]:
             memory.set(NAME, {**run, "summary": summary})

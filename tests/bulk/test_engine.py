@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -249,3 +250,26 @@ async def test_an_error_of_the_stream_ends_it(emulator: Emulator, open_client):
 async def test_nothing_at_all(open_client):
     async with open_client() as client:
         assert (await run(client, [])).told == 0
+
+
+@pytest.mark.parametrize("error", [OSError, SystemExit, asyncio.CancelledError])
+async def test_a_broken_stream_is_not_taken_for_the_end(emulator: Emulator, open_client, error: type[BaseException]):
+    async def stream():
+        for item in sends(emulator, engine.READ_AHEAD):
+            yield item
+        raise error
+
+    async with open_client() as client:
+        with pytest.raises(error):
+            await run(client, stream())
+
+
+async def test_what_is_no_exception_ends_a_run_too(emulator: Emulator, open_client):
+    class Broken:
+        settings = Settings("AC" + "0" * 32, Basic("AC" + "0" * 32, "token"))
+
+        async def send(self, request: Any) -> Any:
+            raise SystemExit(3)
+
+    with pytest.raises(SystemExit):
+        await run(Broken(), sends(emulator, 10))

@@ -191,6 +191,7 @@ class UpdateNumbersOperator(ComposedOperator, color=COLOR):
         if missing:
             raise not_ours(missing, client.settings.account_sid, "changed")
         shown: list[dict[str, Any]] = []
+        applies = apply and not client.settings.dry_run
         for number in chosen.values():
             changes = differences(number, settings)
             if not changes:
@@ -202,14 +203,14 @@ class UpdateNumbersOperator(ComposedOperator, color=COLOR):
                     "phone_number": number.phone_number,
                     "friendly_name": number.friendly_name,
                     "changes": changes,
-                    "applied": apply,
+                    "applied": applies,
                 }
             )
         if apply:
             for row in shown:
                 changed = {name: then for name, (_, then) in row["changes"].items()}
                 client.send(IncomingPhoneNumbers.update(row["sid"], **changed))
-        told = "changed" if apply else "would change: set apply=True to change them"
+        told = "changed" if applies else "would change" if apply else "would change: set apply=True to change them"
         self.log.info("%d of %d numbers %s", len(shown), len(chosen), told)
         return shown
 

@@ -260,7 +260,7 @@ class CloseAccountOperator(_StatusOperator):
             account = self._change(account)
         else:
             self.log.info("Nothing was closed: set apply=True to close %s", account.sid)
-        return {**account, "phone_numbers": lost, "applied": apply}
+        return {**account, "phone_numbers": lost, "applied": apply and not self.hook.client.settings.dry_run}
 
     def _numbers(self, account: Account) -> list[dict[str, Any]] | None:
         """List its numbers; None where Twilio doesn't tell, as it may not of a suspended account."""

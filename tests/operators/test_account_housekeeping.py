@@ -163,3 +163,10 @@ def test_accounts_that_do_not_tell_are_named(run: Run, emulator: Emulator, shop:
     assert told["accounts_that_do_not_tell"] == [shop]
     with pytest.raises(AirflowFailException, match="can't be written"):
         run(UsageReportOperator, start="-1days", end="-0days", path="/proc/none/a.csv")
+
+
+def test_a_dry_run_closes_nothing(run: Run, emulator: Emulator, shop: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", f"{emulator.connection_uri}/?dry_run=true")
+    told = run(CloseAccountOperator, target_account_sid=shop, friendly_name="shop", apply=True)
+    assert told["applied"] is False
+    assert status_of(shop) == "active"

@@ -301,3 +301,10 @@ def test_where_nothing_is_remembered_a_retry_says_what_is_gone(run: Run, emulato
     sids = buy("a")
     rows = run(ReleaseNumbersOperator, {"ti": Ti()}, phone_numbers=[NUMBER, *sids], apply=True)
     assert {row["sid"]: row["outcome"] for row in rows} == {NUMBER: "gone", sids[0]: "released"}
+
+
+def test_nothing_is_applied_in_a_dry_run(run: Run, emulator: Emulator, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", f"{emulator.connection_uri}/?dry_run=true")
+    (told,) = run(UpdateNumbersOperator, phone_numbers=OWNED, sms_url=HOOK, apply=True)
+    assert (told["applied"], told["changes"]["sms_url"][1]) == (False, HOOK)
+    assert not emulator.journal.count("POST")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.core import LATER, Request, definition
@@ -18,6 +18,9 @@ from airflow_provider_twilio.operators.base import TwilioOperator
 from airflow_provider_twilio.operators.sending import SendingOperator
 from airflow_provider_twilio.privacy import mask
 
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
 __all__ = [
     "EnsureNumberOperator",
     "FetchNumberOperator",
@@ -32,6 +35,8 @@ __all__ = [
 ]
 
 SEARCH = definition(AvailablePhoneNumbers.list)
+RELEASED = "twilio_release"
+"""The key in the task state store of the number that is about to be released, and its SID."""
 
 
 class SearchNumbersOperator(TwilioOperator, operation=AvailablePhoneNumbers.list):
@@ -326,6 +331,8 @@ class ReleaseNumberOperator(TwilioOperator, operation=IncomingPhoneNumbers.delet
 
     phone_number_sid: str | None
     phone_number: str | None
+    store: Any = None
+    """Airflow's task state store, where there is one: it knows the SID of a number that an earlier try released."""
 
     def __init__(self, *, phone_number_sid: str | None = None, phone_number: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -350,10 +357,21 @@ class ReleaseNumberOperator(TwilioOperator, operation=IncomingPhoneNumbers.delet
             self.phone_number_sid, self.phone_number = self._sid_of(number), None
         return super().request(**instead)
 
+    def execute(self, context: Context) -> Any:
+        """Release it; in a retry, also where an earlier try was killed right after it had."""
+        self.store = context.get("task_state_store")
+        return super().execute(context)
+
     def _sid_of(self, number: str) -> str:
         """Find the one number that is exactly this: Twilio's filter also gives those that contain it."""
         owned = self.hook.incoming_phone_numbers.list(phone_number=number)
         sids = [record["sid"] for record in owned if record.phone_number == number]
+        if self.store is not None:
+            before, sid = self.store.get(RELEASED) or (None, None)
+            if not sids and before == number:
+                return str(sid)
+            if len(sids) == 1:
+                self.store.set(RELEASED, [number, sids[0]])
         if len(sids) != 1:
             raise NotFound(f"the account owns {len(sids)} numbers {mask(number)}, not one; nothing is released")
         return str(sids[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from airflow_provider_twilio.operators.phone_numbers import (
     SearchNumbersOperator,
     UpdateNumberOperator,
 )
+from tests.test_memory import Store
 
 Run = Callable[..., Any]
 
@@ -142,3 +144,14 @@ def test_a_number_that_contains_it_is_not_it(run: Run, emulator: Emulator):
         run(ReleaseNumberOperator, phone_number="+1500555000")
     assert emulator.journal.count("DELETE") == 0
     assert len(emulator.numbers) == 1
+
+
+def test_a_retry_knows_the_number_that_an_earlier_try_released(run: Run, emulator: Emulator):
+    store = Store()
+    first, second = ({"task_state_store": store, "ti": SimpleNamespace(try_number=number)} for number in (1, 2))
+    with pytest.raises(AirflowFailException, match="owns 0 numbers"):
+        run(ReleaseNumberOperator, first, phone_number="+14155550199")
+    sid = run(ReleaseNumberOperator, first, phone_number=OWNED)  # and was killed before that was known
+    assert run(ReleaseNumberOperator, second, phone_number=OWNED) == sid
+    with pytest.raises(AirflowFailException, match="owns 0 numbers"):
+        run(ReleaseNumberOperator, second, phone_number="+14155550199")

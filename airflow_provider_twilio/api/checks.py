@@ -228,7 +228,7 @@ def ahead(name: str, value: Any, least: timedelta, most: timedelta) -> None:
 
 def moment(name: str, value: Any) -> datetime | None:
     """Read an aware datetime, or a string of one, as templates give it; None where it is not given or not known yet."""
-    if value is None or value is LATER or value == "":
+    if value is None or value is LATER or (isinstance(value, str) and not value.strip()):
         return None
     if isinstance(value, str):
         try:

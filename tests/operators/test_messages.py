@@ -209,3 +209,10 @@ def test_a_dry_run_says_so(run: Run, emulator: Emulator, monkeypatch: pytest.Mon
     sid = "SM" + "d" * 32
     assert run(DeleteMessageOperator, message_sid=sid) == {"sid": sid, "status": "dry-run"}
     assert not emulator.journal.count("DELETE")
+
+
+@pytest.mark.parametrize("blank", ["", " "])
+def test_a_blank_time_is_left_out_where_it_waits_too(run: Run, emulator: Emulator, blank: str):
+    arguments = {"to": TO, "from_": FROM, "body": "x", "send_at": f"{{{{ '{blank}' }}}}", "schedule_type": "{{ '' }}"}
+    record = run(SendMessageOperator, **arguments, wait_for_delivery=True, deferrable=False, poll_interval=0.05)
+    assert record["status"] == "delivered"

@@ -20,7 +20,7 @@ from airflow_provider_twilio.client.resources import Resources
 if TYPE_CHECKING:  # loaded when a hook is used: DAG files only import it
     from airflow_provider_twilio.client.asynchronous import AsyncClient
     from airflow_provider_twilio.client.blocking import Client
-    from airflow_provider_twilio.client.settings import ConnectionLike, Settings
+    from airflow_provider_twilio.client.settings import Settings
     from airflow_provider_twilio.hooks.once import OnClear
     from airflow_provider_twilio.once import OnUnsure
 
@@ -75,9 +75,7 @@ class TwilioHook(BaseHook, Resources[Blocking]):
     def _made_client(self) -> Client:
         from airflow_provider_twilio.client.blocking import Client
 
-        settings = self._settings(self.get_connection(self.twilio_conn_id))
-        mask_secret(list(settings.secrets))
-        return Client(settings, conceal=mask_secret)
+        return Client(self._settings(), conceal=mask_secret)
 
     @asynccontextmanager
     async def aclient(self, *, concurrency: int = 100, retries: int | None = None) -> AsyncIterator[AsyncClient]:
@@ -86,23 +84,24 @@ class TwilioHook(BaseHook, Resources[Blocking]):
         :param concurrency: how many connections it holds at the most.
         :param retries: further tries of a request that may be repeated, where it isn't what the connection says.
         """
-        from airflow.providers.common.compat.connection import get_async_connection
         from asgiref.sync import sync_to_async
 
         from airflow_provider_twilio.client.asynchronous import AsyncClient
 
-        settings = self._settings(await get_async_connection(self.twilio_conn_id, hook=self))
-        # Masking talks to Airflow's supervisor, which blocks: on an event loop it would be lost.
-        await sync_to_async(mask_secret)(list(settings.secrets))
+        # What asks Airflow's supervisor blocks, or is lost on an event loop; a thread suits each version and process.
+        settings = await sync_to_async(self._settings)()
         if retries is not None:
             settings = replace(settings, retries=retries)
         async with AsyncClient(settings, conceal=mask_secret, concurrency=concurrency) as client:
             yield client
 
-    def _settings(self, connection: ConnectionLike) -> Settings:
+    def _settings(self) -> Settings:
+        """Read the connection, and have its secrets masked."""
         from airflow_provider_twilio.client.settings import Settings
 
-        return Settings.from_connection(connection, self.account_sid)
+        settings = Settings.from_connection(self.get_connection(self.twilio_conn_id), self.account_sid)
+        mask_secret(list(settings.secrets))
+        return settings
 
     def request(
         self,

@@ -7,6 +7,10 @@ each. Whoever comes after a crash with the same items, in the same order, finds 
 over; open chunks, of which anything may have been sent; and from there on nothing. What may have been sent is settled:
 ``settle`` asks Twilio for all of it at once, when it must have arrived; meanwhile the rest goes on. What may be
 repeated needs no ``settle``, and is sent again.
+
+Whoever comes writes first into the memory that the stream is his. Who was thought dead, and still sends, looks there
+all the time, and begins nothing when he has not looked for a moment: what he has begun has come to its end when the
+other one settles.
 """
 
 from __future__ import annotations
@@ -31,12 +35,17 @@ SIZE = 1000
 """Items a chunk: what is remembered of it stays below the 64 KB that Airflow's state store takes."""
 MOST_OPEN = 32
 """So many chunks may be open, each as one request in it takes long, before no more are begun."""
+LOOKS = 18
+"""So many looks at whose the stream is are taken while the patience lasts, and sending goes on for three after one."""
+SHORTEST_LOOK = 0.05
 MOST_SENDS = 2
 """How often one run sends the same, each time after it has seen that the one before was not carried out."""
 
 UNSURE: Final = "?"
 LATER: Final = "later"
 """What is remembered of an item that may have been sent, and of one that is to be sent another time."""
+
+REPLACED = "another try has begun to send the same; this one stops"
 
 log = logging.getLogger(__name__)
 
@@ -125,6 +134,8 @@ async def run_resuming(
     tally = Tally() if tally is None else tally
     chunks = Chunks(items, tell, memory=memory, key=key, tally=tally, settle=settle, patience=patience)
     engine = Engine(client, chunks.tell, concurrency=concurrency, rate=rate, most_failures=most_failures, tally=tally)
+    await chunks.claim(engine)
+    watch = asyncio.ensure_future(chunks.watch(engine)) if settle is not None else None
     try:
         await engine.run(chunks.batches())
     except Replaced:
@@ -132,6 +143,10 @@ async def run_resuming(
     except Exception:  # nothing is on its way any more; of a task that is being killed that can't be said
         await chunks.end()
         raise
+    finally:
+        if watch is not None:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
     return tally
 
 
@@ -180,6 +195,7 @@ class Chunks:
     ) -> None:
         self._items, self._tell, self._memory, self._key, self.tally = items, tell, memory, key, tally
         self._settle, self._patience = settle, patience
+        self._look = max(patience / LOOKS, SHORTEST_LOOK)
         self._open: dict[int, Chunk] = {}
         self._unsure: list[tuple[Item, datetime]] = []
         self._name = secrets.token_hex(8)
@@ -188,12 +204,40 @@ class Chunks:
         self._changed = asyncio.Event()
         self._error: BaseException | None = None
 
+    # ------------------------------------------------------------ whose it is
+
+    async def claim(self, engine: Engine) -> None:
+        """Make the stream ours; allow the engine to send for a while, if it must be ours for that."""
+        begun = time.monotonic()
+        await asyncio.to_thread(self._memory.set, f"{self._key}.owner", self._name)
+        if self._settle is not None:
+            engine.allow(begun + 3 * self._look)
+
+    async def watch(self, engine: Engine) -> None:
+        """Look again and again whether the stream is ours still, and stop the engine when it isn't."""
+        seen = time.monotonic()
+        while True:
+            await asyncio.sleep(self._look)
+            begun = time.monotonic()
+            try:
+                owner = await asyncio.to_thread(self._memory.get, f"{self._key}.owner")
+            except Exception as error:
+                if begun - seen > self._patience:
+                    engine.stop(Replaced(f"it can't be told whether another try has begun to send the same: {error}"))
+                    return
+                log.warning("Not sending on until it can be seen that no other try has begun: %s", error)
+            else:
+                if owner != self._name:
+                    engine.stop(Replaced(REPLACED))
+                    return
+                seen = begun
+                engine.allow(begun + 3 * self._look)
+
     # ------------------------------------------------------------ what is to be sent
 
     async def batches(self) -> AsyncIterator[list[Item]]:
         """Give what is to be sent, a chunk at a time; what may have been sent, when that is settled."""
         iterator, fresh, index = iter(self._items), False, 0
-        await asyncio.to_thread(self._memory.set, f"{self._key}.owner", self._name)
         while items := await asyncio.to_thread(self._read, iterator, index * SIZE):
             same = await asyncio.to_thread(digest, items)
             state = None if fresh else await asyncio.to_thread(self._memory.get, f"{self._key}.{index}")
@@ -215,7 +259,7 @@ class Chunks:
 
     def _begin(self, chunk: Chunk) -> None:
         if self._memory.get(f"{self._key}.owner") != self._name:
-            raise Replaced("another try has begun to send the same; this one stops")
+            raise Replaced(REPLACED)
         self._memory.set(f"{self._key}.{chunk.index}", chunk.as_json(None))
 
     def _read(self, iterator: Iterator[Item], number: int) -> list[Item]:

@@ -25,6 +25,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
+import math
 import random
 import time
 from collections import Counter, deque
@@ -255,6 +256,7 @@ class Engine:
         self._strikes = 0
         self._last_strike = 0.0
         self._resumes = 0.0
+        self._expires = math.inf
         self._fulls: Counter[str] = Counter()
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
@@ -272,6 +274,16 @@ class Engine:
             await asyncio.gather(*tasks, return_exceptions=True)
         if self._error is not None:
             raise self._error
+
+    def allow(self, until: float) -> None:
+        """Begin nothing after a time of the monotonic clock, until it is allowed anew."""
+        self._expires = until
+        self._changed.set()
+
+    def stop(self, error: BaseException) -> None:
+        """End the run with an error, when what is on its way has been answered."""
+        self._error = self._error or error
+        self._changed.set()
 
     async def _work(self) -> None:
         send = self.client.send
@@ -300,14 +312,14 @@ class Engine:
                 until = None
                 if self._active < self._throttle.limit:
                     now = time.monotonic()
-                    if now >= self._resumes:
+                    if self._resumes <= now < self._expires:
                         if (item := self._ready(now)) is not None:
                             self._active += 1
                             return item
                         if self._ended and not (self._held or self._ahead or self._active):
                             return None
                         until = self._held[0][0] if self._held else None
-                    else:
+                    elif now < self._resumes:
                         until = self._resumes
                 await self._rest(until)
             return None

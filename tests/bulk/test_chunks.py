@@ -16,6 +16,7 @@ from airflow_provider_twilio.bulk import chunks
 from airflow_provider_twilio.bulk.chunks import Changed, Replaced, Taken, forget, meaning, remembered, run_resuming
 from airflow_provider_twilio.bulk.engine import Item, Outcome, Tally
 from airflow_provider_twilio.bulk.settle import Settler
+from airflow_provider_twilio.client.asynchronous import AsyncClient
 from airflow_provider_twilio.emulator import Emulator
 from tests.bulk.conftest import Dict
 
@@ -250,6 +251,65 @@ async def test_who_was_thought_dead_stops(emulator: Emulator, open_client, memor
         assert len(emulator.messages) < 2000
         await run_resuming(client, sends(emulator, 3000), memory=memory, key="k", settle=asks, patience=0.1)
     assert one_each(emulator, 3000)
+
+
+async def test_who_was_thought_dead_sends_nothing_more_when_the_next_settles(
+    emulator: Emulator, open_client, memory: Dict
+):
+    """All its chunks are open already: it would never look whose they are before it opens another."""
+
+    async def begin(client: AsyncClient) -> Tally:
+        return await run_resuming(
+            client, sends(emulator), memory=memory, key="k", settle=Settler(client), patience=3.0, rate=100.0
+        )
+
+    async with open_client() as client:
+        old = asyncio.create_task(begin(client))
+        while len(emulator.world.main.messages) < 50:  # noqa: ASYNC110 (it tells nobody)
+            await asyncio.sleep(0.01)
+        assert len(memory.values) == 1 + 3
+        new = asyncio.create_task(begin(client))
+        with pytest.raises(Replaced):
+            await old
+        assert (await new).done == MANY
+    assert one_each(emulator)
+
+
+@pytest.mark.parametrize(("recovers", "patience"), [(True, 30.0), (False, 2.0)])
+async def test_who_can_t_see_whose_it_is_does_not_send(
+    emulator: Emulator, open_client, monkeypatch, recovers: bool, patience: float
+):
+    class Away(Dict):
+        away = False
+
+        def get(self, key: str) -> object:
+            if self.away:
+                raise OSError("no route")
+            return super().get(key)
+
+    monkeypatch.setattr(chunks, "LOOKS", patience * 9)
+    memory = Away()
+    async with open_client() as client:
+        run = asyncio.create_task(
+            run_resuming(
+                client, sends(emulator), memory=memory, key="k", settle=Asks(emulator), patience=patience, rate=100.0
+            )
+        )
+        while len(emulator.world.main.messages) < 50:  # noqa: ASYNC110 (it tells nobody)
+            await asyncio.sleep(0.01)
+        memory.away = True
+        await asyncio.sleep(1.0)
+        sent = len(emulator.messages)
+        assert sent < MANY
+        await asyncio.sleep(0.5)
+        assert len(emulator.messages) == sent
+        memory.away = not recovers
+        if recovers:
+            assert (await run).done == MANY
+        else:
+            with pytest.raises(Replaced, match="it can't be told"):
+                await run
+    assert one_each(emulator, MANY if recovers else sent)
 
 
 async def test_others_than_before_are_refused(emulator: Emulator, open_client, memory: Dict):

@@ -131,6 +131,7 @@ class SendingManyOperator(TwilioOperator):
 
     def _execute(self, context: Context) -> Any:
         from airflow_provider_twilio.aside import Aside
+        from airflow_provider_twilio.bulk.chunks import remembered
         from airflow_provider_twilio.bulk.plan import preflight, refuse
 
         self._check()
@@ -149,8 +150,9 @@ class SendingManyOperator(TwilioOperator):
         if run["summary"] is not None:
             self.log.info("All of it was sent before: not sending again")
             return run["summary"]
-        self._check_balance()
         key = f"{NAME}.{run['generation']}"
+        if next(iter(remembered(memory, key)), None) is None:  # what was sent since then has cost something
+            self._check_balance()
         began = time.monotonic()
         try:
             tally, sent = Aside(self._send(settings, planned, found, memory, key, most)).run()

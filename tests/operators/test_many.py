@@ -273,6 +273,22 @@ def test_what_was_stopped_goes_on(emulator: Emulator, run, tmp_path: Path, clear
     assert len(emulator.messages) == 300
 
 
+def test_what_was_sent_has_lowered_the_balance(emulator: Emulator, run):
+    def balance() -> float:
+        return float(run(FetchBalanceOperator)["balance"])
+
+    people: dict[str, Any] = {"recipients": numbers(20), "concurrency": 1, "min_balance": balance()}
+    emulator.fail_next(1, method="POST", status=429, code=63038, skip=10)
+    store = Store()
+    with pytest.raises(AirflowFailException, match="63038"):
+        send(run, context(store), **people)
+    emulator.clock.advance(minutes=1)
+    assert balance() < people["min_balance"]
+    assert send(run, context(store), **people)["sent"] == 20
+    with pytest.raises(AirflowFailException, match="nothing was sent"):
+        send(run, context(store, max_tries=1), **people)
+
+
 def test_others_than_before_are_refused(emulator: Emulator, run):
     emulator.fail_next(1, status=401, skip=3)
     store = Store()

@@ -7,11 +7,22 @@ from collections.abc import Hashable, Iterable
 from itertools import islice
 from typing import Any
 
+from airflow_provider_twilio.api.errors import TwilioError
 from airflow_provider_twilio.api.verdicts import Goal
 from airflow_provider_twilio.poll import MESSAGES, Connect, Poller, Wait
 
 WINDOW = 20_000
 """So many are waited for at once."""
+
+
+class OneOfMany(Wait):
+    """Hold a wait that tells that Twilio doesn't accept to be asked from that the message is gone."""
+
+    refusal: TwilioError | None = None
+
+    def refuse(self, error: TwilioError) -> None:
+        self.refusal = error
+        super().refuse(error)
 
 
 async def wait_for_all(
@@ -34,13 +45,14 @@ async def wait_for_all(
     :param not_before: when the first look makes sense.
     :param name: what names the connection and account: see :func:`airflow_provider_twilio.poll.wait_for`.
     :param connect: opens a client.
+    :raises TwilioError: Twilio doesn't accept to be asked, as with wrong credentials.
     """
     delivered = waiting = 0
     undelivered: Counter[str] = Counter()
     iterator = iter(sids)
     while window := list(islice(iterator, WINDOW)):
         waits = [
-            Wait(sid, goal, interval=interval, deadline=deadline, not_before=not_before, created=begun)
+            OneOfMany(sid, goal, interval=interval, deadline=deadline, not_before=not_before, created=begun)
             for sid in window
         ]
         poller = Poller.named(MESSAGES, name, connect)
@@ -49,6 +61,8 @@ async def wait_for_all(
         try:
             for wait in waits:
                 told = await wait.future
+                if wait.refusal is not None:
+                    raise wait.refusal
                 match told["outcome"]:
                     case "reached":
                         delivered += 1

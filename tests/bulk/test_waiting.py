@@ -6,10 +6,13 @@ import asyncio
 import time
 from dataclasses import replace
 
+import pytest
+
+from airflow_provider_twilio.api.errors import AuthenticationFailed
 from airflow_provider_twilio.api.messages import Delivery, Messages
 from airflow_provider_twilio.bulk.waiting import wait_for_all
 from airflow_provider_twilio.client.asynchronous import AsyncClient
-from airflow_provider_twilio.client.settings import Settings
+from airflow_provider_twilio.client.settings import Basic, Settings
 from airflow_provider_twilio.emulator import Emulator
 
 MANY = 10_000
@@ -51,6 +54,21 @@ async def test_at_most_12_requests_a_tick(emulator: Emulator, settings: Settings
     counted = await waiting
     assert counted == {"delivered": MANY - 1, "undelivered": {"30003": 1}, "waiting": 0}
     assert emulator.journal.count("GET") <= 12 * ((time.monotonic() - began) / INTERVAL + 1)
+
+
+async def test_who_may_not_ask_is_not_told_that_all_are_gone(emulator: Emulator, settings: Settings, open_client):
+    refused = replace(settings, auth=Basic(emulator.account_sid, "0" * 32))
+    with pytest.raises(AuthenticationFailed):
+        await wait_for_all(
+            [f"SM{number:032}" for number in range(10)],
+            Delivery(),
+            interval=0.1,
+            deadline=time.time() + 60,
+            begun=time.time(),
+            not_before=0.0,
+            name="refused",
+            connect=lambda: AsyncClient(refused, concurrency=20),
+        )
 
 
 async def test_what_comes_to_no_end_is_told_at_the_deadline(emulator: Emulator, settings: Settings, open_client):

@@ -162,7 +162,9 @@ class SendingManyOperator(TwilioOperator):
         seconds = time.monotonic() - began
         summary = summarised(found, tally, seconds, sent)
         self.log.info("Sent: %s", summary)
-        memory.set(NAME, {**run, "sent": summary})
+        over = time.time() if sent or run.get("over") is None else run["over"]
+        run = {**run, "sent": summary, "over": over}
+        memory.set(NAME, run)
         if not (self.wait_for_delivery and tally.done):
             return self._finish(context, memory, planned, summary)
         return self._wait(context, settings, memory, planned, summary, run)
@@ -340,8 +342,8 @@ class SendingManyOperator(TwilioOperator):
         run: dict[str, Any],
     ) -> Any:
         scheduled = checks.moment("send_at", self._rendered_option("send_at"))
-        begun = run["begun"] if scheduled is None else max(run["begun"], scheduled.timestamp())
-        trigger = self._trigger(context, memory, run, begun, summary["sent"])
+        begun, over = (max(run[name], 0.0 if scheduled is None else scheduled.timestamp()) for name in ("begun", "over"))
+        trigger = self._trigger(context, memory, run, begun, over + self.wait_timeout, summary["sent"])
         if self.deferrable:
             self.defer(trigger=trigger, method_name="execute_complete")
         from airflow_provider_twilio.aside import Aside
@@ -356,7 +358,7 @@ class SendingManyOperator(TwilioOperator):
         return self._finish(context, memory, planned, {**summary, **counted})
 
     def _trigger(
-        self, context: Context, memory: Memory, run: dict[str, Any], begun: float, sent: int
+        self, context: Context, memory: Memory, run: dict[str, Any], begun: float, deadline: float, sent: int
     ) -> MessagesDeliveryTrigger:
         """Give the trigger that waits, which reads the SIDs where they are: in the ledger, or in XComs."""
         from airflow_provider_twilio.memory import Folder
@@ -376,7 +378,7 @@ class SendingManyOperator(TwilioOperator):
             twilio_conn_id=self.twilio_conn_id,
             account_sid=self.account_sid,
             poll_interval=self.poll_interval,
-            deadline=begun + self.wait_timeout,
+            deadline=deadline,
             begun=begun,
             accept_sent=self.accept_sent,
             sent_grace=self.sent_grace,

@@ -214,7 +214,7 @@ class SendMessagesOperator(SendingManyOperator):
     :param accept_sent: take ``sent`` (the carrier has it) for delivered.
     :param sent_grace: take ``sent`` for delivered when it has lasted so many seconds.
     :param poll_interval: seconds between two looks.
-    :param wait_timeout: seconds from the first send, or from ``send_at``, after which no more is waited for.
+    :param wait_timeout: seconds from the last send, or from ``send_at``, after which no more is waited for.
     :param deferrable: wait in the triggerer, which costs no worker slot.
     :param on_clear: what to do when a user clears a task that had sent all: ``resend``, or ``skip``. One that had not
         goes on in any case.

@@ -369,6 +369,24 @@ def test_what_is_not_delivered_may_fail_the_task(emulator: Emulator, run):
         )
 
 
+@pytest.mark.parametrize("sent", [False, True])
+def test_the_wait_begins_when_all_is_sent(emulator: Emulator, run, sent: bool):
+    """However long ago the first try began; a try that finds all sent does not wait longer than the one before."""
+    store, ago = Store(), time.time() - 2 * 24 * 3600
+    begun = {"generation": 0, "clears": 0, "begun": ago, "sent": None, "summary": None}
+    arguments: dict[str, Any] = {"recipients": numbers(3), "wait_for_delivery": True, "deferrable": True}
+    store.set("twilio_bulk", begun)
+    with pytest.raises(TaskDeferred) as deferred:
+        send(run, context(store), **arguments)
+    if sent:
+        store.set("twilio_bulk", {**store.get("twilio_bulk"), "over": ago})
+        with pytest.raises(TaskDeferred) as deferred:
+            send(run, context(store), **arguments)
+    _, kept = deferred.value.trigger.serialize()
+    assert (kept["deadline"] < time.time()) is sent
+    assert kept["begun"] == ago
+
+
 @pytest.mark.parametrize("where", ["store", "ledger"])
 async def test_waiting_in_the_triggerer(emulator: Emulator, run, tmp_path: Path, monkeypatch, where: str):
     import asyncio

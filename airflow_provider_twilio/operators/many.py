@@ -149,7 +149,7 @@ class SendingManyOperator(TwilioOperator):
         run = self._run(context, memory)
         if run["summary"] is not None:
             self.log.info("All of it was sent before: not sending again")
-            return run["summary"]
+            return self._judged(run["summary"])
         key = f"{NAME}.{run['generation']}"
         if next(iter(remembered(memory, key)), None) is None:  # what was sent since then has cost something
             self._check_balance()
@@ -342,7 +342,8 @@ class SendingManyOperator(TwilioOperator):
         run: dict[str, Any],
     ) -> Any:
         scheduled = checks.moment("send_at", self._rendered_option("send_at"))
-        begun, over = (max(run[name], 0.0 if scheduled is None else scheduled.timestamp()) for name in ("begun", "over"))
+        due = 0.0 if scheduled is None else scheduled.timestamp()
+        begun, over = max(run["begun"], due), max(run["over"], due)
         trigger = self._trigger(context, memory, run, begun, over + self.wait_timeout, summary["sent"])
         if self.deferrable:
             self.defer(trigger=trigger, method_name="execute_complete")
@@ -418,6 +419,10 @@ class SendingManyOperator(TwilioOperator):
         if not summary["later"]:
             memory.set(NAME, {**run, "summary": summary})
             forget(memory, key, summary["rows"])
+        return self._judged(summary)
+
+    def _judged(self, summary: dict[str, Any]) -> dict[str, Any]:
+        """Give a summary, if no more have failed than may: also where an earlier try has stored it, and was killed."""
         most = self._most_failures(summary["rows"])
         failed = sum(summary["failed"].values())
         undelivered = sum(summary.get("undelivered", {}).values()) + summary.get("waiting", 0)

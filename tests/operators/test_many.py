@@ -307,6 +307,17 @@ def test_more_failures_than_allowed(emulator: Emulator, run):
     assert send(run, recipients=people, max_failures=0.05)["sent"] == 100
 
 
+def test_a_failed_run_stays_failed(emulator: Emulator, run):
+    """Also where the task is killed, or cleared with on_clear="skip", when all that is to be remembered is."""
+    store = Store()
+    arguments: dict[str, Any] = {"recipients": [*numbers(10), "+15005559206"], "on_clear": "skip"}
+    send(run, context(store), **arguments)
+    with pytest.raises(AirflowFailException, match="1 have failed"):
+        send(run, context(store, max_tries=1), max_failures=0, **arguments)
+    assert send(run, context(store, max_tries=1), max_failures=1, **arguments)["sent"] == 10
+    assert len(emulator.messages) == 10
+
+
 def test_a_ledger(emulator: Emulator, run, tmp_path: Path):
     given = {**context(), "task_state_store": None}
     with pytest.raises(AirflowFailException, match="ledger is missing"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
@@ -62,7 +63,8 @@ def unrendered(name: str, value: Any, annotation: str) -> Any:
     """Give the value that was meant by a text, which is all that a template can render.
 
     ``"True"`` is a boolean where the parameter takes one, ``"5"`` a number, ``"['a', 'b']"`` a list and
-    ``"{'a': 1}"`` a mapping. ``"None"`` is refused, for nobody means it: a message that says "None" would go out.
+    ``"{'a': 1}"`` a mapping, in Python's words, or in JSON's where the parameter takes no text. ``"None"`` is refused,
+    for nobody means it: a message that says "None" would go out.
 
     :param annotation: the parameter's, as written.
     """
@@ -81,18 +83,23 @@ def unrendered(name: str, value: Any, annotation: str) -> Any:
     if "int" in kinds and text.lstrip("-").isdecimal():
         return int(text)
     if ("Sequence" in kinds and text[:1] in ("[", "(")) or ("Mapping" in kinds and text[:1] == "{"):
-        return _literal(text, value)
+        return _literal(text, value, "str" in annotation.split(" | "))
     for kind, wanted in (("bool", "true or false"), ("int", "a whole number")):
         if kind in kinds and "str" not in kinds:
             raise BadParameter(name, f"is not {wanted} ({checks.shape(value)})", f"give {wanted}")
     return value
 
 
-def _literal(text: str, otherwise: Any) -> Any:
+def _literal(text: str, otherwise: Any, takes_text: bool) -> Any:
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return otherwise  # JSON, perhaps
+        if takes_text:
+            return otherwise
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return otherwise
 
 
 def about(task_type: type) -> str | None:

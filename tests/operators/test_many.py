@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import time
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from airflow_provider_twilio._airflow import AirflowFailException, TaskDeferred
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.bulk import chunks
 from airflow_provider_twilio.emulator import Emulator
+from airflow_provider_twilio.operators.accounts import FetchBalanceOperator
 from airflow_provider_twilio.operators.messages import SendMessagesOperator
 from tests.test_memory import Store
 
@@ -97,6 +99,12 @@ def test_files(emulator: Emulator, run, tmp_path: Path, ending: str, kind: str):
     summary = send(run, recipients=given, body="{name}", recipient_column="phone")
     assert summary["sent"] == 2
     assert bodies(emulator) == {"+14155550001": 'Ada, "Countess"', "+14155550002": "Zoë"}
+
+
+def test_recipients_as_json(emulator: Emulator, run):
+    """As ``{{ rows | tojson }}`` renders them."""
+    send(run, recipients='[{"to": "+14155550001", "name": "Ada", "vip": true, "note": null}]', body="Dear {name}")
+    assert bodies(emulator) == {"+14155550001": "Dear Ada"}
 
 
 def test_a_mapped_task(emulator: Emulator, run_mapped, tmp_path: Path):

@@ -2,7 +2,8 @@
 
     make airflow
 
-Everything is kept in `.airflow`, to look into afterwards, until the next start.
+Its DAGs are the examples and yours: what lies in `dags/`, which git ignores. Everything is kept in `.airflow`, to look
+into afterwards, until the next start.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ import shutil
 import signal
 import socket
 from pathlib import Path
+from urllib.parse import quote
 
 from airflow_provider_twilio.emulator import serve
 from tests.real_airflow import LOOPBACK, Airflow, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
+PATIENT = {"AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30"}
+"""On a slow laptop Airflow's own 5 seconds fail a task whose worker waits for its API server."""
 
 
 def port(wanted: int) -> int:
@@ -27,23 +31,26 @@ def port(wanted: int) -> int:
 
 
 def main() -> None:
-    home = ROOT / ".airflow"
+    home, own = ROOT / ".airflow", ROOT / "dags"
     shutil.rmtree(home, ignore_errors=True)
+    own.mkdir(exist_ok=True)
     # A closed terminal ends all as Ctrl-C does, which is ignored in the background unless told.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     with serve(port=port(8765)) as emulator:
         print(f"Starting Airflow; the emulator is at {emulator.url}. About half a minute …", flush=True)
-        with Airflow([ROOT / "example_dags"], home=home, port=port(8080)) as airflow:
+        connection = json.dumps({**json.loads(emulator.connection_json), "extra": {"from_": emulator.phone_number}})
+        with Airflow([ROOT / "example_dags", own], home=home, port=port(8080), env=PATIENT) as airflow:
             # In the database rather than in the environment, so that the web UI shows it.
-            airflow.api("POST", "connections", {"connection_id": "twilio_default", **body(emulator.connection_json)})
+            airflow.api("POST", "connections", {"connection_id": "twilio_default", **body(connection)})
             print(
                 f"""
   Airflow's web UI     {airflow.url}    (no login: whoever opens it is an admin)
   the emulator         {emulator.url}
-  the connection       twilio_default, set: {emulator.connection_uri}
-  the DAGs             {ROOT / "example_dags"}; edit them, add some
-  the logs             {home / "logs"}
+  the connection       twilio_default, set: {emulator.connection_uri}/?from_={quote(emulator.phone_number)}
+  your DAGs            {own}: put them there
+  the examples         {ROOT / "example_dags"}
+  the logs             of tasks {home / "logs"}, of Airflow {home}/*.log
 
 Ctrl-C ends both.
 """,

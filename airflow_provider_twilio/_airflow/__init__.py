@@ -35,8 +35,10 @@ __all__ = [
     "TaskDeferred",
     "accessors",
     "asset_stores",
+    "branch",
     "conf",
     "failed_tasks",
+    "lineage",
     "own_xcom",
     "redact",
     "was_killed",
@@ -103,6 +105,28 @@ def accessors() -> dict[str, Any]:
 
     values, decoded = VariableAccessor(deserialize_json=False), VariableAccessor(deserialize_json=True)
     return {"var": {"value": values, "json": decoded}, "conn": ConnectionAccessor()}
+
+
+def lineage() -> Any:
+    """Give what collects the lineage of a task."""
+    try:
+        from airflow.sdk.lineage import get_hook_lineage_collector
+    except ImportError:  # before 3.2
+        from airflow.lineage.hook import (  # type: ignore[no-redef,import-not-found,unused-ignore]
+            get_hook_lineage_collector,
+        )
+    return get_hook_lineage_collector()  # type: ignore[no-untyped-call,unused-ignore]
+
+
+def branch(context: Any, tasks: list[str] | None) -> None:
+    """Run of what follows only these tasks, and skip the others."""
+    try:
+        from airflow.sdk.bases.branch import BranchMixIn
+    except ImportError:  # before 3.2
+        from airflow.providers.standard.operators.branch import (  # type: ignore[no-redef,assignment,unused-ignore]
+            BranchMixIn,
+        )
+    BranchMixIn().do_branch(context, tasks)  # type: ignore[no-untyped-call,unused-ignore]
 
 
 def redact(text: str) -> str:

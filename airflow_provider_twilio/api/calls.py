@@ -80,14 +80,12 @@ class Call(Record):
 
 
 class Completion(NamedTuple):
-    """Say what counts as a call's success: ``completed``, which says that someone, or something, picked up.
-
-    :param accept: further final statuses to take for success, such as ``no-answer``.
-    :param answered_by: what must have picked up, such as ``human``; the call needs ``machine_detection`` for it.
-    """
+    """Say what counts as a call's success: ``completed``, which says that someone, or something, picked up."""
 
     accept: tuple[str, ...] = ()
+    """Further final statuses to take for success, such as ``no-answer``."""
     answered_by: tuple[str, ...] = ()
+    """What must have picked up, such as ``human``; the call needs ``machine_detection`` for it."""
 
     def verdict(self, record: Mapping[str, Any], now: datetime) -> Verdict:
         """Judge a call by its status."""

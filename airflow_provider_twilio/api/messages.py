@@ -97,16 +97,14 @@ class MessageFeedback(Record):
 
 
 class Delivery(NamedTuple):
-    """Say what counts as a message's success: ``delivered`` or ``read``, and ``sent`` where that is all one gets.
-
-    :param accept_sent: take ``sent`` (the carrier has it) for success.
-    :param sent_grace: take ``sent`` for success when it has lasted so many seconds: many carriers report no more.
-    :param resendable: error codes after which sending again can help; it only words the reason.
-    """
+    """Say what counts as a message's success: ``delivered`` or ``read``, and ``sent`` where that is all one gets."""
 
     accept_sent: bool = False
+    """Take ``sent`` (the carrier has it) for success."""
     sent_grace: float | None = None
+    """Take ``sent`` for success when it has lasted so many seconds: many carriers report no more."""
     resendable: frozenset[int] = codes.RESENDABLE
+    """Error codes after which sending again can help; they only word the reason."""
 
     def verdict(self, record: Mapping[str, Any], now: datetime) -> Verdict:
         """Judge a message by its status."""

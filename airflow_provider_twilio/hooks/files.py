@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from airflow_provider_twilio._airflow import lineage
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.core import LATER
 from airflow_provider_twilio.api.errors import BadParameter
@@ -91,10 +92,8 @@ def _put(local: Path, target: ObjectStoragePath) -> None:
 
 def _tell(target: ObjectStoragePath, reader: Any) -> None:
     """Tell Airflow's lineage what was written."""
-    from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
-
-    uri, collector = str(target), get_hook_lineage_collector()  # type: ignore[no-untyped-call]
-    collector.add_output_asset(context=reader, uri=uri if "://" in uri else f"file://{uri}")
+    uri = str(target)
+    lineage().add_output_asset(context=reader, uri=uri if "://" in uri else f"file://{uri}")
 
 
 def write_table(name: str, path: str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], reader: Any) -> int:

@@ -219,7 +219,8 @@ class FindIdleNumbersOperator(ComposedOperator, color=COLOR):
     """Find numbers without any traffic, in or out, messages or calls, and what they cost. They go to XCom.
 
     Failed messages and calls count as traffic, and those over WhatsApp. A number is not judged before it has been ours
-    for as long. Each number is asked for by itself: six small requests for one that is idle, often one for another.
+    for as long. Each number is asked for by itself: nine requests for one that is idle, often one for another. The list
+    of all that an idle one ever sent is read whole, since Twilio can't filter what never went out by a date.
 
     :param days: how many days without traffic make a number idle, 1 to 400. (templated)
     :param protect: patterns of numbers, or of their names, that are never idle, such as ``+1800*`` or

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_twilio._airflow import AirflowFailException, conf
+from airflow_provider_twilio._airflow import AirflowFailException, branch, conf
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.core import LATER, Request, definition
 from airflow_provider_twilio.api.errors import BadParameter, InvalidRequest, NotFound, OptedOut
@@ -206,8 +206,6 @@ class ApproveBySmsOperator(SendingOperator):
         self, context: Context, answer: str, follow: Mapping[str, str | Sequence[str]], result: dict[str, Any]
     ) -> None:
         """Skip the tasks that are not to run, which ends this one: so what goes to XCom goes there before."""
-        from airflow.providers.common.compat.sdk import BranchMixIn
-
         if self.do_xcom_push:
             context["ti"].xcom_push(key="return_value", value=result)
         named = {name: [tasks] if isinstance(tasks, str) else list(tasks) for name, tasks in follow.items()}
@@ -215,7 +213,7 @@ class ApproveBySmsOperator(SendingOperator):
         if chosen is None and answer == "yes":
             others = {task for tasks in named.values() for task in tasks}
             chosen = [task for task in sorted(self.downstream_task_ids) if task not in others]
-        BranchMixIn().do_branch(context, chosen or None)  # type: ignore[no-untyped-call,unused-ignore]
+        branch(context, chosen or None)
 
 
 def _can_answer(name: str, sender: str | None) -> None:

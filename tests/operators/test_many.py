@@ -147,7 +147,7 @@ def test_failures_are_each_recipients_own(emulator: Emulator, run, tmp_path: Pat
 
 
 def test_bad_numbers_on_a_narrow_road(emulator: Emulator, run):
-    emulator.quirks.set(concurrency=20, latency=0.005)
+    emulator.quirks.set(concurrency=20, latency=0.1)  # so long that more than 20 are on their way
     bad, people = "+15005559201", numbers(600)
     rows = [{"to": bad if place % 20 == 7 else to, "name": str(place)} for place, to in enumerate(people)]
     summary = send(run, recipients=rows, body="{name}", concurrency=50)

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
 
-from airflow_provider_twilio._airflow import AirflowFailException
+from airflow_provider_twilio._airflow import AirflowFailException, lineage
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.hooks.twilio import TwilioHook
@@ -180,7 +179,7 @@ def test_calls_those_that_never_started_too(run: Run, emulator: Emulator, tmp_pa
 
 
 def test_it_tells_airflows_lineage(run: Run, emulator: Emulator, tmp_path: Path):
-    collector = get_hook_lineage_collector()
+    collector = lineage()
     day = str((TODAY - timedelta(days=1)).date())
     run(MessagesToStorageOperator, path=str(tmp_path), start=day, end=str(TODAY.date()), look_back=0)
     uris = {output.asset.uri for output in collector.collected_assets.outputs}

@@ -141,7 +141,9 @@ class Alert:
         from airflow_provider_twilio.api.segments import shorten, transliterate
 
         name, question = transliterate(self.name), transliterate(self.question)
-        tries = f", try {self.try_number} of {self.tries}" if self.try_number and (self.tries or 1) > 1 else ""
+        number, most = self.try_number or 0, self.tries or 1
+        given_up = self.what == "failed" and number < most  # "try 1 of 3" would promise two more
+        tries = f", try {number} of {most}" if number and most > 1 and not given_up else ""
         error = f" ({self.error})" if self.error else ""
         run = f", run {transliterate(self.run_id)}"
 

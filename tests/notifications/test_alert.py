@@ -48,6 +48,14 @@ def test_gives_up_what_matters_least_first():
     assert longest.within(one).endswith("xx.load_all failed, 12:00 UTC.")
 
 
+def test_a_failure_for_good_before_the_last_try_promises_no_further_one():
+    link = f"{BASE}/dags/orders/runs/{RUN}/tasks/load"
+    told = {"task_id": "load", "try_number": 1, "tries": 3, "error": "Undelivered", "link": link}
+    assert alert(**told).within(one) == f"Airflow: orders.load failed (Undelivered), 12:00 UTC {link}"
+    retried = alert(**told, what="failed, is retried", to_be_retried=True)
+    assert retried.text.startswith("Airflow: orders.load failed, is retried, try 1 of 3 (Undelivered), ")
+
+
 def test_a_question_keeps_the_link_that_answers_it():
     link = f"{BASE}/dags/orders/runs/{RUN[:29]}/tasks/approve/required_actions"
     told = alert(task_id="approve", what="asks", question="Ship version 7 of the " + "very long " * 9, link=link)

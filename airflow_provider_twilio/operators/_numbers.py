@@ -241,13 +241,11 @@ class FindIdleNumbersOperator(ComposedOperator, color=COLOR):
 
     def carry_out(self, context: Context, *, days: Any, protect: Any) -> list[dict[str, Any]]:
         """Look at each number, some at a time."""
-        from airflow_provider_twilio.aside import Aside
-
         since = datetime.now(UTC) - timedelta(days=int(days))
         hook = self.hook
         owned = list(hook.incoming_phone_numbers.list())
         judged = [number for number in owned if not fits(number, several(protect)) and _before(number, since)]
-        idle = Aside(self._idle(judged, since)).run()
+        idle = self.beside(self._idle(judged, since))
         rents = self._rents() if idle else {}
         found = [
             {

@@ -91,8 +91,6 @@ class RetentionOperator(ComposedOperator):
         **others: Any,
     ) -> dict[str, Any]:
         """Find, report and, if asked to, do it."""
-        from airflow_provider_twilio.aside import Aside
-
         since, until = _range(context, int(days), start, end)
         settings = self.hook.client.settings
         applies = apply and not settings.dry_run
@@ -115,7 +113,7 @@ class RetentionOperator(ComposedOperator):
             if applies:
                 self.log.info("%d records are to be %s", ledger.due, self.done)
                 try:
-                    Aside(self._do(ledger, int(concurrency))).run()
+                    self.beside(self._do(ledger, int(concurrency)))
                 finally:
                     self._report(report, ledger)
             elif ledger.due:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property
 from inspect import Parameter, cleandoc
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from airflow.sdk import BaseOperator
 
@@ -20,6 +20,10 @@ from airflow_provider_twilio.hooks.twilio import TwilioHook, permanent_errors_fa
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_twilio.aside import Aside
+
+T = TypeVar("T")
 
 # What a family of operators looks like in the UI, by the resource that its operations are of.
 COLORS = {
@@ -126,6 +130,7 @@ class TwilioOperator(BaseOperator):
     """Further templated parameters of a subclass, beside the operation's."""
 
     _named: Mapping[str, Any] = {}
+    _aside: Aside[Any] | None = None
 
     if TYPE_CHECKING:
 
@@ -221,6 +226,22 @@ class TwilioOperator(BaseOperator):
                 self.log.info("An earlier try has perhaps deleted it: %s", error)
                 answer = None
             return self.result(answer)
+
+    def beside(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run what does many things at once beside the task's main thread, till it ends or the task is killed."""
+        from airflow_provider_twilio.aside import Aside
+
+        aside = Aside(coroutine)
+        self._aside = aside
+        try:
+            return aside.run()
+        finally:
+            self._aside = None
+
+    def on_kill(self) -> None:
+        """Begin nothing more of what runs beside. The next try, or Clear, goes on where this one was."""
+        if aside := self._aside:
+            aside.cancel()
 
     @property
     def title(self) -> str:

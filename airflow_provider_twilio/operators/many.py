@@ -130,7 +130,6 @@ class SendingManyOperator(TwilioOperator):
             return self._execute(context)
 
     def _execute(self, context: Context) -> Any:
-        from airflow_provider_twilio.aside import Aside
         from airflow_provider_twilio.bulk.chunks import remembered
         from airflow_provider_twilio.bulk.plan import preflight, refuse
 
@@ -155,7 +154,7 @@ class SendingManyOperator(TwilioOperator):
             self._check_balance()
         began = time.monotonic()
         try:
-            tally, sent = Aside(self._send(settings, planned, found, memory, key, most)).run()
+            tally, sent = self.beside(self._send(settings, planned, found, memory, key, most))
         except TwilioError:
             self._write(planned, memory, key, {}, "unsent")
             raise
@@ -347,7 +346,6 @@ class SendingManyOperator(TwilioOperator):
         trigger = self._trigger(context, memory, run, begun, over + self.wait_timeout, summary["sent"])
         if self.deferrable:
             self.defer(trigger=trigger, method_name="execute_complete")
-        from airflow_provider_twilio.aside import Aside
         from airflow_provider_twilio.client.asynchronous import AsyncClient
         from airflow_provider_twilio.poll import FETCHES_AT_ONCE
 
@@ -355,7 +353,7 @@ class SendingManyOperator(TwilioOperator):
             return AsyncClient(replace(settings, retries=0), conceal=mask_secret, concurrency=FETCHES_AT_ONCE)
 
         sids = self._sids(memory, run)
-        counted = Aside(trigger.wait_for(chain.from_iterable(sids), connect)).run()
+        counted = self.beside(trigger.wait_for(chain.from_iterable(sids), connect))
         return self._finish(context, memory, planned, {**summary, **counted})
 
     def _trigger(
@@ -409,12 +407,11 @@ class SendingManyOperator(TwilioOperator):
         summary: dict[str, Any],
     ) -> dict[str, Any]:
         """Write the table, forget what was remembered, and give what goes to XCom."""
-        from airflow_provider_twilio.aside import Aside
         from airflow_provider_twilio.bulk.chunks import forget
 
         run = memory.get(NAME)
         key = f"{NAME}.{run['generation']}"
-        states = Aside(self._states(memory, run)).run() if self.results and "delivered" in summary else {}
+        states = self.beside(self._states(memory, run)) if self.results and "delivered" in summary else {}
         self._write(planned, memory, key, states, "unsent")
         if not summary["later"]:
             memory.set(NAME, {**run, "summary": summary})

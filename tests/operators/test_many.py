@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import gzip
 import json
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -157,6 +159,35 @@ def test_bad_numbers_on_a_narrow_road(emulator: Emulator, run):
     statuses = [entry.status for entry in emulator.journal]
     assert 0 < statuses.count(429) < 150
     assert statuses[300:].count(429) <= 20  # it knows by now
+
+
+def test_a_killed_task_sends_no_more_and_the_next_try_the_rest(emulator: Emulator, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", f"{emulator.connection_uri}/?timeout=2")
+    emulator.quirks.set(latency=0.05)
+    people = numbers(400)
+    given: Any = context()
+    arguments: dict[str, Any] = {"recipients": people, "from_": SENDER, "body": "hello"}
+    task = SendMessagesOperator(task_id="task", **arguments, concurrency=20, settle=0.5)
+    task.on_kill()  # nothing runs yet
+
+    def kill() -> None:
+        while len(emulator.messages) < 50:
+            time.sleep(0.01)
+        task.on_kill()
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    with pytest.raises(asyncio.CancelledError):
+        task.execute(given)
+    killer.join()
+    held = len(emulator.messages)
+    assert 50 <= held < 300
+    time.sleep(0.5)
+    assert len(emulator.messages) <= held + 20  # what was on its way
+    emulator.quirks.set(latency=0)
+    summary = task.execute(given)
+    assert summary["sent"] == 400
+    assert sorted(message["to"] for message in emulator.messages) == sorted(people)
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ format: $(READY) ## format the code, and mend what the linter can
 
 .PHONY: pytest
 pytest: $(READY)
-	$(RUN) -m pytest -m "not slow" --numprocesses=$(JOBS) --dist=loadfile $(PYTEST)
+	$(RUN) -m pytest -m "not slow" --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder $(PYTEST)
 
 .PHONY: test
 test: check pytest ## check, and run the tests

@@ -13,7 +13,6 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowTaskTimeout
 
 import airflow_provider_twilio
 from airflow_provider_twilio import aside
@@ -22,6 +21,11 @@ from airflow_provider_twilio.hooks.twilio import TwilioHook
 from airflow_provider_twilio.operators.messages import DeleteOldMessagesOperator, SendMessagesOperator
 from airflow_provider_twilio.operators.phone_numbers import FindIdleNumbersOperator
 from tests.operators.test_many import context, numbers
+
+try:
+    from airflow.sdk.exceptions import AirflowTaskTimeout
+except ImportError:  # before 3.2
+    from airflow.exceptions import AirflowTaskTimeout  # type: ignore[no-redef,attr-defined,unused-ignore]
 
 PACKAGE = Path(airflow_provider_twilio.__file__).parent
 SENDER = "+15005550006"

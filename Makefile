@@ -62,7 +62,7 @@ test-airflow-3.1: ## run the tests on the oldest supported Airflow, in .venv-3.1
 LONG = tests/docs tests/real_airflow_alerts tests/real_airflow_bulk tests/real_airflow_inbound
 
 .PHONY: test-slow
-test-slow: $(READY) ## run what `make test` leaves out: each kill once, waits, logs, the built wheel (6 min)
+test-slow: $(READY) ## run what `make test` leaves out: each kill once, waits, logs, the built wheel (8 min)
 	$(RUN) -m pytest -m slow --ignore=tests/browser $(addprefix --ignore=,$(LONG)) --numprocesses=$(JOBS) --dist=loadfile
 
 .PHONY: test-long
@@ -90,7 +90,7 @@ contract: $(READY) ## hold the emulator against Twilio's OpenAPI description, by
 	@$(RUN) -m scripts.contract
 
 .PHONY: test-crash
-test-crash: $(READY) ## kill sends at every point, 5 times each, in a real Airflow (15 min)
+test-crash: $(READY) ## kill sends at every point, 5 times each, in a real Airflow (7 min)
 	CRASH_REPEATS=5 $(RUN) -m pytest -s tests/crash
 
 .PHONY: test-browser

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -100,3 +101,9 @@ class Nothing:
 
     def delete(self, key: str) -> None:
         pass
+
+
+def of_task(context: Mapping[str, Any]) -> Memory:
+    """Give what Airflow lets a task remember: nothing before Airflow 3.3."""
+    store = context.get("task_state_store")
+    return Nothing() if store is None else TaskState(store)

@@ -19,7 +19,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -29,30 +29,18 @@ HOURS = 5 * 3600
 TO = "+14155550100"
 
 
-@dataclass
-class Connection:
-    """What is read of an Airflow connection."""
-
-    login: str | None
-    password: str | None
-    host: str | None
-    port: int | None = None
-    extra: str | None = None
-    conn_id: str = "twilio_default"
-
-
 # ---------------------------------------------------------------- the emulator
 
 
 def serve(waits: int) -> None:
     """Run an emulator with so many messages on their way, until standard input ends."""
     from airflow_provider_twilio.client.blocking import Client
-    from airflow_provider_twilio.client.settings import Settings
+    from airflow_provider_twilio.client.settings import Basic, Settings
     from airflow_provider_twilio.emulator import serve as emulate
 
     with emulate(speed=0.001) as emulator:  # they arrive when the clock is moved by hours
-        connection = Connection(emulator.account_sid, emulator.auth_token, emulator.url)
-        with Client(Settings.from_connection(connection)) as client:
+        sid, token = emulator.account_sid, emulator.auth_token
+        with Client(Settings(sid, Basic(sid, token), base=emulator.url)) as client:
             first = str(client.messages.create(to=TO, from_=emulator.phone_number, body="hello").sid)
         world = emulator.world
         like = world.main.messages.get(first)
@@ -60,7 +48,7 @@ def serve(waits: int) -> None:
         for _ in range(waits - 1):
             world.main.messages.add(replace(like, sid=world.sid("SM"), seq=world.next()))
         sids = [message.sid for message in world.main.messages]
-        print(json.dumps({"sids": sids, "connection": vars(connection)}), flush=True)
+        print(json.dumps({"sids": sids, "sid": sid, "token": token, "url": emulator.url}), flush=True)
         sys.stdin.read()
 
 
@@ -120,10 +108,10 @@ def resident() -> int:
 
 
 async def measure(side: str, interval: float, ticks: int) -> dict[str, float]:
-    from airflow_provider_twilio.client.settings import Settings
+    from airflow_provider_twilio.client.settings import Basic, Settings
 
     told = json.loads(sys.stdin.readline())
-    settings = Settings.from_connection(Connection(**told["connection"]))
+    settings = Settings(told["sid"], Basic(told["sid"], told["token"]), base=told["url"])
     sids, control = told["sids"], Control(str(settings.base))
     make = shared_poll if side == SIDES[0] else one_by_one
     gc.collect()

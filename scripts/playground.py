@@ -39,10 +39,10 @@ def main() -> None:
         signal.signal(number, signal.default_int_handler)
     with serve(port=port(8765)) as emulator:
         print(f"Starting Airflow; the emulator is at {emulator.url}. About half a minute …", flush=True)
-        connection = json.dumps({**json.loads(emulator.connection_json), "extra": {"from_": emulator.phone_number}})
+        connection = {**body(emulator.connection_json), "extra": json.dumps({"from_": emulator.phone_number})}
         with Airflow([ROOT / "example_dags", own], home=home, port=port(8080), env=PATIENT) as airflow:
             # In the database rather than in the environment, so that the web UI shows it.
-            airflow.api("POST", "connections", {"connection_id": "twilio_default", **body(connection)})
+            airflow.api("POST", "connections", {"connection_id": "twilio_default", **connection})
             print(
                 f"""
   Airflow's web UI     {airflow.url}    (no login: whoever opens it is an admin)

@@ -111,7 +111,7 @@ def lineage() -> Any:
     """Give what collects the lineage of a task."""
     try:
         from airflow.sdk.lineage import get_hook_lineage_collector
-    except ImportError:  # before 3.2
+    except ImportError:  # not in 3.1
         from airflow.lineage.hook import (  # type: ignore[no-redef,import-not-found,unused-ignore]
             get_hook_lineage_collector,
         )
@@ -122,7 +122,7 @@ def branch(context: Any, tasks: list[str] | None) -> None:
     """Run of what follows only these tasks, and skip the others."""
     try:
         from airflow.sdk.bases.branch import BranchMixIn
-    except ImportError:  # before 3.2
+    except ImportError:  # not in 3.1
         from airflow.providers.standard.operators.branch import (  # type: ignore[no-redef,assignment,unused-ignore]
             BranchMixIn,
         )

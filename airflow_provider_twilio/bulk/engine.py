@@ -382,7 +382,7 @@ class Engine:
             case "full":
                 self._full(item, error)
             case "stop":
-                self._stop(error)
+                self._give_up(error)
             case "unknown":
                 self._strike(error, begun)
                 self._report(Outcome(item, judged, error=error))
@@ -401,7 +401,7 @@ class Engine:
             told = ", ".join(
                 f"{code or 'without a code'}: {number}" for code, number in self.tally.failed.most_common(5)
             )
-            self._stop(TooManyFailures(f"{failed} of {self.tally.told} have failed ({told}): no more are tried"))
+            self._give_up(TooManyFailures(f"{failed} of {self.tally.told} have failed ({told}): no more are tried"))
 
     def _again(self, item: Item, error: TwilioError, begun: float) -> None:
         """Send it again, with fewer at once; unless the trouble is its own."""
@@ -426,7 +426,7 @@ class Engine:
         self._throttle.refused(now)
         self._strikes += 1
         if self._strikes > MOST_STRIKES:
-            self._stop(error)
+            self._give_up(error)
         elif self._strikes > 1:
             longest = min(2.0 ** (self._strikes - 2), self.client.settings.retry_max_wait)
             pause = longest * random.uniform(0.5, 1.0)  # noqa: S311 (no secret is made of it)
@@ -448,11 +448,11 @@ class Engine:
         self._hold(item, self._pace.book(lane, item.weight, now))
 
     def _fail(self, error: BaseException) -> None:
-        self._error = self._error or error
+        self.stop(error)
         if isinstance(error, asyncio.CancelledError):
             raise error
 
-    def _stop(self, error: TwilioError) -> None:
+    def _give_up(self, error: TwilioError) -> None:
         if self._error is None:
             log.error("Stopping: %s", error)
-            self._error = error
+            self.stop(error)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from airflow_provider_twilio import once
 from airflow_provider_twilio.api.core import SETTLE, Record, Request
-from airflow_provider_twilio.memory import Memory, Nothing, TaskState
+from airflow_provider_twilio.memory import of_task
 
 if TYPE_CHECKING:
     from airflow_provider_twilio.client.blocking import Client
@@ -76,8 +76,7 @@ def send_once(
     :param name: tells several sends of one task apart.
     :param on_clear: whether a task that a user has cleared sends again (``resend``), or not (``skip``).
     """
-    ti, store = context.get("ti"), context.get("task_state_store")
-    memory: Memory = Nothing() if store is None else TaskState(store)
+    ti, memory = context.get("ti"), of_task(context)
     if ti is None:
         return once.send_once(client, memory, request, key=NAME, on_unsure=on_unsure, settle=settle, prepare=prepare)
     base = f"{NAME}.{name}" if name else NAME

@@ -202,9 +202,9 @@ class EnsureNumberOperator(ComposedOperator, SendingOperator, color=COLOR):
         listed = self.hook.incoming_phone_numbers.list(friendly_name=name)
         found = [number for number in listed if number.friendly_name == name]
         if len(found) > 1:
-            sids = [number.sid for number in found]
             from airflow_provider_twilio.once import Ambiguous
 
+            sids = [number.sid for number in found]
             raise Ambiguous(f"{len(found)} numbers have this name: {', '.join(sids)}; rename all but one", sids)
         return found[0] if found else None
 

@@ -338,7 +338,7 @@ class ReleaseNumbersOperator(ComposedOperator, color=COLOR):
         apply: bool,
     ) -> list[dict[str, Any]]:
         """Release what is to be released, after all that could forbid it has been asked."""
-        client, plan = self.hook.client, _Plan(context)
+        client, plan = self.hook.client, Plan(context)
         before = plan.read()
         chosen, missing = choose(client.incoming_phone_numbers.list(), several(phone_numbers))
         gone = [before.get(entry) for entry in missing]
@@ -385,14 +385,13 @@ class ReleaseNumbersOperator(ComposedOperator, color=COLOR):
             files.write_table("report", report, REPORTED, rows, self.hook)
 
 
-class _Plan:
+class Plan:
     """Remember which numbers a task is about to release, so that a later try knows those that are gone for its own."""
 
     def __init__(self, context: Mapping[str, Any]) -> None:
-        from airflow_provider_twilio.memory import Memory, Nothing, TaskState
+        from airflow_provider_twilio.memory import of_task
 
-        store = context.get("task_state_store")
-        self.memory: Memory = Nothing() if store is None else TaskState(store)
+        self.memory = of_task(context)
 
     def read(self) -> dict[str, dict[str, Any]]:
         """Give the numbers planned before, by SID and by number."""

@@ -91,10 +91,12 @@ class RetentionOperator(ComposedOperator):
         **others: Any,
     ) -> dict[str, Any]:
         """Find, report and, if asked to, do it."""
+        from airflow_provider_twilio.memory import of_task
+
         since, until = _range(context, int(days), start, end)
         settings = self.hook.client.settings
         applies = apply and not settings.dry_run
-        memory = _memory(context)
+        memory = of_task(context)
         run_id = str(context.get("run_id") or "")
         with Ledger(self.done, run_id) as ledger:
             if report is not None:
@@ -237,13 +239,6 @@ class Ledger:
             said = f"would be {self._done}" if outcome == "due" else outcome
             values = (sid, made, said, code, reason, self._run_id)
             yield dict(zip(COLUMNS, values, strict=True))
-
-
-def _memory(context: Mapping[str, Any]) -> Memory:
-    from airflow_provider_twilio.memory import Nothing, TaskState
-
-    store = context.get("task_state_store")
-    return Nothing() if store is None else TaskState(store)
 
 
 def _range(context: Mapping[str, Any], days: int, start: Any, end: Any) -> tuple[datetime | None, datetime]:

@@ -11,6 +11,7 @@ from airflow_provider_twilio.api.phone_numbers import AvailablePhoneNumbers, Inc
 from airflow_provider_twilio.operators._ensure import EnsureNumberOperator
 from airflow_provider_twilio.operators._numbers import (
     FindIdleNumbersOperator,
+    Plan,
     ReleaseNumbersOperator,
     UpdateNumbersOperator,
 )
@@ -35,8 +36,6 @@ __all__ = [
 ]
 
 SEARCH = definition(AvailablePhoneNumbers.list)
-RELEASED = "twilio_release"
-"""The key in the task state store of the number that is about to be released, and its SID."""
 
 
 class SearchNumbersOperator(TwilioOperator, operation=AvailablePhoneNumbers.list):
@@ -331,8 +330,8 @@ class ReleaseNumberOperator(TwilioOperator, operation=IncomingPhoneNumbers.delet
 
     phone_number_sid: str | None
     phone_number: str | None
-    store: Any = None
-    """Airflow's task state store, where there is one: it knows the SID of a number that an earlier try released."""
+    plan: Plan
+    """Knows the SID of a number that an earlier try released."""
 
     def __init__(self, *, phone_number_sid: str | None = None, phone_number: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -359,19 +358,16 @@ class ReleaseNumberOperator(TwilioOperator, operation=IncomingPhoneNumbers.delet
 
     def execute(self, context: Context) -> Any:
         """Release it; in a retry, also where an earlier try was killed right after it had."""
-        self.store = context.get("task_state_store")
+        self.plan = Plan(context)
         return super().execute(context)
 
     def _sid_of(self, number: str) -> str:
         """Find the one number that is exactly this: Twilio's filter also gives those that contain it."""
-        owned = self.hook.incoming_phone_numbers.list(phone_number=number)
-        sids = [record["sid"] for record in owned if record.phone_number == number]
-        if self.store is not None:
-            before, sid = self.store.get(RELEASED) or (None, None)
-            if not sids and before == number:
-                return str(sid)
-            if len(sids) == 1:
-                self.store.set(RELEASED, [number, sids[0]])
-        if len(sids) != 1:
-            raise NotFound(f"the account owns {len(sids)} numbers {mask(number)}, not one; nothing is released")
-        return str(sids[0])
+        listed = self.hook.incoming_phone_numbers.list(phone_number=number)
+        owned = {str(record["sid"]): record for record in listed if record.phone_number == number}
+        if not owned and (released := self.plan.read().get(number)):
+            return str(released["sid"])
+        if len(owned) != 1:
+            raise NotFound(f"the account owns {len(owned)} numbers {mask(number)}, not one; nothing is released")
+        self.plan.write(owned)
+        return next(iter(owned))

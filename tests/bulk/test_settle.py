@@ -14,6 +14,7 @@ from airflow_provider_twilio.bulk import settle
 from airflow_provider_twilio.bulk.chunks import Taken
 from airflow_provider_twilio.bulk.engine import Item
 from airflow_provider_twilio.bulk.settle import Settler, states
+from airflow_provider_twilio.client.asynchronous import AsyncClient
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.once import Unsure
 
@@ -65,15 +66,20 @@ async def test_what_is_older_is_another(emulator: Emulator, open_client, since):
         assert await Settler(client)([(item(message(1), 1), late)], none_taken) == {}
 
 
-async def test_a_long_list_is_not_walked_to_its_end(emulator: Emulator, open_client, monkeypatch):
+async def long_list(client: AsyncClient, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> datetime:
+    """Fill ten pages with what is hours old, and tell the time."""
     from airflow_provider_twilio.api import core
 
     monkeypatch.setattr(core, "LARGEST_PAGE", 10)
+    for index in range(100):
+        await client.send(message(index, "old"))
+    emulator.clock.advance(hours=2)
+    return datetime.fromtimestamp(emulator.clock.now(), UTC)
+
+
+async def test_a_long_list_is_not_walked_to_its_end(emulator: Emulator, open_client, monkeypatch):
     async with open_client() as client:
-        for index in range(100):
-            await client.send(message(index, "old"))
-        emulator.clock.advance(hours=2)
-        since = datetime.fromtimestamp(emulator.clock.now(), UTC)
+        since = await long_list(client, emulator, monkeypatch)
         sent = await client.send(message(200))
         # One that waits in a queue, and stands at the far end of the list.
         queued = await client.send(Messages.create(to="+15005559012", from_="+15005550006", body="hello"))
@@ -94,14 +100,8 @@ async def test_a_long_list_is_not_walked_to_its_end(emulator: Emulator, open_cli
 
 async def test_another_message_to_the_same_phone_answers_nothing(emulator: Emulator, open_client, monkeypatch):
     """What stands at the far end of a long list is asked for, though something to its recipient was seen."""
-    from airflow_provider_twilio.api import core
-
-    monkeypatch.setattr(core, "LARGEST_PAGE", 10)
     async with open_client() as client:
-        for index in range(100):
-            await client.send(message(index, "old"))
-        emulator.clock.advance(hours=2)
-        since = datetime.fromtimestamp(emulator.clock.now(), UTC)
+        since = await long_list(client, emulator, monkeypatch)
         await client.send(message(200, "another"))
         emulator.clock.advance(minutes=10)
         emulator.clock.freeze()  # the next one stays in the queue

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,18 @@ from airflow_provider_twilio.emulator import Emulator
 
 MANY = 10_000
 INTERVAL = 2.0
+
+
+async def wait(sids: Sequence[str], settings: Settings, *, lasts: float, **others: Any) -> dict[str, Any]:
+    """Wait so many seconds at the most."""
+    return await wait_for_all(
+        sids,
+        Delivery(),
+        deadline=time.time() + lasts,
+        not_before=0.0,
+        connect=lambda: AsyncClient(settings, concurrency=20),
+        **{"interval": 0.1, "begun": time.time(), **others},
+    )
 
 
 async def test_at_most_12_requests_a_tick(emulator: Emulator, settings: Settings, open_client):
@@ -36,16 +50,7 @@ async def test_at_most_12_requests_a_tick(emulator: Emulator, settings: Settings
     assert len(sids) == MANY
     began = time.monotonic()
     waiting = asyncio.create_task(
-        wait_for_all(
-            sids,
-            Delivery(),
-            interval=INTERVAL,
-            deadline=time.time() + 600,
-            begun=time.time() - 120,
-            not_before=0.0,
-            name="bulk",
-            connect=lambda: AsyncClient(settings, concurrency=20),
-        )
+        wait(sids, settings, lasts=600, interval=INTERVAL, begun=time.time() - 120, name="bulk")
     )
     while emulator.journal.count("GET") < 30:  # noqa: ASYNC110 (it tells nobody)
         await asyncio.sleep(0.05)
@@ -59,30 +64,12 @@ async def test_at_most_12_requests_a_tick(emulator: Emulator, settings: Settings
 async def test_who_may_not_ask_is_not_told_that_all_are_gone(emulator: Emulator, settings: Settings, open_client):
     refused = replace(settings, auth=Basic(emulator.account_sid, "0" * 32))
     with pytest.raises(AuthenticationFailed):
-        await wait_for_all(
-            [f"SM{number:032}" for number in range(10)],
-            Delivery(),
-            interval=0.1,
-            deadline=time.time() + 60,
-            begun=time.time(),
-            not_before=0.0,
-            name="refused",
-            connect=lambda: AsyncClient(refused, concurrency=20),
-        )
+        await wait([f"SM{number:032}" for number in range(10)], refused, lasts=60, name="refused")
 
 
 async def test_what_comes_to_no_end_is_told_at_the_deadline(emulator: Emulator, settings: Settings, open_client):
     async with open_client() as client:
         stuck = Messages.create(to="+15005559010", from_="+15005550006", body="hello")
         sid = (await client.send(stuck))["sid"]
-    counted = await wait_for_all(
-        [sid],
-        Delivery(),
-        interval=0.1,
-        deadline=time.time() + 0.5,
-        begun=time.time(),
-        not_before=0.0,
-        name="deadline",
-        connect=lambda: AsyncClient(settings, concurrency=20),
-    )
+    counted = await wait([sid], settings, lasts=0.5, name="deadline")
     assert counted == {"delivered": 0, "undelivered": {}, "waiting": 1}

@@ -70,7 +70,8 @@ def timeout_at_the_worst_moment() -> Iterator[None]:
 
 
 def sends(run: Any, emulator: Emulator) -> None:
-    run(SendMessagesOperator, context(), recipients=numbers(1000), from_=SENDER, body="hello")
+    with timeout_at_the_worst_moment():
+        run(SendMessagesOperator, context(), recipients=numbers(1000), from_=SENDER, body="hello")
 
 
 def waits(run: Any, emulator: Emulator) -> None:
@@ -81,7 +82,8 @@ def waits(run: Any, emulator: Emulator) -> None:
         "poll_interval": 0.05,
         "wait_timeout": 20,
     }
-    run(SendMessagesOperator, context(), recipients=numbers(3), from_=SENDER, body="hello", **arguments)
+    with timeout_at_the_worst_moment():
+        run(SendMessagesOperator, context(), recipients=numbers(3), from_=SENDER, body="hello", **arguments)
 
 
 def deletes(run: Any, emulator: Emulator) -> None:
@@ -103,12 +105,8 @@ def looks_for_idle(run: Any, emulator: Emulator) -> None:
 
 @pytest.mark.parametrize("task", [sends, waits, deletes, looks_for_idle])
 def test_it_is_raised(run: Any, emulator: Emulator, task: Callable[..., None]):
-    if task in (sends, waits):
-        with pytest.raises(AirflowTaskTimeout), timeout_at_the_worst_moment():
-            task(run, emulator)
-    else:
-        with pytest.raises(AirflowTaskTimeout):
-            task(run, emulator)
+    with pytest.raises(AirflowTaskTimeout):
+        task(run, emulator)
 
 
 def test_no_event_loop_runs_in_a_tasks_main_thread():

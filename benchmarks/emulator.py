@@ -87,6 +87,8 @@ def load(port: int, make: Requests, in_flight: int, ends: Callable[[int], bool],
                         raise SystemExit(f"not answered with {status.decode()}: {bytes(answer[:500])!r}")
                     done += 1
                     answer.clear()
+                    if ends(done):
+                        break
                     held.sendall(make())
         for key in list(selector.get_map().values()):
             selector.unregister(key.fileobj)

@@ -13,7 +13,7 @@ from airflow_provider_twilio.emulator import credentials, magic, recordings, twi
 from airflow_provider_twilio.emulator.magic import LONGEST_CALL, course_of
 from airflow_provider_twilio.emulator.paging import paged
 from airflow_provider_twilio.emulator.params import Params, Window, e164, is_url, reaches
-from airflow_provider_twilio.emulator.wire import Answer, Refused, date
+from airflow_provider_twilio.emulator.wire import Answer, Refused, date, price
 
 if TYPE_CHECKING:
     from airflow_provider_twilio.emulator.world import Account, Call, World
@@ -182,7 +182,7 @@ def render(call: CallRecord, now: float, unbilled: float = 0.0) -> dict[str, Any
         "start_time": date(answered if answered is not None else end),
         "end_time": date(end),
         "duration": None if end is None else str(call.seconds()),
-        "price": f"-{charged:.5f}" if charged else None,
+        "price": price(charged),
         "price_unit": "USD",
         "direction": call.direction,
         "answered_by": call.answered_by if answered is not None else None,

@@ -12,7 +12,7 @@ from airflow_provider_twilio.emulator import credentials, magic, segments
 from airflow_provider_twilio.emulator.paging import paged
 from airflow_provider_twilio.emulator.params import Params, Window, e164, is_url, timestamp
 from airflow_provider_twilio.emulator.shelf import NEVER, Shelf
-from airflow_provider_twilio.emulator.wire import Answer, Refused, date, not_found
+from airflow_provider_twilio.emulator.wire import Answer, Refused, date, not_found, price
 
 if TYPE_CHECKING:
     from airflow_provider_twilio.emulator.services import Service
@@ -118,9 +118,9 @@ class Message:
 
     def sent_at(self) -> float:
         """Give when it is, was or would be sent; :data:`NEVER` if it won't be."""
-        for index, (_, status) in enumerate(self.steps):
+        for seconds, status in self.steps:
             if status in SENT:
-                return self.at(index)
+                return self.start + seconds / self.speed
         return NEVER
 
     def is_final(self, now: float) -> bool:
@@ -137,9 +137,11 @@ class Message:
 
     def charged(self, now: float) -> float:
         """Give what has been charged: nothing until a while after it was sent, and nothing if it failed."""
-        position = self.position(now)
-        status = self.steps[position][1]
-        if status in UNBILLED or (now - self.sent_at()) * self.speed < BILLED_AFTER:
+        return self.charged_since(self.sent_at(), now)
+
+    def charged_since(self, sent_at: float, now: float) -> float:
+        """Give what has been charged, where it is known when the message is sent."""
+        if (now - sent_at) * self.speed < BILLED_AFTER or self.status(now) in UNBILLED:
             return 0.0
         return self.price
 
@@ -176,7 +178,7 @@ def render(message: Message, now: float, unbilled: float = 0.0) -> dict[str, Any
     if message.provide_feedback:
         subresources["feedback"] = f"{uri}/Feedback.json"
     error = message.error if status in ("failed", "undelivered") else None
-    charged = message.charged(now - unbilled)
+    charged = message.charged_since(sent_at, now - unbilled)
     over = sent_at <= now or status in FINAL
     return {
         "body": "" if message.discards and over else message.body,
@@ -184,7 +186,7 @@ def render(message: Message, now: float, unbilled: float = 0.0) -> dict[str, Any
         "direction": message.direction,
         "from": None if senderless else message.sender,
         "date_updated": date(max(message.at(position), message.created, message.touched)),
-        "price": f"-{charged:.5f}" if charged else None,
+        "price": price(charged),
         "error_message": None if error is None else _ERRORS.get(error, f"Error {error}"),
         "uri": f"{uri}.json",
         "account_sid": message.account_sid,
@@ -533,12 +535,13 @@ def listing(call: Call) -> Answer:
     if (sender := query.text("From")) is not None:
         origin = having["sender"] = _address(sender) or sender
         keep.append(lambda message: message.sender == origin and not _hides_sender(message, call.now))
+    seen, unbilled = call.seen, call.unbilled
     return paged(
         call,
         "messages",
         call.account.messages,
         keep,
-        lambda message: render(message, max(call.seen, message.created), call.unbilled),
+        lambda message: render(message, max(seen, message.created), unbilled),
         Window.read(query, "DateSent"),
         having,
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_twilio.api.core import VERSION
 from airflow_provider_twilio.emulator.paging import paged
 from airflow_provider_twilio.emulator.params import Window
-from airflow_provider_twilio.emulator.wire import Answer, Refused, date
+from airflow_provider_twilio.emulator.wire import Answer, Refused, date, price
 
 if TYPE_CHECKING:
     from airflow_provider_twilio.emulator.calls import CallRecord
@@ -117,7 +117,7 @@ def render(recording: Recording, now: float, base_url: str) -> dict[str, Any]:
         "date_created": date(recording.created),
         "date_updated": date(recording.deleted or (recording.ends() if done else recording.created)),
         "start_time": date(recording.created),
-        "price": f"-{recording.price:.5f}" if done else None,
+        "price": price(recording.charged(now)),
         "price_unit": "USD",
         "duration": str(recording.seconds()) if done else "-1" if status == "in-progress" else None,
         "sid": recording.sid,

@@ -9,6 +9,8 @@ from email.utils import formatdate
 from functools import lru_cache
 from typing import Any
 
+import msgspec
+
 from airflow_provider_twilio.api.core import VERSION
 
 JSON = "application/json"
@@ -60,7 +62,10 @@ class Answer:
             return b""
         if isinstance(self.body, bytes):
             return self.body
-        return json.dumps(self.body, separators=(",", ":")).encode()
+        try:
+            return msgspec.json.encode(self.body)
+        except UnicodeEncodeError:  # half a character can only be written escaped
+            return json.dumps(self.body, separators=(",", ":")).encode()
 
 
 @lru_cache(maxsize=4096)
@@ -73,9 +78,10 @@ def date(when: float | None) -> str | None:
     return None if when is None else _rfc2822(int(when))
 
 
-def money(amount: float, places: int = 5) -> str:
-    """Write an amount as Twilio does; what is charged is negative."""
-    return f"{amount:.{places}f}"
+@lru_cache(maxsize=1024)
+def price(charged: float) -> str | None:
+    """Write what was charged as Twilio does, which takes it off; None before anything was."""
+    return f"-{charged:.5f}" if charged else None
 
 
 @lru_cache(maxsize=1024)

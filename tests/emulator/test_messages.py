@@ -237,6 +237,13 @@ def test_inbound_message(emulator: Emulator, api: Api) -> None:
         emulator.receive_message("hi", from_="+14155550100", to="+14155559999")
 
 
+@pytest.mark.parametrize("body", ["Zażółć 👩‍👩‍👧 \x00 \u2028 </script>", "half a character: \ud800", ""])
+def test_any_text_is_listed_as_it_came(emulator: Emulator, api: Api, body: str) -> None:
+    sid = emulator.receive_message(body, from_="+14155550123")
+    (listed,) = api.get("Messages.json")["messages"]
+    assert (listed["sid"], listed["body"]) == (sid, body)
+
+
 def test_trial_accounts_have_a_prefix_and_verified_numbers_only(emulator: Emulator, api: Api) -> None:
     emulator.quirks.set(trial=True)
     assert api.refused("POST", "Messages.json", E164) == (400, 21608)

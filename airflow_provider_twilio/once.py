@@ -420,7 +420,7 @@ class _Sender:
 
     def _complete(self, request: Request[Any]) -> Request[Any]:
         """Give the request with what the connection supplies; refused here if it is refused at all."""
-        return replace(request, data=self.client.settings.resolve(request).data)
+        return request.but(data=self.client.settings.resolve(request).data)
 
     def run(self, since: datetime | None) -> Record:
         state = self.memory.get(self.key)
@@ -463,7 +463,7 @@ class _Sender:
     def _send(self) -> Record:
         number = self.intent.sought.get("number") if self.intent else None
         if number:  # the same one again, never another
-            kept = replace(self.request, data=tuple(pair for pair in self.request.data if pair[0] != "AreaCode"))
+            kept = self.request.but(data=tuple(pair for pair in self.request.data if pair[0] != "AreaCode"))
             self.request = kept.replacing(PhoneNumber=number)
         elif self.prepare is not None:
             try:
@@ -585,7 +585,7 @@ class _Sender:
         """Give what is nobody's and fits this task or a twin, the best fits only, the earliest first."""
         since, ends = min([intent.since, *map(_since, unsure)]), max([intent.ends, *map(_ends, unsure)])
         intent = replace(intent, since=since, at=ends, timeout=0.0)
-        listing = replace(self.rules.listing(self.request, intent.sought), limit=MOST_RECORDS)
+        listing = self.rules.listing(self.request, intent.sought).but(limit=MOST_RECORDS)
         found: dict[int, list[Record]] = {1: [], 2: []}
         seen = 0
         for record in self.client.walk(listing):

@@ -89,10 +89,9 @@ def test_libraries(path: Path):
 AWAKE = {
     "",
     "_airflow",
-    "connection_form",
     "privacy",
     *(f"api.{name}" for name in ("accounts", "calls", "messages", "phone_numbers", "recordings", "usage")),
-    *(f"api.{name}" for name in ("checks", "codes", "core", "errors", "other", "twiml", "verdicts")),
+    *(f"api.{name}" for name in ("checks", "codes", "core", "errors", "other", "twiml")),
     "client.resources",
     *(f"hooks.{name}" for name in ("balances", "files", "twilio")),
     "links.twilio",

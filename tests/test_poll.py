@@ -19,7 +19,8 @@ import pytest
 
 from airflow_provider_twilio import poll
 from airflow_provider_twilio.api.errors import NotFound
-from airflow_provider_twilio.api.messages import Delivery, Messages
+from airflow_provider_twilio.api.messages import Messages
+from airflow_provider_twilio.api.verdicts import Delivery
 from airflow_provider_twilio.client.asynchronous import AsyncClient
 from airflow_provider_twilio.emulator import Emulator, serve
 from airflow_provider_twilio.poll import MESSAGES, PollEnded, Poller, Wait, wait_for

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api import twiml as twiml_rules
@@ -24,19 +24,12 @@ from airflow_provider_twilio.api.core import (
     operation,
 )
 from airflow_provider_twilio.api.errors import BadParameter
-from airflow_provider_twilio.api.verdicts import REACHED, WAITING, Verdict
 
 KINDS = ("CA",)
 
 COMPLETED = frozenset({"completed"})
 FAILED = frozenset({"busy", "failed", "no-answer", "canceled"})
 FINAL = COMPLETED | FAILED
-MEANINGS: Mapping[str, str] = {
-    "busy": "the line was busy",
-    "failed": "it could not be placed; the number may not exist",
-    "no-answer": "nobody picked up in time",
-    "canceled": "it was canceled before anybody picked up",
-}
 STATUSES = ("queued", "ringing", "in-progress", "completed", "busy", "failed", "no-answer", "canceled")
 
 LONGEST_TIMEOUT = 600
@@ -77,29 +70,6 @@ class Call(Record):
     api_version = Field(str)
     uri = Field(str)
     subresource_uris = Field(dict)
-
-
-class Completion(NamedTuple):
-    """Say what counts as a call's success: ``completed``, which says that someone, or something, picked up."""
-
-    accept: tuple[str, ...] = ()
-    """Further final statuses to take for success, such as ``no-answer``."""
-    answered_by: tuple[str, ...] = ()
-    """What must have picked up, such as ``human``; the call needs ``machine_detection`` for it."""
-
-    def verdict(self, record: Mapping[str, Any], now: datetime) -> Verdict:
-        """Judge a call by its status."""
-        call = Call(record)
-        status = call.status
-        if status in FINAL and status in self.accept:
-            return REACHED
-        if status in FAILED:
-            return Verdict("failed", f"call {call.sid} is {status}: {MEANINGS[status]}")
-        if status not in COMPLETED:
-            return WAITING
-        if self.answered_by and call.answered_by not in self.answered_by:
-            return Verdict("failed", f"call {call.sid} was answered by {call.answered_by or 'nobody knows whom'}")
-        return REACHED
 
 
 class Calls(Resource[C_co]):

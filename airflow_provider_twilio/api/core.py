@@ -15,7 +15,6 @@ import inspect
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
@@ -205,8 +204,7 @@ class Reader(Protocol[T_co]):
     def read(self, request: Request[Any], response: Response) -> T_co: ...
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Request(Generic[T]):
+class Request(NamedTuple, Generic[T]):
     """Describe one request to Twilio. Pure, comparable and picklable.
 
     :param method: GET, POST or DELETE (other methods for other hosts).
@@ -225,7 +223,7 @@ class Request(Generic[T]):
     path: str
     answer: Reader[T]
     data: tuple[tuple[str, str], ...] = ()
-    json: Any = field(default=None, hash=False)
+    json: Any = None
     repeatable: bool = True
     needs: tuple[str, ...] = ()
     max_segments: int | None = None
@@ -254,10 +252,9 @@ class Request(Generic[T]):
         kept = tuple((name, value) for name, value in self.data if name not in values)
         return self.but(data=kept + tuple(values.items()))
 
-    def but(self, *, path: str | None = None, data: tuple[tuple[str, str], ...] | None = None) -> Request[T]:
-        """Give the same request with another path or other parameters: `replace` takes three times as long."""
-        path, data = self.path if path is None else path, self.data if data is None else data
-        return Request(self.method, path, self.answer, data, self.json, self.repeatable, self.needs, self.max_segments)
+    def but(self, **fields: Any) -> Request[T]:
+        """Give the same request with these fields instead."""
+        return self._replace(**fields)
 
     def query(self) -> str:
         return "&".join([f"{_quoted(name)}={_quoted(value)}" for name, value in self.data])
@@ -469,9 +466,8 @@ class Page(NamedTuple, Generic[T]):
     next: Request[Page[T]] | None
 
 
-@dataclass(frozen=True, slots=True, repr=False)
 class Listing(Generic[T]):
-    """Describe a list that is followed to the end of its last page.
+    """Describe a list that is followed to the end of its last page. Pure, comparable and picklable.
 
     :param path: as for :class:`Request`.
     :param record: what its items are.
@@ -481,16 +477,31 @@ class Listing(Generic[T]):
     :param paged: False for the few lists that Twilio gives whole.
     """
 
-    path: str
-    record: type[T]
-    data: tuple[tuple[str, str], ...] = ()
-    limit: int | None = None
-    page_size: int | None = None
-    paged: bool = True
+    def __init__(
+        self,
+        path: str,
+        record: type[T],
+        data: tuple[tuple[str, str], ...] = (),
+        limit: int | None = None,
+        page_size: int | None = None,
+        paged: bool = True,
+    ) -> None:
+        self.path = path
+        self.record = record
+        self.data = data
+        self.limit = whole("limit", limit, 0)
+        self.page_size = whole("page_size", page_size, 1, LARGEST_PAGE)
+        self.paged = paged
 
-    def __post_init__(self) -> None:
-        for name, least, most in (("limit", 0, None), ("page_size", 1, LARGEST_PAGE)):
-            object.__setattr__(self, name, whole(name, getattr(self, name), least, most))
+    def but(self, **fields: Any) -> Listing[T]:
+        """Give the same list with these fields instead."""
+        return Listing(**{**vars(self), **fields})
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Listing) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(vars(self).values()))
 
     def first(self) -> Request[Page[T]] | None:
         """Give the request for the first page; None if nothing is wanted."""
@@ -514,7 +525,7 @@ class Listing(Generic[T]):
         where = body.get("next_page_uri") or _meta(body).get("next_page_url")
         if not where or left == 0:
             return Page(records, None)
-        return Page(records, replace(self, limit=left)._following(request, str(where)))
+        return Page(records, self.but(limit=left)._following(request, str(where)))
 
     @staticmethod
     def _items(body: dict[str, Any]) -> list[Any] | None:
@@ -626,7 +637,7 @@ class Definition:
         @wraps(self.function)
         def build(*args: Any, **kwargs: Any) -> Any:
             skeleton = self.function(*args, **kwargs)
-            return replace(skeleton, data=skeleton.data + self.pairs(kwargs))
+            return skeleton.but(data=skeleton.data + self.pairs(kwargs))
 
         build.definition = self  # type: ignore[attr-defined]
         return build

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-from airflow_provider_twilio.api import checks, codes
+from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.core import (
     LATER,
     C_co,
@@ -23,7 +23,6 @@ from airflow_provider_twilio.api.core import (
     whole,
 )
 from airflow_provider_twilio.api.errors import BadParameter
-from airflow_provider_twilio.api.verdicts import REACHED, WAITING, Verdict
 
 KINDS = ("SM", "MM")
 
@@ -94,34 +93,6 @@ class MessageFeedback(Record):
     date_created = Field(datetime)
     date_updated = Field(datetime)
     uri = Field(str)
-
-
-class Delivery(NamedTuple):
-    """Say what counts as a message's success: ``delivered`` or ``read``, and ``sent`` where that is all one gets."""
-
-    accept_sent: bool = False
-    """Take ``sent`` (the carrier has it) for success."""
-    sent_grace: float | None = None
-    """Take ``sent`` for success when it has lasted so many seconds: many carriers report no more."""
-    resendable: frozenset[int] = codes.RESENDABLE
-    """Error codes after which sending again can help; they only word the reason."""
-
-    def verdict(self, record: Mapping[str, Any], now: datetime) -> Verdict:
-        """Judge a message by its status."""
-        message = Message(record)
-        status = message.status
-        if status in DELIVERED or status in INBOUND:
-            return REACHED
-        if status in FAILED:
-            why = f": {codes.explain(message.error_code, self.resendable)}" if message.error_code else ""
-            return Verdict("failed", f"message {message.sid} is {status}{why}", message.error_code)
-        if status == "sent" and (self.accept_sent or self._graced(message, now)):
-            return REACHED
-        return WAITING
-
-    def _graced(self, message: Message, now: datetime) -> bool:
-        since = message.date_updated or message.date_sent
-        return self.sent_grace is not None and since is not None and (now - since).total_seconds() >= self.sent_grace
 
 
 class Messages(Resource[C_co]):

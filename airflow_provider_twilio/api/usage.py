@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 from functools import wraps
@@ -45,7 +44,8 @@ def _by(whole: listing[P, UsageRecord], period: str, summary: str) -> listing[P,
 
     @wraps(whole.definition.function)
     def cut(*args: P.args, **kwargs: P.kwargs) -> Listing[UsageRecord]:
-        return replace(whole.definition.function(*args, **kwargs), path=f"Usage/Records/{period}.json")
+        skeleton: Listing[UsageRecord] = whole.definition.function(*args, **kwargs)
+        return skeleton.but(path=f"Usage/Records/{period}.json")
 
     cut.__name__ = re.sub(r"(?<!^)(?=[A-Z])", "_", period).lower()
     cut.__qualname__ = f"UsageRecords.{cut.__name__}"

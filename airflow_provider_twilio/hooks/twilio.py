@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
 
-from airflow_provider_twilio import connection_form
 from airflow_provider_twilio._airflow import AirflowFailException
 from airflow_provider_twilio.api.core import SETTLE, Blocking, Record, Request
 from airflow_provider_twilio.api.errors import AuthenticationFailed, PermissionDenied, TwilioError
@@ -55,12 +54,16 @@ class TwilioHook(BaseHook, Resources[Blocking]):
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
         """Give the connection form's fields to Airflow 3.1; later versions read the provider's information."""
-        return connection_form.form_widgets()
+        from airflow_provider_twilio.connection_form import form_widgets
+
+        return form_widgets()
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Give the connection form's labels to Airflow 3.1; later versions read the provider's information."""
-        return connection_form.ui_field_behaviour()
+        from airflow_provider_twilio.connection_form import ui_field_behaviour
+
+        return ui_field_behaviour()
 
     def get_conn(self) -> Client:
         """Give the blocking client."""

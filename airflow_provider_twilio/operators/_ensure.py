@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_twilio.api import checks, codes
@@ -142,7 +141,7 @@ class EnsureNumberOperator(ComposedOperator, SendingOperator, color=COLOR):
         """Find the number, or buy it."""
         settings = self._settings(given)
         bare = BUY.function(**{**settings, "phone_number": LATER})
-        request = replace(bare, data=BUY.pairs(settings))
+        request = bare.but(data=BUY.pairs(settings))
         refused: list[str] = []
 
         def prepare(request: Request[Any]) -> Request[Any]:

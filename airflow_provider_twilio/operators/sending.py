@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -57,8 +56,8 @@ class SendingOperator(TwilioOperator):
     def request(self, **instead: Any) -> Request[Any]:
         """Build the Request. Times in it may have passed since it was sent: they are checked when it goes out."""
         arguments = self.arguments({**self.rendered(), **instead})
-        skeleton = self.operation.function(**self._timeless(arguments))
-        return replace(skeleton, data=skeleton.data + self.operation.pairs(arguments))
+        skeleton: Request[Any] = self.operation.function(**self._timeless(arguments))
+        return skeleton.but(data=skeleton.data + self.operation.pairs(arguments))
 
     def _timeless(self, arguments: dict[str, Any]) -> dict[str, Any]:
         times = self.operation.times

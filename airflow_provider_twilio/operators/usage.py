@@ -147,6 +147,4 @@ class UsageReportOperator(ComposedOperator, color="#ece6f6"):
 
 def _of_account(listing: Listing[UsageRecord], sid: str) -> Listing[UsageRecord]:
     """Give the same list of another account."""
-    from dataclasses import replace
-
-    return replace(listing, path=f"/{VERSION}/Accounts/{sid}/{listing.path}")
+    return listing.but(path=f"/{VERSION}/Accounts/{sid}/{listing.path}")

@@ -13,7 +13,8 @@ from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import NotFound, TwilioError
-from airflow_provider_twilio.api.messages import KINDS, Delivery, Message, Messages
+from airflow_provider_twilio.api.messages import KINDS, Message, Messages
+from airflow_provider_twilio.api.verdicts import Delivery
 from airflow_provider_twilio.approval import Question, answered, conversation
 from airflow_provider_twilio.inbound import Cursor, Filter, Listener, listening, when
 from airflow_provider_twilio.poll import FRESH, MESSAGES, PollEnded, Wait, event, gone, refused, wait_for

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from airflow_provider_twilio.api import checks
-from airflow_provider_twilio.api.calls import KINDS, Calls, Completion
+from airflow_provider_twilio.api.calls import KINDS, Calls
 from airflow_provider_twilio.api.core import Request
+from airflow_provider_twilio.api.verdicts import Completion
 from airflow_provider_twilio.poll import CALLS
 from airflow_provider_twilio.triggers.base import WaitTrigger
 

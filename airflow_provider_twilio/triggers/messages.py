@@ -14,7 +14,8 @@ from airflow_provider_twilio._airflow import own_xcom
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.codes import RESENDABLE
 from airflow_provider_twilio.api.core import Request
-from airflow_provider_twilio.api.messages import KINDS, Delivery, Messages
+from airflow_provider_twilio.api.messages import KINDS, Messages
+from airflow_provider_twilio.api.verdicts import Delivery
 from airflow_provider_twilio.poll import MESSAGES, Connect
 from airflow_provider_twilio.triggers.base import WaitTrigger, check_arguments, open_client
 

@@ -1,4 +1,4 @@
-"""Calls: what each operation asks, what is refused, and when a call counts as completed."""
+"""Calls: what each operation asks, and what is refused."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_twilio.api.calls import COMPLETED, FAILED, FINAL, Call, Calls, Completion
+from airflow_provider_twilio.api.calls import COMPLETED, FAILED, FINAL, Call, Calls
 from airflow_provider_twilio.api.errors import BadParameter
 
 CA, AP, BY = (kind + "0" * 32 for kind in ("CA", "AP", "BY"))
@@ -125,26 +125,3 @@ def test_a_calls_figures_are_numbers():
 def test_statuses_are_apart():
     assert not COMPLETED & FAILED
     assert COMPLETED | FAILED == FINAL
-
-
-@pytest.mark.parametrize("status", ["queued", "ringing", "in-progress", "brand-new", None])
-def test_what_may_still_change_is_waited_for(status: str | None):
-    assert Completion(accept=("ringing",)).verdict({"sid": CA, "status": status}, NOW).outcome == "waiting"
-
-
-@pytest.mark.parametrize("status", sorted(FAILED))
-def test_a_call_that_reached_nobody_has_failed_unless_that_is_accepted(status: str):
-    verdict = Completion().verdict({"sid": CA, "status": status, "to": TO}, NOW)
-    assert verdict.outcome == "failed"
-    assert f"call {CA} is {status}: " in (verdict.reason or "")
-    assert TO not in (verdict.reason or "")
-    assert Completion(accept=(status,)).verdict({"sid": CA, "status": status}, NOW).outcome == "reached"
-
-
-@pytest.mark.parametrize(
-    ("answered_by", "outcome"), [("human", "reached"), ("machine_start", "failed"), (None, "failed")]
-)
-def test_who_answers_may_be_asked_for(answered_by: str | None, outcome: str):
-    record = {"sid": CA, "status": "completed", "answered_by": answered_by}
-    assert Completion().verdict(record, NOW).outcome == "reached"
-    assert Completion(answered_by=("human",)).verdict(record, NOW).outcome == outcome

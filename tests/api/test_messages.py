@@ -1,4 +1,4 @@
-"""Messages, their media and feedback: what each operation asks, and when a message counts as delivered."""
+"""Messages, their media and feedback: what each operation asks."""
 
 from __future__ import annotations
 
@@ -13,11 +13,9 @@ from airflow_provider_twilio.api.messages import (
     FAILED,
     FINAL,
     INBOUND,
-    Delivery,
     Feedback,
     Media,
     MediaItems,
-    Message,
     MessageFeedback,
     Messages,
 )
@@ -72,39 +70,3 @@ def test_statuses_are_apart():
     assert not DELIVERED & FAILED
     assert DELIVERED | FAILED | INBOUND == FINAL
     assert not FINAL & {"accepted", "scheduled", "queued", "sending", "sent", "receiving"}
-
-
-@pytest.mark.parametrize(
-    "status", ["accepted", "scheduled", "queued", "sending", "sent", "receiving", "brand-new", None]
-)
-def test_what_may_still_change_is_waited_for(status: str | None):
-    assert Delivery().verdict(Message(sid=SM, status=status), NOW).outcome == "waiting"
-
-
-@pytest.mark.parametrize("status", ["delivered", "read", "received"])
-def test_delivered_and_read_are_reached(status: str):
-    assert Delivery().verdict({"sid": SM, "status": status}, NOW).outcome == "reached"
-
-
-@pytest.mark.parametrize("status", ["failed", "undelivered", "canceled", "partially_delivered"])
-def test_a_failure_is_told_with_its_code_and_without_the_number(status: str):
-    verdict = Delivery().verdict({"sid": SM, "status": status, "to": TO, "error_code": 30003}, NOW)
-    assert (verdict.outcome, verdict.code) == ("failed", 30003)
-    assert f"message {SM} is {status}: error 30003: the handset can't be reached" in (verdict.reason or "")
-    assert TO not in (verdict.reason or "")
-    assert Delivery().verdict({"sid": SM, "status": status}, NOW).reason == f"message {SM} is {status}"
-
-
-@pytest.mark.parametrize(
-    ("goal", "age", "outcome"),
-    [
-        (Delivery(), 10**6, "waiting"),
-        (Delivery(accept_sent=True), 0, "reached"),
-        (Delivery(sent_grace=60), 59, "waiting"),
-        (Delivery(sent_grace=60), 60, "reached"),
-        (Delivery(sent_grace=0), 0, "reached"),
-    ],
-)
-def test_sent_counts_only_where_it_is_told_to(goal: Delivery, age: int, outcome: str):
-    since = (NOW - timedelta(seconds=age)).strftime("%a, %d %b %Y %H:%M:%S +0000")
-    assert goal.verdict({"sid": SM, "status": "sent", "date_updated": since}, NOW).outcome == outcome

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_twilio.api.errors import AuthenticationFailed
-from airflow_provider_twilio.api.messages import Delivery, Messages
+from airflow_provider_twilio.api.messages import Messages
+from airflow_provider_twilio.api.verdicts import Delivery
 from airflow_provider_twilio.bulk.waiting import wait_for_all
 from airflow_provider_twilio.client.asynchronous import AsyncClient
 from airflow_provider_twilio.client.settings import Basic, Settings

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_twilio.api import other
-from airflow_provider_twilio.api.core import Response
+from airflow_provider_twilio.api.answers import Response
 from airflow_provider_twilio.api.messages import Message, Messages
 from airflow_provider_twilio.client.asynchronous import AsyncClient
 from airflow_provider_twilio.client.blocking import Client

@@ -1,4 +1,4 @@
-"""The conventions of Twilio's REST API, each written once: requests, answers, records, operations and lists.
+"""The conventions of Twilio's REST API, each written once: requests, records, operations and lists.
 
 Everything here is a function of values. `client/` moves the bytes, and is the only place that does.
 
@@ -41,6 +41,8 @@ from airflow_provider_twilio.privacy import mask
 
 if TYPE_CHECKING:
     from pendulum import DateTime
+
+    from airflow_provider_twilio.api.answers import Page, Response
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -159,43 +161,7 @@ def wire_values(name: str, value: Any) -> list[str]:
     return [wire_value(name, value)]
 
 
-# ---------------------------------------------------------------- requests and answers
-
-
-class Response(NamedTuple):
-    """Hold what came back: the status, the headers (found by lower-case names) and the bytes of the body."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def request_id(self) -> str | None:
-        return self.headers.get("twilio-request-id")
-
-    def json(self) -> Any:
-        """Parse the body; None if it is not JSON."""
-        try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError):
-            return None
-
-    def shape(self) -> str:
-        """Tell what the body looks like, without quoting it."""
-        start = self.body[:200].lstrip().lower()
-        kind = self.headers.get("content-type", "no content type").split(";")[0]
-        if not start:
-            return "an empty body"
-        if start.startswith((b"<!doctype html", b"<html")):
-            return f"an HTML page of {len(self.body)} bytes"
-        if start.startswith(b"<"):
-            return f"XML of {len(self.body)} bytes"
-        if start.startswith((b"{", b"[")):
-            return f"JSON that is cut or broken ({len(self.body)} bytes)"
-        return f"{len(self.body)} bytes of {kind}"
-
-    def __repr__(self) -> str:
-        return f"<Response {self.status}, {self.shape()}>"
+# ---------------------------------------------------------------- requests
 
 
 class Reader(Protocol[T_co]):
@@ -459,13 +425,6 @@ def whole(name: str, value: Any, least: int, most: int | None = None) -> int | N
     return number
 
 
-class Page(NamedTuple, Generic[T]):
-    """Hold one page of a list: its records, and the request for the next page, if there is one."""
-
-    records: Sequence[T]
-    next: Request[Page[T]] | None
-
-
 class Listing(Generic[T]):
     """Describe a list that is followed to the end of its last page. Pure, comparable and picklable.
 
@@ -513,6 +472,8 @@ class Listing(Generic[T]):
 
     def read(self, request: Request[Any], response: Response) -> Page[T]:
         """Read one page, of the 2010 API or of a newer one."""
+        from airflow_provider_twilio.api.answers import Page
+
         body = response.json()
         if not isinstance(body, dict):
             raise ServerError.unreadable(request, response)

@@ -26,7 +26,8 @@ from airflow_provider_twilio.api import codes
 from airflow_provider_twilio.privacy import mask
 
 if TYPE_CHECKING:
-    from airflow_provider_twilio.api.core import Request, Response
+    from airflow_provider_twilio.api.answers import Response
+    from airflow_provider_twilio.api.core import Request
 
 
 LONGEST_TOLD = 500

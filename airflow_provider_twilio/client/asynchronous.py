@@ -9,7 +9,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_twilio.api import other
-from airflow_provider_twilio.api.core import Awaiting, Listing, Page, Record, Request, Response
+from airflow_provider_twilio.api.answers import Page, Response
+from airflow_provider_twilio.api.core import Awaiting, Listing, Record, Request
 from airflow_provider_twilio.api.errors import AuthenticationFailed, ServerError, TwilioError, lost
 from airflow_provider_twilio.client import dry_run, oauth, retrying, wire
 from airflow_provider_twilio.client.resources import Resources

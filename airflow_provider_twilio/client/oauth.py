@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_twilio.api.core import Field, Record, Request, Response
+from airflow_provider_twilio.api.answers import Response
+from airflow_provider_twilio.api.core import Field, Record, Request
 from airflow_provider_twilio.api.errors import ServerError
 from airflow_provider_twilio.client.settings import Settings
 

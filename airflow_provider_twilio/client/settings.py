@@ -17,7 +17,8 @@ from typing import Any, Protocol, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
 from airflow_provider_twilio.api import checks
-from airflow_provider_twilio.api.core import Record, Request, Response, is_sid
+from airflow_provider_twilio.api.answers import Response
+from airflow_provider_twilio.api.core import Record, Request, is_sid
 from airflow_provider_twilio.api.errors import BadParameter, NotFound, OutcomeUnknown, ServerError, classify
 from airflow_provider_twilio.client import guards
 

@@ -14,8 +14,9 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, unquote
 
+from airflow_provider_twilio.api.answers import Response
 from airflow_provider_twilio.api.calls import Call, Calls
-from airflow_provider_twilio.api.core import LARGEST_PAGE, Listing, Request, Response
+from airflow_provider_twilio.api.core import LARGEST_PAGE, Listing, Request
 from airflow_provider_twilio.api.messages import Message, Messages
 from airflow_provider_twilio.notifications.alert import TAG
 

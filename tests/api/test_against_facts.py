@@ -16,6 +16,7 @@ from typing import Any, Literal
 import pytest
 
 from airflow_provider_twilio.api import accounts, calls, core, messages, phone_numbers, recordings, usage
+from airflow_provider_twilio.api.answers import Response
 from airflow_provider_twilio.api.core import LATER, Listing, Nothing, Record, Request, Resource, definition, is_sid
 from airflow_provider_twilio.api.errors import BadParameter
 
@@ -270,7 +271,7 @@ def test_a_list_is_found_under_twilios_key(name: str):
     request = made.first()
     assert request is not None
     body = json.dumps({FACTS[name]["key"]: [{}], "uri": "/"}).encode()
-    assert made.read(request, core.Response(200, {}, body)).records == [{}]
+    assert made.read(request, Response(200, {}, body)).records == [{}]
 
 
 @pytest.mark.parametrize(

@@ -18,16 +18,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_twilio.api.accounts import Account, Accounts, Balance
+from airflow_provider_twilio.api.answers import Page, Response
 from airflow_provider_twilio.api.calls import Call, Calls
 from airflow_provider_twilio.api.core import (
     Field,
     Listing,
     Nothing,
-    Page,
     Record,
     Request,
     Resource,
-    Response,
     definition,
     is_sid,
     operation,

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_twilio.api import codes, errors
-from airflow_provider_twilio.api.core import Request, Response
+from airflow_provider_twilio.api.answers import Response
+from airflow_provider_twilio.api.core import Request
 from airflow_provider_twilio.api.errors import (
     AuthenticationFailed,
     BadParameter,

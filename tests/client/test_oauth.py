@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from airflow_provider_twilio.api.core import Response
+from airflow_provider_twilio.api.answers import Response
 from airflow_provider_twilio.api.errors import AuthenticationFailed, OutcomeUnknown, ServerError
 from airflow_provider_twilio.api.messages import Messages
 from airflow_provider_twilio.client import oauth

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_twilio.api.answers import Response
 from airflow_provider_twilio.api.calls import Call
-from airflow_provider_twilio.api.core import Response
 from airflow_provider_twilio.api.messages import Message, Messages
 from airflow_provider_twilio.notifications.storm import Log, Past, reading
 

@@ -129,6 +129,7 @@ def numbers(meter: Meter) -> Iterator[str]:
 
 def ours(port: int, in_flight: int) -> Callable[[float], Meter]:
     from airflow_provider_twilio.api.messages import Messages
+    from airflow_provider_twilio.aside import Aside
     from airflow_provider_twilio.bulk.engine import Item, run
     from airflow_provider_twilio.client.asynchronous import AsyncClient
     from airflow_provider_twilio.client.settings import Basic, Settings
@@ -143,7 +144,7 @@ def ours(port: int, in_flight: int) -> Callable[[float], Meter]:
             await run(client, items, meter, concurrency=in_flight)
         return meter
 
-    return lambda seconds: asyncio.run(send(seconds))
+    return lambda seconds: Aside(send(seconds)).run()
 
 
 def twilio_async(port: int, in_flight: int, wider: bool = False) -> Callable[[float], Meter]:
@@ -258,6 +259,7 @@ def measure(side: str, port: int, in_flight: int, seconds: float) -> None:
 
 def end_to_end(recipients: int, checkpoints: bool) -> None:
     """Send to a file of recipients on an emulator in another process; print messages a second and CPU."""
+    from airflow_provider_twilio.aside import Aside
     from airflow_provider_twilio.bulk.chunks import run_resuming
     from airflow_provider_twilio.bulk.engine import Item, run
     from airflow_provider_twilio.bulk.plan import Plan, preflight
@@ -289,7 +291,7 @@ def end_to_end(recipients: int, checkpoints: bool) -> None:
                 else:
                     await run(client, items)
 
-        asyncio.run(send())
+        Aside(send()).run()
         seconds, spent = time.perf_counter() - began, time.process_time() - cpu
     print(
         json.dumps(

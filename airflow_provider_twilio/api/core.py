@@ -223,7 +223,7 @@ class Request(NamedTuple, Generic[T]):
         return self._replace(**fields)
 
     def query(self) -> str:
-        return "&".join([f"{_quoted(name)}={_quoted(value)}" for name, value in self.data])
+        return "&".join([f"{quoted(name)}={quoted(value)}" for name, value in self.data])
 
     def smaller(self) -> Request[T] | None:
         """Give the same page request for fewer records; None where there is no smaller one."""
@@ -240,9 +240,9 @@ class Request(NamedTuple, Generic[T]):
 
 
 @lru_cache(maxsize=256)
-def _quoted(text: str) -> str:
-    """Write a name or value as a form has it. Names, senders and many texts are the same, message by message."""
-    return quote(text, safe="")
+def quoted(text: str, safe: str = "") -> str:
+    """Write a text as a form or an address has it. Names, paths, senders and many texts come again and again."""
+    return quote(text, safe=safe)
 
 
 class Nothing:

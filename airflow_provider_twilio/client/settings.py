@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.answers import Response
-from airflow_provider_twilio.api.core import Record, Request, is_sid
+from airflow_provider_twilio.api.core import Record, Request, is_sid, quoted
 from airflow_provider_twilio.api.errors import BadParameter, NotFound, OutcomeUnknown, ServerError, classify
 from airflow_provider_twilio.client import guards
 
@@ -340,7 +340,7 @@ class Settings:
         """Give the address of a path or URL, and refuse hosts that aren't Twilio's."""
         filled = template.replace("{AccountSid}", self.account_sid)
         if filled.startswith("/"):
-            return self._root(HOST) + quote(filled, safe=_PATH)
+            return self._root(HOST) + quoted(filled, _PATH)
         parts = urlsplit(filled)
         root = f"{parts.scheme}://{parts.netloc}"
         if root not in (_origin(self.base), self._root(HOST)):
@@ -352,7 +352,7 @@ class Settings:
                 )
             if parts.netloc.count(".") == 2:  # else it names its region already
                 root = self._root(parts.netloc)
-        return root + quote(parts.path, safe=_PATH)
+        return root + quoted(parts.path, _PATH)
 
     def _root(self, host: str) -> str:
         if self.base is not None:

@@ -77,6 +77,16 @@ class Chunk:
     rows: list[Any]
     items: list[Item]
     sends: dict[int, int] = field(default_factory=dict)
+    left: int = field(init=False)
+    """How many items nothing has come of yet."""
+
+    def __post_init__(self) -> None:
+        self.left = self.rows.count(None)
+
+    def note(self, place: int, remembered: Any) -> None:
+        """Note what came of an item, or take that back with None."""
+        self.left += (remembered is None) - (self.rows[place] is None)
+        self.rows[place] = remembered
 
     def as_json(self, rows: list[Any] | None) -> dict[str, Any]:
         return {"same": self.same, "since": self.since.isoformat(), "rows": rows}
@@ -286,8 +296,8 @@ class Chunks:
             else:
                 self.tally.count(*meaning(remembered)[:2])
                 continue
-            chunk.rows[place] = None
-        if None in chunk.rows:
+            chunk.note(place, None)
+        if chunk.left:
             self._open[index] = chunk
         if again and rows is not None:  # from now on they may be on their way
             opened = [UNSURE if row is None else row for row in chunk.rows]
@@ -354,10 +364,10 @@ class Chunks:
             self._doubt(outcome.item, chunk.since)
             self._changed.set()
             return
-        chunk.rows[number % SIZE] = entry(outcome)
+        chunk.note(number % SIZE, entry(outcome))
         if self._tell is not None:
             self._tell(outcome)
-        if None not in chunk.rows:
+        if not chunk.left:
             self._close(chunk)
 
     def _close(self, chunk: Chunk) -> None:

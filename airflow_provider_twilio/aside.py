@@ -3,7 +3,7 @@
 A task's signals are handled in its main thread, and ``execution_timeout`` is one that raises there, once. If an event
 loop ran there, that could strike any of its callbacks; and what a callback raises is logged by asyncio, which goes on.
 
-The loop is uvloop's, which comes with Airflow: a message sent takes a quarter less of the CPU there.
+The loop is uvloop's, which comes with Airflow: what is sent takes less of the CPU there.
 """
 
 from __future__ import annotations

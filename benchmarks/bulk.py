@@ -5,10 +5,11 @@
 Each side runs in a process of its own, in turns, and the server in another; imports are done, and connections made,
 before the clock starts. twilio-python's asynchronous client comes with 100 connections at the most, and is measured as
 it comes and with as many as there are requests in flight; its blocking one is given as many. aiohttp alone posts one
-prepared body over and over, and doesn't look at the answer: what no client over it can be below. The limit is what can
-be on its way, divided by the 50 ms; CPU is the client's, and beside it the server's. An interpreter has one core, so no
-client sends more a second than its CPU a message goes into a second. Then a file of so many recipients is sent to the
-emulator, read and checked and sent, once with checkpoints in a folder and once without.
+prepared body over and over, on asyncio's loop as twilio-python does, and doesn't look at the answer; ours runs on
+uvloop's, as in a task. The limit is what can be on its way, divided by the 50 ms; CPU is the client's, and beside it
+the server's. An interpreter has one core, so no client sends more a second than its CPU a message goes into a second.
+Then a file of so many recipients is sent to the emulator, read and checked and sent, once with checkpoints in a folder
+and once without.
 """
 
 from __future__ import annotations

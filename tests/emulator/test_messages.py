@@ -67,6 +67,17 @@ def test_delivered_in_steps_and_billed_later(emulator: Emulator, api: Api) -> No
     assert message["price_unit"] == "USD"
 
 
+def test_a_price_is_told_a_second_after_the_message_was_sent(emulator: Emulator, api: Api) -> None:
+    sid = api.send()["sid"]
+    prices = []
+    for seconds in (1.7, 0.2):
+        emulator.clock.advance(seconds)
+        message = api.get(f"Messages/{sid}.json")
+        assert message["status"] == "sent"
+        prices.append((message["price"], message["price_unit"]))
+    assert prices == [(None, None), ("-0.00830", "USD")]
+
+
 @pytest.mark.parametrize("number", sorted(magic.DELIVERIES))
 def test_magic_numbers_end_as_the_table_says(emulator: Emulator, api: Api, number: str) -> None:
     delivery = magic.DELIVERIES[number]

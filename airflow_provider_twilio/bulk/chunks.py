@@ -20,15 +20,24 @@ import hashlib
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Any, Final
 
 from airflow_provider_twilio.api.core import Record
 from airflow_provider_twilio.api.errors import InvalidRequest, TwilioError
-from airflow_provider_twilio.bulk.engine import Engine, Item, Kind, Outcome, Sender, Tally
+from airflow_provider_twilio.bulk.engine import Engine, Item, Kind, Outcome, Sender, Tally, batches
 from airflow_provider_twilio.memory import Memory
 
 SIZE = 1000
@@ -119,7 +128,7 @@ def digest(items: Sequence[Item]) -> str:
 
 async def run_resuming(
     client: Sender,
-    items: Iterable[Item],
+    items: Iterable[Item] | AsyncIterable[Item],
     tell: Callable[[Outcome], object] | None = None,
     *,
     memory: Memory,
@@ -194,7 +203,7 @@ class Chunks:
 
     def __init__(
         self,
-        items: Iterable[Item],
+        items: Iterable[Item] | AsyncIterable[Item],
         tell: Callable[[Outcome], object] | None,
         *,
         memory: Memory,
@@ -203,7 +212,8 @@ class Chunks:
         settle: Settle | None = None,
         patience: float = 0.0,
     ) -> None:
-        self._items, self._tell, self._memory, self._key, self.tally = items, tell, memory, key, tally
+        self._source, self._ahead = batches(items), list[Item]()
+        self._tell, self._memory, self._key, self.tally = tell, memory, key, tally
         self._settle, self._patience = settle, patience
         self._look = max(patience / LOOKS, SHORTEST_LOOK)
         self._open: dict[int, Chunk] = {}
@@ -247,8 +257,8 @@ class Chunks:
 
     async def batches(self) -> AsyncIterator[list[Item]]:
         """Give what is to be sent, a chunk at a time; what may have been sent, when that is settled."""
-        iterator, fresh, index = iter(self._items), False, 0
-        while items := await asyncio.to_thread(self._read, iterator, index * SIZE):
+        fresh, index = False, 0
+        while items := await self._read(index * SIZE):
             same = await asyncio.to_thread(digest, items)
             state = None if fresh else await asyncio.to_thread(self._memory.get, f"{self._key}.{index}")
             fresh = state is None
@@ -272,8 +282,11 @@ class Chunks:
             raise Replaced(REPLACED)
         self._memory.set(f"{self._key}.{chunk.index}", chunk.as_json(None))
 
-    def _read(self, iterator: Iterator[Item], number: int) -> list[Item]:
-        items = list(islice(iterator, SIZE))
+    async def _read(self, number: int) -> list[Item]:
+        """Read a chunk, and number its items."""
+        while len(self._ahead) < SIZE and (some := await anext(self._source, None)):
+            self._ahead += some
+        items, self._ahead = self._ahead[:SIZE], self._ahead[SIZE:]
         for place, item in enumerate(items):
             item.number = number + place
         return items

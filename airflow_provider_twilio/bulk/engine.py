@@ -17,7 +17,9 @@ that can't be reached for minutes. So does ``most_failures``, with :class:`TooMa
 waited for before, and told.
 
 The client should have ``retries=0``: repeating is done here, where the others' troubles are known. Memory is bounded,
-however long the stream: some hundred items are read ahead, a plain iterable in a thread, so that it may read files.
+however long the stream: some hundred items are read ahead. A plain iterable is read in a thread, so that it may read
+files; where making the items is work, only what they are made of should be read there (:func:`in_thread`), and an
+asynchronous stream make them: two threads that want the interpreter hold each other up for milliseconds at a time.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from airflow_provider_twilio.api import codes
 from airflow_provider_twilio.api.core import Request
@@ -52,10 +54,15 @@ from airflow_provider_twilio.bulk.pace import Pace, Throttle
 if TYPE_CHECKING:
     from airflow_provider_twilio.client.settings import Settings
 
+T = TypeVar("T")
 Kind = Literal["done", "skipped", "later", "failed", "unknown"]
 
-READ_AHEAD = 500
-"""How many items are read at once."""
+READ_AHEAD = 1000
+"""So many items are kept ready."""
+AT_ONCE = 500
+"""So many are read at once in a thread."""
+IN_A_ROW = 50
+"""So many are made in a row on the event loop, before what is on its way has its turn."""
 MOST_HELD = 1000
 """How many items whose time has not come are held, before no more are read."""
 MOST_TRIES = 5
@@ -211,20 +218,27 @@ async def run(
 
 
 async def batches(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncIterator[list[Item]]:
-    """Read items some hundred at a time: plain iterables in a thread."""
-    if isinstance(items, AsyncIterable):
-        batch: list[Item] = []
-        async for item in items:
-            batch.append(item)
-            if len(batch) >= READ_AHEAD:
-                yield batch
-                batch = []
-        if batch:
+    """Give items some at a time."""
+    if not isinstance(items, AsyncIterable):
+        async for batch in in_thread(items):
             yield batch
         return
-    iterator = iter(items)
-    while batch := await asyncio.to_thread(lambda: list(islice(iterator, READ_AHEAD))):
+    batch = []
+    async for item in items:
+        batch.append(item)
+        if len(batch) >= IN_A_ROW:
+            yield batch
+            batch = []
+            await asyncio.sleep(0)
+    if batch:
         yield batch
+
+
+async def in_thread(stream: Iterable[T]) -> AsyncIterator[list[T]]:
+    """Read a stream some hundred at a time, in a thread: reading may block."""
+    iterator = iter(stream)
+    while some := await asyncio.to_thread(lambda: list(islice(iterator, AT_ONCE))):
+        yield some
 
 
 class Engine:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_twilio.api import checks, segments
 from airflow_provider_twilio.api.core import LATER, Request, definition, wire_value
@@ -16,6 +16,9 @@ from airflow_provider_twilio.api.messages import LONGEST_BODY, Message, Messages
 from airflow_provider_twilio.bulk.rows import Row, Seen, normalised
 from airflow_provider_twilio.client import guards
 from airflow_provider_twilio.client.settings import Settings
+
+if TYPE_CHECKING:
+    from airflow_provider_twilio.bulk.engine import Item
 
 OWN = ("from_", "messaging_service_sid", "body", "media_url", "content_sid", "content_variables")
 """What a row may say of its own, under these names."""
@@ -136,20 +139,39 @@ class Plan:
         """
         seen = Seen()
         for number, row in enumerate(rows, 1):
-            planned = Planned(number, str(row.get(self._column) or ""))
-            known = None if verdicts is None else verdicts[number - 1]
-            try:
-                planned.to = normalised(row.get(self._column), known in (SENT, DUPLICATE))
-                if known != DUPLICATE:
-                    planned.request = self._request(planned.to, row)
-            except BadParameter as error:
-                planned.fault = error
-            if planned.request is not None:
-                if known is None and not seen.add(self._hash(planned)):
-                    planned.request = None
-                else:
-                    planned.segments = self._segments(planned.request)
+            if verdicts is not None:
+                yield self._planned(number, row, verdicts[number - 1])
+                continue
+            planned = self._planned(number, row, None)
+            if planned.request is not None and not seen.add(self._hash(planned)):
+                planned.request, planned.segments = None, 0
             yield planned
+
+    async def items(self, rows: Iterable[Row], verdicts: bytearray) -> AsyncIterator[Item]:
+        """Give the messages to send, each with its row's number, as the rows are read.
+
+        :param verdicts: what :func:`preflight` found of each row.
+        """
+        from airflow_provider_twilio.bulk.engine import Item, in_thread
+
+        number = 0
+        async for some in in_thread(rows):
+            for row in some:
+                number += 1
+                one = self._planned(number, row, verdicts[number - 1])
+                if one.request is not None:
+                    yield Item(one.request, one.number, float(one.segments), one.sender)
+
+    def _planned(self, number: int, row: Row, known: int | None) -> Planned:
+        planned = Planned(number, str(row.get(self._column) or ""))
+        try:
+            planned.to = normalised(row.get(self._column), known in (SENT, DUPLICATE))
+            if known != DUPLICATE:
+                planned.request = self._request(planned.to, row)
+                planned.segments = self._segments(planned.request)
+        except BadParameter as error:
+            planned.fault = error
+        return planned
 
     def _hash(self, planned: Planned) -> int:
         data: Any = planned.to if self._one or planned.request is None else planned.request.data

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -25,8 +25,9 @@ from airflow_provider_twilio.operators.base import COLORS, TwilioOperator, known
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_twilio.bulk.engine import Tally
+    from airflow_provider_twilio.bulk.engine import Item, Tally
     from airflow_provider_twilio.bulk.plan import Plan, Planned, Preflight
+    from airflow_provider_twilio.bulk.rows import Row
     from airflow_provider_twilio.client.settings import Settings
     from airflow_provider_twilio.memory import Memory
     from airflow_provider_twilio.triggers.messages import MessagesDeliveryTrigger
@@ -135,10 +136,13 @@ class SendingManyOperator(TwilioOperator):
 
         self._check()
         settings = self.hook.client.settings
-        planned = self._planned(settings)
+        plan, read = self._plan(settings), self._rows()
         began = time.monotonic()
-        found = preflight(planned())
-        planned = partial(planned, found.verdicts)
+        found = preflight(plan(read()))
+
+        def planned() -> Iterator[Planned]:
+            return plan(read(), found.verdicts)
+
         most = self._most_failures(found.rows)
         refuse(found, most)
         self._tell(found, time.monotonic() - began)
@@ -154,7 +158,8 @@ class SendingManyOperator(TwilioOperator):
             self._check_balance()
         began = time.monotonic()
         try:
-            tally, sent = self.beside(self._send(settings, planned, found, memory, key, most))
+            items = plan.items(read(), found.verdicts)
+            tally, sent = self.beside(self._send(settings, items, found, memory, key, most))
         except TwilioError:
             self._write(planned, memory, key, {}, "unsent")
             raise
@@ -168,15 +173,17 @@ class SendingManyOperator(TwilioOperator):
             return self._finish(context, memory, planned, summary)
         return self._wait(context, settings, memory, planned, summary, run)
 
-    def _planned(self, settings: Settings) -> Callable[..., Iterator[Planned]]:
-        """Give a way to go through the rows, the same each time, and faster with what was found of each."""
+    def _plan(self, settings: Settings) -> Plan:
         from airflow_provider_twilio.bulk.plan import Plan
-        from airflow_provider_twilio.bulk.rows import rows
 
         options = {name: self._rendered_option(name) for name in OPTIONS}
-        plan: Plan = Plan(options, settings, column=self.recipient_column, one_per_recipient=self.one_per_recipient)
-        recipients = self._recipients()
-        return lambda verdicts=None: plan(rows(recipients, self.recipient_column), verdicts)
+        return Plan(options, settings, column=self.recipient_column, one_per_recipient=self.one_per_recipient)
+
+    def _rows(self) -> Callable[[], Iterator[Row]]:
+        """Give a way to go through the rows, the same each time."""
+        from airflow_provider_twilio.bulk.rows import rows
+
+        return partial(rows, self._recipients(), self.recipient_column)
 
     def _rendered_option(self, name: str) -> Any:
         value = getattr(self, name)
@@ -284,7 +291,7 @@ class SendingManyOperator(TwilioOperator):
     async def _send(
         self,
         settings: Settings,
-        planned: Callable[[], Iterator[Planned]],
+        items: AsyncIterator[Item],
         found: Preflight,
         memory: Memory,
         key: str,
@@ -292,15 +299,10 @@ class SendingManyOperator(TwilioOperator):
     ) -> tuple[Tally, int]:
         """Send what was not sent yet; give what came of all, and how many were sent now."""
         from airflow_provider_twilio.bulk.chunks import run_resuming
-        from airflow_provider_twilio.bulk.engine import Item, Outcome, Tally
+        from airflow_provider_twilio.bulk.engine import Outcome, Tally
         from airflow_provider_twilio.bulk.progress import progress
         from airflow_provider_twilio.bulk.settle import AT_ONCE, Settler
         from airflow_provider_twilio.client.asynchronous import AsyncClient
-
-        def items() -> Iterator[Item]:
-            for one in planned():
-                if one.request is not None:
-                    yield Item(one.request, one.number, float(one.segments), one.sender)
 
         sent, failures = 0, 0 if most is None else found.invalid
 
@@ -316,7 +318,7 @@ class SendingManyOperator(TwilioOperator):
         ):
             await run_resuming(
                 client,
-                items(),
+                items,
                 tell,
                 memory=memory,
                 key=key,
@@ -393,9 +395,9 @@ class SendingManyOperator(TwilioOperator):
         with permanent_errors_fail():
             if "delivered" not in event:
                 raise AirflowFailException(f"The trigger told nothing that can be understood: {sorted(event)}")
-            planned = self._planned(self.hook.client.settings)
+            plan, read = self._plan(self.hook.client.settings), self._rows()
             memory = self._memory(context, 0)
-            return self._finish(context, memory, planned, {**memory.get(NAME)["sent"], **event})
+            return self._finish(context, memory, lambda: plan(read()), {**memory.get(NAME)["sent"], **event})
 
     # ------------------------------------------------------------ the end
 

@@ -64,7 +64,8 @@ class Folder:
 
     def __init__(self, path: Any) -> None:
         # An object store takes a value whole or not at all; a local file could be left half written.
-        self._local = isinstance(path, Path) or getattr(path, "protocol", None) in ("", "file", "local")
+        # Only the protocol tells: on Airflow 3.1 its paths are pathlib's own, wherever they lead.
+        self._local = getattr(path, "protocol", "") in ("", "file", "local")
         self.path: Any = Path(getattr(path, "path", None) or path) if self._local else path
 
     def get(self, key: str) -> Any:

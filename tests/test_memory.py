@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import fsspec
 import pytest
 from airflow.sdk import ObjectStoragePath
+from airflow.sdk.io import attach
 
 from airflow_provider_twilio.memory import Folder, Memory, Nothing, TaskState
 
@@ -51,6 +53,12 @@ def test_nothing_keeps_nothing(value: Any):
     memory.delete("a")
 
 
+def in_memory(path: str) -> ObjectStoragePath:
+    """Give a path on a store that is not the local disk."""
+    attach("memory", fs=fsspec.filesystem("memory"))
+    return ObjectStoragePath(f"memory://{path}")
+
+
 class TestFolder:
     @pytest.fixture(params=["pathlib", "ObjectStoragePath", "another store"])
     def folder(self, request, tmp_path) -> Folder:
@@ -58,7 +66,7 @@ class TestFolder:
             return Folder(tmp_path / "ledger" / "run")
         if request.param == "ObjectStoragePath":
             return Folder(ObjectStoragePath(f"file://{tmp_path}/ledger/run"))
-        return Folder(ObjectStoragePath(f"memory://{tmp_path.name}/ledger/run"))
+        return Folder(in_memory(f"{tmp_path.name}/ledger/run"))
 
     def test_remembers(self, folder: Folder):
         assert folder.get("a.0") is None
@@ -68,6 +76,10 @@ class TestFolder:
         folder.delete("a.0")
         folder.delete("a.0")
         assert folder.get("a.0") is None
+
+    def test_what_is_on_a_store_is_kept_there(self, tmp_path):
+        Folder(in_memory(f"{tmp_path.name}/ledger")).set("a", 1)
+        assert fsspec.filesystem("memory").cat_file(f"/{tmp_path.name}/ledger/a.json") == b"1"
 
     def test_leaves_nothing_behind(self, tmp_path):
         folder = Folder(tmp_path)

@@ -7,7 +7,8 @@
 
 * ``done``: carried out; ``outcome.answer`` is the record. Also what is gone already, of what may be repeated.
 * ``skipped``: the recipient has opted out.
-* ``later``: can't be done yet, such as deleting a message that is on its way; another time it can.
+* ``later``: can't be done yet, such as deleting a message that is on its way; another time it can. Also what is left of
+  a sender whose queue stays full.
 * ``failed``: can't be done; ``outcome.code`` is Twilio's error code, ``outcome.reason`` the words.
 * ``unknown``: the answer to what must not be repeated was lost: ask Twilio whether it was carried out.
 
@@ -47,6 +48,7 @@ from airflow_provider_twilio.api.errors import (
     RateLimited,
     ServerError,
     TwilioError,
+    lost,
     worth_repeating,
 )
 from airflow_provider_twilio.bulk.pace import Pace, Throttle
@@ -71,9 +73,10 @@ MOST_STRIKES = 10
 """After so many troubles with nothing done between them, the run ends."""
 LONGEST_RETRY_AFTER = 300.0
 FULL = 5.0
-"""Seconds for which a sender rests at first when its queue is full; each time twice as long."""
+"""Seconds for which a lane rests at first when its sender's queue is full; each time in a row twice as long."""
+LONGEST_FULL = 60.0
 MOST_FULL = 6
-"""How often one request meets a full queue before it is left for later."""
+"""How often in a row a queue is found full before what is left of its lane is left for later."""
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +133,15 @@ class Outcome:
     def reason(self) -> str:
         """What went wrong, in words that carry no number and no text; empty if nothing did."""
         return "" if self.error is None else str(self.error)
+
+
+@dataclass(slots=True)
+class Full:
+    """Hold of a lane whose sender's queue is full: how often in a row it was found so, and when last."""
+
+    times: int = 0
+    since: float = 0.0
+    error: TwilioError | None = None
 
 
 @dataclass(slots=True)
@@ -271,7 +283,7 @@ class Engine:
         self._last_strike = 0.0
         self._resumes = 0.0
         self._expires = math.inf
-        self._fulls: Counter[str] = Counter()
+        self._full: dict[str, Full] = {}
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
 
@@ -308,10 +320,14 @@ class Engine:
             except TwilioError as error:
                 self._judge(item, error, begun)
             except BaseException as error:  # of ours: it would come again
+                if isinstance(error, Exception) and not item.request.repeatable:  # it may have been carried out
+                    self._report(Outcome(item, "unknown", error=lost(item.request, type(error).__name__, sent=True)))
                 self._fail(error)
             else:
                 self._strikes = 0
                 self._throttle.well(begun)
+                if self._full:
+                    self._taken(item.lane, begun)
                 self._report(Outcome(item, "done", answer))
             finally:
                 self._active -= 1
@@ -342,17 +358,19 @@ class Engine:
         """Give an item whose time has come: one that is held before one that is new."""
         while self._held and self._held[0][0] <= now:
             item = heapq.heappop(self._held)[2]
-            if not self._pace.rests(item.lane, now):
+            if self._pace.rests(item.lane, now):
+                self._hold(item, self._pace.book(item.lane, item.weight, now))
+            elif self._may_go(item, now):
                 return item
-            self._hold(item, self._pace.book(item.lane, item.weight, now))
         while self._ahead and len(self._held) < MOST_HELD:
             item = self._ahead.popleft()
             if len(self._ahead) < READ_AHEAD:
                 self._read()
             due = self._pace.book(item.lane, item.weight, now)
-            if due <= now:
+            if due > now:
+                self._hold(item, due)
+            elif self._may_go(item, now):
                 return item
-            self._hold(item, due)
         if not self._ahead:
             self._read()
         return None
@@ -394,7 +412,7 @@ class Engine:
             case "again":
                 self._again(item, error, begun)
             case "full":
-                self._full(item, error)
+                self._fills(item, error, begun)
             case "stop":
                 self._give_up(error)
             case "unknown":
@@ -406,8 +424,6 @@ class Engine:
 
     def _report(self, outcome: Outcome) -> None:
         self.tally.add(outcome)
-        if self._fulls and outcome.kind == "done":
-            self._fulls.pop(outcome.item.lane, None)
         if self._tell is not None:
             self._tell(outcome)
         failed = self.tally.failed.total() if outcome.kind == "failed" else 0
@@ -447,19 +463,36 @@ class Engine:
             self._resumes = max(self._resumes, now + pause)
             log.warning("Resting for %.1f s: %s", pause, error)
 
-    def _full(self, item: Item, error: TwilioError) -> None:
-        """Let a sender rest whose queue is full, and go on with others."""
-        item.tries += 1
-        if item.tries >= MOST_FULL:
-            self._report(Outcome(item, "later", error=error))
-            return
+    # ------------------------------------------------------------ full queues
+
+    def _fills(self, item: Item, error: TwilioError, begun: float) -> None:
+        """Let a lane rest whose sender's queue is full, and go on with others."""
         now, lane = time.monotonic(), item.lane
-        if not self._pace.rests(lane, now):
-            pause = FULL * 2.0 ** self._fulls[lane]
-            self._fulls[lane] += 1
-            log.warning("The queue of a sender is full: it rests for %.0f s", pause)
+        full = self._full.setdefault(lane, Full())
+        if begun >= full.since:  # those that were on their way already tell nothing new
+            full.times, full.since, full.error = full.times + 1, now, error
+            pause = min(FULL * 2.0 ** (full.times - 1), LONGEST_FULL) if full.times < MOST_FULL else 0.0
+            log.warning("The queue of a sender is full: %s", f"it rests for {pause:.0f} s" if pause else "it is left")
             self._pace.rest(lane, now + pause)
         self._hold(item, self._pace.book(lane, item.weight, now))
+
+    def _may_go(self, item: Item, now: float) -> bool:
+        """Tell whether an item goes out; of a lane whose queue was full, one, to see whether it still is."""
+        full = self._full.get(item.lane)
+        if full is None:
+            return True
+        if full.times >= MOST_FULL:
+            self._report(Outcome(item, "later", error=full.error))
+            return False
+        self._pace.rest(item.lane, now + FULL)
+        return True
+
+    def _taken(self, lane: str, begun: float) -> None:
+        """Note that a queue has taken a message: it is no longer full."""
+        full = self._full.get(lane)
+        if full is not None and begun >= full.since:
+            del self._full[lane]
+            self._pace.rest(lane, time.monotonic())
 
     def _fail(self, error: BaseException) -> None:
         self.stop(error)

@@ -18,7 +18,9 @@ from airflow_provider_twilio.bulk.engine import Item, Outcome, Tally, TooManyFai
 from airflow_provider_twilio.client.asynchronous import AsyncClient
 from airflow_provider_twilio.client.settings import Basic, Settings
 from airflow_provider_twilio.emulator import Emulator
-from tests.support.scripted import Answer, Drop, Scripted
+from tests.support.scripted import Answer, Drop, Received, Scripted
+
+ACCOUNT = "AC" + "a" * 32
 
 
 def number(index: int) -> str:
@@ -158,11 +160,40 @@ async def test_a_full_queue_rests_its_sender_only(emulator: Emulator, open_clien
 
 async def test_a_queue_that_stays_full_is_left_for_later(emulator: Emulator, open_client, monkeypatch):
     monkeypatch.setattr(engine, "FULL", 0.001)
-    item = Item(Messages.create(to="+15005559205", from_=emulator.phone_number, body="hello"))
+    full = Messages.create(to="+15005559205", from_=emulator.phone_number, body="hello")
     async with open_client() as client:
-        tally = await run(client, [item])
-    assert tally.later == 1
-    assert len(emulator.journal) == engine.MOST_FULL
+        tally = await run(
+            client, [*(Item(full, lane="a") for _ in range(30)), *sends(emulator, 30, "b")], concurrency=2
+        )
+    assert (tally.later, tally.done) == (30, 30)
+    # Once it rests, one at a time looks whether there is room again.
+    assert sum(entry.status == 400 for entry in emulator.journal) <= engine.MOST_FULL + 1
+
+
+class Draining(Scripted):
+    """A sender whose queue is full, and makes room for one message every few milliseconds."""
+
+    room = 0.0
+
+    def answer(self, request: Received, scripted: Any) -> Answer:
+        now = time.monotonic()
+        if now < self.room:
+            return Answer(400, {"code": 21611, "message": "The queue is full"})
+        self.room = now + 0.015
+        return Answer(201, {"sid": f"SM{len(self.requests):032}", "account_sid": ACCOUNT})
+
+
+async def test_a_queue_that_drains_slowly_takes_all(monkeypatch):
+    monkeypatch.setattr(engine, "FULL", 0.03)
+    settings = Settings(ACCOUNT, Basic(ACCOUNT, "secret"), retries=0)
+    items = [
+        Item(Messages.create(to=number(index), from_="+15005550006", body="hello"), index, lane="a")
+        for index in range(40)
+    ]
+    with Draining(Answer(), repeat=True) as server:
+        async with AsyncClient(replace(settings, base=server.url)) as client:
+            tally = await run(client, items, concurrency=10)
+    assert (tally.done, tally.later) == (40, 0)
 
 
 async def test_the_rate_is_of_each_lane(emulator: Emulator, open_client):
@@ -264,12 +295,27 @@ async def test_a_broken_stream_is_not_taken_for_the_end(emulator: Emulator, open
             await run(client, stream())
 
 
-async def test_what_is_no_exception_ends_a_run_too(emulator: Emulator, open_client):
-    class Broken:
-        settings = Settings("AC" + "0" * 32, Basic("AC" + "0" * 32, "token"))
+class Broken:
+    settings = Settings(ACCOUNT, Basic(ACCOUNT, "token"))
 
-        async def send(self, request: Any) -> Any:
-            raise SystemExit(3)
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
 
+    async def send(self, request: Any) -> Any:
+        raise self.error
+
+
+async def test_what_is_no_exception_ends_a_run_too(emulator: Emulator):
     with pytest.raises(SystemExit):
-        await run(Broken(), sends(emulator, 10))
+        await run(Broken(SystemExit(3)), sends(emulator, 10))
+
+
+async def test_after_an_error_that_is_not_twilios_a_send_is_not_known_to_have_failed(emulator: Emulator):
+    tally, told = Tally(), Told()
+    with pytest.raises(MemoryError):
+        await run(Broken(MemoryError()), sends(emulator, 1), told, tally=tally)
+    assert (tally.unknown, told[0].kind) == (1, "unknown")
+    tally = Tally()
+    with pytest.raises(MemoryError):
+        await run(Broken(MemoryError()), [Item(Messages.delete("SM" + "0" * 32))], tally=tally)
+    assert tally.told == 0

@@ -139,11 +139,8 @@ class Plan:
         """
         seen = Seen()
         for number, row in enumerate(rows, 1):
-            if verdicts is not None:
-                yield self._planned(number, row, verdicts[number - 1])
-                continue
-            planned = self._planned(number, row, None)
-            if planned.request is not None and not seen.add(self._hash(planned)):
+            planned = self._planned(number, row, verdicts)
+            if verdicts is None and planned.request is not None and not seen.add(self._hash(planned)):
                 planned.request, planned.segments = None, 0
             yield planned
 
@@ -158,11 +155,17 @@ class Plan:
         async for some in in_thread(rows):
             for row in some:
                 number += 1
-                one = self._planned(number, row, verdicts[number - 1])
+                one = self._planned(number, row, verdicts)
                 if one.request is not None:
                     yield Item(one.request, one.number, float(one.segments), one.sender)
 
-    def _planned(self, number: int, row: Row, known: int | None) -> Planned:
+        if number < len(verdicts):
+            raise _changed()
+
+    def _planned(self, number: int, row: Row, verdicts: bytearray | None) -> Planned:
+        if verdicts is not None and number > len(verdicts):
+            raise _changed()
+        known = None if verdicts is None else verdicts[number - 1]
         planned = Planned(number, str(row.get(self._column) or ""))
         try:
             planned.to = normalised(row.get(self._column), known in (SENT, DUPLICATE))
@@ -216,6 +219,12 @@ class Plan:
         if body != self._last[0]:
             self._last = body, segments.count(body, self._smart).segments
         return self._last[1]
+
+
+def _changed() -> BadParameter:
+    return BadParameter(
+        "recipients", "has more or fewer rows than when it was checked", "give a file that nobody writes to meanwhile"
+    )
 
 
 @dataclass(slots=True)

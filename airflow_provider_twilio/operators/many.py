@@ -16,7 +16,7 @@ from airflow.sdk.log import mask_secret
 from airflow_provider_twilio._airflow import AirflowFailException
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.core import DRY_RUN, LATER, definition
-from airflow_provider_twilio.api.errors import BadParameter, TwilioError
+from airflow_provider_twilio.api.errors import BadParameter, RateLimited, TwilioError
 from airflow_provider_twilio.api.messages import LATEST, LONGEST_VALIDITY, SOONEST, Messages
 from airflow_provider_twilio.hooks import balances, files
 from airflow_provider_twilio.hooks.twilio import permanent_errors_fail
@@ -209,7 +209,9 @@ class SendingManyOperator(TwilioOperator):
 
     def _most_failures(self, rows: int) -> int | None:
         most = self.max_failures
-        return most if most is None or isinstance(most, int) else int(most * rows)
+        if most is None or isinstance(most, int):
+            return most
+        return int(most) if most > 1 else int(most * rows)
 
     def _tell(self, found: Preflight, seconds: float) -> None:
         """Say what is about to be sent, and warn of what would wait too long."""
@@ -418,7 +420,12 @@ class SendingManyOperator(TwilioOperator):
         if not summary["later"]:
             memory.set(NAME, {**run, "summary": summary})
             forget(memory, key, summary["rows"])
-        return self._judged(summary)
+        told = self._judged(summary)
+        if summary["later"]:
+            raise RateLimited(
+                f"{summary['later']} are left for the next try, since their senders' queues are full: {told}"
+            )
+        return told
 
     def _judged(self, summary: dict[str, Any]) -> dict[str, Any]:
         """Give a summary, if no more have failed than may: also where an earlier try has stored it, and was killed."""

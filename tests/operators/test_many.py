@@ -17,8 +17,8 @@ import pytest
 from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_twilio._airflow import AirflowFailException, TaskDeferred
-from airflow_provider_twilio.api.errors import BadParameter
-from airflow_provider_twilio.bulk import chunks
+from airflow_provider_twilio.api.errors import BadParameter, RateLimited
+from airflow_provider_twilio.bulk import chunks, engine
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.operators.accounts import FetchBalanceOperator
 from airflow_provider_twilio.operators.messages import SendMessagesOperator
@@ -344,6 +344,41 @@ def test_more_failures_than_allowed(emulator: Emulator, run):
         send(run, recipients=people, max_failures=2)
     emulator.reset()
     assert send(run, recipients=people, max_failures=0.05)["sent"] == 100
+
+
+@pytest.mark.parametrize(
+    ("most", "ends"), [(1, True), (3, False), (3.0, False), (2.0, True), (0.5, False), (0.1, True)]
+)
+def test_failures_are_allowed_by_number_or_share(emulator: Emulator, run, most: float, ends: bool):
+    arguments = {"recipients": [*numbers(7), "+15005559201", "+15005559203", "+15005559202"], "max_failures": most}
+    if ends:
+        with pytest.raises(AirflowFailException, match="have failed"):
+            send(run, **arguments)
+    else:
+        assert send(run, **arguments)["sent"] == 7
+
+
+def test_what_is_left_for_later_is_for_the_next_try(emulator: Emulator, run, monkeypatch):
+    monkeypatch.setattr(engine, "FULL", 0.001)
+    given = context()
+    people = ["+15005559205", *numbers(3)]
+    with pytest.raises(RateLimited, match="1 are left for the next try"):
+        send(run, given, recipients=people)
+    assert sorted(bodies(emulator)) == numbers(3)
+
+
+def test_a_file_that_grows_meanwhile(emulator: Emulator, run, tmp_path: Path):
+    path = tmp_path / "people.csv"
+    path.write_text("to\n" + "\n".join(numbers(2)) + "\n")
+
+    class Growing(type(path)):  # type: ignore[misc]
+        def open(self, *args: Any, **kwargs: Any) -> Any:
+            with open(self, "a", encoding="utf-8") as file:
+                file.write("+14155559999\n")
+            return open(self, *args, **kwargs)
+
+    with pytest.raises(AirflowFailException, match="more or fewer rows than when it was checked"):
+        send(run, recipients=Growing(path))
 
 
 def test_a_failed_run_stays_failed(emulator: Emulator, run):

@@ -158,9 +158,11 @@ class SendMessageOperator(WaitingOperator, operation=Messages.create):
         )
 
     def result(self, answer: Message) -> Any:
-        """Give the record, without the body unless it was asked for."""
+        """Give the record, without the body unless it was asked for; a deferred wait keeps none, so it is fetched."""
         if not self.include_body:
             answer.pop("body", None)
+        elif "body" not in answer and answer.get("sid"):
+            answer["body"] = self.hook.messages.fetch(answer["sid"]).body
         return super().result(answer)
 
 

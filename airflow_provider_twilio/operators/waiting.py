@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_twilio._airflow import conf
@@ -80,12 +80,12 @@ class WaitingOperator(SendingOperator):
         return self._wait(record, self.sent_at(context, record))
 
     def _wait(self, record: Record, begun: datetime) -> Any:
-        from airflow_provider_twilio.poll import event
+        from airflow_provider_twilio.poll import weigh
 
         trigger = self.trigger(record["sid"], begun=begun.timestamp())
-        verdict = trigger.goal.verdict(record, datetime.now(UTC))
-        if verdict.outcome != "waiting":
-            return self._end(event(trigger.sid, verdict.outcome, verdict.reason, record), record)
+        told = weigh(trigger.goal, trigger.sid, record)
+        if told is not None:
+            return self._end(told, record)
         if self.deferrable:
             kept = {name: value for name, value in record.items() if name != "body"}
             self.defer(trigger=trigger, method_name="execute_complete", kwargs={"record": kept})
@@ -94,11 +94,12 @@ class WaitingOperator(SendingOperator):
             return self._end(trigger.wait(self.hook.client), record)
 
     def execute_complete(self, context: Context, event: dict[str, Any], record: dict[str, Any] | None = None) -> Any:
-        """End as the trigger's event says; no request is made.
+        """End as the trigger's event says.
 
-        :param record: as it was when it was sent; ``dag.test`` does not hand it on.
+        :param record: as it was when it was sent, without its text; ``dag.test`` does not hand it on.
         """
-        return self._end(event, record or {})
+        with permanent_errors_fail():
+            return self._end(event, record or {})
 
     def _end(self, told: Mapping[str, Any], record: Mapping[str, Any]) -> Any:
         from airflow_provider_twilio.triggers.base import conclude

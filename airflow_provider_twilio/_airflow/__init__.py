@@ -29,6 +29,7 @@ except ImportError:  # before 3.2
 log = logging.getLogger(__name__)
 
 __all__ = [
+    "UNTOLD",
     "AirflowFailException",
     "AirflowSensorTimeout",
     "AirflowSkipException",
@@ -41,32 +42,30 @@ __all__ = [
     "lineage",
     "own_xcom",
     "redact",
-    "was_killed",
+    "state_of",
 ]
 
-UNHARMED = frozenset({"deferred", "success", "skipped"})
-"""The states in which a task that was deferred has not been killed: still deferred, or marked as well done."""
+UNTOLD = "untold"
+"""In place of a state that can't be read."""
 
 
-async def was_killed(task_instance: Any) -> bool:
-    """Tell whether a user has ended this deferred try, by Clear or as failed; False where that can't be told."""
+def state_of(task_instance: Any) -> str | None:
+    """Ask Airflow for the state of a task."""
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-    from asgiref.sync import sync_to_async
 
     try:
         name, index = task_instance.task_id, task_instance.map_index
-        # Of the two ways to ask, blocking and awaited, only the blocking one is Airflow's own word; so in a thread.
-        states = await sync_to_async(RuntimeTaskInstance.get_task_states)(
+        states = RuntimeTaskInstance.get_task_states(
             dag_id=task_instance.dag_id,
             task_ids=[name],
             run_ids=[task_instance.run_id],
             map_index=index,
         )
-        state = states[task_instance.run_id][name if index < 0 else f"{name}_{index}"]
+        state: str | None = states[task_instance.run_id][name if index < 0 else f"{name}_{index}"]
     except Exception:  # whatever it is, it does not tell that a user acted
-        log.warning("It can't be told whether the task was killed: nothing is stopped", exc_info=True)
-        return False
-    return state not in UNHARMED
+        log.warning("The task's state can't be read", exc_info=True)
+        return UNTOLD
+    return state
 
 
 async def own_xcom(task_instance: Any, key: str) -> Any:

@@ -179,12 +179,8 @@ class CreateCallOperator(WaitingOperator, operation=Calls.create):
             accept=list(self.accept),
             answered_by=[self.answered_by] if isinstance(self.answered_by, str) else list(self.answered_by),
             hang_up_on_kill=self.hang_up_on_kill,
+            on_clear=self.clears,
         )
-
-    def on_kill(self) -> None:
-        """Hang up, if asked to, when the task is killed while it waits on a worker; deferred, the trigger does."""
-        if self.held is not None and (request := self.held.stop()):
-            self.hook.client.send(request)
 
     def arguments(self, given: dict[str, Any]) -> dict[str, Any]:
         """Write what is to be said as TwiML."""

@@ -155,6 +155,7 @@ class SendMessageOperator(WaitingOperator, operation=Messages.create):
             sent_grace=self.sent_grace,
             resendable=None if self.resendable is None else sorted(self.resendable),
             cancel_on_kill=scheduled is not None,
+            on_clear=self.clears,
         )
 
     def result(self, answer: Message) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Mapping
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_twilio._airflow import conf
@@ -18,6 +17,7 @@ from airflow_provider_twilio.operators.sending import SendingOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_twilio.hooks.once import OnClear
     from airflow_provider_twilio.triggers.base import WaitTrigger
 
 # What is of `triggers`, and what waits, is imported where it is used: where a DAG is parsed it would be dear.
@@ -77,21 +77,39 @@ class WaitingOperator(SendingOperator):
         TwilioLogLink.show(context, self.hook.client.settings, record["sid"])
         if not self.waits or not record["sid"]:  # a dry run has none
             return self.result(record)
-        return self._wait(record, self.sent_at(context, record))
+        return self._wait(context, record)
 
-    def _wait(self, record: Record, begun: datetime) -> Any:
+    def _wait(self, context: Context, record: Record) -> Any:
         from airflow_provider_twilio.poll import weigh
 
-        trigger = self.trigger(record["sid"], begun=begun.timestamp())
+        trigger = self.trigger(record["sid"], begun=self.sent_at(context, record).timestamp())
         told = weigh(trigger.goal, trigger.sid, record)
-        if told is not None:
-            return self._end(told, record)
-        if self.deferrable:
+        if told is None and self.deferrable:
             kept = {name: value for name, value in record.items() if name != "body"}
             self.defer(trigger=trigger, method_name="execute_complete", kwargs={"record": kept})
-        self.held = trigger
         with permanent_errors_fail():
-            return self._end(trigger.wait(self.hook.client), record)
+            return self._end(told or self._hold(context, trigger), record)
+
+    def _hold(self, context: Context, trigger: WaitTrigger) -> dict[str, Any]:
+        """Wait on this worker."""
+        ti: Any = context.get("ti")
+        trigger.task_instance = ti  # as a triggerer does
+        self.held = trigger
+        try:
+            return trigger.wait(self.hook.client)
+        finally:
+            self.held = None
+
+    def on_kill(self) -> None:
+        """Stop what the task waits for on a worker, if a user kills it there; deferred, the trigger does."""
+        super().on_kill()
+        if held := self.held:
+            held.on_worker_kill(self.hook.client)
+
+    @property
+    def clears(self) -> OnClear:
+        """What Clear does: without ``once`` each try sends."""
+        return self.on_clear if self.once else "resend"
 
     def execute_complete(self, context: Context, event: dict[str, Any], record: dict[str, Any] | None = None) -> Any:
         """End as the trigger's event says.

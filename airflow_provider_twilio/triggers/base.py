@@ -6,15 +6,15 @@ import asyncio
 import math
 import time
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_twilio._airflow import AirflowFailException, AirflowSkipException, own_xcom, was_killed
-from airflow_provider_twilio.api import codes
+from airflow_provider_twilio._airflow import UNTOLD, AirflowFailException, AirflowSkipException, own_xcom, state_of
+from airflow_provider_twilio.api import checks, codes
 from airflow_provider_twilio.api.core import Record, Request
 from airflow_provider_twilio.api.errors import BadParameter, NotFound, TwilioError
 from airflow_provider_twilio.api.verdicts import Goal
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 TIMES = frozenset({"poll_interval", "deadline", "not_before", "created", "sent_grace", "lookback", "overlap"})
 """Arguments that are numbers of seconds."""
+UNHARMED = frozenset({"deferred", "success", "skipped", UNTOLD})
+"""The states in which a task that was deferred has not been killed: still deferred, or marked as well done."""
 SECOND_LOOK = 1.0
 """Seconds after which a worker looks again for what was not found."""
 
@@ -83,6 +85,10 @@ class WaitTrigger(SharingTrigger):
     """
 
     source: ClassVar[Source]
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        checks.choice("on_clear", arguments["on_clear"], ("resend", "skip"))
 
     @property
     @abstractmethod
@@ -146,6 +152,7 @@ class WaitTrigger(SharingTrigger):
 
     def wait(self, client: Client) -> dict[str, Any]:
         """Wait on a worker, whose slot it holds meanwhile, and tell the outcome."""
+        self.log.info("Waiting for %s", self.sid)
         deadline = self.arguments["deadline"] or math.inf
         time.sleep(max(0.0, min(self.arguments.get("not_before") or 0.0, deadline) - time.time()))
         while (told := self.look(client)) is None:
@@ -157,7 +164,7 @@ class WaitTrigger(SharingTrigger):
 
         Airflow calls this on a mere hand-over between triggerers too, so it is asked first whether the task is still
         deferred, and for this SID; where that can't be told, nothing is stopped. Nor is it after the deadline: then the
-        task may have come to its own end.
+        task may have come to its own end; nor by Clear where the cleared task waits on for the same.
         """
         request = self.stop()
         if request is None or self._late(""):
@@ -169,14 +176,41 @@ class WaitTrigger(SharingTrigger):
         await asyncio.shield(stopping)
 
     async def _stop(self, request: Request[Any]) -> None:
-        if not (await was_killed(self.task_instance) or await self._was_replaced()):
+        from asgiref.sync import sync_to_async
+
+        # Of the two ways to ask, blocking and awaited, only the blocking one is Airflow's own word; so in a thread.
+        state = await sync_to_async(state_of)(self.task_instance)
+        if self._kills(state, cleared=state not in UNHARMED) or await self._was_replaced():
+            with self._logged():
+                async with self.hook.aclient() as client:
+                    await client.send(request)
+
+    def on_worker_kill(self, client: Client) -> None:
+        """Do the same for a task that waits on a worker.
+
+        Airflow calls its on_kill also when the worker is shut down: then the task is still running, and will be again.
+        """
+        request = self.stop()
+        if request is None:
             return
+        state = state_of(self.task_instance)
+        if self._kills(state, cleared=state == "restarting"):
+            with self._logged():
+                client.send(request)
+
+    def _kills(self, state: str | None, *, cleared: bool) -> bool:
+        """Tell whether a user has ended this try, by a state: as failed, or by Clear, unless that waits on."""
+        return state == "failed" or (cleared and self.arguments["on_clear"] == "resend")
+
+    @contextmanager
+    def _logged(self) -> Iterator[None]:
+        """Log what comes of it: nobody is there to catch an error."""
         try:
-            async with self.hook.aclient() as client:
-                await client.send(request)
-            self.log.info("%s: stopped, since the task was killed", self.sid)
+            yield
         except TwilioError as error:
             self.log.warning("%s: could not be stopped: %s", self.sid, error)
+        else:
+            self.log.info("%s: stopped, since the task was killed", self.sid)
 
     async def _was_replaced(self) -> bool:
         """Tell whether the task, cleared meanwhile, has another message or call by now: its link leads there."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.calls import KINDS, Calls
@@ -11,6 +11,9 @@ from airflow_provider_twilio.api.core import Request
 from airflow_provider_twilio.api.verdicts import Completion
 from airflow_provider_twilio.poll import CALLS
 from airflow_provider_twilio.triggers.base import WaitTrigger
+
+if TYPE_CHECKING:
+    from airflow_provider_twilio.hooks.once import OnClear
 
 
 class CallCompletionTrigger(WaitTrigger):
@@ -25,6 +28,7 @@ class CallCompletionTrigger(WaitTrigger):
     :param accept: final statuses to take for success beside ``completed``.
     :param answered_by: what must have picked up, such as ``human``.
     :param hang_up_on_kill: hang up when a user kills the task.
+    :param on_clear: ``resend`` where Clear kills the task, ``skip`` where it waits on for the same after it.
 
     https://www.twilio.com/docs/voice/api/call-resource#call-status-values
     """
@@ -43,6 +47,7 @@ class CallCompletionTrigger(WaitTrigger):
         accept: Sequence[str] = (),
         answered_by: Sequence[str] = (),
         hang_up_on_kill: bool = False,
+        on_clear: OnClear = "resend",
     ) -> None:
         arguments: dict[str, Any] = dict(locals()) | {"accept": list(accept), "answered_by": list(answered_by)}
         super().__init__(**{name: arguments[name] for name in arguments if name not in ("self", "__class__")})

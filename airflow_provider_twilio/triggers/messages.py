@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from functools import partial
 from itertools import chain
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
@@ -18,6 +18,9 @@ from airflow_provider_twilio.api.messages import KINDS, Messages
 from airflow_provider_twilio.api.verdicts import Delivery
 from airflow_provider_twilio.poll import MESSAGES, Connect
 from airflow_provider_twilio.triggers.base import WaitTrigger, check_arguments, open_client
+
+if TYPE_CHECKING:
+    from airflow_provider_twilio.hooks.once import OnClear
 
 
 class MessageDeliveryTrigger(WaitTrigger):
@@ -34,6 +37,7 @@ class MessageDeliveryTrigger(WaitTrigger):
     :param sent_grace: take ``sent`` for success when it has lasted so many seconds.
     :param resendable: error codes after which sending again can help, for the reason's words.
     :param cancel_on_kill: cancel the message, if it is still scheduled, when a user kills the task.
+    :param on_clear: ``resend`` where Clear kills the task, ``skip`` where it waits on for the same after it.
 
     https://www.twilio.com/docs/messaging/api/message-resource#message-status-values
     """
@@ -54,6 +58,7 @@ class MessageDeliveryTrigger(WaitTrigger):
         sent_grace: float | None = None,
         resendable: Sequence[int] | None = None,
         cancel_on_kill: bool = False,
+        on_clear: OnClear = "resend",
     ) -> None:
         arguments: dict[str, Any] = dict(locals())
         super().__init__(**{name: arguments[name] for name in arguments if name not in ("self", "__class__")})

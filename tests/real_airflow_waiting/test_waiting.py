@@ -238,6 +238,33 @@ def test_clearing_a_waiting_task_cancels_its_message_and_sends_another(
 
 
 @NEEDS_ON_KILL
+@pytest.mark.parametrize(("task", "state"), [("deferred", "deferred"), ("held", "running")])
+def test_a_message_that_a_cleared_task_waits_on_for_is_left(
+    airflow: Airflow, emulator: Emulator, service: str, task: str, state: str
+):
+    """It is canceled when its task is marked failed."""
+    before = len(emulator.messages)
+    run_id = airflow.trigger("waiting_kept", {"service": service, "task": task})
+
+    def statuses() -> list[str]:
+        return [message["status"] for message in emulator.messages[before:]]
+
+    def waits(number: int) -> bool:
+        """Tell whether this try waits, and is known to do so where it does."""
+        [found] = [one for one in airflow.task_instances("waiting_kept", run_id) if one["task_id"] == task]
+        known = airflow.log("waiting_kept", run_id, task).count("starting" if task == "deferred" else "Waiting for SM")
+        return (found["state"], found["try_number"], known) == (state, number, number)
+
+    wait_until(lambda: waits(1), PATIENCE, "it waits")
+    airflow.clear("waiting_kept", run_id, task)
+    wait_until(lambda: waits(2), PATIENCE, "it waits again")
+    time.sleep(5)
+    assert statuses() == ["scheduled"]
+    airflow.mark("waiting_kept", run_id, task, "failed")
+    wait_until(lambda: statuses() == ["canceled"], 90, "it is canceled")
+
+
+@NEEDS_ON_KILL
 def test_marking_a_waiting_task_failed_hangs_up(airflow: Airflow, emulator: Emulator):
     run_id = airflow.trigger("waiting_call")
     airflow.wait_for_task("waiting_call", run_id, "call", "deferred", timeout=PATIENCE)

@@ -18,12 +18,12 @@ from airflow_provider_twilio._airflow import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
-    was_killed,
+    state_of,
 )
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.hooks.twilio import TwilioHook
-from airflow_provider_twilio.triggers.base import WaitTrigger, conclude
+from airflow_provider_twilio.triggers.base import UNHARMED, WaitTrigger, conclude
 from airflow_provider_twilio.triggers.calls import CallCompletionTrigger
 from airflow_provider_twilio.triggers.messages import MessageDeliveryTrigger
 
@@ -43,6 +43,7 @@ TRIGGERS: list[tuple[Any, str, dict[str, Any]]] = [
             "sent_grace": 60,
             "resendable": [30003, 30005],
             "cancel_on_kill": True,
+            "on_clear": "skip",
         },
     ),
     (
@@ -57,6 +58,7 @@ TRIGGERS: list[tuple[Any, str, dict[str, Any]]] = [
             "accept": ["busy"],
             "answered_by": ["human"],
             "hang_up_on_kill": True,
+            "on_clear": "skip",
         },
     ),
 ]
@@ -92,6 +94,7 @@ def test_round_trip(kind: Any, sid: str, arguments: dict[str, Any], full: bool):
         ("poll_interval", "30"),
         ("twilio_conn_id", object()),
         ("account_sid", {"a": 1}),
+        ("on_clear", "again"),
     ],
 )
 def test_what_is_no_plain_value_is_refused(kind: Any, sid: str, arguments: dict[str, Any], name: str, value: Any):
@@ -220,9 +223,10 @@ def instance(map_index: int = -1) -> Any:
         ("skipped", False),
     ],
 )
-async def test_was_killed(states: States, map_index: int, key: str, state: str | None, killed: bool):
+def test_was_killed(states: States, map_index: int, key: str, state: str | None, killed: bool):
     states.answer = {"run": {key: state}}
-    assert await was_killed(instance(map_index)) is killed
+    assert state_of(instance(map_index)) == state
+    assert (state not in UNHARMED) is killed
     assert states.asked == [{"dag_id": "dag", "task_ids": ["task"], "run_ids": ["run"], "map_index": map_index}]
 
 
@@ -238,10 +242,10 @@ async def test_was_killed(states: States, map_index: int, key: str, state: str |
     ],
     ids=str,
 )
-async def test_what_cannot_be_told_is_no_kill(states: States, answer: Any):
+def test_what_cannot_be_told_is_no_kill(states: States, answer: Any):
     states.answer = answer
-    assert await was_killed(instance()) is False
-    assert await was_killed(None) is False
+    assert state_of(instance()) in UNHARMED
+    assert state_of(None) in UNHARMED
 
 
 @pytest.mark.parametrize("killed", [True, False])
@@ -255,6 +259,22 @@ def test_a_killed_task_cancels_its_scheduled_message(emulator: Emulator, states:
         asyncio.run(trigger.on_kill())
     assert emulator.messages[0]["status"] == ("canceled" if killed else "scheduled")
     assert emulator.journal.count("POST", sid) == int(killed)
+
+
+@pytest.mark.parametrize(
+    ("state", "canceled"),
+    [("failed", True), (None, False), ("scheduled", False), ("queued", False), ("running", False)],
+)
+def test_a_cleared_task_that_waits_on_for_the_same_stops_nothing(
+    emulator: Emulator, states: States, state: str | None, canceled: bool
+):
+    sid = send(emulator)
+    emulator.set_message(sid, "scheduled")
+    states.answer, states.link = {"run": {"task": state}}, f"http://127.0.0.1:8765/#{sid}"
+    trigger = MessageDeliveryTrigger(sid, cancel_on_kill=True, on_clear="skip")
+    trigger.task_instance = instance()
+    asyncio.run(trigger.on_kill())
+    assert emulator.messages[0]["status"] == ("canceled" if canceled else "scheduled")
 
 
 @pytest.mark.parametrize("state", ["deferred", "success"])

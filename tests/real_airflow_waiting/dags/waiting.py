@@ -48,6 +48,20 @@ with DAG("waiting_scheduled", schedule=None, default_args=ARGS):
     SendMessageOperator.partial(task_id="mapped", **SCHEDULED).expand(to=["+14155550201", "+14155550202"])
 
 
+with DAG("waiting_kept", schedule=None, default_args=ARGS):
+
+    @task.branch
+    def chosen(**context: Any) -> str:
+        """Run the task that the run asks for."""
+        return str(context["dag_run"].conf["task"])
+
+    kept: dict[str, Any] = {**SCHEDULED, "send_at": in_an_hour(), "to": "+14155550203", "on_clear": "skip"}
+    chosen() >> [
+        SendMessageOperator(task_id="deferred", **kept),
+        SendMessageOperator(task_id="held", **{**kept, "deferrable": False}),
+    ]
+
+
 with DAG("waiting_call", schedule=None, default_args=ARGS):
     CreateCallOperator(
         task_id="call",

@@ -122,8 +122,7 @@ def update(call: Call) -> Answer:
 def _close(call: Call, account: Account) -> None:
     """Release what a closed account owns, and forget who it was."""
     for number in list(account.numbers):
-        account.ledger.bury(account.numbers, number, call.now)
-        account.numbers.remove(number)
+        account.drop(account.numbers, number, call.now)
     call.world.identities.clear()
 
 

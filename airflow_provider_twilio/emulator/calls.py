@@ -26,6 +26,8 @@ DEFAULT_TIMEOUT, LONGEST_TIMEOUT = 60, 600
 LONGEST_TWIML = 4000
 PRICE_A_MINUTE, INBOUND_PRICE_A_MINUTE = 0.0140, 0.0085
 BILLED_AFTER = 1.0
+DETECTION = 3.0
+"""Who has answered is known so long after."""
 _SUBRESOURCES = (
     "notifications", "recordings", "payments", "events", "siprec", "streams", "transcriptions",
     "user_defined_message_subscriptions", "user_defined_messages",
@@ -53,8 +55,6 @@ class CallRecord:
     key: float
     answered_by: str | None = None
     sip: int = 200
-    url: str | None = None
-    method: str = "POST"
     course: twiml.Course | None = None
     base: float = 0.0
     """So many seconds after the start, the course began."""
@@ -73,11 +73,17 @@ class CallRecord:
     status_callback: str | None = None
     status_method: str = "POST"
     events: tuple[str, ...] = ("completed",)
+    told: int = 0
+    """How many of the events lie behind, told or not wanted."""
     touched: float = 0.0
     group_sid: str | None = None
 
+    def moment(self, after: float) -> float:
+        """Give the time that lies so many of its seconds after the start."""
+        return self.start + after / self.speed
+
     def at(self, step: int) -> float:
-        return self.start + self.steps[step][0] / self.speed
+        return self.moment(self.steps[step][0])
 
     def position(self, now: float) -> int:
         elapsed = (now - self.start) * self.speed
@@ -113,6 +119,23 @@ class CallRecord:
     def answered(self) -> float:
         """How long after the start it is answered; the start itself if it isn't."""
         return next((after for after, status in self.steps if status == "in-progress"), 0.0)
+
+    @property
+    def detected(self) -> float:
+        """When it is known who has answered, if anybody has."""
+        return self.moment(self.answered + DETECTION)
+
+    def progress(self) -> list[tuple[int, str]]:
+        """Give its events in order, each with the step at which it happens."""
+        events = [(0, "initiated")]
+        for index, (_, status) in enumerate(self.steps):
+            if status == "ringing":
+                events.append((index, "ringing"))
+            elif status == "in-progress":
+                events.append((index, "answered"))
+            elif status in FINAL:
+                events.append((index, "completed"))
+        return events
 
     def absolute(self, url: str) -> str:
         """Read an address in a document as seen from where the document came."""
@@ -215,7 +238,7 @@ def create(call: Call) -> Answer:
     """POST Calls."""
     form = call.form
     to, caller, number_sid = _ends(call, form)
-    url, course = _instructions(form)
+    course = _instructions(call, form)
     timeout = form.integer("Timeout", 0, LONGEST_TIMEOUT)
     limit = form.integer("TimeLimit", 1, 86_400)
     digits = form.text("SendDigits")
@@ -225,17 +248,11 @@ def create(call: Call) -> Answer:
     callback, method, events = _callback(form)
     _others(form)
     amd = form.text("AsyncAmdStatusCallback") if detection and form.flag("AsyncAmd") else None
-    told = form.text("RecordingStatusCallback"), form.text("RecordingStatusCallbackMethod") or "POST"
+    wishes = recordings.read(form, 1)
     if not call.test:
         _refuse(call, to)
     ring = magic.RINGS.get(to, magic.Ring())
-    if ring.talks is not None:
-        talk = ring.talks
-    elif course is not None:
-        talk = course.seconds
-    else:
-        # What the Url answers will end it.
-        talk = LONGEST_CALL if url and reaches(call.world.quirks.callbacks, url) else DEFAULT_TALK
+    talk = course.seconds if ring.talks is None else ring.talks
     record = CallRecord(
         sid=call.world.sid("CA"),
         seq=0 if call.test else call.world.next(),
@@ -251,8 +268,6 @@ def create(call: Call) -> Answer:
         key=call.now,
         answered_by=_answered_by(ring, detection),
         sip=ring.sip,
-        url=url,
-        method=form.text("Method") or "POST",
         limit=limit,
         status_callback=callback,
         status_method=method,
@@ -260,17 +275,16 @@ def create(call: Call) -> Answer:
     )
     if not call.test:
         call.account.calls.add(record)
-        if course is not None and record.answered:
+        if record.answered:
             steps = record.steps
             perform(call.world, call.account, record, course, record.answered)
             if ring.talks is not None:
                 record.steps = steps
+            if form.flag("Record"):
+                begins = record.moment(record.answered)
+                recordings.of_call(call.world, call.account, record, "OutboundAPI", wishes, begins)
         if amd is not None:
             record.amd = (amd, form.text("AsyncAmdStatusCallbackMethod") or "POST")
-        if form.flag("Record"):
-            recording = recordings.of_call(call.world, call.account, record, "OutboundAPI", _channels(form))
-            if recording is not None:
-                recording.callback, recording.callback_method = told
         call.world.on_change(record)
     return Answer(render(record, call.now, call.unbilled), 201, sid=record.sid)
 
@@ -304,7 +318,7 @@ def _ends(call: Call, form: Params) -> tuple[str, str, str]:
     return to, caller, number.sid if number else ""
 
 
-def _instructions(form: Params) -> tuple[str | None, twiml.Course | None]:
+def _instructions(call: Call, form: Params) -> twiml.Course:
     """Read what the call is to do; of Url and Twiml, Url counts."""
     url, document, application = form.text("Url"), form.text("Twiml"), form.text("ApplicationSid")
     if application is not None:
@@ -315,9 +329,14 @@ def _instructions(form: Params) -> tuple[str | None, twiml.Course | None]:
         raise Refused(20001, "Twiml can have at most 4000 characters")
     if url is not None and not is_url(url):
         raise Refused(21205, f"Url is not a valid URL: {url[:100]}")
-    if url is not None or document is None:
-        return url, None
-    return None, twiml.read(document)
+    return _course(call, url, document)
+
+
+def _course(call: Call, url: str | None, document: str | None) -> twiml.Course:
+    """Give the course that a document takes: the one at hand, or one that is fetched once the call is answered."""
+    if url is not None and reaches(call.world.quirks.callbacks, url):
+        return twiml.Course(0.0, then=twiml.Next(0.0, url, call.form.text("Method") or "POST"))
+    return twiml.Course(DEFAULT_TALK) if url is not None or document is None else twiml.read(document)
 
 
 def _callback(form: Params) -> tuple[str | None, str, tuple[str, ...]]:
@@ -335,11 +354,7 @@ def _others(form: Params) -> None:
     form.url("FallbackUrl", 21208)
     form.choice("FallbackMethod", _METHODS, 21206)
     form.flag("Record")
-    form.url("RecordingStatusCallback")
     form.url("ClientNotificationUrl")
-    form.choice("RecordingStatusCallbackMethod", _METHODS, 21206)
-    form.choice("RecordingTrack", ("inbound", "outbound", "both"))
-    form.choice("Trim", ("trim-silence", "do-not-trim"))
     form.integer("MachineDetectionTimeout", 3, 59)
     form.integer("MachineDetectionSpeechThreshold", 1000, 6000)
     form.integer("MachineDetectionSpeechEndThreshold", 500, 5000)
@@ -352,10 +367,6 @@ def _others(form: Params) -> None:
         raise Refused(20001, "CallReason can have at most 50 characters")
     if len(form.text("SipAuthPassword") or "") > 255:
         raise Refused(20001, "SipAuthPassword can have at most 255 characters")
-
-
-def _channels(form: Params) -> int:
-    return 2 if form.choice("RecordingChannels", ("mono", "dual")) == "dual" else 1
 
 
 def _answered_by(ring: magic.Ring, detection: str | None) -> str | None:
@@ -440,31 +451,28 @@ def update(call: Call) -> Answer:
         raise Refused(21220, "Call is not in-progress. Cannot redirect.")
     if callback is not None:
         record.status_callback = callback
+        behind = sum(record.at(index) < now for index, _ in record.progress())
+        record.told = max(record.told, behind)  # what has been is not told to it any more
     if status == "completed" or (status == "canceled" and current != "in-progress"):
         end(call.account, record, now, "completed" if current == "in-progress" else "canceled")
     elif url is not None or document is not None:
-        record.url, record.document = None, None
-        if document is not None:
-            course = twiml.read(document)
-        else:
-            course = twiml.Course(0.0, then=twiml.Next(0.0, url or "", form.text("Method") or "POST"))
-            if not reaches(call.world.quirks.callbacks, url or ""):
-                course = twiml.Course(DEFAULT_TALK)
-        replace_course(call.world, call.account, record, course, (now - record.start) * record.speed)
+        record.document = None
+        course, base = _course(call, url, document), (now - record.start) * record.speed
+        replace_course(call.world, call.account, record, course, base)
     if limit is not None and record.status(now) not in FINAL:
         record.limit = limit
-        _limit(record, limit)
+        _limit(call.account, record, now)
     record.touched = now
     call.world.on_change(record)
     return Answer(render(record, now))
 
 
-def end(account: Account, record: CallRecord, now: float, status: str) -> None:
-    """End a call now."""
-    passed = (now - record.start) * record.speed
+def end(account: Account, record: CallRecord, at: float, status: str) -> None:
+    """End a call at a time, and what goes on in it or was to come."""
+    passed = (at - record.start) * record.speed
     record.steps = (*(step for step in record.steps if step[0] <= passed), (passed, status))
-    recordings.call_ended(account, record, now)
-    _forget_children(account, record, now)
+    recordings.call_ended(account, record, at)
+    _forget_children(account, record, at)
 
 
 def perform(world: World, account: Account, record: CallRecord, course: twiml.Course, base: float) -> None:
@@ -473,43 +481,39 @@ def perform(world: World, account: Account, record: CallRecord, course: twiml.Co
     What an earlier course had in store is forgotten: recordings and calls that have not begun, what was not said yet.
     """
     now = world.clock.now()
-    for recording in [each for each in record.recordings if each.verb and each.created > now]:
-        record.recordings.remove(recording)
-        account.recordings.remove(recording)
+    for recording in [each for each in record.recordings if each.source == "RecordVerb" and each.created > now]:
+        recordings.drop(account, recording, now)
     _forget_children(account, record, now)
     record.course, record.base = course, base
     seconds = course.seconds
     if course.then is not None and reaches(world.quirks.callbacks, record.absolute(course.then.url)):
         seconds += LONGEST_CALL  # what it answers will end the call
-    record.steps = (*(step for step in record.steps if step[0] <= base), (base + seconds, "completed"))
-    if record.limit is not None:
-        _limit(record, record.limit)
+    before = (step for step in record.steps if step[0] <= base and step[1] not in FINAL)
+    record.steps = (*before, (base + seconds, "completed"))
     for part in course.records:
-        made = recordings.of_call(
-            world, account, record, "RecordVerb", 1, base + part.at - record.answered, part.length
-        )
-        if made is not None:
-            made.verb, made.callback, made.callback_method = True, part.callback, part.method
+        wishes = recordings.Wishes(part.callback, part.method, part.events)
+        begins, ends = (record.moment(base + part.at + after) for after in (0.0, part.length))
+        recordings.of_call(world, account, record, "RecordVerb", wishes, begins, ends)
     for dialed in course.dials:
         caller = dialed.caller or (record.caller if record.direction != "inbound" else record.to)
-        begins = record.start + (base + dialed.at) / record.speed
+        begins = record.moment(base + dialed.at)
         child = CallRecord(
             world.sid("CA"), world.next(), begins, account.sid, dialed.to, caller, begins, dialed.steps, record.speed,
             "outbound-dial", record.number_sid, begins, parent_sid=record.sid,
         )  # fmt: skip
         record.children.append(child)
         account.calls.add(child)
+    _limit(account, record, now)
 
 
-def _forget_children(account: Account, record: CallRecord, now: float) -> None:
+def _forget_children(account: Account, record: CallRecord, at: float) -> None:
     """Forget the calls that were to be made, and end those that go on."""
     for child in list(record.children):
-        if child.created > now:
+        if child.created > at:
             record.children.remove(child)
-            if child.sid in account.calls:
-                account.calls.remove(child)
-        elif not child.is_final(now):
-            end(account, child, now, "completed" if child.status(now) == "in-progress" else "canceled")
+            account.drop(account.calls, child, at)
+        elif not child.is_final(at):
+            end(account, child, at, "completed" if child.status(at) == "in-progress" else "canceled")
 
 
 def replace_course(world: World, account: Account, record: CallRecord, course: twiml.Course, base: float) -> None:
@@ -544,13 +548,17 @@ def press(world: World, account: Account, record: CallRecord, keys: str) -> bool
             break
     record.keys = (listen.rest, taken)
     perform(world, account, record, twiml.pressed(course, listen, at, taken, done, record.document), record.base)
+    world.on_change(record)
     return True
 
 
-def _limit(record: CallRecord, limit: float) -> None:
-    talks = [after for after, status in record.steps if status == "in-progress"]
-    if talks and record.steps[-1][0] > talks[0] + limit:
-        record.steps = (*record.steps[:-1], (talks[0] + limit, record.steps[-1][1]))
+def _limit(account: Account, record: CallRecord, now: float) -> None:
+    """End a call when its limit is reached."""
+    if record.limit is None or not record.answered:
+        return
+    at = max(record.moment(record.answered + record.limit), now)
+    if at < record.moment(record.steps[-1][0]):
+        end(account, record, at, "completed")
 
 
 def delete(call: Call) -> Answer:
@@ -558,8 +566,7 @@ def delete(call: Call) -> Answer:
     record = call.find(call.account.calls, call.args[0])
     if not record.is_final(call.now):
         raise Refused(20009, "Cannot delete this resource before it is complete", 409)
-    call.account.ledger.bury(call.account.calls, record, call.now)
-    call.account.calls.remove(record)
+    call.account.drop(call.account.calls, record, call.now)
     return Answer(status=204)
 
 

@@ -189,7 +189,6 @@ class Control:
             if record is not None:
                 if not calls.press(self.world, account, record, keys):
                     raise Wrong("this call listens to no keys now", 409)
-                self.webhooks.course_changed(record)
                 return calls.render(record, self.world.clock.now())
         raise Wrong(f"there is no call {sid}", 404)
 

@@ -308,8 +308,7 @@ def update(call: Call) -> Answer:
 def delete(call: Call) -> Answer:
     """DELETE IncomingPhoneNumbers/{Sid}: release it; it can be bought again."""
     number: Number = call.find(call.account.numbers, call.args[0])
-    call.account.ledger.bury(call.account.numbers, number, call.now)
-    call.account.numbers.remove(number)
+    call.account.drop(call.account.numbers, number, call.now)
     for service in call.account.services:
         member = service.pool.get(number.sid)
         if member is not None:

@@ -8,17 +8,48 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_twilio.api.core import VERSION
 from airflow_provider_twilio.emulator.paging import paged
-from airflow_provider_twilio.emulator.params import Window
-from airflow_provider_twilio.emulator.wire import Answer, Refused, date, price
+from airflow_provider_twilio.emulator.params import Params, Window
+from airflow_provider_twilio.emulator.wire import BASE, Answer, Refused, date, not_found, price
 
 if TYPE_CHECKING:
     from airflow_provider_twilio.emulator.calls import CallRecord
     from airflow_provider_twilio.emulator.world import Account, Call, World
 
+EVENTS = ("in-progress", "completed", "absent")
 PROCESSING = 1.0
 PRICE_A_MINUTE = 0.0025
 KEPT = 40 * 86_400.0
 """What is known of a deleted recording is kept so long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """Say how to record, and whom to tell of it."""
+
+    callback: str | None = None
+    method: str = "POST"
+    events: tuple[str, ...] = ("completed",)
+    track: str = "both"
+    channels: int = 1
+
+
+def read(form: Params, channels: int) -> Wishes:
+    """Read what a request says about a recording.
+
+    :param channels: how many there are unless told.
+    """
+    form.choice("Trim", ("trim-silence", "do-not-trim"))
+    events = tuple(event for given in form.all("RecordingStatusCallbackEvent") for event in given.split())
+    if any(event not in EVENTS for event in events):
+        raise Refused(20001, f"RecordingStatusCallbackEvent must be among {', '.join(EVENTS)}")
+    given = form.choice("RecordingChannels", ("mono", "dual"))
+    return Wishes(
+        form.url("RecordingStatusCallback"),
+        form.choice("RecordingStatusCallbackMethod", ("GET", "POST"), 21206) or "POST",
+        events or ("completed",),
+        form.choice("RecordingTrack", ("inbound", "outbound", "both")) or "both",
+        channels if given is None else 1 if given == "mono" else 2,
+    )
 
 
 @dataclass(slots=True, eq=False)
@@ -31,29 +62,50 @@ class Recording:
     account_sid: str
     call: CallRecord
     source: str
-    channels: int
+    wishes: Wishes
     key: float
     end: float | None = None
-    paused: bool = False
+    paused: float | None = None
+    """Since when it pauses."""
+    skips: bool = False
+    """Whether the pause is left out."""
+    skipped: float = 0.0
+    """How long the pauses before were that are left out."""
     deleted: float | None = None
-    verb: bool = False
-    """Whether a document asked for it."""
-    callback: str | None = None
-    callback_method: str = "POST"
-    told: bool = False
+    told: int = 0
+    """How many of its events lie behind, told or not wanted."""
+
+    @property
+    def channels(self) -> int:
+        return self.wishes.channels
+
+    @property
+    def uri(self) -> str:
+        return f"{BASE}/Accounts/{self.account_sid}/Recordings/{self.sid}"
 
     def ends(self) -> float:
         return self.end if self.end is not None else self.call.at(len(self.call.steps) - 1)
+
+    def events(self) -> list[tuple[float, str]]:
+        """Give what there is to tell of it, in order, each with its time."""
+        return [(self.created, "in-progress"), (self.ends() + PROCESSING / self.call.speed, "completed")]
 
     def status(self, now: float) -> str:
         if self.deleted is not None:
             return "deleted"
         if now < self.ends():
-            return "paused" if self.paused else "in-progress"
+            return "in-progress" if self.paused is None else "paused"
         return "processing" if (now - self.ends()) * self.call.speed < PROCESSING else "completed"
 
+    def go_on(self, now: float) -> None:
+        """End a pause, if there is one."""
+        if self.paused is not None and self.skips:
+            self.skipped += now - self.paused
+        self.paused = None
+
     def seconds(self) -> int:
-        return max(round((self.ends() - self.created) * self.call.speed), 0)
+        last = self.paused if self.paused is not None and self.skips else self.ends()
+        return max(round((last - self.created - self.skipped) * self.call.speed), 0)
 
     @property
     def segments(self) -> int:
@@ -78,36 +130,36 @@ class Recording:
 
 
 def of_call(
-    world: World, account: Account, call: CallRecord, source: str, channels: int,
-    after: float = 0.0, length: float | None = None,
-) -> Recording | None:  # fmt: skip
-    """Record a call from when it is answered, or so many seconds after; None if it won't be answered."""
-    talks = [step for step in call.steps if step[1] == "in-progress"]
-    if not talks:
-        return None
-    begin = call.start + (talks[0][0] + after) / call.speed
-    end = None if length is None else begin + length / call.speed
-    recording = Recording(world.sid("RE"), world.next(), begin, account.sid, call, source, channels, begin, end)
+    world: World, account: Account, call: CallRecord, source: str, wishes: Wishes,
+    begin: float, end: float | None = None,
+) -> Recording:  # fmt: skip
+    """Record a call from one time to another, or to the call's end."""
+    recording = Recording(world.sid("RE"), world.next(), begin, account.sid, call, source, wishes, begin, end)
     account.recordings.add(recording)
     call.recordings.append(recording)
     return recording
 
 
-def call_ended(account: Account, call: CallRecord, now: float) -> None:
+def drop(account: Account, recording: Recording, now: float) -> None:
+    """Forget a recording that was to be made."""
+    recording.call.recordings.remove(recording)
+    account.drop(account.recordings, recording, now)
+
+
+def call_ended(account: Account, call: CallRecord, at: float) -> None:
     """Forget the recordings that the end of their call forestalls, and end those that go on."""
     for recording in list(call.recordings):
-        if recording.created > now:
-            call.recordings.remove(recording)
-            account.recordings.remove(recording)
-        elif recording.end is not None and recording.end > now:
-            recording.end = now
+        if recording.created > at:
+            drop(account, recording, at)
+        elif recording.end is not None and recording.end > at:
+            recording.end = at
 
 
 def render(recording: Recording, now: float, base_url: str) -> dict[str, Any]:
     """Write a recording as Twilio does."""
     status = recording.status(now)
     done = status in ("completed", "deleted")
-    uri = f"/{VERSION}/Accounts/{recording.account_sid}/Recordings/{recording.sid}"
+    uri = recording.uri
     return {
         "account_sid": recording.account_sid,
         "api_version": VERSION,
@@ -137,10 +189,10 @@ def render(recording: Recording, now: float, base_url: str) -> dict[str, Any]:
 def _render_of_call(recording: Recording, now: float, base_url: str) -> dict[str, Any]:
     body = render(recording, now, base_url)
     del body["subresource_uris"], body["media_url"]
-    uri = f"/{VERSION}/Accounts/{recording.account_sid}/Calls/{recording.call.sid}/Recordings/{recording.sid}.json"
+    uri = f"{BASE}/Accounts/{recording.account_sid}/Calls/{recording.call.sid}/Recordings/{recording.sid}.json"
     # Here the description has the price as a number.
     price = None if body["price"] is None else float(body["price"])
-    return body | {"track": "both", "uri": uri, "price": price}
+    return body | {"track": recording.wishes.track, "uri": uri, "price": price}
 
 
 def _known(call: Call, recording: Recording) -> bool:
@@ -170,24 +222,25 @@ def listing(call: Call) -> Answer:
     return paged(call, "recordings", shelf, _filters(call), lambda each: render(each, call.now, call.base_url))
 
 
-def _find(call: Call, sid: str) -> Recording:
-    from airflow_provider_twilio.emulator.wire import not_found
-
+def _find(call: Call) -> Recording:
+    """Find the recording that the path names last, below a call only if it is that call's."""
+    *parent, sid = call.args
+    record = call.find(call.account.calls, parent[0]) if parent else None
     recording: Recording = call.find(call.account.recordings, sid)
     _deleted_too(call)
-    if not _known(call, recording):
+    if not _known(call, recording) or record not in (None, recording.call):
         raise not_found(call.path)
     return recording
 
 
 def fetch(call: Call) -> Answer:
     """GET Recordings/{Sid}."""
-    return Answer(render(_find(call, call.args[0]), call.now, call.base_url))
+    return Answer(render(_find(call), call.now, call.base_url))
 
 
 def delete(call: Call) -> Answer:
     """DELETE Recordings/{Sid}, or Calls/{Sid}/Recordings/{Sid}; what is known of it is kept for 40 days."""
-    recording = _find(call, call.args[-1])
+    recording = _find(call)
     if recording.status(call.now) in ("in-progress", "paused"):
         raise Refused(20009, "Cannot delete this resource before it is complete", 409)
     recording.deleted = call.now
@@ -197,19 +250,10 @@ def delete(call: Call) -> Answer:
 def start(call: Call) -> Answer:
     """POST Calls/{Sid}/Recordings: record a call that is in progress."""
     record: CallRecord = call.find(call.account.calls, call.args[0])
-    callback = call.form.url("RecordingStatusCallback")
-    method = call.form.choice("RecordingStatusCallbackMethod", ("GET", "POST")) or "POST"
-    call.form.choice("Trim", ("trim-silence", "do-not-trim"))
-    call.form.choice("RecordingTrack", ("inbound", "outbound", "both"))
-    channels = 1 if call.form.choice("RecordingChannels", ("mono", "dual")) == "mono" else 2
+    wishes = read(call.form, 2)
     if record.status(call.now) != "in-progress":
         raise Refused(21220, "Requested resource is not eligible for recording")
-    recording = Recording(
-        call.world.sid("RE"), call.world.next(), call.now, call.account.sid, record, "StartCallRecordingAPI", channels,
-        call.now, callback=callback, callback_method=method,
-    )  # fmt: skip
-    call.account.recordings.add(recording)
-    record.recordings.append(recording)
+    recording = of_call(call.world, call.account, record, "StartCallRecordingAPI", wishes, call.now)
     call.world.on_change(record)
     return Answer(_render_of_call(recording, call.now, call.base_url), 201, sid=recording.sid)
 
@@ -225,18 +269,22 @@ def list_of_call(call: Call) -> Answer:
 
 def fetch_of_call(call: Call) -> Answer:
     """GET Calls/{Sid}/Recordings/{Sid}."""
-    return Answer(_render_of_call(_find(call, call.args[1]), call.now, call.base_url))
+    return Answer(_render_of_call(_find(call), call.now, call.base_url))
 
 
 def update_of_call(call: Call) -> Answer:
     """POST Calls/{Sid}/Recordings/{Sid}: pause, go on, stop."""
-    recording = _find(call, call.args[1])
+    recording = _find(call)
     status = call.form.choice("Status", ("paused", "in-progress", "stopped"))
+    behavior = call.form.choice("PauseBehavior", ("skip", "silence"))
     if status is None:
         raise Refused(20001, "Status is required")
     if recording.status(call.now) not in ("in-progress", "paused"):
         raise Refused(21220, "The recording is not in progress")
-    recording.paused = status == "paused"
+    if status != "paused":
+        recording.go_on(call.now)
+    elif recording.paused is None:
+        recording.paused, recording.skips = call.now, behavior == "skip"
     if status == "stopped":
         recording.end = call.now
         call.world.on_change(recording.call)

@@ -58,6 +58,7 @@ class Emulator:
             raise
         self._socket.listen(2048)
         self.port: int = self._socket.getsockname()[1]
+        self.world.base_url = self.url
         connections: dict[tuple[str, int], asyncio.Transport] = {}
         self._application = Application(self.world, connections)
         self._server = uvicorn.Server(

@@ -25,6 +25,7 @@ class Recorded:
     length: float
     callback: str | None = None
     method: str = "POST"
+    events: tuple[str, ...] = ("completed",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,8 @@ def _follow(verbs: Sequence[ET.Element], gathers: int) -> Course:
         elif verb.tag == "Record":
             length = min(_length(verb, "maxLength", LISTENED), LISTENED)
             told = "GET" if verb.get("recordingStatusCallbackMethod", "").upper() == "GET" else "POST"
-            records.append(Recorded(seconds, length, verb.get("recordingStatusCallback"), told))
+            events = tuple(verb.get("recordingStatusCallbackEvent", "completed").split())
+            records.append(Recorded(seconds, length, verb.get("recordingStatusCallback"), told, events))
             seconds += length
             if action:
                 return so_far(Next(seconds, action, method))

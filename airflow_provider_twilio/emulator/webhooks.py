@@ -11,12 +11,12 @@ import hmac
 import logging
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha1
 from heapq import heappop, heappush
-from itertools import count
+from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urldefrag, urlencode, urlsplit
 from xml.etree import ElementTree as ET
@@ -35,7 +35,6 @@ logger = logging.getLogger(__name__)
 
 CONNECT, READ, RETRIES = 5.0, 15.0, 1
 LONGEST_ANSWER = 64 * 1024
-AMD_TAKES = 3.0
 
 
 @dataclass(slots=True, eq=False)
@@ -106,33 +105,24 @@ class Webhooks:
             self._at(message.at(index), partial(self._report_message, message, steps, index))
 
     def _plan_call(self, call: calls.CallRecord) -> None:
-        steps = call.steps
-        if call.status_callback:
-            for number, (index, event) in enumerate(_events(call)):
-                if event in call.events and call.at(index) >= call.touched:
-                    self._at(
-                        call.at(index),
-                        partial(self._report_call, call, steps, index, event, number),
-                    )
-        for index, (_, status) in enumerate(steps):
-            if status == "in-progress" and call.at(index) >= call.touched:
-                if call.url and reaches(self.world.quirks.callbacks, call.url):
-                    self._at(call.at(index), partial(self._ask, call))
-                if call.amd:
-                    self._at(call.at(index) + AMD_TAKES / call.speed, partial(self._report_amd, call))
-        self._plan_course(call)
+        times = [call.at(index) for index in range(len(call.steps))]
+        if call.amd is not None:
+            times.append(call.detected)
+        if call.course is not None and call.course.then is not None:
+            times.append(call.moment(call.base + call.course.then.at))
+        times += [when for recording in call.recordings for when, _ in recording.events()]
+        now = self.world.clock.now()
+        for when in {max(when, now) for when in times}:
+            self._at(when, partial(self._attend, call))
 
-    def _plan_course(self, call: calls.CallRecord) -> None:
-        """Plan what a call's course has in store: the next document, and recordings that will be done."""
-        course = call.course
-        if course is not None and course.then is not None:
-            when = call.start + (call.base + course.then.at) / call.speed
-            if reaches(self.world.quirks.callbacks, call.absolute(course.then.url)):
-                self._at(when, partial(self._go_on, call, course))
+    def _attend(self, call: calls.CallRecord) -> None:
+        """Do what a call has come to by now: each thing once, however often somebody looks after it."""
+        now = self.world.clock.now()
+        self._report_call(call, now)
+        self._go_on(call, now)
+        self._report_amd(call, now)
         for recording in call.recordings:
-            if recording.callback and not recording.told:
-                when = recording.ends() + recordings.PROCESSING / call.speed
-                self._at(when, partial(self._report_recording, recording))
+            self._report_recording(recording, now)
 
     def _at(self, when: float, action: Callable[[], None]) -> None:
         heappush(self._due, (when, next(self._number), action))
@@ -195,11 +185,15 @@ class Webhooks:
         final = index == len(steps) - 1
         self._tell(message.account_sid, message.sid, "POST", message.status_callback, params, final)
 
-    def _report_call(self, call: calls.CallRecord, steps: Any, index: int, event: str, number: int) -> None:
-        if call.status_callback is None:
-            return
-        if call.steps is not steps and call.steps[: index + 1] != steps[: index + 1]:
-            return
+    def _report_call(self, call: calls.CallRecord, now: float) -> None:
+        for number, (index, event) in islice(enumerate(call.progress()), call.told, None):
+            if call.at(index) > now:
+                return
+            call.told = number + 1
+            if event in call.events and call.status_callback is not None:
+                self._report_event(call, call.status_callback, index, event, number)
+
+    def _report_event(self, call: calls.CallRecord, url: str, index: int, event: str, number: int) -> None:
         status = "initiated" if event == "initiated" else call.steps[index][1]
         at = call.at(index)
         params = _call_params(call, status) | {
@@ -215,7 +209,7 @@ class Webhooks:
             }
             if call.answered_by and call.reached("in-progress", at) is not None:
                 params["AnsweredBy"] = call.answered_by
-        self._tell(call.account_sid, call.sid, call.status_method, call.status_callback, params, event == "completed")
+        self._tell(call.account_sid, call.sid, call.status_method, url, params, event == "completed")
 
     def _tell(self, account_sid: str, sid: str, method: str, url: str, params: dict[str, str], final: bool) -> None:
         """Deliver after what was told of the same thing before."""
@@ -296,93 +290,72 @@ class Webhooks:
             return response.text[:LONGEST_ANSWER] if response.status_code < 400 else None
         return None
 
-    def _ask(self, call: calls.CallRecord) -> None:
-        """Ask a call's Url what to do, now that it is answered, and do it."""
-        if call.url is not None:
-            self._fetch(call, call.url, call.method, {}, call.course, call.answered)
-
-    def _go_on(self, call: calls.CallRecord, course: twiml.Course) -> None:
-        """Fetch the document that the last one led to."""
-        if call.course is not course or course.then is None or call.is_final(self.world.clock.now()):
+    def _go_on(self, call: calls.CallRecord, now: float) -> None:
+        """Fetch the document that the last one led to, and follow it unless the call has taken another turn by then."""
+        account, course = self.world.accounts.get(call.account_sid), call.course
+        if account is None or course is None or course.then is None or call.is_final(now):
             return
-        then, params = course.then, dict(course.then.params)
+        then, base = course.then, call.base + course.then.at
+        url, params = call.absolute(then.url), _call_params(call, "in-progress") | then.params
+        if call.moment(base) > now or not reaches(self.world.quirks.callbacks, url):
+            return
         if then.child and call.children:
             child = call.children[-1]
             params |= {"DialCallSid": child.sid, "DialCallStatus": child.steps[-1][1]}
             params["DialCallDuration"] = str(child.seconds())
-        self._fetch(call, call.absolute(then.url), then.method, params, course, call.base + then.at)
-
-    def _fetch(
-        self,
-        call: calls.CallRecord,
-        url: str,
-        method: str,
-        params: dict[str, str],
-        course: twiml.Course | None,
-        base: float,
-    ) -> None:
-        """Fetch a document, and let the call take its course, unless it has taken another one meanwhile."""
-        account = self.world.accounts.get(call.account_sid)
-        if account is None:
-            return
+        call.course = waiting = replace(course, then=None)
 
         async def fetch() -> None:
-            text = await self._deliver(account, method, url, _call_params(call, "in-progress") | params)
+            text = await self._deliver(account, then.method, url, params)
             with self.world.lock:
-                if call.course is not course or call.status(self.world.clock.now()) != "in-progress":
+                if call.course is not waiting or call.status(self.world.clock.now()) != "in-progress":
                     return
-                call.url, call.document = None, url
+                call.document = url
                 read = twiml.BROKEN if text is None else twiml.read(text)
                 calls.replace_course(self.world, account, call, read, base)
-                self.course_changed(call)
+                self.changed(call)
 
         self._chain(call.sid, fetch)
 
-    def course_changed(self, call: calls.CallRecord) -> None:
-        """Plan the end of a call that has taken another course."""
-        if call.status_callback and "completed" in call.events:
-            number, steps = len(_events(call)) - 1, call.steps
-            last = len(steps) - 1
-            self._at(call.at(last), lambda: self._report_call(call, steps, last, "completed", number))
-        self._plan_course(call)
-        self._wake_up()
-
-    def _report_amd(self, call: calls.CallRecord) -> None:
+    def _report_amd(self, call: calls.CallRecord, now: float) -> None:
         """Tell who answered: https://www.twilio.com/docs/voice/answering-machine-detection."""
-        if call.amd is None or call.answered_by is None or call.is_final(self.world.clock.now()):
+        when = call.detected
+        if call.amd is None or call.answered_by is None or when > now or call.status(when) != "in-progress":
             return
         params = {
             "CallSid": call.sid,
             "AccountSid": call.account_sid,
             "AnsweredBy": call.answered_by,
-            "MachineDetectionDuration": str(int(AMD_TAKES * 1000)),
+            "MachineDetectionDuration": str(int(calls.DETECTION * 1000)),
         }
         (url, method), call.amd = call.amd, None
         self._tell(call.account_sid, f"{call.sid} amd", method, url, params, True)
 
-    def _report_recording(self, recording: recordings.Recording) -> None:
-        """Tell that a recording can be had: https://www.twilio.com/docs/voice/api/recording."""
-        account = self.world.accounts.get(recording.account_sid)
-        if account is None or recording.callback is None or recording.told or recording.sid not in account.recordings:
-            return
-        if recording.status(self.world.clock.now()) != "completed":
-            return
-        recording.told = True
-        uri = f"{account.uri}/Recordings/{recording.sid}"
-        params = {
-            "AccountSid": account.sid,
-            "CallSid": recording.call.sid,
-            "RecordingSid": recording.sid,
-            "RecordingUrl": f"https://api.twilio.com{uri}",
-            "RecordingStatus": "completed",
-            "RecordingDuration": str(recording.seconds()),
-            "RecordingChannels": str(recording.channels),
-            "RecordingSource": recording.source,
-            "RecordingStartTime": date(recording.created) or "",
-            "RecordingTrack": "both",
-            "ErrorCode": "0",
-        }
-        self._tell(account.sid, recording.sid, recording.callback_method, recording.callback, params, True)
+    def _report_recording(self, recording: recordings.Recording, now: float) -> None:
+        """Tell what becomes of a recording: https://www.twilio.com/docs/voice/api/recording."""
+        for when, event in recording.events()[recording.told :]:
+            if when > now or recording.deleted is not None:
+                return
+            recording.told += 1
+            wishes = recording.wishes
+            if event not in wishes.events or wishes.callback is None:
+                continue
+            params = {
+                "AccountSid": recording.account_sid,
+                "CallSid": recording.call.sid,
+                "RecordingSid": recording.sid,
+                "RecordingUrl": f"{self.world.base_url}{recording.uri}",
+                "RecordingStatus": event,
+                "RecordingChannels": str(recording.channels),
+                "RecordingSource": recording.source,
+                "RecordingStartTime": date(recording.created) or "",
+                "RecordingTrack": wishes.track,
+                "ErrorCode": "0",
+            }
+            done = event == "completed"
+            if done:
+                params["RecordingDuration"] = str(recording.seconds())
+            self._tell(recording.account_sid, recording.sid, wishes.method, wishes.callback, params, done)
 
     # -------------------------------------------------------------- inbound
 
@@ -421,27 +394,13 @@ class Webhooks:
             with self.world.lock:
                 call.document = url
                 calls.answer(self.world, account, call, course)
-                self._plan_course(call)
-                self._wake_up()
+                self.changed(call)
 
         self._soon(lambda: self._chain(call.sid, deliver))
 
     def _soon(self, action: Callable[[], None]) -> None:
         self._at(self.world.clock.now(), action)
         self._wake_up()
-
-
-def _events(call: calls.CallRecord) -> list[tuple[int, str]]:
-    """Give a call's events in order, each with the step at which it happens."""
-    events = [(0, "initiated")]
-    for index, (_, status) in enumerate(call.steps):
-        if status == "ringing":
-            events.append((index, "ringing"))
-        elif status == "in-progress":
-            events.append((index, "answered"))
-        elif status in calls.FINAL:
-            events.append((index, "completed"))
-    return events
 
 
 def _call_params(call: calls.CallRecord, status: str) -> dict[str, str]:

@@ -81,6 +81,11 @@ class Account:
         self.key = self.created
         self.updated = self.updated or self.created
 
+    def drop(self, shelf: Shelf[Any], record: Any, now: float) -> None:
+        """Take off its shelf what is deleted, or never came to be; what it has cost stays counted."""
+        self.ledger.bury(shelf, record, now)
+        shelf.remove(record)
+
     @property
     def is_main(self) -> bool:
         return self.owner_sid == self.sid
@@ -109,6 +114,8 @@ class World:
     def __init__(self, clock: Clock) -> None:
         self.lock = threading.RLock()
         self.clock = clock
+        self.base_url = ""
+        """Where it is served."""
         self.journal = Journal()
         self.faults = Faults()
         self.quirks = Quirks()

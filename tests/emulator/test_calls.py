@@ -75,6 +75,7 @@ def test_rings_as_long_as_the_timeout(emulator: Emulator, api: Api) -> None:
         ({"Method": "PATCH"}, 21206),
         ({"StatusCallback": "nowhere"}, 21609),
         ({"StatusCallbackEvent": "sometimes"}, 21626),
+        ({"RecordingStatusCallbackEvent": "sometimes"}, 20001),
         ({"Timeout": "601"}, 20001),
         ({"SendDigits": "abc"}, 21207),
         ({"To": "+8501234567"}, 21215),
@@ -151,6 +152,52 @@ def test_recordings(emulator: Emulator, api: Api) -> None:
     assert kept["status"] == "deleted"
     emulator.clock.advance(days=41)
     assert api("GET", f"Recordings/{recording['sid']}.json", {"IncludeSoftDeleted": "true"}).status_code == 404
+
+
+def test_a_recording_is_found_below_its_own_call_only(emulator: Emulator, api: Api) -> None:
+    call, other = dial(api, To="+15005559105", Record="true")["sid"], dial(api)["sid"]
+    emulator.clock.advance(10)
+    recording = api.get("Recordings.json")["recordings"][0]["sid"]
+    for parent in (other, "CA" + "0" * 32):
+        for method in ("GET", "POST", "DELETE"):
+            path = f"Calls/{parent}/Recordings/{recording}.json"
+            assert api.refused(method, path, {"Status": "stopped"}) == (404, 20404)
+    assert api.post(f"Calls/{call}/Recordings/{recording}.json", Status="stopped")["call_sid"] == call
+    assert api("DELETE", f"Calls/{call}/Recordings/{recording}.json").status_code == 204
+
+
+@pytest.mark.parametrize(("behavior", "seconds"), [(None, "14"), ("silence", "14"), ("skip", "6")])
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_a_pause_is_silent_or_left_out(
+    emulator: Emulator, api: Api, behavior: str | None, seconds: str, goes_on: bool
+) -> None:
+    sid = dial(api, To="+15005559105")["sid"]
+    emulator.clock.advance(10)
+    recording = api.post(f"Calls/{sid}/Recordings.json", RecordingTrack="inbound")
+    path = f"Calls/{sid}/Recordings/{recording['sid']}.json"
+    assert recording["track"] == "inbound"
+    assert api.refused("POST", path, {"Status": "paused", "PauseBehavior": "loud"}) == (400, 20001)
+    emulator.clock.advance(3 if goes_on else 6)
+    assert api.post(path, Status="paused", PauseBehavior=behavior)["status"] == "paused"
+    emulator.clock.advance(8)
+    if goes_on:
+        assert api.post(path, Status="in-progress")["status"] == "in-progress"
+        emulator.clock.advance(3)
+    api.post(f"Calls/{sid}.json", Status="completed")
+    emulator.clock.advance(10)
+    assert api.get(path)["duration"] == seconds
+
+
+def test_what_was_to_come_after_the_time_limit_does_not_come(emulator: Emulator, api: Api) -> None:
+    document = "<Response><Pause length='20'/><Record/><Dial>+14155550111</Dial></Response>"
+    sids = [dial(api, Twiml=document, TimeLimit=limit)["sid"] for limit in (10, 22)]
+    later = dial(api, Twiml=document)["sid"]
+    emulator.clock.advance(5)
+    api.post(f"Calls/{later}.json", TimeLimit=10)
+    emulator.clock.advance(hours=1)
+    assert [call["sid"] for call in api.get("Calls.json")["calls"]] == [later, *reversed(sids)]
+    (recording,) = api.get("Recordings.json")["recordings"]
+    assert (recording["call_sid"], recording["duration"]) == (sids[1], "2")
 
 
 def test_what_a_call_says(emulator: Emulator, api: Api) -> None:

@@ -188,6 +188,30 @@ def test_a_recording_is_told_of_when_it_is_there(emulator: Emulator, api: Api, r
     recording = api.get("Recordings.json", CallSid=sid)["recordings"][0]
     assert receiver.seen[0]["RecordingSid"] == recording["sid"]
     assert receiver.seen[0]["RecordingDuration"] == recording["duration"] == "3"
+    assert receiver.seen[0]["RecordingUrl"] == recording["media_url"]
     emulator.clock.advance(100)
     api.get(f"Calls/{sid}.json")
     assert len(receiver.seen) == 1
+
+
+@pytest.mark.parametrize("how", ["Record", "verb", "later"])
+def test_a_recording_tells_the_events_that_are_wanted(
+    emulator: Emulator, api: Api, receiver: Receiver, how: str
+) -> None:
+    to, wanted = receiver.at("/recording"), "in-progress completed"
+    form = {"RecordingStatusCallback": to, "RecordingStatusCallbackEvent": wanted, "RecordingTrack": "outbound"}
+    document = "<Response><Pause length='5'/></Response>"
+    if how == "verb":
+        record = f"<Record recordingStatusCallback='{to}' recordingStatusCallbackEvent='{wanted}'/>"
+        dial(api, f"<Response>{record}</Response>")
+    elif how == "Record":
+        dial(api, document, Record="true", **form)
+    else:
+        sid = dial(api, document)
+        emulator.clock.advance(2)
+        api.post(f"Calls/{sid}/Recordings.json", **form)
+    emulator.clock.advance(3)
+    receiver.wait(lambda: [seen["RecordingStatus"] for seen in receiver.seen] == ["in-progress"])
+    emulator.clock.advance(20)
+    receiver.wait(lambda: [seen["RecordingStatus"] for seen in receiver.seen] == ["in-progress", "completed"])
+    assert {seen["RecordingTrack"] for seen in receiver.seen} == {"both" if how == "verb" else "outbound"}

@@ -100,6 +100,21 @@ def test_the_sums_do_not_depend_on_when_they_were_asked_for(emulator: Emulator, 
     assert float(often[-1]["price"]) > 1.15
 
 
+@pytest.mark.parametrize("looks", [False, True])
+def test_what_never_came_to_be_costs_nothing(emulator: Emulator, api: Api, looks: bool) -> None:
+    document = "<Response><Say>wait</Say><Record/><Dial>+14155550111</Dial></Response>"
+    form = {"To": "+15005559106", "From": emulator.phone_number, "Record": "true", "Twiml": document}
+    sid = api.post("Calls.json", **form)["sid"]
+    if looks:
+        assert price(api) == 0
+    api.post(f"Calls/{sid}.json", Status="canceled")
+    emulator.clock.advance(hours=1)
+    assert api.get("Recordings.json")["recordings"] == []
+    assert [call["status"] for call in api.get("Calls.json")["calls"]] == ["canceled"]
+    assert api.get("Balance.json")["balance"] == "100.00"
+    assert price(api) == 0
+
+
 def test_records_page(api: Api) -> None:
     found, uri = [], "Usage/Records.json?PageSize=4"
     while uri:

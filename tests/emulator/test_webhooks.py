@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl
@@ -17,30 +18,49 @@ from tests.emulator.conftest import Api
 
 
 class Receiver:
-    """Take webhooks over HTTP, and answer them."""
+    """Take webhooks over HTTP, and answer them, but for those at ``/fails``, ``/odd`` and ``/drips``."""
 
     def __init__(self) -> None:
         self.seen: list[dict[str, str]] = []
+        self.asked: list[str] = []
         self.headers: list[Any] = []
         self.answer = b""
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
+                path, _, query = self.path.partition("?")
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
                 receiver.headers.append(self.headers)
-                receiver.seen.append(dict(parse_qsl(body, keep_blank_values=True)))
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(receiver.answer)))
+                receiver.asked.append(f"{self.command} {path}")
+                receiver.seen.append(dict(parse_qsl(query if self.command == "GET" else body, keep_blank_values=True)))
+                answer = b"<Response><Say>" if path == "/odd" else receiver.answer
+                self.send_response(500 if path == "/fails" else 200)
+                self.send_header("Content-Length", str(1000 if path == "/drips" else len(answer)))
                 self.end_headers()
-                self.wfile.write(receiver.answer)
+                if path == "/drips":
+                    self.drip()
+                else:
+                    self.wfile.write(answer)
+
+            def do_GET(self) -> None:
+                self.do_POST()
+
+            def drip(self) -> None:
+                with suppress(OSError):  # the emulator has gone
+                    for _ in range(200):
+                        self.wfile.write(b"x")
+                        time.sleep(0.05)
 
             def log_message(self, *args: Any) -> None:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/status?a=1"
+        self.url = self.at("/status?a=1")
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def at(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}{path}"
 
     def wait(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 5
@@ -120,6 +140,55 @@ def test_events_of_a_call(emulator: Emulator, api: Api, receiver: Receiver) -> N
     assert [params["CallStatus"] for params in receiver.seen] == ["initiated", "ringing", "in-progress", "completed"]
     assert [params["SequenceNumber"] for params in receiver.seen] == ["0", "1", "2", "3"]
     assert receiver.seen[-1]["CallDuration"] == "5"
+
+
+EVENTS = ["initiated", "ringing", "answered", "completed"]
+
+
+def dial(api: Api, **form: Any) -> str:
+    call = api.post("Calls.json", To="+14155550100", From=api.emulator.phone_number, **form)
+    return str(call["sid"])
+
+
+def test_each_event_of_a_call_is_told_once_whatever_is_changed_meanwhile(
+    emulator: Emulator, api: Api, receiver: Receiver
+) -> None:
+    document = "<Response><Pause length='300'/></Response>"
+    sid = dial(api, Twiml=document, StatusCallback=receiver.url, StatusCallbackEvent=EVENTS)
+    api.post(f"Calls/{sid}.json", TimeLimit=200)
+    emulator.clock.advance(5)
+    recording = api.post(f"Calls/{sid}/Recordings.json")["sid"]
+    api.post(f"Calls/{sid}/Recordings/{recording}.json", Status="stopped")
+    for limit in (100, 60):
+        api.post(f"Calls/{sid}.json", TimeLimit=limit)
+    emulator.clock.advance(500)
+    settle(emulator, api, receiver)
+    assert [params["CallStatus"] for params in receiver.seen] == ["initiated", "ringing", "in-progress", "completed"]
+    assert receiver.seen[-1]["CallDuration"] == "60"
+
+
+def settle(emulator: Emulator, api: Api, receiver: Receiver) -> None:
+    """Let the emulator tell all that it has to: what it tells last is a message's end."""
+    other = Receiver()
+    api.send(to="+15005559007", StatusCallback=other.url)
+    emulator.clock.advance(10)
+    other.wait(lambda: bool(other.seen))
+    receiver.wait(lambda: all(delivery.status or delivery.error for delivery in emulator.callbacks))
+    other.server.shutdown()
+    other.server.server_close()
+
+
+def test_a_change_while_it_rings_fetches_no_document_twice(emulator: Emulator, api: Api, receiver: Receiver) -> None:
+    receiver.answer = b"<Response><Say>Hello from afar</Say></Response>"
+    sid = dial(api, Url=receiver.at("/first"))
+    for limit in (100, 60):
+        api.post(f"Calls/{sid}.json", TimeLimit=limit)
+    emulator.clock.advance(1.95)  # it is answered, and says its first word
+    receiver.wait(lambda: emulator.transcript(sid) == ("Hello from afar",))
+    recording = api.post(f"Calls/{sid}/Recordings.json")["sid"]
+    api.post(f"Calls/{sid}/Recordings/{recording}.json", Status="stopped")
+    settle(emulator, api, receiver)
+    assert receiver.asked == ["POST /first"]
 
 
 def test_a_calls_url_says_what_happens(emulator: Emulator, api: Api, receiver: Receiver) -> None:

@@ -43,6 +43,11 @@ logger = logging.getLogger(__name__)
 
 LARGEST_BODY = 8 * 1024 * 1024
 _ARGUMENT = re.compile(r"[A-Z]{2}(?:[0-9a-fA-F]{32})?")
+_CONTENTS: tuple[tuple[str, Handler], ...] = (
+    (r"Accounts/([^/]+)/Messages/([^/]+)/Media/([^/]+)", messages.media_content),
+    (r"Accounts/([^/]+)/Recordings/([^/.]+)(?:\.wav)?", recordings.content),
+)
+"""What is there without ``.json``."""
 
 
 def _table(*resources: Mapping[tuple[str, str], Handler]) -> dict[str, dict[str, Handler]]:
@@ -219,13 +224,13 @@ class Application:
         return handler(call)
 
     def _without_json(self, rest: str, call: Call) -> Answer:
-        """Answer a path that doesn't end in .json: Twilio answers XML there, save for the content of media."""
-        parts = rest.split("/")
-        if call.method == "GET" and len(parts) == 6 and parts[2] == "Messages" and parts[4] == "Media":
-            access.check_kind(call.identity, call.path, call.method)
-            call._account = access.account_for(self.world, call.identity, parts[1], call.path, False)
-            call.args = [parts[3], parts[5]]
-            return messages.media_content(call)
+        """Answer a path that doesn't end in .json: Twilio answers XML there, but for what media and recordings hold."""
+        for pattern, content in _CONTENTS:
+            if call.method == "GET" and (found := re.fullmatch(pattern, rest)):
+                owner, *call.args = found.groups()
+                access.check_kind(call.identity, call.path, call.method)
+                call._account = access.account_for(self.world, call.identity, owner, call.path, False)
+                return content(call)
         raise Refused(20404, f"The requested resource {call.path} was not found; ask for JSON, with .json", 404)
 
     # -------------------------------------------------------------- cutting connections

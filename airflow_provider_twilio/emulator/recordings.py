@@ -20,6 +20,10 @@ PROCESSING = 1.0
 PRICE_A_MINUTE = 0.0025
 KEPT = 40 * 86_400.0
 """What is known of a deleted recording is kept so long."""
+_SILENCE = bytes.fromhex(
+    "52494646a43e000057415645666d74201000000001000100401f0000803e00000200100064617461803e0000"
+) + bytes(16_000)
+"""A second of it, as WAV."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +240,13 @@ def _find(call: Call) -> Recording:
 def fetch(call: Call) -> Answer:
     """GET Recordings/{Sid}."""
     return Answer(render(_find(call), call.now, call.base_url))
+
+
+def content(call: Call) -> Answer:
+    """GET Recordings/{Sid} without ``.json``, or with ``.wav``: the content. The emulator has silence for all."""
+    if _find(call).status(call.now) != "completed":
+        raise not_found(call.path)
+    return Answer(_SILENCE, content_type="audio/x-wav")
 
 
 def delete(call: Call) -> Answer:

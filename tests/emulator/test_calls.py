@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import wave
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -164,6 +166,21 @@ def test_a_recording_is_found_below_its_own_call_only(emulator: Emulator, api: A
             assert api.refused(method, path, {"Status": "stopped"}) == (404, 20404)
     assert api.post(f"Calls/{call}/Recordings/{recording}.json", Status="stopped")["call_sid"] == call
     assert api("DELETE", f"Calls/{call}/Recordings/{recording}.json").status_code == 204
+
+
+def test_a_recording_sounds_of_silence_once_it_is_there(emulator: Emulator, api: Api) -> None:
+    sid = dial(api, To="+15005559105", Record="true")["sid"]
+    emulator.clock.advance(10)
+    recording = api.get("Recordings.json")["recordings"][0]
+    path = recording["media_url"].removeprefix(emulator.url)
+    assert api.refused("GET", path) == (404, 20404)
+    api.post(f"Calls/{sid}.json", Status="completed")
+    emulator.clock.advance(10)
+    for address in (path, f"{path}.wav"):
+        with wave.open(BytesIO(api("GET", address).content)) as sound:
+            assert (sound.getframerate(), sound.getnframes()) == (8000, 8000)
+            assert set(sound.readframes(8000)) == {0}
+    assert api.refused("GET", f"{path}.ogg") == (404, 20404)
 
 
 @pytest.mark.parametrize(("behavior", "seconds"), [(None, "14"), ("silence", "14"), ("skip", "6")])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
@@ -12,10 +13,11 @@ from airflow_provider_twilio.api.core import VERSION
 from airflow_provider_twilio.emulator import credentials, magic, recordings, twiml
 from airflow_provider_twilio.emulator.magic import LONGEST_CALL, course_of
 from airflow_provider_twilio.emulator.paging import paged
-from airflow_provider_twilio.emulator.params import Params, Window, e164, is_url, reaches
+from airflow_provider_twilio.emulator.params import Address, Params, Window, e164, is_url, reaches
 from airflow_provider_twilio.emulator.wire import Answer, Refused, date, price
 
 if TYPE_CHECKING:
+    from airflow_provider_twilio.emulator.numbers import Number
     from airflow_provider_twilio.emulator.world import Account, Call, World
 
 FINAL = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
@@ -65,7 +67,9 @@ class CallRecord:
     document: str | None = None
     """Where the course came from."""
     limit: float | None = None
-    amd: tuple[str, str] | None = None
+    fallbacks: Sequence[Address] = ()
+    """Where to ask for a document that can't be had or read."""
+    amd: Address | None = None
     """Whom to tell who answered, and how, once that is known."""
     parent_sid: str | None = None
     recordings: list[recordings.Recording] = field(default_factory=list)
@@ -269,6 +273,7 @@ def create(call: Call) -> Answer:
         answered_by=_answered_by(ring, detection),
         sip=ring.sip,
         limit=limit,
+        fallbacks=_fallbacks(form),
         status_callback=callback,
         status_method=method,
         events=events,
@@ -336,7 +341,9 @@ def _course(call: Call, url: str | None, document: str | None) -> twiml.Course:
     """Give the course that a document takes: the one at hand, or one that is fetched once the call is answered."""
     if url is not None and reaches(call.world.quirks.callbacks, url):
         return twiml.Course(0.0, then=twiml.Next(0.0, url, call.form.text("Method") or "POST"))
-    return twiml.Course(DEFAULT_TALK) if url is not None or document is None else twiml.read(document)
+    if url is not None or document is None:
+        return twiml.Course(DEFAULT_TALK)
+    return twiml.read(document) or twiml.BROKEN
 
 
 def _callback(form: Params) -> tuple[str | None, str, tuple[str, ...]]:
@@ -348,11 +355,15 @@ def _callback(form: Params) -> tuple[str | None, str, tuple[str, ...]]:
     return url, method, tuple(events) or ("completed",)
 
 
+def _fallbacks(form: Params) -> tuple[Address, ...]:
+    url = form.url("FallbackUrl", 21208)
+    method = form.choice("FallbackMethod", _METHODS, 21206) or "POST"
+    return () if url is None else ((url, method),)
+
+
 def _others(form: Params) -> None:
     """Check what has no effect here beyond being right or wrong."""
     form.choice("Method", _METHODS, 21206)
-    form.url("FallbackUrl", 21208)
-    form.choice("FallbackMethod", _METHODS, 21206)
     form.flag("Record")
     form.url("ClientNotificationUrl")
     form.integer("MachineDetectionTimeout", 3, 59)
@@ -431,10 +442,9 @@ def update(call: Call) -> Answer:
     url, document = form.text("Url"), form.text("Twiml")
     limit = form.integer("TimeLimit", 1, 86_400)
     form.choice("Method", _METHODS, 21206)
-    form.url("FallbackUrl", 21208)
-    form.choice("FallbackMethod", _METHODS, 21206)
+    fallbacks = _fallbacks(form)
     callback = form.url("StatusCallback", 21609)
-    form.choice("StatusCallbackMethod", _METHODS, 21206)
+    callback_method = form.choice("StatusCallbackMethod", _METHODS, 21206)
     if url is not None and document is not None:
         raise Refused(20001, "Url and Twiml can't be given together")
     if url is not None and not is_url(url):
@@ -449,8 +459,9 @@ def update(call: Call) -> Answer:
         raise Refused(21220, "Call is not in-progress. Cannot redirect.")
     if (url or document) and current != "in-progress":
         raise Refused(21220, "Call is not in-progress. Cannot redirect.")
+    record.fallbacks = fallbacks or record.fallbacks
     if callback is not None:
-        record.status_callback = callback
+        record.status_callback, record.status_method = callback, callback_method or "POST"
         behind = sum(record.at(index) < now for index, _ in record.progress())
         record.told = max(record.told, behind)  # what has been is not told to it any more
     if status == "completed" or (status == "canceled" and current != "in-progress"):
@@ -570,12 +581,14 @@ def delete(call: Call) -> Answer:
     return Answer(status=204)
 
 
-def receive(world: World, account: Account, to: str, number_sid: str, caller: str) -> CallRecord:
+def receive(world: World, account: Account, number: Number, caller: str) -> CallRecord:
     """Take in a call from a phone; it rings until :func:`answer` says what to do with it."""
     now = world.clock.now()
     record = CallRecord(
-        world.sid("CA"), world.next(), now, account.sid, to, caller, now,
-        ((0.0, "ringing"), (float(DEFAULT_TIMEOUT), "no-answer")), world.clock.speed, "inbound", number_sid, now,
+        world.sid("CA"), world.next(), now, account.sid, number.phone_number, caller, now,
+        ((0.0, "ringing"), (float(DEFAULT_TIMEOUT), "no-answer")), world.clock.speed, "inbound", number.sid, now,
+        fallbacks=number.addresses("voice")[1:], status_callback=number.settings.get("status_callback") or None,
+        status_method=number.settings.get("status_callback_method", "POST"),
     )  # fmt: skip
     account.calls.add(record)
     return record

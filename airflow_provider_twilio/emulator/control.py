@@ -217,18 +217,14 @@ class Control:
         message = messages.receive(
             self.world, account, channel + owned.phone_number, channel + number, body, media, service
         )
-        url, method = owned.settings.get("sms_url", ""), owned.settings.get("sms_method", "POST")
-        if service is not None and not service.settings.get("use_inbound_webhook_on_number", False):
-            url, method = service.settings.get("inbound_request_url"), service.settings.get("inbound_method", "POST")
-        self.webhooks.message_came_in(account, message, url or "", method)
+        self.webhooks.message_came_in(account, message, owned, service)
         return message
 
     def receive_call(self, to: str, sender: str) -> calls.CallRecord:
         """Let a phone call a number of ours."""
         account, owned, number = self._ends(to, sender)
-        record = calls.receive(self.world, account, owned.phone_number, owned.sid, number)
-        url, method = owned.settings.get("voice_url") or "", owned.settings.get("voice_method", "POST")
-        self.webhooks.call_came_in(account, record, url, method)
+        record = calls.receive(self.world, account, owned, number)
+        self.webhooks.call_came_in(account, record, owned)
         return record
 
     def _ends(self, to: str, sender: str) -> tuple[Account, Number, str]:
@@ -237,6 +233,8 @@ class Control:
             raise Wrong(f"{sender} is not a phone number")
         if found is None:
             raise Wrong(f"no account owns {to}", 404)
+        if found[0].status != "active":
+            raise Wrong(f"the account that owns {to} is not active", 409)
         return *found, number
 
     def state(self, query: Params, body: dict[str, Any]) -> Any:

@@ -252,7 +252,7 @@ def create(call: Call) -> Answer:
         segments=many,
         price=CHANNEL_PRICE if channel else MMS_PRICE if media else SMS_PRICE * many,
         key=0.0,
-        status_callback=options.callback or (service.status_callback if service else None),
+        status_callback=options.callback or (service.settings["status_callback"] if service else None),
         provide_feedback=options.feedback,
         discards=options.discard,
         obfuscates=options.obfuscate,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_twilio.api.core import VERSION
 from airflow_provider_twilio.emulator import credentials, inventory
 from airflow_provider_twilio.emulator.paging import paged, read_paging
-from airflow_provider_twilio.emulator.params import Params, e164
+from airflow_provider_twilio.emulator.params import Address, Params, e164
 from airflow_provider_twilio.emulator.wire import Answer, Refused, date, not_found
 
 if TYPE_CHECKING:
@@ -65,6 +65,15 @@ class Number:
         """Give the days on which its rent was charged so far: a month ahead, each month."""
         months = 1 + int((now - self.created) // MONTH)
         return [int((self.created + month * MONTH) // 86_400) for month in range(months)]
+
+    def addresses(self, kind: str) -> list[Address]:
+        """Give the webhook for messages (``sms``) or calls (``voice``), then the one to ask if it fails."""
+        settings = self.settings
+        found = [
+            (settings.get(f"{name}_url") or "", settings.get(f"{name}_method", "POST"))
+            for name in (kind, f"{kind}_fallback")
+        ]
+        return [address for address in found if address[0]] if found[0][0] else []
 
     @property
     def price(self) -> float:

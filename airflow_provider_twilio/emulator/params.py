@@ -10,6 +10,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 from airflow_provider_twilio.emulator.wire import Refused
 
+Address = tuple[str, str]
+"""A URL, and the method to call it by."""
+
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _FORMATTING = re.compile(r"[\s().-]+")
 _DAY = re.compile(r"(\d{4})-(\d\d?)-(\d\d?)")

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_twilio.emulator.paging import paged
-from airflow_provider_twilio.emulator.params import Params
+from airflow_provider_twilio.emulator.params import Address, Params
 from airflow_provider_twilio.emulator.shelf import Shelf
 from airflow_provider_twilio.emulator.wire import Answer, Refused, iso, not_found
 
 if TYPE_CHECKING:
+    from airflow_provider_twilio.emulator.numbers import Number
     from airflow_provider_twilio.emulator.world import Account, Call
 
 _FLAGS = (
@@ -19,6 +20,14 @@ _FLAGS = (
 )  # fmt: skip
 _URLS = ("inbound_request_url", "fallback_url", "status_callback")
 _METHODS = ("inbound_method", "fallback_method")
+_DEFAULTS: dict[str, Any] = {
+    **{name: name not in ("synchronous_validation", "use_inbound_webhook_on_number") for name in _FLAGS},
+    **dict.fromkeys(_URLS),
+    **dict.fromkeys(_METHODS, "POST"),
+    "scan_message_content": "inherit",
+    "validity_period": 36_000,
+    "usecase": "undeclared",
+}
 
 
 @dataclass(slots=True, eq=False)
@@ -42,14 +51,19 @@ class Service:
     friendly_name: str
     key: float
     updated: float
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=_DEFAULTS.copy)
     pool: Shelf[Member] = field(default_factory=Shelf)
     """Its members carry the SIDs of the account's numbers."""
     turn: int = 0
 
-    @property
-    def status_callback(self) -> str | None:
-        return self.settings.get("status_callback")
+    def addresses(self, number: Number) -> list[Address]:
+        """Give the webhook for messages that come in at one of its numbers, then the one to ask if it fails."""
+        settings = self.settings
+        if settings["use_inbound_webhook_on_number"]:
+            return number.addresses("sms")
+        first = settings["inbound_request_url"], settings["inbound_method"]
+        second = settings["fallback_url"], settings["fallback_method"]
+        return [address for address in (first, second) if address[0]] if first[0] else []
 
     def senders(self, account: Account) -> list[str]:
         numbers = [account.numbers.get(member.sid) for member in self.pool]
@@ -68,22 +82,13 @@ class Service:
 
 def _render(service: Service) -> dict[str, Any]:
     here = f"https://messaging.twilio.com/v1/Services/{service.sid}"
-    settings = service.settings
     return {
         "account_sid": service.account_sid,
         "friendly_name": service.friendly_name,
         "sid": service.sid,
         "date_created": iso(int(service.created)),
         "date_updated": iso(int(service.updated)),
-        **{
-            name: settings.get(name, name not in ("synchronous_validation", "use_inbound_webhook_on_number"))
-            for name in _FLAGS
-        },
-        **{name: settings.get(name) for name in _URLS},
-        **{name: settings.get(name, "POST") for name in _METHODS},
-        "scan_message_content": settings.get("scan_message_content", "inherit"),
-        "validity_period": settings.get("validity_period", 36_000),
-        "usecase": settings.get("usecase", "undeclared"),
+        **service.settings,
         "us_app_to_person_registered": False,
         "links": {
             "phone_numbers": f"{here}/PhoneNumbers",

@@ -97,19 +97,24 @@ class Course:
 
 NOTHING = Course(0.0)
 BROKEN = Course(2.0, ((0.0, "An application error has occurred. Goodbye."),))
+"""What a call comes to whose document can't be had or read."""
 
 
-def read(document: str) -> Course:
-    """Follow a document from its first verb to a hang-up or its end; one that can't be read ends the call."""
+def parse(document: str) -> ET.Element | None:
+    """Read a document as XML; None if it isn't TwiML."""
     if any(entity in document for entity in ENTITIES):
-        return BROKEN
+        return None
     try:
         root = ET.fromstring(document.strip())  # noqa: S314 (no entities are left in it)
     except ET.ParseError:
-        return BROKEN
-    if root.tag != "Response":
-        return BROKEN
-    return _follow(list(root), MOST_GATHERS)
+        return None
+    return root if root.tag == "Response" else None
+
+
+def read(document: str) -> Course | None:
+    """Follow a document from its first verb to a hang-up or its end; None if it can't be read."""
+    root = parse(document)
+    return None if root is None else _follow(list(root), MOST_GATHERS)
 
 
 def pressed(course: Course, listen: Listen, at: float, keys: str, done: bool, document: str | None) -> Course:

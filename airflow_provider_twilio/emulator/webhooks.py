@@ -10,31 +10,34 @@ import asyncio
 import hmac
 import logging
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha1
 from heapq import heappop, heappush
 from itertools import count, islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl, urldefrag, urlencode, urlsplit
-from xml.etree import ElementTree as ET
 
 from airflow_provider_twilio.api.core import VERSION
 from airflow_provider_twilio.emulator import calls, messages, recordings, twiml
-from airflow_provider_twilio.emulator.params import reaches
+from airflow_provider_twilio.emulator.params import Address, reaches
 from airflow_provider_twilio.emulator.wire import date
 
 if TYPE_CHECKING:
     import httpx
 
+    from airflow_provider_twilio.emulator.numbers import Number
+    from airflow_provider_twilio.emulator.services import Service
     from airflow_provider_twilio.emulator.world import Account, World
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
-CONNECT, READ, RETRIES = 5.0, 15.0, 1
+CONNECT, READ, TOTAL, RETRIES = 5.0, 15.0, 15.0, 1
 LONGEST_ANSWER = 64 * 1024
+RETRIEVAL_FAILED, CANNOT_BE_READ = "11200", "12100"
 
 
 @dataclass(slots=True, eq=False)
@@ -256,9 +259,9 @@ class Webhooks:
         address, fragment = urldefrag(url)
         given = dict(parse_qsl(fragment))
         tries = 1 + _limit(given.get("rc"), RETRIES, 5)
-        connect, read = (
-            _limit(given.get("ct"), int(CONNECT * 1000), 10_000),
-            _limit(given.get("rt"), int(READ * 1000), 15_000),
+        connect, read, total = (
+            _limit(given.get(name), int(usual * 1000), most) / 1000
+            for name, usual, most in (("ct", CONNECT, 10_000), ("rt", READ, 15_000), ("tt", TOTAL, 15_000))
         )
         if self._client is None:
             self._client = httpx.AsyncClient(trust_env=False)
@@ -273,22 +276,44 @@ class Webhooks:
             "I-Twilio-Idempotency-Token": self.world.sid(""),
             "User-Agent": "TwilioProxy/1.1",
         }
-        timeout = httpx.Timeout(read / 1000, connect=connect / 1000)
-        for _ in range(tries):
-            delivery.tries += 1
-            try:
-                response = await self._client.request(
-                    method, address, data=None if query else params, headers=headers, timeout=timeout
-                )
-            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-                delivery.error = type(error).__name__
-                continue
-            except (httpx.HTTPError, httpx.InvalidURL, ValueError, UnicodeError) as error:
-                delivery.error = type(error).__name__
-                return None
-            delivery.status, delivery.error = response.status_code, None
-            return response.text[:LONGEST_ANSWER] if response.status_code < 400 else None
+        timeout = httpx.Timeout(read, connect=connect)
+        try:
+            async with asyncio.timeout(total):  # httpx's own begin anew with each byte
+                for _ in range(tries):
+                    delivery.tries += 1
+                    try:
+                        response = await self._client.request(
+                            method, address, data=None if query else params, headers=headers, timeout=timeout
+                        )
+                    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                        delivery.error = type(error).__name__
+                        continue
+                    delivery.status, delivery.error = response.status_code, None
+                    return response.text[:LONGEST_ANSWER] if response.status_code < 400 else None
+        except (TimeoutError, httpx.HTTPError, httpx.InvalidURL, ValueError, UnicodeError) as error:
+            delivery.error = type(error).__name__
         return None
+
+    async def _ask(
+        self,
+        account: Account,
+        addresses: Sequence[Address],
+        params: dict[str, str],
+        read: Callable[[str], T | None],
+    ) -> tuple[T | None, str]:
+        """Ask for a document, at the next address if one fails; give what was read, and where it came from.
+
+        https://www.twilio.com/docs/usage/security/availability-reliability
+        """
+        source = ""
+        for source, method in addresses:
+            if not reaches(self.world.quirks.callbacks, source):
+                continue
+            text = await self._deliver(account, method, source, params)
+            if text is not None and (document := read(text)) is not None:
+                return document, source
+            params = params | {"ErrorCode": RETRIEVAL_FAILED if text is None else CANNOT_BE_READ, "ErrorUrl": source}
+        return None, source
 
     def _go_on(self, call: calls.CallRecord, now: float) -> None:
         """Fetch the document that the last one led to, and follow it unless the call has taken another turn by then."""
@@ -306,13 +331,13 @@ class Webhooks:
         call.course = waiting = replace(course, then=None)
 
         async def fetch() -> None:
-            text = await self._deliver(account, then.method, url, params)
+            addresses = [(url, then.method), *call.fallbacks]
+            read, source = await self._ask(account, addresses, params, twiml.read)
             with self.world.lock:
                 if call.course is not waiting or call.status(self.world.clock.now()) != "in-progress":
                     return
-                call.document = url
-                read = twiml.BROKEN if text is None else twiml.read(text)
-                calls.replace_course(self.world, account, call, read, base)
+                call.document = source
+                calls.replace_course(self.world, account, call, read or twiml.BROKEN, base)
                 self.changed(call)
 
         self._chain(call.sid, fetch)
@@ -359,9 +384,12 @@ class Webhooks:
 
     # -------------------------------------------------------------- inbound
 
-    def message_came_in(self, account: Account, message: messages.Message, url: str, method: str) -> None:
-        """Tell a number's webhook of a message, and send what it replies."""
-        if not url or not reaches(self.world.quirks.callbacks, url):
+    def message_came_in(
+        self, account: Account, message: messages.Message, number: Number, service: Service | None
+    ) -> None:
+        """Tell a number's webhook, or its service's, of a message, and send what it replies."""
+        addresses = number.addresses("sms") if service is None else service.addresses(number)
+        if not addresses or not reaches(self.world.quirks.callbacks, addresses[0][0]):
             return
         params = {
             "ToCountry": "US", "ToState": "", "SmsMessageSid": message.sid, "NumMedia": str(len(message.media or ())),
@@ -372,28 +400,30 @@ class Webhooks:
         }  # fmt: skip
         if message.service_sid:
             params["MessagingServiceSid"] = message.service_sid
-        for number, item in enumerate(message.media or ()):
-            params[f"MediaUrl{number}"], params[f"MediaContentType{number}"] = item.url, item.content_type
+        for index, item in enumerate(message.media or ()):
+            params[f"MediaUrl{index}"] = f"{self.world.base_url}{account.uri}/Messages/{message.sid}/Media/{item.sid}"
+            params[f"MediaContentType{index}"] = item.content_type
 
         async def deliver() -> None:
-            text = await self._deliver(account, method, url, params)
+            replies, _ = await self._ask(account, addresses, params, _replies)
             with self.world.lock:
-                for reply in _replies(text or ""):
+                for reply in replies or ():
                     messages.reply(self.world, account, message, reply)
 
         self._soon(lambda: self._chain(message.sid, deliver))
 
-    def call_came_in(self, account: Account, call: calls.CallRecord, url: str, method: str) -> None:
+    def call_came_in(self, account: Account, call: calls.CallRecord, number: Number) -> None:
         """Ask a number's webhook what to do with a call."""
-        if not url or not reaches(self.world.quirks.callbacks, url):
+        self.changed(call)
+        addresses = number.addresses("voice")
+        if not addresses or not reaches(self.world.quirks.callbacks, addresses[0][0]):
             return
 
         async def deliver() -> None:
-            text = await self._deliver(account, method, url, _call_params(call, "ringing"))
-            course = twiml.BROKEN if text is None else twiml.read(text)
+            course, source = await self._ask(account, addresses, _call_params(call, "ringing"), twiml.read)
             with self.world.lock:
-                call.document = url
-                calls.answer(self.world, account, call, course)
+                call.document = source
+                calls.answer(self.world, account, call, course or twiml.BROKEN)
                 self.changed(call)
 
         self._soon(lambda: self._chain(call.sid, deliver))
@@ -433,17 +463,14 @@ def _call_params(call: calls.CallRecord, status: str) -> dict[str, str]:
     }
 
 
-def _replies(document: str) -> list[str]:
-    """Read the messages of a TwiML answer; a plain text is one."""
+def _replies(document: str) -> list[str] | None:
+    """Read the messages of a TwiML answer, None if it can't be read; a plain text is one."""
     text = document.strip()
-    if not text or any(entity in text for entity in twiml.ENTITIES):
-        return []
     if not text.startswith("<"):
-        return [text[: messages.LONGEST_BODY]]
-    try:
-        root = ET.fromstring(text)  # noqa: S314 (no entities are left in it)
-    except ET.ParseError:
-        return []
+        return [text[: messages.LONGEST_BODY]] if text else []
+    root = twiml.parse(text)
+    if root is None:
+        return None
     said = [" ".join("".join(verb.itertext()).split()) for verb in root if verb.tag in ("Message", "Sms")]
     return [body[: messages.LONGEST_BODY] for body in said if body]
 

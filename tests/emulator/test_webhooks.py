@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl
@@ -191,6 +192,70 @@ def test_a_change_while_it_rings_fetches_no_document_twice(emulator: Emulator, a
     assert receiver.asked == ["POST /first"]
 
 
+def test_an_address_that_comes_later_is_told_what_comes_later(emulator: Emulator, api: Api, receiver: Receiver) -> None:
+    sid = dial(api, Twiml="<Response><Pause length='20'/></Response>", StatusCallbackEvent=EVENTS)
+    emulator.clock.advance(10)
+    api.post(f"Calls/{sid}.json", StatusCallback=receiver.at("/later"), StatusCallbackMethod="GET")
+    emulator.clock.advance(60)
+    settle(emulator, api, receiver)
+    assert receiver.asked == ["GET /later"]
+    assert receiver.seen[0]["CallStatus"] == "completed"
+
+
+def test_a_numbers_callback_is_told_of_the_end_of_a_call_that_came_in(
+    emulator: Emulator, api: Api, receiver: Receiver
+) -> None:
+    settings = {"StatusCallback": receiver.at("/status"), "StatusCallbackMethod": "GET"}
+    api.post(f"IncomingPhoneNumbers/{emulator.numbers[0]['sid']}.json", **settings)
+    sid = emulator.receive_call(from_="+14155550100")
+    emulator.clock.advance(100)
+    settle(emulator, api, receiver)
+    assert receiver.asked == ["GET /status"]
+    assert (receiver.seen[0]["CallSid"], receiver.seen[0]["CallStatus"]) == (sid, "no-answer")
+
+
+@pytest.mark.parametrize(("fails", "code"), [("/fails", "11200"), ("/odd", "12100")])
+def test_a_fallback_is_asked_when_the_first_address_fails(
+    emulator: Emulator, api: Api, receiver: Receiver, fails: str, code: str
+) -> None:
+    receiver.answer = b"<Response><Say>from the second</Say><Message>from the second</Message></Response>"
+    number = f"IncomingPhoneNumbers/{emulator.numbers[0]['sid']}"
+    first, second = receiver.at(fails), receiver.at("/second")
+    api.post(f"{number}.json", VoiceUrl=first, VoiceFallbackUrl=second, VoiceFallbackMethod="GET")
+    api.post(f"{number}.json", SmsUrl=first, SmsFallbackUrl=second)
+
+    def heard(sid: str) -> None:
+        emulator.clock.advance(2)
+        receiver.wait(lambda: emulator.transcript(sid) == ("from the second",))
+
+    heard(dial(api, Url=first, FallbackUrl=second))
+    heard(dial(api, Twiml=f"<Response><Redirect>{first}</Redirect></Response>", FallbackUrl=second))
+    heard(emulator.receive_call(from_="+14155550100"))
+    emulator.receive_message("hello", from_="+14155550100")
+    receiver.wait(lambda: [message["body"] for message in emulator.messages] == ["hello", "from the second"])
+    settings = {"InboundRequestUrl": first, "FallbackUrl": second, "FallbackMethod": "GET"}
+    service = api.post("/messaging.twilio.com/v1/Services", FriendlyName="news", **settings)["sid"]
+    pool = f"/messaging.twilio.com/v1/Services/{service}/PhoneNumbers"
+    api.post(pool, PhoneNumberSid=emulator.numbers[0]["sid"])
+    emulator.receive_message("hello", from_="+14155550100")
+    receiver.wait(lambda: len(emulator.messages) == 4)
+    assert receiver.asked[1::2] == ["POST /second", "POST /second", "GET /second", "POST /second", "GET /second"]
+    assert {(seen["ErrorCode"], seen["ErrorUrl"]) for seen in receiver.seen[1::2]} == {(code, first)}
+    assert not any("ErrorCode" in seen for seen in receiver.seen[::2])
+
+
+def test_an_answer_that_drips_is_waited_for_in_all_so_long(emulator: Emulator, api: Api, receiver: Receiver) -> None:
+    sid = dial(
+        api, Twiml="<Response><Pause length='20'/></Response>", StatusCallback=receiver.at("/drips#tt=300"),
+        StatusCallbackEvent=["ringing", "completed"],
+    )  # fmt: skip
+    emulator.clock.advance(60)
+    receiver.wait(lambda: len(emulator.callbacks) == 2 and emulator.callbacks[1].error is not None)
+    assert [params["CallStatus"] for params in receiver.seen] == ["ringing", "completed"]
+    assert {params["CallSid"] for params in receiver.seen} == {sid}
+    assert [delivery.error for delivery in emulator.callbacks] == ["TimeoutError"] * 2
+
+
 def test_a_calls_url_says_what_happens(emulator: Emulator, api: Api, receiver: Receiver) -> None:
     receiver.answer = b"<Response><Say>Hello from afar</Say><Pause length='8'/></Response>"
     sid = api.post("Calls.json", To="+14155550100", From=emulator.phone_number, Url=receiver.url)["sid"]
@@ -211,6 +276,34 @@ def test_an_inbound_message_reaches_the_numbers_webhook_and_is_answered(
     assert receiver.seen[0]["Body"] == "hello"
     reply = emulator.messages[1]
     assert (reply["direction"], reply["body"], reply["to"]) == ("outbound-reply", "thank you", "+14155550100")
+
+
+def listens(emulator: Emulator, api: Api, receiver: Receiver, answer: str) -> None:
+    """Let the number's messages go to the receiver, which answers this."""
+    receiver.answer = answer.encode()
+    api.post(f"IncomingPhoneNumbers/{emulator.numbers[0]['sid']}.json", SmsUrl=receiver.url)
+
+
+def test_media_that_came_in_are_the_accounts(emulator: Emulator, api: Api, receiver: Receiver) -> None:
+    listens(emulator, api, receiver, "")
+    sid = emulator.receive_message("look", from_="+14155550100", media=["http://phone.example/a.gif"])
+    receiver.wait(lambda: bool(receiver.seen))
+    url = receiver.seen[0]["MediaUrl0"]
+    assert url.startswith(f"{emulator.url}/2010-04-01/Accounts/{api.account_sid}/Messages/{sid}/Media/ME")
+    assert api("GET", url.removeprefix(emulator.url)).headers["Content-Type"] == "image/png"
+
+
+def test_a_suspended_accounts_number_takes_nothing_in(emulator: Emulator, api: Api, receiver: Receiver) -> None:
+    account = api.post("/2010-04-01/Accounts.json", FriendlyName="shop")
+    shop = Api(emulator, (account["sid"], account["auth_token"]), account["sid"])
+    number = shop.post("IncomingPhoneNumbers.json", AreaCode=415, SmsUrl=receiver.url, VoiceUrl=receiver.url)
+    api.post(f"/2010-04-01/Accounts/{shop.account_sid}.json", Status="suspended")
+    for take_in in (partial(emulator.receive_message, "hello"), emulator.receive_call):
+        with pytest.raises(ValueError, match="is not active"):
+            take_in(from_="+14155550100", to=number["phone_number"])
+    settle(emulator, api, receiver)
+    assert receiver.seen == []
+    assert emulator.messages_of(shop.account_sid) == []
 
 
 def test_an_inbound_call_takes_its_course(emulator: Emulator, api: Api, receiver: Receiver) -> None:

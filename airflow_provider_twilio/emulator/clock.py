@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 class Clock:
     """Tell the time.
 
-    The hands follow the real time, so that dates stay true beside a client's own. ``speed`` shortens what takes
-    time: at speed 10 a message that takes 2 s to be delivered takes 0.2 s.
+    The hands follow the real time, so that dates stay true beside a client's own, and so are those that it asks for.
+    ``speed`` shortens what takes time: at speed 10 a message that takes 2 s to be delivered takes 0.2 s.
 
     :param speed: how many seconds of a lifecycle pass in one second.
     """

@@ -94,6 +94,8 @@ class Message:
     media: list[Media] | None = None
     touched: float = 0.0
     status_callback: str | None = None
+    told: int = 0
+    """How many of its steps lie behind, told or not."""
     provide_feedback: bool = False
     feedback: str | None = None
     discards: bool = False
@@ -116,6 +118,13 @@ class Message:
     def status(self, now: float) -> str:
         return self.steps[self.position(now)][1]
 
+    def turn(self, status: str, now: float) -> None:
+        """Let it take another status now, and stay there; what it went through is kept."""
+        self.steps = self.steps[: self.position(now) + 1]
+        if self.steps[-1][1] != status:
+            self.steps = (*self.steps, ((now - self.start) * self.speed, status))
+        self.touched = now
+
     def sent_at(self) -> float:
         """Give when it is, was or would be sent; :data:`NEVER` if it won't be."""
         for seconds, status in self.steps:
@@ -136,14 +145,16 @@ class Message:
         return self.error if self.status(now) in ("failed", "undelivered") else None
 
     def charged(self, now: float) -> float:
-        """Give what has been charged: nothing until a while after it was sent, and nothing if it failed."""
+        """Give what has been charged: nothing until a while after it was sent, and nothing if it failed before."""
         return self.charged_since(self.sent_at(), now)
 
     def charged_since(self, sent_at: float, now: float) -> float:
         """Give what has been charged, where it is known when the message is sent."""
-        if (now - sent_at) * self.speed < BILLED_AFTER or self.status(now) in UNBILLED:
+        if (now - sent_at) * self.speed < BILLED_AFTER:
             return 0.0
-        return self.price
+        due = self.position(sent_at + BILLED_AFTER / self.speed)
+        since = self.steps[due : self.position(now) + 1]
+        return 0.0 if all(status in UNBILLED for _, status in since) else self.price
 
     def settled(self, now: float) -> bool:
         """Tell whether what has been charged stays as it is."""
@@ -213,44 +224,57 @@ def create(call: Call) -> Answer:
     body, media = _content(form)
     to, sender, service = _ends(call, form)
     options = _options(form)
-    schedule = _schedule(call, form, service)
-    plan = _plan(call, to, sender, service)
-    start, steps, error = call.now, plan.steps, plan.error
+    options.send_at = _schedule(call, form, service)
+    plan = magic.USUAL if call.test else _plan(call.world, call.account, to, sender, service)
+    message = _write(call.world, call.account, to, sender, service, body, media, plan, options)
+    if not call.test:
+        _keep(call.world, call.account, message, media)
+    return Answer(render(message, call.now, call.unbilled), 201, sid=message.sid)
+
+
+def _write(
+    world: World, account: Account, to: str, sender: str | None, service: Service | None, body: str | None,
+    media: list[str], plan: magic.Delivery, options: _Options,
+) -> Message:  # fmt: skip
+    """Make a message that goes out."""
+    now = world.clock.now()
+    steps, error = plan.steps, plan.error
+    smart, validity = options.smart, options.validity or DEFAULT_VALIDITY
     if service is not None:
         if sender is None:
             steps = ((0.0, "accepted"), *((after + 0.3, status) for after, status in steps))
-            sender = service.sender_for(call.account, to)
-        if (service.sid, to) in call.account.opted_out or (sender, to) in call.account.opted_out:
+            sender = service.sender_for(account, to)
+        if _opted_out(account, to, sender, service):
             steps, error = ((0.0, "accepted"), (0.5, "failed")), 21610
-        if schedule is not None:
-            ahead = schedule - call.now
+        if options.send_at is not None:
+            ahead = (options.send_at - now) * world.clock.speed
             steps = ((0.0, "scheduled"), *((after + ahead, status) for after, status in steps))
-    if _outside_window(call, to, sender):
+        smart = service.settings["smart_encoding"] if smart is None else smart
+        validity = options.validity or service.settings["validity_period"]
+    if _outside_window(world, account, to, sender, options):
         steps, error = (*(step for step in steps if step[1] in ("scheduled", "accepted", "queued")),), 63016
         steps = (*steps, (steps[-1][0] + 0.5, "failed"))
     if steps[-1][1] in ("queued", "accepted", "sending"):
-        steps, error = (*steps, (steps[-1][0] + options.validity, "failed")), 30036
-    if call.world.quirks.trial and body is not None:
+        steps, error = (*steps, (steps[-1][0] + validity, "failed")), 30036
+    if world.quirks.trial and body is not None:
         body = TRIAL_PREFIX + body
-    text = segments.smart(body) if body and options.smart else body or ""
-    many = 1 if media else segments.count(text)
-    channel = ":" in to
+    many = 1 if media else segments.count(segments.smart(body or "") if smart else body or "")
     message = Message(
-        sid=call.world.sid("MM" if media else "SM"),
-        seq=0 if call.test else call.world.next(),
-        created=call.now,
-        account_sid=call.account.sid,
+        sid=world.sid("MM" if media else "SM"),
+        seq=0,
+        created=now,
+        account_sid=account.sid,
         to=to,
         sender=sender,
         body=body,
-        start=start,
+        start=now,
         steps=steps,
         error=error,
-        speed=call.world.clock.speed,
+        speed=world.clock.speed,
         service_sid=None if service is None else service.sid,
-        direction="outbound-api",
+        direction=options.direction,
         segments=many,
-        price=CHANNEL_PRICE if channel else MMS_PRICE if media else SMS_PRICE * many,
+        price=_price(to, media, many),
         key=0.0,
         status_callback=options.callback or (service.settings["status_callback"] if service else None),
         provide_feedback=options.feedback,
@@ -258,16 +282,23 @@ def create(call: Call) -> Answer:
         obfuscates=options.obfuscate,
     )
     message.key = message.sent_at()
-    if not call.test:
-        if media:
-            message.media = [
-                Media(call.world.sid("ME"), call.world.next(), call.now, message.sid, url, _content_type(url), call.now)
-                for url in media
-            ]
-        call.account.messages.add(message)
-        if message.status_callback:
-            call.world.on_change(message)
-    return Answer(render(message, call.now, call.unbilled), 201, sid=message.sid)
+    return message
+
+
+def _keep(world: World, account: Account, message: Message, media: list[str]) -> None:
+    """Give a message and its media their numbers, and list it from now on."""
+    message.seq = world.next()
+    message.media = [
+        Media(world.sid("ME"), world.next(), message.created, message.sid, url, _content_type(url), message.created)
+        for url in media
+    ] or None
+    account.messages.add(message)
+    if message.status_callback:
+        world.on_change(message)
+
+
+def _price(address: str, media: list[str], many: int) -> float:
+    return CHANNEL_PRICE if ":" in address else MMS_PRICE if media else SMS_PRICE * many
 
 
 def _content(form: Params) -> tuple[str | None, list[str]]:
@@ -377,12 +408,15 @@ def _not_ours(number: str) -> Refused:
 
 @dataclass(slots=True)
 class _Options:
-    callback: str | None
-    feedback: bool
-    validity: float
-    smart: bool
-    discard: bool
-    obfuscate: bool
+    direction: str = "outbound-api"
+    callback: str | None = None
+    feedback: bool = False
+    validity: float | None = None
+    smart: bool | None = None
+    discard: bool = False
+    obfuscate: bool = False
+    template: bool = False
+    send_at: float | None = None
 
 
 def _options(form: Params) -> _Options:
@@ -397,10 +431,11 @@ def _options(form: Params) -> _Options:
     return _Options(
         callback=form.url("StatusCallback", 21609),
         feedback=bool(form.flag("ProvideFeedback")),
-        validity=float(form.integer("ValidityPeriod", 1, 36_000, 21624) or DEFAULT_VALIDITY),
-        smart=bool(form.flag("SmartEncoded")),
+        validity=form.integer("ValidityPeriod", 1, 36_000, 21624),
+        smart=form.flag("SmartEncoded"),
         discard=form.choice("ContentRetention", ("retain", "discard")) == "discard",
         obfuscate=form.choice("AddressRetention", ("retain", "obfuscate")) == "obfuscate",
+        template=form.text("ContentSid") is not None,
     )
 
 
@@ -425,33 +460,42 @@ def _schedule(call: Call, form: Params, service: Service | None) -> float | None
     return when
 
 
-def _plan(call: Call, to: str, sender: str | None, service: Service | None) -> magic.Delivery:
-    """Say what becomes of the message, or refuse it."""
-    if call.test:
-        return magic.USUAL
+def _plan(
+    world: World, account: Account, to: str, sender: str | None, service: Service | None = None
+) -> magic.Delivery:
+    """Say what becomes of a message, or refuse it."""
     number = to.rpartition(":")[2]
     if number in magic.REFUSALS:
         code, text, status = magic.REFUSALS[number]
         raise Refused(code, text.format(to=to), status)
     if to.startswith(FORBIDDEN_REGIONS):
         raise Refused(21408, f"Permission to send an SMS has not been enabled for the region indicated by {to}.")
-    if call.world.quirks.trial and number not in call.account.verified:
+    if world.quirks.trial and number not in account.verified:
         raise Refused(
             21608,
             f"The number {to} is unverified. Trial accounts cannot send messages to unverified numbers; verify it, or"
             " purchase a Twilio number to send messages to unverified numbers.",
         )
-    if service is None and (sender, to) in call.account.opted_out:
-        raise Refused(21610, "Attempt to send to unsubscribed recipient")
+    if service is None and _opted_out(account, to, sender):
+        raise _unsubscribed()
     return magic.DELIVERIES.get(number, magic.READ if to.startswith("rcs:") else magic.USUAL)
 
 
-def _outside_window(call: Call, to: str, sender: str | None) -> bool:
+def _opted_out(account: Account, to: str, sender: str | None, service: Service | None = None) -> bool:
+    """Tell whether a phone wants nothing more from a number, or from a service."""
+    return (sender, to) in account.opted_out or (service is not None and (service.sid, to) in account.opted_out)
+
+
+def _unsubscribed() -> Refused:
+    return Refused(21610, _ERRORS[21610])
+
+
+def _outside_window(world: World, account: Account, to: str, sender: str | None, options: _Options) -> bool:
     """Tell whether WhatsApp takes templates only: https://www.twilio.com/docs/api/errors/63016."""
-    if not to.startswith("whatsapp:") or not call.world.quirks.whatsapp_window or call.form.text("ContentSid"):
+    if not to.startswith("whatsapp:") or not world.quirks.whatsapp_window or options.template:
         return False
-    wrote = call.account.wrote.get((sender or "", to))
-    return wrote is None or call.now - wrote > WINDOW
+    wrote = account.wrote.get((sender or "", to))
+    return wrote is None or world.clock.now() - wrote > WINDOW
 
 
 def _content_type(url: str) -> str:
@@ -478,7 +522,7 @@ def receive(
     many = segments.count(body)
     message = Message(
         sid=world.sid("MM" if media else "SM"),
-        seq=world.next(),
+        seq=0,
         created=now,
         account_sid=account.sid,
         to=to,
@@ -491,28 +535,22 @@ def receive(
         service_sid=service.sid if service else None,
         direction="inbound",
         segments=many,
-        price=MMS_PRICE / 2 if media else SMS_PRICE * many,
+        price=MMS_PRICE / 2 if media and ":" not in sender else _price(sender, media, many),
         key=now,
     )
-    message.media = [
-        Media(world.sid("ME"), world.next(), now, message.sid, url, _content_type(url), now) for url in media
-    ] or None
-    account.messages.add(message)
+    _keep(world, account, message, media)
     return message
 
 
-def reply(world: World, account: Account, to: Message, body: str) -> Message:
-    """Send what a webhook replied to an inbound message."""
-    now = world.clock.now()
-    plan = magic.DELIVERIES.get((to.sender or "").rpartition(":")[2], magic.USUAL)
-    many = segments.count(body)
-    message = Message(
-        world.sid("SM"), world.next(), now, account.sid, to.sender or "", to.to, body, now, plan.steps, plan.error,
-        world.clock.speed, to.service_sid, "outbound-reply", many, SMS_PRICE * many, 0.0,
-    )  # fmt: skip
-    message.key = message.sent_at()
-    account.messages.add(message)
-    return message
+def reply(world: World, account: Account, inbound: Message, body: str) -> None:
+    """Send what a webhook replied to a message, or refuse it."""
+    to, sender = inbound.sender or "", inbound.to
+    service = account.services.get(inbound.service_sid or "")
+    if _opted_out(account, to, sender, service):
+        raise _unsubscribed()
+    plan = _plan(world, account, to, sender)
+    options = _Options(direction="outbound-reply")
+    _keep(world, account, _write(world, account, to, sender, service, body, [], plan, options), [])
 
 
 # ---------------------------------------------------------------- the rest
@@ -563,7 +601,7 @@ def update(call: Call) -> Answer:
     if status is not None:
         if message.status(call.now) != "scheduled":
             raise Refused(30409, "This message cannot be canceled", 409)
-        message.start, message.steps = call.now, ((0.0, "canceled"),)
+        message.turn("canceled", call.now)
         call.account.messages.move(message, NEVER)
         if message.status_callback:
             call.world.on_change(message)
@@ -580,19 +618,16 @@ def delete(call: Call) -> Answer:
     message = call.find(call.account.messages, call.args[0])
     if not message.is_final(call.now):
         raise Refused(20009, "Cannot delete this resource before it is complete", 409)
-    call.account.ledger.bury(call.account.messages, message, call.now)
-    call.account.messages.remove(message)
+    call.account.drop(call.account.messages, message, call.now)
     return Answer(status=204)
 
 
 def set_outcome(account: Account, message: Message, now: float, status: str, error: int | None) -> None:
     """Move a message to a status by hand; from there it stays."""
     account.ledger.reopen(account.messages, message, now)
-    before = [(0.0, message.status(now))] if message.status(now) != status else []
-    message.steps = (*before, (0.0, status))
-    was_sent = message.key if message.key <= now else NEVER
-    message.start, message.error, message.touched = now, error, now
-    account.messages.move(message, was_sent if was_sent != NEVER else message.sent_at())
+    message.turn(status, now)
+    message.error = error
+    account.messages.move(message, message.sent_at())
 
 
 def _media_of(call: Call) -> Shelf[Media]:

@@ -23,7 +23,7 @@ from urllib.parse import parse_qsl, urldefrag, urlencode, urlsplit
 from airflow_provider_twilio.api.core import VERSION
 from airflow_provider_twilio.emulator import calls, messages, recordings, twiml
 from airflow_provider_twilio.emulator.params import Address, reaches
-from airflow_provider_twilio.emulator.wire import date
+from airflow_provider_twilio.emulator.wire import Refused, date
 
 if TYPE_CHECKING:
     import httpx
@@ -101,11 +101,9 @@ class Webhooks:
         self._wake_up()
 
     def _plan_message(self, message: messages.Message) -> None:
-        steps = message.steps
-        for index, (_, status) in enumerate(steps):
-            if status == "sending" or (index == 0 and status != "canceled"):
-                continue
-            self._at(message.at(index), partial(self._report_message, message, steps, index))
+        for index in range(message.told, len(message.steps)):
+            if _is_told(message, index):
+                self._at(message.at(index), partial(self._report_message, message))
 
     def _plan_call(self, call: calls.CallRecord) -> None:
         times = [call.at(index) for index in range(len(call.steps))]
@@ -164,10 +162,14 @@ class Webhooks:
 
     # -------------------------------------------------------------- statuses
 
-    def _report_message(self, message: messages.Message, steps: Any, index: int) -> None:
-        if message.steps is not steps or message.status_callback is None:
-            return  # it took another turn, and that has been planned
-        status = steps[index][1]
+    def _report_message(self, message: messages.Message) -> None:
+        for index in range(message.told, message.position(self.world.clock.now()) + 1):
+            message.told = index + 1
+            if _is_told(message, index) and message.status_callback is not None:
+                self._report_status(message, message.status_callback, index)
+
+    def _report_status(self, message: messages.Message, url: str, index: int) -> None:
+        status = message.steps[index][1]
         shown = message.sender or ""
         params = {
             "ApiVersion": VERSION,
@@ -185,8 +187,8 @@ class Webhooks:
             params["ErrorCode"] = str(message.error)
         if status in ("delivered", "undelivered"):
             params["RawDlrDoneDate"] = datetime.fromtimestamp(message.at(index), UTC).strftime("%y%m%d%H%M")
-        final = index == len(steps) - 1
-        self._tell(message.account_sid, message.sid, "POST", message.status_callback, params, final)
+        final = index == len(message.steps) - 1
+        self._tell(message.account_sid, message.sid, "POST", url, params, final)
 
     def _report_call(self, call: calls.CallRecord, now: float) -> None:
         for number, (index, event) in islice(enumerate(call.progress()), call.told, None):
@@ -408,7 +410,10 @@ class Webhooks:
             replies, _ = await self._ask(account, addresses, params, _replies)
             with self.world.lock:
                 for reply in replies or ():
-                    messages.reply(self.world, account, message, reply)
+                    try:
+                        messages.reply(self.world, account, message, reply)
+                    except Refused as refusal:
+                        logger.warning("The reply to %s was refused with %d", message.sid, refusal.code)
 
         self._soon(lambda: self._chain(message.sid, deliver))
 
@@ -431,6 +436,10 @@ class Webhooks:
     def _soon(self, action: Callable[[], None]) -> None:
         self._at(self.world.clock.now(), action)
         self._wake_up()
+
+
+def _is_told(message: messages.Message, index: int) -> bool:
+    return index > 0 and message.steps[index][1] != "sending"
 
 
 def _call_params(call: calls.CallRecord, status: str) -> dict[str, str]:

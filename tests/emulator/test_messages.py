@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any
 
 import pytest
 
 from airflow_provider_twilio.api.core import Field
 from airflow_provider_twilio.api.messages import FINAL, Media, Message
-from airflow_provider_twilio.emulator import Emulator, magic
+from airflow_provider_twilio.emulator import Emulator, magic, serve
 from airflow_provider_twilio.emulator.messages import FINAL as EMULATED_FINAL
 from tests.emulator.conftest import Api
 
@@ -159,6 +159,35 @@ def test_a_service_chooses_the_sender_later(emulator: Emulator, api: Api) -> Non
     assert (later["from"], later["num_segments"]) == (emulator.phone_number, "1")
 
 
+QUOTED = "“" + "x" * 158 + "”"
+
+
+@pytest.mark.parametrize(
+    ("settings", "form", "many"),
+    [
+        ({}, {}, "1"),
+        ({"SmartEncoding": "false"}, {}, "3"),
+        ({"SmartEncoding": "false"}, {"SmartEncoded": "true"}, "1"),
+        ({}, {"SmartEncoded": "false"}, "3"),
+    ],
+)
+def test_a_services_smart_encoding(
+    emulator: Emulator, api: Api, settings: dict[str, Any], form: dict[str, str], many: str
+) -> None:
+    sid = api.send(body=QUOTED, MessagingServiceSid=service(api, emulator, **settings), **form)["sid"]
+    emulator.clock.advance(5)
+    assert api.get(f"Messages/{sid}.json")["num_segments"] == many
+    assert api.send(body=QUOTED)["num_segments"] == "3"
+
+
+def test_a_services_validity_period(emulator: Emulator, api: Api) -> None:
+    news = service(api, emulator, ValidityPeriod="60")
+    forms: list[dict[str, str]] = [{}, {"ValidityPeriod": "100"}]
+    sids = [api.send(to="+15005559012", MessagingServiceSid=news, **form)["sid"] for form in forms]
+    emulator.clock.advance(70)
+    assert [api.get(f"Messages/{sid}.json")["error_code"] for sid in sids] == [30036, None]
+
+
 def test_scheduled_then_sent_at_its_time(emulator: Emulator, api: Api) -> None:
     sid = service(api, emulator)
     when = emulator.clock.utc + timedelta(minutes=10)
@@ -170,6 +199,24 @@ def test_scheduled_then_sent_at_its_time(emulator: Emulator, api: Api) -> None:
     later = api.get(f"Messages/{message['sid']}.json")
     assert later["status"] == "delivered"
     assert abs(parsedate_to_datetime(later["date_sent"]) - when) < timedelta(seconds=3)
+
+
+@pytest.mark.parametrize("speed", [0.1, 10, 1000])
+def test_the_speed_moves_no_date(speed: float) -> None:
+    with serve(speed=speed) as emulator:
+        emulator.clock.freeze()
+        api = Api(emulator, (emulator.account_sid, emulator.auth_token))
+        when = emulator.clock.utc + timedelta(minutes=10)
+        form = {"MessagingServiceSid": service(api, emulator), "ScheduleType": "fixed", "SendAt": when.isoformat()}
+        path = f"Messages/{api.send(**form)['sid']}.json"
+        emulator.clock.advance(minutes=9, seconds=59)
+        assert api.get(path)["status"] == "scheduled"
+        emulator.clock.advance(1 + 5 / speed)
+        later = api.get(path)
+        api.session.close()
+    assert later["status"] == "delivered"
+    sent = parsedate_to_datetime(later["date_sent"])
+    assert timedelta(seconds=-1) < sent - when < timedelta(seconds=1 + 1 / speed)
 
 
 @pytest.mark.parametrize(("ahead", "code"), [(200, 35114), (-60, 35114), (36 * 86400, 35115)])
@@ -295,6 +342,20 @@ def test_where_the_unsent_stand(emulator: Emulator, api: Api, unsent: str, order
     emulator.clock.advance(10)
     api.send(to="+15005559012", body="2")
     assert [message["body"] for message in api.get("Messages.json")["messages"]] == order
+
+
+def test_a_status_put_by_hand_keeps_when_it_was_sent_and_what_it_cost(emulator: Emulator, api: Api) -> None:
+    sid = api.send()["sid"]
+    emulator.clock.advance(60)
+    before = api.get(f"Messages/{sid}.json")
+    emulator.clock.advance(days=2)
+    emulator.set_message(sid, "undelivered", 30003)
+    after = api.get(f"Messages/{sid}.json")
+    assert (after["status"], after["error_code"], after["date_updated"]) == (
+        "undelivered", 30003, format_datetime(emulator.clock.utc),
+    )  # fmt: skip
+    assert (after["date_sent"], after["price"]) == (before["date_sent"], "-0.00830")
+    assert api.get("Messages.json", DateSent=str(emulator.clock.utc.date()))["messages"] == []
 
 
 def test_a_status_put_by_hand(emulator: Emulator, api: Api) -> None:

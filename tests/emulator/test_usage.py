@@ -115,6 +115,18 @@ def test_what_never_came_to_be_costs_nothing(emulator: Emulator, api: Api, looks
     assert price(api) == 0
 
 
+def test_what_was_billed_stays_so_whatever_status_is_put(emulator: Emulator, api: Api) -> None:
+    sid, unsent = api.send()["sid"], api.send(to="+15005559007")["sid"]
+    emulator.clock.advance(60)
+    for status in ("undelivered", "failed", "queued"):
+        emulator.set_message(sid, status)
+        assert api.get("Balance.json")["balance"] == "99.9917"
+    emulator.set_message(unsent, "delivered")
+    assert api.get("Balance.json")["balance"] == "99.9917"
+    emulator.clock.advance(60)
+    assert api.get("Balance.json")["balance"] == "99.9834"
+
+
 def test_records_page(api: Api) -> None:
     found, uri = [], "Usage/Records.json?PageSize=4"
     while uri:

@@ -202,6 +202,15 @@ def test_an_address_that_comes_later_is_told_what_comes_later(emulator: Emulator
     assert receiver.seen[0]["CallStatus"] == "completed"
 
 
+def test_a_status_put_by_hand_is_told_and_no_other_again(emulator: Emulator, api: Api, receiver: Receiver) -> None:
+    sid = api.send(StatusCallback=receiver.url)["sid"]
+    emulator.clock.advance(10)
+    for _ in range(2):
+        emulator.set_message(sid, "undelivered", 30003)
+    settle(emulator, api, receiver)
+    assert [params["MessageStatus"] for params in receiver.seen] == ["sent", "delivered", "undelivered"]
+
+
 def test_a_numbers_callback_is_told_of_the_end_of_a_call_that_came_in(
     emulator: Emulator, api: Api, receiver: Receiver
 ) -> None:
@@ -282,6 +291,28 @@ def listens(emulator: Emulator, api: Api, receiver: Receiver, answer: str) -> No
     """Let the number's messages go to the receiver, which answers this."""
     receiver.answer = answer.encode()
     api.post(f"IncomingPhoneNumbers/{emulator.numbers[0]['sid']}.json", SmsUrl=receiver.url)
+
+
+@pytest.mark.parametrize(
+    ("sender", "body", "code"), [("+14155550100", "STOP", 21610), ("+15005559206", "hello", 21614)]
+)
+def test_a_reply_is_refused_as_a_message_is(
+    emulator: Emulator, api: Api, receiver: Receiver, caplog: pytest.LogCaptureFixture, sender: str, body: str,
+    code: int,
+) -> None:  # fmt: skip
+    listens(emulator, api, receiver, "<Response><Message>thank you</Message></Response>")
+    sid = emulator.receive_message(body, from_=sender)
+    receiver.wait(lambda: f"The reply to {sid} was refused with {code}" in caplog.text)
+    assert [message["sid"] for message in emulator.messages] == [sid]
+    assert sender not in caplog.text
+
+
+def test_a_reply_by_whatsapp_costs_what_whatsapp_costs(emulator: Emulator, api: Api, receiver: Receiver) -> None:
+    listens(emulator, api, receiver, "<Response><Message>thank you</Message></Response>")
+    emulator.receive_message("hello", from_="whatsapp:+14155550100", to=f"whatsapp:{emulator.phone_number}")
+    receiver.wait(lambda: len(emulator.messages) == 2)
+    emulator.clock.advance(10)
+    assert [message["price"] for message in emulator.messages] == ["-0.00500", "-0.00500"]
 
 
 def test_media_that_came_in_are_the_accounts(emulator: Emulator, api: Api, receiver: Receiver) -> None:

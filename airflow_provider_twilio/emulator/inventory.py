@@ -15,6 +15,7 @@ KINDS = {
     "Local": "local", "TollFree": "toll_free", "Mobile": "mobile", "National": "national", "Voip": "voip",
     "SharedCost": "shared_cost", "MachineToMachine": "machine_to_machine",
 }  # fmt: skip
+_KEYPAD = str.maketrans("abcdefghijklmnopqrstuvwxyz", "22233344455566677778889999")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,24 +155,16 @@ def area_of(number: str) -> tuple[str, Area] | None:
 
 
 def pattern(contains: str) -> re.Pattern[str] | None:
-    """Read a ``Contains`` filter: digits, letters as on a keypad, ``*`` for a digit, ``%`` for any."""
-    keys = str.maketrans("abcdefghijklmnopqrstuvwxyz", "22233344455566677778889999")
-    parts = []
-    for character in contains.lower().translate(keys):
-        if character == "*":
-            parts.append("[0-9]")
-        elif character == "%":
-            parts.append("[0-9]*")
-        elif character == "+":
-            parts.append(r"^\+")
-        elif character in "0123456789":
-            parts.append(character)
-        else:
-            return None
-    try:
-        return re.compile("".join(parts))
-    except re.error:
+    """Read a filter on numbers, which matches wherever it stands in one; None if it isn't one.
+
+    It holds digits, letters as on a keypad, ``*`` for a digit, ``%`` for any, and is no longer than a number can be.
+    What stands between two ``%`` is taken where it comes first and sought no further, so that none takes long.
+    """
+    digits = contains.lower().translate(_KEYPAD)
+    if not re.fullmatch(r"[0-9*%+]{1,16}", digits):
         return None
+    parts = digits.replace("*", "[0-9]").replace("+", r"\+").split("%")
+    return re.compile("".join(f"(?>.*?{part})" for part in parts))
 
 
 def distance(one: tuple[float, float], other: tuple[float, float]) -> float:

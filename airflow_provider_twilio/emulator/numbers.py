@@ -278,8 +278,8 @@ def _list(call: Call, kind: str | None) -> Answer:
     if (partial := query.text("PhoneNumber")) is not None:
         found = inventory.pattern(re.sub(r"[\s().-]", "", partial))
         if found is None:
-            raise Refused(20001, "PhoneNumber can hold digits, letters and * only")
-        keep.append(lambda number: found.search(number.phone_number) is not None)
+            raise Refused(20001, "PhoneNumber must be at most 16 digits, letters, * or %")
+        keep.append(lambda number: found.match(number.phone_number) is not None)
     return paged(call, "incoming_phone_numbers", call.account.numbers, keep, render_of_kind if kind else render)
 
 
@@ -381,7 +381,7 @@ def _search(call: Call, kind: str) -> Answer:
         for number in area.numbers():
             if len(found) == size:
                 break
-            if number not in owned and (contains is None or contains.search(number)):
+            if number not in owned and (contains is None or contains.match(number)):
                 found.append(inventory.render(call.args[0], area, number, _friendly(number)))
     return Answer({"available_phone_numbers": found, "uri": call.path})
 
@@ -444,7 +444,9 @@ def _near(query: Params) -> tuple[float, float] | None:
             pass
         raise Refused(20001, "NearLatLong must be a latitude and a longitude")
     if (number := query.text("NearNumber")) is not None:
-        code = (e164(number) or "")[2:5]
+        # Only those of North America begin with an area code.
+        american = re.fullmatch(r"\+1([0-9]{3})[0-9]{7}", e164(number) or "")
+        code = american[1] if american else None
         for _, areas in inventory.COUNTRIES.values():
             for area in areas:
                 if area.code == code and area.latitude is not None and area.longitude is not None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -42,6 +43,8 @@ def test_search_is_stable_and_leaves_out_what_is_owned(api: Api) -> None:
         ({"SmsEnabled": "false"}, set()),
         ({"Contains": "510555"}, {"Oakland"}),
         ({"Contains": "+1808555***0"}, {"Hilo"}),
+        ({"Contains": "21255%09"}, {"New York"}),
+        ({"Contains": "+1%303%55"}, {"Denver"}),
     ],
 )
 def test_search_filters(api: Api, filters: dict[str, Any], localities: set[str]) -> None:
@@ -66,9 +69,33 @@ def test_every_area_knows_its_numbers() -> None:
             assert inventory.area_of(number) == (country, area)
 
 
-@pytest.mark.parametrize("query", [{"AreaCode": "x"}, {"Contains": "1"}, {"Contains": "(*"}, {"NearLatLong": "here"}])
+@pytest.mark.parametrize("filter_", ["%" * 15 + "9", "%1%2%3%4%5%6%7%8", "*%*%*%*%*%*%*%*9"])
+def test_no_filter_takes_long(api: Api, filter_: str) -> None:
+    started = time.monotonic()
+    search(api, Contains=filter_, PageSize=1000)
+    api.get("IncomingPhoneNumbers.json", PhoneNumber=filter_)
+    assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"AreaCode": "x"},
+        {"Contains": "1"},
+        {"Contains": "(*"},
+        {"Contains": "1" * 17},
+        {"NearLatLong": "here"},
+        {"NearNumber": "+441514960000"},
+        {"NearNumber": "me"},
+    ],
+)
 def test_search_refused(api: Api, query: dict[str, str]) -> None:
     assert api.refused("GET", "AvailablePhoneNumbers/US/Local.json", query)[0] == 400
+
+
+@pytest.mark.parametrize("number", ["%" * 40, "1" * 17, "1|2", "١"])
+def test_list_refused(api: Api, number: str) -> None:
+    assert api.refused("GET", "IncomingPhoneNumbers.json", {"PhoneNumber": number}) == (400, 20001)
 
 
 def test_buy_use_change_release(emulator: Emulator, api: Api) -> None:

@@ -79,6 +79,9 @@ def test_goes_on_though_the_tokens_record_is_gone(emulator: Emulator, api: Api) 
     [
         ({"Page": 1}, 20001),
         ({"PageSize": 1001}, 20007),
+        ({"PageSize": "0" * 11 + "15000"}, 20007),
+        ({"PageSize": "0" * 11 + "1" + "9" * 20}, 20007),
+        ({"PageSize": "9" * 5000}, 20007),
         ({"PageSize": 0}, 20001),
         ({"PageSize": "many"}, 20001),
         ({"Page": "x"}, 20001),

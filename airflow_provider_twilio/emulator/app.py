@@ -20,6 +20,7 @@ from airflow_provider_twilio.emulator import (
     accounts,
     calls,
     control,
+    door,
     messages,
     numbers,
     recordings,
@@ -69,11 +70,13 @@ OF_MESSAGING = _table(services.ROUTES)
 class Application:
     """Answer requests for one world.
 
+    :param host: the address or name that is listened on.
     :param connections: the open connections by the client's address, so that a fault can cut one.
     """
 
-    def __init__(self, world: World, connections: Connections) -> None:
+    def __init__(self, world: World, host: str, connections: Connections) -> None:
         self.world = world
+        self.host = host
         self.connections = connections
         self.in_flight = 0
         self.webhooks = Webhooks(world)
@@ -91,13 +94,18 @@ class Application:
         self.webhooks.attach(asyncio.get_running_loop())
         path: str = scope["path"]
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        if path == "/" or path.startswith("/_emulator"):
-            ours = self.inbox if self.inbox.serves(path) else self.control
-            with self.world.lock:
-                answer = ours.answer(scope["method"], path, scope["query_string"], body, headers)
+        own = path == "/" or path.startswith("/_emulator")
+        refusal = door.refusal(self.host, scope["method"], path, headers)
+        if refusal is not None:
+            answer = Answer({"error": refusal}, 403) if own else Refused(20006, refusal, 403).answer()
             await _send(send, answer, {})
-            return
-        await self._twilio(scope, headers, body, receive, send)
+        elif own:
+            part = self.inbox if self.inbox.serves(path) else self.control
+            with self.world.lock:
+                answer = part.answer(scope["method"], path, scope["query_string"], body, headers)
+            await _send(send, answer, {})
+        else:
+            await self._twilio(scope, headers, body, receive, send)
 
     async def _twilio(
         self, scope: Scope, headers: dict[bytes, bytes], body: bytes, receive: Receive, send: Send

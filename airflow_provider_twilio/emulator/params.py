@@ -164,15 +164,18 @@ def reaches(where: str, url: str) -> bool:
         host = urlsplit(url).hostname or ""
     except ValueError:
         return False
-    if "." not in host and ":" not in host:
-        return True  # localhost, and the names of containers
-    if host.endswith((".localhost", ".local", ".internal", ".test")):
+    if is_private_name(host):
         return True
     try:
         address = ip_address(host)
     except ValueError:
         return False
     return address.is_loopback or address.is_private
+
+
+def is_private_name(host: str) -> bool:
+    """Tell whether no public DNS knows a name: localhost, a container's, or one below a name that is kept for this."""
+    return ("." not in host and ":" not in host) or host.endswith((".localhost", ".local", ".internal", ".test"))
 
 
 class Window:

@@ -60,7 +60,7 @@ class Emulator:
         self.port: int = self._socket.getsockname()[1]
         self.world.base_url = self.url
         connections: dict[tuple[str, int], asyncio.Transport] = {}
-        self._application = Application(self.world, connections)
+        self._application = Application(self.world, host, connections)
         self._server = uvicorn.Server(
             uvicorn.Config(
                 self._application,

@@ -21,7 +21,7 @@ from zlib import crc32
 from airflow_provider_twilio.api import codes
 from airflow_provider_twilio.emulator import calls
 from airflow_provider_twilio.emulator.calls import CallRecord
-from airflow_provider_twilio.emulator.control import Wrong, check_site, read_json
+from airflow_provider_twilio.emulator.control import Wrong, read_json
 from airflow_provider_twilio.emulator.inbox import phones
 from airflow_provider_twilio.emulator.journal import Entry
 from airflow_provider_twilio.emulator.messages import Message
@@ -169,10 +169,6 @@ class Inbox:
 
     def answer(self, method: str, path: str, query: bytes, body: bytes, headers: dict[bytes, bytes]) -> Answer:
         try:
-            if path != "/" or not _is_visit(method, headers):
-                check_site(headers)
-            else:  # a link from another page, such as Airflow's, may lead here; the Host is checked all the same
-                check_site({b"host": headers.get(b"host", b"")})
             if path == PREFIX + "hang-up":
                 if method != "POST":
                     raise Wrong("POST only", 405)
@@ -537,10 +533,3 @@ def _render(name: str, **values: Any) -> str:
 @cache
 def _file(name: str) -> bytes:
     return (FOLDER / name).read_bytes()
-
-
-def _is_visit(method: str, headers: dict[bytes, bytes]) -> bool:
-    """Tell whether a browser opens the page as a document of its own: whoever led there can't read it."""
-    return method == "GET" and (
-        headers.get(b"sec-fetch-mode") == b"navigate" and headers.get(b"sec-fetch-dest") == b"document"
-    )

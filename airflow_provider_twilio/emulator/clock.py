@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+
+LAST = datetime(3000, 1, 1, tzinfo=UTC).timestamp()
+"""The clock goes from 1970 to here, so that what lies ahead or behind by some years has a date too."""
 
 
 class Clock:
@@ -36,9 +39,10 @@ class Clock:
 
     def advance(self, seconds: float = 0.0, *, days: float = 0, hours: float = 0, minutes: float = 0) -> None:
         """Move the clock ahead: ``clock.advance(hours=2)``. What is due by then has happened."""
-        by = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds).total_seconds()
-        if by < 0:
+        by = seconds + 60 * (minutes + 60 * (hours + 24 * days))
+        if not by >= 0:
             raise ValueError("the clock only moves ahead")
+        _check(self.now() + by)
         if self._frozen is None:
             self._shift += by
         else:
@@ -49,7 +53,9 @@ class Clock:
         """Stop the clock, now or at a time; from then on only :meth:`advance` moves it."""
         if at is not None and at.tzinfo is None:
             raise ValueError("give an aware datetime")
-        self._frozen = self.now() if at is None else at.timestamp()
+        when = self.now() if at is None else at.timestamp()
+        _check(when)
+        self._frozen = when
         self._tell()
 
     def resume(self) -> None:
@@ -71,3 +77,8 @@ class Clock:
     def _tell(self) -> None:
         for listener in list(self.moved):
             listener()
+
+
+def _check(when: float) -> None:
+    if not 0 <= when <= LAST:
+        raise ValueError("the clock goes from 1970 to the year 3000")

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_twilio.emulator import calls, messages, twiml
-from airflow_provider_twilio.emulator.faults import Fault
-from airflow_provider_twilio.emulator.params import Params, e164
+from airflow_provider_twilio.emulator.faults import Fault, is_code
+from airflow_provider_twilio.emulator.params import Params, e164, is_url
 from airflow_provider_twilio.emulator.webhooks import Webhooks
 from airflow_provider_twilio.emulator.wire import Answer
 from airflow_provider_twilio.emulator.world import Account, World
@@ -163,8 +163,8 @@ class Control:
     def set_status(self, query: Params, body: dict[str, Any]) -> Any:
         """Put a message into a status: ``{"sid": "SM…", "status": "undelivered", "error_code": 30003}``."""
         sid, status, error = body.get("sid"), body.get("status"), body.get("error_code")
-        if not isinstance(sid, str) or not isinstance(status, str) or not isinstance(error, int | None):
-            raise Wrong("give sid and status as strings, and error_code as a number")
+        if not isinstance(sid, str) or not isinstance(status, str):
+            raise Wrong("give sid and status as strings")
         return self.put_message(sid, status, error)
 
     def digits(self, query: Params, body: dict[str, Any]) -> Any:
@@ -192,6 +192,8 @@ class Control:
     def put_message(self, sid: str, status: str, error: int | None) -> dict[str, Any]:
         if status not in messages.STATUSES:
             raise Wrong(f"status is one of {', '.join(messages.STATUSES)}")
+        if not is_code(error):
+            raise Wrong(f"error_code can't be {error!r}")
         for account in self.world.accounts:
             message = account.messages.get(sid)
             if message is not None:
@@ -204,6 +206,8 @@ class Control:
 
     def receive_message(self, to: str, sender: str, body: str, media: list[str]) -> messages.Message:
         """Let a phone send a message to a number of ours."""
+        if not all(is_url(url) for url in media):
+            raise Wrong("media are addresses that begin with http:// or https://")
         channel = "whatsapp:" if sender.startswith("whatsapp:") else ""
         account, owned, number = self._ends(to.removeprefix(channel), sender.removeprefix(channel))
         service = next((service for service in account.services if owned.sid in service.pool), None)

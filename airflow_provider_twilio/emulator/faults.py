@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from airflow_provider_twilio.emulator.wire import Answer, error_body
 
@@ -29,11 +29,12 @@ class Fault:
 
     Without one of the ``accept_then_`` kinds and ``cut``, the emulator does not act on the request.
 
-    :param status: answer with this HTTP status.
+    :param n: let it happen to so many of them.
+    :param status: answer with this HTTP status, 200 to 599.
     :param code: Twilio's error code for that answer; 0 for a body without one.
     :param retry_after: a Retry-After header: seconds, or a date as a string.
     :param drop: close the connection without an answer.
-    :param stall: wait this many seconds, then answer normally without having acted before.
+    :param stall: wait this many seconds, a day at most, then answer normally without having acted before.
     :param accept_then_drop: act, then close the connection without an answer.
     :param accept_then_stall: act, then wait this many seconds before the answer.
     :param accept_then_status: act, then answer with this status all the same.
@@ -65,6 +66,7 @@ class Fault:
     skip: int = 0
 
     def __post_init__(self) -> None:
+        _check(_FIELDS, {name: getattr(self, name) for name in self.__slots__})
         kinds = [
             self.status is not None or self.html or self.empty,
             self.drop,
@@ -79,14 +81,6 @@ class Fault:
                 "a fault is one of status (with html or empty), drop, stall, accept_then_drop, accept_then_stall,"
                 " accept_then_status, cut"
             )
-        if self.n < 1 or self.skip < 0:
-            raise ValueError("n must be 1 or more, and skip 0 or more")
-        for status in (self.status, self.accept_then_status):
-            if status is not None and not 200 <= status <= 599:
-                raise ValueError(f"{status} is not an HTTP status of an answer")
-        for seconds in (self.stall, self.accept_then_stall):
-            if seconds is not None and not 0 <= seconds <= 86_400:
-                raise ValueError("a stall lasts 0 to 86400 seconds")
 
     @property
     def acts(self) -> bool:
@@ -255,39 +249,93 @@ class Quirks:
     trial: bool = False
     whatsapp_window: bool = False
 
-    def set(self, **switches: Any) -> None:
+    def set(self, /, **switches: Any) -> None:
         """Set switches by name; a wrong name or value is a ValueError and changes nothing."""
-        for name, value in switches.items():
-            kind = _SWITCHES.get(name)
-            if kind is None:
-                raise ValueError(f"there is no switch {name!r}; there are {', '.join(_SWITCHES)}")
-            if not kind(value):
-                raise ValueError(f"{name} can't be {value!r}")
+        unknown = next((name for name in switches if name not in _SWITCHES), None)
+        if unknown is not None:
+            raise ValueError(f"there is no switch {unknown!r}; there are {', '.join(_SWITCHES)}")
+        _check(_SWITCHES, switches)
         for name, value in switches.items():
             setattr(self, name, value)
 
 
-def _seconds(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9
+# ---------------------------------------------------------------- what the values can be
+
+Check: TypeAlias = Callable[[Any], bool]
 
 
-def _count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+def _check(checks: Mapping[str, Check], values: Mapping[str, Any]) -> None:
+    """Refuse a value that can't be: they come from JSON, the command line and Python, and are used later."""
+    for name, value in values.items():
+        if not checks[name](value):
+            raise ValueError(f"{name} can't be {value!r}")
 
 
-_SWITCHES: dict[str, Callable[[Any], bool]] = {
-    "list_lag": _seconds,
-    "fetch_lag": _seconds,
-    "status_lag": _seconds,
-    "price_lag": _seconds,
-    "unsent": lambda value: value in ("first", "last", "date_created"),
-    "page_token_life": lambda value: value is None or _seconds(value),
-    "concurrency": lambda value: value is None or _count(value),
-    "latency": _seconds,
-    "jitter": _seconds,
-    "callbacks": lambda value: value in ("local", "any", "none"),
-    "callback_copies": lambda value: _count(value) and value <= 10,
-    "callback_order": lambda value: value in ("kept", "reversed"),
-    "trial": lambda value: isinstance(value, bool),
-    "whatsapp_window": lambda value: isinstance(value, bool),
+def _whole(least: int, most: int) -> Check:
+    return lambda value: isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _seconds(most: float) -> Check:
+    return lambda value: isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= most
+
+
+def _one_of(*values: str) -> Check:
+    return lambda value: value in values
+
+
+def _or_none(check: Check) -> Check:
+    return lambda value: value is None or check(value)
+
+
+def _is_truth(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_params(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(_is_text(text) for pair in value.items() for text in pair)
+
+
+_MANY = _whole(0, 10**9)
+_LAG = _seconds(1e9)
+is_code = _or_none(_whole(0, 999_999))
+"""Tell whether a value can be one of Twilio's error codes, or none."""
+
+_FIELDS: dict[str, Check] = {
+    "n": _whole(1, 10**9),
+    "status": _or_none(_whole(200, 599)),
+    "code": is_code,
+    "retry_after": _or_none(lambda value: value.isprintable() if isinstance(value, str) else _LAG(value)),
+    "message": _or_none(_is_text),
+    "drop": _is_truth,
+    "stall": _or_none(_seconds(86_400)),
+    "accept_then_drop": _is_truth,
+    "accept_then_stall": _or_none(_seconds(86_400)),
+    "accept_then_status": _or_none(_whole(200, 599)),
+    "cut": _is_truth,
+    "html": _is_truth,
+    "empty": _is_truth,
+    "method": _or_none(_is_text),
+    "path": _or_none(_is_text),
+    "params": _is_params,
+    "skip": _MANY,
+}
+_SWITCHES: dict[str, Check] = {
+    "list_lag": _LAG,
+    "fetch_lag": _LAG,
+    "status_lag": _LAG,
+    "price_lag": _LAG,
+    "unsent": _one_of("first", "last", "date_created"),
+    "page_token_life": _or_none(_LAG),
+    "concurrency": _or_none(_MANY),
+    "latency": _LAG,
+    "jitter": _LAG,
+    "callbacks": _one_of("local", "any", "none"),
+    "callback_copies": _whole(0, 10),
+    "callback_order": _one_of("kept", "reversed"),
+    "trial": _is_truth,
+    "whatsapp_window": _is_truth,
 }

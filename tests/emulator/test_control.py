@@ -8,6 +8,8 @@ import requests
 from airflow_provider_twilio.emulator import Emulator
 from tests.emulator.conftest import Api
 
+INBOUND = {"from": "+14155550100", "to": "+15005550006", "body": "x"}
+
 
 def control(emulator: Emulator, method: str, path: str, body: Any = None, **headers: str) -> requests.Response:
     return requests.request(method, f"{emulator.url}/_emulator/{path}", json=body, headers=headers, timeout=5)
@@ -46,9 +48,8 @@ def test_everything_by_http(emulator: Emulator, api: Api) -> None:
     assert api.get(f"Messages/{sid}.json")["status"] == "delivered"
     control(emulator, "POST", "statuses", {"sid": sid, "status": "undelivered", "error_code": 30003})
     assert api.get(f"Messages/{sid}.json")["error_code"] == 30003
-    inbound = {"from": "+14155550100", "to": emulator.phone_number, "body": "hi"}
-    assert control(emulator, "POST", "messages", inbound).json()["direction"] == "inbound"
-    assert control(emulator, "POST", "calls", inbound).json()["direction"] == "inbound"
+    assert control(emulator, "POST", "messages", INBOUND).json()["direction"] == "inbound"
+    assert control(emulator, "POST", "calls", INBOUND).json()["direction"] == "inbound"
     assert control(emulator, "GET", "state").json()["accounts"][0]["messages"] == 2
     assert control(emulator, "POST", "reset").json() == {"reset": True}
     assert emulator.messages == []
@@ -62,22 +63,46 @@ def test_everything_by_http(emulator: Emulator, api: Api) -> None:
         ("faults", {"what": 1}, 400),
         ("faults", {"status": "500"}, 400),
         ("faults", [], 400),
+        ("faults", {"status": 429, "path": 5}, 400),
+        ("faults", {"status": 429, "params": ["To"]}, 400),
+        ("faults", {"self": 1, "status": 429}, 400),
         ("quirks", {"list_lag": "long"}, 400),
+        ("quirks", {"concurrency": 10**20}, 400),
+        ("quirks", {"self": 1}, 400),
         ("clock", {"advance": -1}, 400),
         ("clock", {"advance": "x"}, 400),
         ("clock", {"freeze": "then"}, 400),
         ("clock", {"freeze": "2026-01-01"}, 400),
         ("clock", {"advance": 1e300}, 400),
+        ("clock", {"advance": 1e12}, 400),
+        ("clock", {"advance": "nan"}, 400),
+        ("clock", {"freeze": "1969-12-31T00:00:00+00:00"}, 400),
+        ("clock", {"freeze": "9999-12-31T00:00:00+00:00"}, 400),
         ("messages", {"from": "me"}, 400),
         ("messages", {"from": "+14155550100", "to": "+14155559999", "body": ""}, 404),
+        ("messages", INBOUND | {"media": ["http://["]}, 400),
+        ("messages", INBOUND | {"media": ["javascript:alert(1)"]}, 400),
+        ("messages", INBOUND | {"media": "http://example.com/a.png"}, 400),
         ("statuses", {"sid": "SM1", "status": "sent"}, 404),
         ("nothing", {}, 404),
         ("state", {}, 405),
     ],
 )
-def test_wrong_requests(emulator: Emulator, path: str, body: Any, status: int) -> None:
+def test_wrong_requests_are_refused_and_change_nothing(
+    emulator: Emulator, api: Api, path: str, body: Any, status: int
+) -> None:
     answer = control(emulator, "POST", path, body)
     assert (answer.status_code, "error" in answer.json()) == (status, True)
+    assert api.get("Messages.json")["messages"] == []
+    assert requests.get(emulator.url, timeout=5).status_code == 200
+
+
+@pytest.mark.parametrize("error", ["30003", 10**20, -1, True])
+def test_an_error_code_is_a_number(emulator: Emulator, api: Api, error: Any) -> None:
+    sid = api.send()["sid"]
+    wrong = {"sid": sid, "status": "failed", "error_code": error}
+    assert control(emulator, "POST", "statuses", wrong).status_code == 400
+    assert api.get(f"Messages/{sid}.json")["status"] == "queued"
 
 
 def test_the_page_is_escaped(emulator: Emulator, api: Api) -> None:

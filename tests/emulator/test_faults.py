@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
@@ -77,11 +78,41 @@ def test_html_and_empty_bodies(emulator: Emulator, api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{}, {"status": 500, "drop": True}, {"status": 99}, {"n": 0, "drop": True}, {"stall": -1}]
+    "wrong",
+    [
+        {},
+        {"status": 500, "drop": True},
+        {"status": 99},
+        {"status": True},
+        {"status": 500.0},
+        {"n": 0, "drop": True},
+        {"n": 1.5, "drop": True},
+        {"n": None, "drop": True},
+        {"skip": -1, "drop": True},
+        {"stall": -1},
+        {"stall": "1"},
+        {"stall": float("nan")},
+        {"accept_then_stall": 1e6},
+        {"accept_then_status": 600},
+        {"drop": "yes"},
+        {"status": 429, "code": 10**20},
+        {"status": 429, "code": "20429"},
+        {"status": 429, "retry_after": "1\r\nX: y"},
+        {"status": 429, "retry_after": [1]},
+        {"status": 429, "message": 5},
+        {"status": 429, "method": 5},
+        {"status": 429, "path": 5},
+        {"status": 429, "params": {"To": 5}},
+        {"status": 429, "params": [["To", "x"]]},
+        {"html": 1},
+    ],
 )
-def test_a_fault_must_make_sense(emulator: Emulator, wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"."):
-        emulator.fail_next(**wrong)
+def test_a_fault_must_make_sense(emulator: Emulator, api: Api, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        Fault(**wrong)
+    told = {"data": json.dumps(wrong), "headers": {"Content-Type": "application/json"}}
+    assert api("POST", "/_emulator/faults", **told).status_code == 400
+    assert api("GET", "Messages.json").status_code == 200
 
 
 def test_new_records_late_in_lists(emulator: Emulator, api: Api) -> None:
@@ -210,4 +241,4 @@ def test_the_command_line_sets_faults_and_switches() -> None:
             process.terminate()
     wrong = subprocess.run([*command, "--fail", "status=1"], stderr=subprocess.PIPE, text=True, check=False)
     assert wrong.returncode == 2
-    assert "1 is not an HTTP status" in wrong.stderr
+    assert "status can't be 1" in wrong.stderr

@@ -125,8 +125,8 @@ class Bubble:
     tone: str
     steps: list[tuple[str, str]]
     text: str = ""
-    media: list[tuple[str, str, str | None]] = field(default_factory=list)
-    """Name, content type and, where it may be opened, address."""
+    media: list[tuple[str, str, str]] = field(default_factory=list)
+    """Name, content type and address."""
     code: int | None = None
     meaning: str = ""
     more: str = ""
@@ -393,8 +393,7 @@ def _of_message(bubble: Bubble, message: Message, now: float) -> None:
     bubble.text = message.body or ""
     bubble.channel = {"whatsapp": "WhatsApp", "rcs": "RCS"}.get(phones.theirs(message).partition(":")[0], "")
     for media in message.media or ():
-        address = media.url if urlsplit(media.url).scheme in ("http", "https") else None
-        bubble.media.append((_file_name(media.url), media.content_type, address))
+        bubble.media.append((_file_name(media.url), media.content_type, media.url))
     bubble.code = message.error_code(now)
     if bubble.code is not None:
         bubble.meaning = codes.MEANINGS.get(bubble.code, "a failure that Twilio explains on its page")
@@ -451,11 +450,7 @@ def _words(entry: Entry) -> str:
 
 
 def _file_name(url: str) -> str:
-    try:
-        path = urlsplit(url).path
-    except ValueError:
-        path = ""
-    return path.rpartition("/")[2] or url
+    return urlsplit(url).path.rpartition("/")[2] or url
 
 
 def _local(when: float) -> datetime:

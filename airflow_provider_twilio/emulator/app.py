@@ -10,6 +10,7 @@ import asyncio
 import logging
 import re
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from email.utils import formatdate
 from secrets import token_hex
@@ -27,6 +28,7 @@ from airflow_provider_twilio.emulator import (
     services,
     usage,
 )
+from airflow_provider_twilio.emulator.faults import Fault
 from airflow_provider_twilio.emulator.inbox.page import Inbox
 from airflow_provider_twilio.emulator.journal import Entry
 from airflow_provider_twilio.emulator.params import Params
@@ -43,6 +45,9 @@ Connections = MutableMapping[tuple[str, int], asyncio.Transport]
 logger = logging.getLogger(__name__)
 
 LARGEST_BODY = 8 * 1024 * 1024
+MOMENT = 0.05
+"""A request takes so many seconds at least while ``concurrency`` is set: no two would ever be at once otherwise."""
+TOO_MANY = Refused(20429, "Too Many Requests", 429).answer()
 _ARGUMENT = re.compile(r"[A-Z]{2}(?:[0-9a-fA-F]{32})?")
 _CONTENTS: tuple[tuple[str, Handler], ...] = (
     (r"Accounts/([^/]+)/Messages/([^/]+)/Media/([^/]+)", messages.media_content),
@@ -78,7 +83,8 @@ class Application:
         self.world = world
         self.host = host
         self.connections = connections
-        self.in_flight = 0
+        self.in_flight: Counter[str] = Counter()
+        """How many requests are being answered, by the account that asks."""
         self.webhooks = Webhooks(world)
         self.control = control.Control(world, self.webhooks)
         self.inbox = Inbox(world)
@@ -110,39 +116,27 @@ class Application:
     async def _twilio(
         self, scope: Scope, headers: dict[bytes, bytes], body: bytes, receive: Receive, send: Send
     ) -> None:
-        world, quirks = self.world, self.world.quirks
+        world = self.world
         started = time.perf_counter()
         method, path = scope["method"], scope["path"]
-        self.in_flight += 1
+        asking = self._asking(headers)
+        self.in_flight[asking] += 1
         try:
-            concurrent = self.in_flight
+            concurrent = self.in_flight[asking]
+            full = world.quirks.concurrency is not None and concurrent > world.quirks.concurrency
             with world.lock:
                 entry = world.journal.add(world.clock.now(), method, path, scope["query_string"], body)
-                waiting = world.faults.waiting
-                fault = world.faults.take(method, path, entry.params) if waiting else None
+                armed = world.faults.waiting and not full
+                fault = world.faults.take(method, path, entry.params) if armed else None
             if fault is not None:
                 entry.fault = fault.name
-                if fault.drop:
-                    await self._cut(scope, receive)
-                    return
-                if fault.stall is not None:
-                    await _wait(fault.stall, receive)
-            if quirks.latency or quirks.jitter:
-                await asyncio.sleep(quirks.latency + world.random.random() * quirks.jitter)
-            if quirks.concurrency is not None and concurrent > quirks.concurrency:
-                answer = Refused(20429, "Too Many Requests", 429).answer()
-            elif fault is not None and not fault.acts:
-                answer = fault.answer()
-            else:
-                answer = self._act(method, path, scope["query_string"], headers, body, entry)
-            if fault is not None:
-                if fault.accept_then_drop:
-                    await self._cut(scope, receive)
-                    return
-                if fault.accept_then_stall is not None:
-                    await _wait(fault.accept_then_stall, receive)
-                if fault.accept_then_status is not None:
-                    answer = fault.answer()
+            try:
+                answer = TOO_MANY if full else await self._answer(scope, headers, body, receive, entry, fault)
+            except asyncio.CancelledError:  # the emulator ends
+                answer = None
+            if answer is None:
+                await self._cut(scope, receive)
+                return
             entry.status = answer.status
             if isinstance(answer.body, dict) and answer.status >= 400:
                 entry.code = answer.body.get("code")
@@ -163,7 +157,53 @@ class Application:
             else:
                 await _send(send, answer, extra)
         finally:
-            self.in_flight -= 1
+            self.in_flight[asking] -= 1
+
+    def _asking(self, headers: dict[bytes, bytes]) -> str:
+        """Give the account whose credentials came along, which is whose requests are counted; none for wrong ones."""
+        try:
+            with self.world.lock:
+                return access.identify(self.world, headers.get(b"authorization")).account_sid
+        except Refused:
+            return ""
+
+    async def _answer(
+        self,
+        scope: Scope,
+        headers: dict[bytes, bytes],
+        body: bytes,
+        receive: Receive,
+        entry: Entry,
+        fault: Fault | None,
+    ) -> Answer | None:
+        """Carry a request out as the fault and the switches let it; None if the connection is to be cut."""
+        if fault is not None and fault.drop:
+            return None
+        if fault is not None and fault.stall is not None:
+            main = self.world.main
+            await asyncio.sleep(fault.stall)
+            if self.world.main is not main:  # all has begun anew: what it was sent to is gone
+                return None
+        await self._take_time()
+        if fault is not None and not fault.acts:
+            return fault.answer()
+        answer = self._act(scope["method"], scope["path"], scope["query_string"], headers, body, entry)
+        if fault is None:
+            return answer
+        if fault.accept_then_stall is not None:
+            await _wait(fault.accept_then_stall, receive)
+        if fault.accept_then_drop:
+            return None
+        return answer if fault.accept_then_status is None else fault.answer()
+
+    async def _take_time(self) -> None:
+        """Take as long as the switches say."""
+        quirks = self.world.quirks
+        seconds = quirks.latency + self.world.random.random() * quirks.jitter
+        if quirks.concurrency is not None:
+            seconds = max(seconds, MOMENT)
+        if seconds:
+            await asyncio.sleep(seconds)
 
     def _act(
         self, method: str, path: str, query: bytes, headers: dict[bytes, bytes], body: bytes, entry: Entry

@@ -34,7 +34,7 @@ class Fault:
     :param code: Twilio's error code for that answer; 0 for a body without one.
     :param retry_after: a Retry-After header: seconds, or a date as a string.
     :param drop: close the connection without an answer.
-    :param stall: wait this many seconds, a day at most, then answer normally without having acted before.
+    :param stall: wait this many seconds, a day at most, and only then act, whether or not anyone waits for the answer.
     :param accept_then_drop: act, then close the connection without an answer.
     :param accept_then_stall: act, then wait this many seconds before the answer.
     :param accept_then_status: act, then answer with this status all the same.
@@ -224,7 +224,8 @@ class Quirks:
     :param price_lag: prices are told so long after they are known: Twilio bills later.
     :param unsent: where messages without ``date_sent`` stand in lists: ``first``, ``last`` or by ``date_created``.
     :param page_token_life: PageTokens are refused (21481) after so long; None for never.
-    :param concurrency: with more requests than this at once, answer 429 with code 20429; None for no ceiling.
+    :param concurrency: an account's requests above this many at once are answered 429 with code 20429, without delay;
+        each other one takes 0.05 s at least. None for no ceiling.
     :param latency: every answer takes so long at least.
     :param jitter: and up to so much longer.
     :param callbacks: which webhooks are called: ``local`` addresses only, ``any``, or ``none``.

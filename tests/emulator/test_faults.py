@@ -3,14 +3,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import requests
 
-from airflow_provider_twilio.emulator import Emulator
+from airflow_provider_twilio.emulator import Emulator, serve
 from airflow_provider_twilio.emulator.faults import Fault, read_fault, read_quirk
 from tests.emulator.conftest import Api
 
@@ -57,6 +57,39 @@ def test_stall_then_answer(emulator: Emulator, api: Api) -> None:
     started = time.monotonic()
     assert api("POST", "Messages.json", FORM).status_code == 201
     assert time.monotonic() - started >= 0.3
+
+
+def test_a_stalled_request_is_acted_on_late_though_nobody_waits(emulator: Emulator, api: Api) -> None:
+    emulator.fail_next(stall=0.6)
+    url = f"{emulator.url}/2010-04-01/Accounts/{api.account_sid}/Messages.json"
+    started = time.monotonic()
+    with pytest.raises(requests.ReadTimeout):
+        api.session.post(url, data=FORM, timeout=0.1)
+    while time.monotonic() - started < 0.5:
+        assert emulator.messages == []
+        time.sleep(0.05)
+    while not emulator.messages:
+        assert time.monotonic() - started < 10
+        time.sleep(0.05)
+
+
+def test_a_stalled_request_is_not_acted_on_after_a_reset(emulator: Emulator, api: Api) -> None:
+    emulator.fail_next(stall=0.3)
+    with pytest.raises(requests.ReadTimeout):
+        api.session.post(f"{emulator.url}/2010-04-01/Accounts/{api.account_sid}/Messages.json", data=FORM, timeout=0.1)
+    emulator.reset()
+    time.sleep(0.5)
+    assert emulator.messages == []
+
+
+def test_an_emulator_stops_while_a_request_stalls(caplog: pytest.LogCaptureFixture) -> None:
+    with serve() as emulator:
+        emulator.fail_next(stall=100)
+        with pytest.raises(requests.ReadTimeout):
+            requests.get(f"{emulator.url}/2010-04-01/Accounts.json", timeout=0.1)
+        started = time.monotonic()
+    assert time.monotonic() - started < 5
+    assert caplog.records == []
 
 
 def test_accept_then_status(emulator: Emulator, api: Api) -> None:
@@ -152,24 +185,47 @@ def test_prices_that_come_late(emulator: Emulator, api: Api) -> None:
     assert (message["price"], emulator.messages[0]["price"]) == ("-0.00830", "-0.00830")
 
 
-def test_a_ceiling_on_concurrency(emulator: Emulator, api: Api) -> None:
-    emulator.quirks.set(concurrency=2, latency=0.3)
-    answers: list[requests.Response] = []
+def at_once(many: int, *apis: Api) -> list[list[requests.Response]]:
+    """Let each ask so many times at once; give each one's answers."""
 
-    def ask() -> None:
-        url = f"{emulator.url}/2010-04-01/Accounts/{api.account_sid}/Messages.json"
-        answers.append(requests.get(url, auth=(emulator.account_sid, emulator.auth_token), timeout=5))
+    def ask(api: Api) -> requests.Response:
+        url = f"{api.emulator.url}/2010-04-01/Accounts/{api.account_sid}/Messages.json"
+        return requests.get(url, auth=api.session.auth, timeout=10)
 
-    threads = [threading.Thread(target=ask) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(many * len(apis)) as pool:
+        asked = [[pool.submit(ask, api) for _ in range(many)] for api in apis]
+        return [[each.result() for each in those] for those in asked]
+
+
+@pytest.mark.parametrize("latency", [0, 0.5])
+def test_a_ceiling_on_concurrency(emulator: Emulator, api: Api, latency: float) -> None:
+    emulator.quirks.set(concurrency=2, latency=latency)
+    (answers,) = at_once(10, api)
     refused = [answer for answer in answers if answer.status_code == 429]
     assert len(answers) - len(refused) >= 2
     assert refused
     assert {answer.json()["code"] for answer in refused} == {20429}
-    assert max(int(answer.headers["Twilio-Concurrent-Requests"]) for answer in answers) > 2
+    assert {int(answer.headers["Twilio-Concurrent-Requests"]) for answer in refused} == {3}
+    assert max(float(answer.headers["Twilio-Request-Duration"]) for answer in refused) < 0.5
+    assert api.get("Messages.json")["messages"] == []
+
+
+def test_each_account_has_its_own_ceiling(emulator: Emulator, api: Api) -> None:
+    account = api.post("/2010-04-01/Accounts.json", FriendlyName="shop")
+    other = Api(emulator, (account["sid"], account["auth_token"]), account["sid"])
+    key = Api(emulator, emulator.main_key)
+    emulator.quirks.set(concurrency=4, latency=0.5)
+    own, keyed, others = at_once(4, api, key, other)
+    assert {answer.status_code for answer in others} == {200}
+    assert 429 in {answer.status_code for answer in own + keyed}
+
+
+def test_a_fault_stays_for_a_request_below_the_ceiling(emulator: Emulator, api: Api) -> None:
+    emulator.quirks.set(concurrency=0)
+    emulator.fail_next(status=503)
+    assert api.refused("GET", "Messages.json") == (429, 20429)
+    emulator.quirks.set(concurrency=1)
+    assert api.refused("GET", "Messages.json") == (503, 20503)
 
 
 def test_switches_are_checked(emulator: Emulator) -> None:

@@ -59,7 +59,7 @@ def _same(given: str, held: str) -> bool:
 
 def _match(world: World, name: str, secret: str) -> Identity | None:
     if name == TEST_ACCOUNT_SID and _same(secret, TEST_AUTH_TOKEN):
-        return Identity(world.main.sid, "test", name)
+        return Identity(name, "test", name)
     account = world.accounts.get(name)
     if account is not None and _same(secret, account.auth_token):
         return Identity(account.sid, "account", name)
@@ -74,14 +74,12 @@ def account_for(world: World, identity: Identity, sid: str, path: str, about_acc
 
     :param about_account: whether the request is about the account itself, which may be suspended then.
     """
-    if identity.kind == "test" and sid == TEST_ACCOUNT_SID:
-        sid = identity.account_sid
-    own = world.accounts.get(identity.account_sid)
+    own = world.test_account if identity.kind == "test" else world.accounts.get(identity.account_sid)
     if own is None or own.status == "closed":
         raise Refused(20003, "Authenticate", 401)
-    account = world.accounts.get(sid)
+    account = own if sid == own.sid else world.accounts.get(sid)
     if account is None:
-        raise Refused(20003, "Authenticate", 401) if own.sid != sid and not own.is_main else not_found(path)
+        raise not_found(path) if own.is_main else Refused(20003, "Authenticate", 401)
     if account is not own and account.owner_sid != own.sid:
         raise Refused(20003, "Authenticate", 401)
     if not about_account:

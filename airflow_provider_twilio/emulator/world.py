@@ -138,6 +138,8 @@ class World:
         main = Account(ACCOUNT_SID, self.next(), now, AUTH_TOKEN, "Emulator", ACCOUNT_SID)
         self.accounts.add(main)
         self._main = main
+        self.test_account = Account(TEST_ACCOUNT_SID, 0, now, TEST_AUTH_TOKEN, "Test", TEST_ACCOUNT_SID)
+        """The account of the test credentials, which owns nothing and is in no list."""
         for (sid, secret), kind in ((MAIN_KEY, "main"), (STANDARD_KEY, "standard"), (RESTRICTED_KEY, "restricted")):
             self.keys[sid] = Key(sid, secret, kind, main.sid)
         from airflow_provider_twilio.emulator.numbers import own

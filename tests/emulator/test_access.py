@@ -123,9 +123,19 @@ def test_test_credentials(emulator: Emulator, api: Api, path: str, form: dict[st
     if code:
         assert test.refused("POST", f"{path}.json", form) == (400, code)
     else:
-        assert test.post(f"{path}.json", **form)["sid"]
+        made = test.post(f"{path}.json", **form)
+        assert made["account_sid"] == emulator.test_account_sid
+        assert made["uri"].startswith(f"/2010-04-01/Accounts/{emulator.test_account_sid}/{path}/")
     assert emulator.messages == emulator.calls == []
     assert len(emulator.numbers) == 1
+
+
+def test_test_credentials_and_the_live_account_are_apart(emulator: Emulator) -> None:
+    test = (emulator.test_account_sid, emulator.test_auth_token)
+    form = {"To": "+14155550100", "From": "+15005550006", "Body": "x"}
+    assert Api(emulator, test, emulator.account_sid).refused("POST", "Messages.json", form) == (401, 20003)
+    live = Api(emulator, (emulator.account_sid, emulator.auth_token), emulator.test_account_sid)
+    assert live.refused("POST", "Messages.json", form) == (404, 20404)
 
 
 def test_test_credentials_can_do_nothing_else(emulator: Emulator) -> None:

@@ -83,16 +83,13 @@ def account_for(world: World, identity: Identity, sid: str, path: str, about_acc
     if account is not own and account.owner_sid != own.sid:
         raise Refused(20003, "Authenticate", 401)
     if not about_account:
-        check_active(world, account)
+        check_active(account)
     return account
 
 
-def check_active(world: World, account: Account) -> None:
-    """Refuse what an account can't do while it, or its parent, is suspended or closed."""
-    if account.status != "active" or account.suspended_by_twilio:
-        raise Refused(20005, "Account not active", 403)
-    owner = world.accounts.get(account.owner_sid)
-    if owner is not None and (owner.status != "active" or owner.suspended_by_twilio):
+def check_active(account: Account) -> None:
+    """Refuse what an account can't do while it is suspended or closed."""
+    if account.status != "active":
         raise Refused(20005, "Account not active", 403)
 
 

@@ -38,7 +38,7 @@ def render(call: Call, account: Account) -> dict[str, Any]:
         "friendly_name": account.friendly_name,
         "owner_account_sid": account.owner_sid,
         "sid": account.sid,
-        "status": "suspended" if account.suspended_by_twilio else account.status,
+        "status": account.status,
         "subresource_uris": {name: f"{account.uri}/{path}.json" for name, path in _SUBRESOURCES.items()},
         "type": "Trial" if call.world.quirks.trial else "Full",
         "uri": f"{account.uri}.json",
@@ -55,7 +55,7 @@ def _name(call: Call) -> str | None:
 def create(call: Call) -> Answer:
     """POST Accounts: open a subaccount."""
     owner = call.account
-    check_active(call.world, owner)
+    check_active(owner)
     if not owner.is_main:
         raise Refused(21101, "Nested subaccounts are not allowed")
     if sum(account.status != "closed" for account in call.world.accounts) > MOST:
@@ -76,7 +76,7 @@ def listing(call: Call) -> Answer:
         keep.append(lambda account: account.friendly_name == name)
     if (status := call.query.choice("Status", STATUSES)) is not None:
         keep.append(lambda account: account.status == status)
-    check_active(call.world, own)
+    check_active(own)
     return paged(call, "accounts", call.world.accounts, keep, lambda account: render(call, account))
 
 
@@ -104,11 +104,6 @@ def update(call: Call) -> Answer:
             raise Refused(21475, f"Invalid account status: {status[:20]}")
         if account.is_main or call.identity.account_sid == account.sid:
             raise Refused(21477, "The status of a main account can't be changed")
-        owner = call.world.accounts.get(account.owner_sid)
-        if owner is not None and owner.status != "active":
-            raise Refused(21476, "The parent account is suspended")
-        if account.suspended_by_twilio:
-            raise Refused(21478, "The account was suspended by Twilio")
         if account.status == "closed":
             raise Refused(21479, "A closed account can't be opened again")
         if status == "closed":

@@ -60,7 +60,6 @@ class Account:
     friendly_name: str
     owner_sid: str
     status: str = "active"
-    suspended_by_twilio: bool = False
     updated: float = 0.0
     messages: Shelf[Message] = field(default_factory=lambda: Shelf(("to", "sender")))
     calls: Shelf[CallRecord] = field(default_factory=lambda: Shelf(("to", "caller")))

@@ -51,6 +51,13 @@ def get_twilio_cli_commands() -> list[CLICommand]:
                             default=[],
                             metavar="NAME=VALUE",
                         ),
+                        option(
+                            ("--verify",),
+                            help="A number that the account may call from, and reach with --quirk trial=true",
+                            action="append",
+                            default=[],
+                            metavar="NUMBER",
+                        ),
                     ),
                 ),
             ],
@@ -63,5 +70,5 @@ def emulator(arguments: Namespace) -> None:
     from airflow_provider_twilio.emulator.__main__ import main
 
     given = [f"--{name}={getattr(arguments, name)}" for name in ("host", "port", "speed")]
-    given += [f"--{name}={text}" for name in ("fail", "quirk") for text in getattr(arguments, name)]
+    given += [f"--{name}={text}" for name in ("fail", "quirk", "verify") for text in getattr(arguments, name)]
     sys.exit(main(given))

@@ -31,6 +31,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 def running(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "airflow", "twilio", "emulator", "--port", "0", "--speed", "100"]
     command += ["--fail", "status=503 n=2", "--quirk", "list_lag=5", "--quirk", "trial=true"]
+    command += ["--verify", "+14155550100"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         yield process
         process.kill()
@@ -46,6 +47,8 @@ def test_runs_till_it_is_told_to_end(running: subprocess.Popen[str]):
     assert requests.get(f"{url}/_emulator/faults", timeout=10).json()["faults"][0]["n"] == 2
     quirks = requests.get(f"{url}/_emulator/quirks", timeout=10).json()
     assert (quirks["list_lag"], quirks["trial"]) == (5, True)
+    verified = requests.post(f"{url}/_emulator/verified", json={"number": "+14155550101"}, timeout=10).json()
+    assert verified == {"verified": ["+14155550100", "+14155550101"]}
     running.send_signal(signal.SIGINT)
     assert running.wait(20) == 0
 

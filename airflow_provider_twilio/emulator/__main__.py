@@ -33,6 +33,13 @@ def main(argv: list[str] | None = None) -> int:
         metavar="NAME=VALUE",
         help="set a switch: --quirk list_lag=5 --quirk concurrency=10",
     )
+    parser.add_argument(
+        "--verify",
+        action="append",
+        default=[],
+        metavar="NUMBER",
+        help="a number that the account may call from, and reach with --quirk trial=true",
+    )
     options = parser.parse_args(argv)
 
     from airflow_provider_twilio.emulator.faults import read_fault, read_quirk
@@ -55,6 +62,11 @@ def main(argv: list[str] | None = None) -> int:
         emulator.world.faults.add(fault)
     for switches in quirks:
         emulator.quirks.set(**switches)
+    try:
+        for number in options.verify:
+            emulator.verify(number)
+    except ValueError as error:
+        parser.error(str(error))
     with emulator:
         print(f"Twilio emulator   {emulator.url}")  # noqa: T201
         print(f"Inbox             {emulator.url}/")  # noqa: T201

@@ -46,6 +46,7 @@ class Control:
             ("POST", "messages"): self.inbound,
             ("POST", "calls"): self.inbound_call,
             ("POST", "statuses"): self.set_status,
+            ("POST", "verified"): self.verified,
             ("POST", "calls/{}/digits"): self.digits,
             ("GET", "callbacks"): self.callbacks,
             ("GET", "state"): self.state,
@@ -184,6 +185,23 @@ class Control:
                     raise Wrong("this call listens to no keys now", 409)
                 return calls.render(record, self.world.clock.now())
         raise Wrong(f"there is no call {sid}", 404)
+
+    def verified(self, query: Params, body: dict[str, Any]) -> Any:
+        """Verify a number: ``{"number": "+1…"}``, and ``account_sid`` for another account than the main one."""
+        number, sid = body.get("number"), body.get("account_sid", self.world.main.sid)
+        if not isinstance(number, str) or not isinstance(sid, str):
+            raise Wrong("give number, and account_sid, as strings")
+        return {"verified": self.verify(number, sid)}
+
+    def verify(self, number: str, account_sid: str) -> list[str]:
+        """Verify a number for an account; give all that it has verified."""
+        account, given = self.world.accounts.get(account_sid), e164(number)
+        if account is None:
+            raise Wrong(f"there is no account {account_sid}", 404)
+        if given is None:
+            raise Wrong(f"{number} is not a phone number")
+        account.verified.add(given)
+        return sorted(account.verified)
 
     def callbacks(self, query: Params, body: dict[str, Any]) -> Any:
         """Give the webhooks called."""

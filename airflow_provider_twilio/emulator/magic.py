@@ -1,7 +1,8 @@
 """The numbers that behave in a known way: one table, for tests of what a real phone does only now and then.
 
-Every one of them works with From, a messaging service, and as ``whatsapp:+1500555…``. Any other number in E.164 is a
-phone that is on, answers, and talks for a few seconds.
+Every one of them works with From, a messaging service, and as ``whatsapp:+1500555…``. Any other number in E.164,
+outside the regions that messages and calls are not allowed to, is a phone that is on, answers, and talks for a few
+seconds.
 
 The numbers that Twilio documents for its test credentials are in ``credentials.py``; they count there only.
 """

@@ -199,11 +199,6 @@ class Emulator:
                     return call.transcript
         raise KeyError(f"there is no call {call_sid}")
 
-    def verify(self, number: str) -> None:
-        """Verify a number: the account may call from it, and a trial account reach it."""
-        with self.world.lock:
-            self.world.main.verified.add(number)
-
     def _account(self, account_sid: str) -> state.Account:
         account = self.world.accounts.get(account_sid)
         if account is None:
@@ -266,6 +261,11 @@ class Emulator:
         """Put a message into a status, where it stays."""
         with self.world.lock:
             self._control(lambda it: it.put_message(sid, status, error_code))
+
+    def verify(self, number: str, account_sid: str | None = None) -> None:
+        """Verify a number, for the main account unless told: it may call from there, and reach it while on trial."""
+        with self.world.lock:
+            self._control(lambda it: it.verify(number, account_sid or self.account_sid))
 
     def press(self, call_sid: str, keys: str) -> None:
         """Press keys on the phone at the other end of a call, while a Gather listens: ``press(sid, "1234#")``."""

@@ -56,6 +56,27 @@ def test_everything_by_http(emulator: Emulator, api: Api) -> None:
     assert emulator.quirks.list_lag == 0
 
 
+def test_numbers_are_verified_for_each_account(emulator: Emulator, api: Api) -> None:
+    account = api.post("/2010-04-01/Accounts.json", FriendlyName="shop")
+    sub = Api(emulator, (account["sid"], account["auth_token"]), account["sid"])
+    wanted = api.get("AvailablePhoneNumbers/US/Local.json")["available_phone_numbers"][0]["phone_number"]
+    sub.post("IncomingPhoneNumbers.json", PhoneNumber=wanted)
+    emulator.quirks.set(trial=True)
+    told = {"number": "+1 415 555 0100"}
+    assert control(emulator, "POST", "verified", told).json() == {"verified": ["+14155550100"]}
+    api.send()
+    form = {"From": wanted, "To": "+14155550100", "Body": "x"}
+    assert sub.refused("POST", "Messages.json", form) == (400, 21608)
+    control(emulator, "POST", "verified", told | {"account_sid": sub.account_sid})
+    sub.send(From=wanted)
+    call = {"Url": "http://example.com/", "To": "+14155550100"}
+    assert sub.post("Calls.json", From="+14155550100", **call)["from"] == "+14155550100"
+    with pytest.raises(ValueError, match="not a phone number"):
+        emulator.verify("me")
+    with pytest.raises(ValueError, match="there is no account"):
+        emulator.verify("+14155550100", "AC1")
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [
@@ -84,6 +105,9 @@ def test_everything_by_http(emulator: Emulator, api: Api) -> None:
         ("messages", INBOUND | {"media": ["javascript:alert(1)"]}, 400),
         ("messages", INBOUND | {"media": "http://example.com/a.png"}, 400),
         ("statuses", {"sid": "SM1", "status": "sent"}, 404),
+        ("verified", {"number": 5}, 400),
+        ("verified", {"number": "me"}, 400),
+        ("verified", {"number": "+14155550100", "account_sid": "AC1"}, 404),
         ("nothing", {}, 404),
         ("state", {}, 405),
     ],

@@ -284,6 +284,7 @@ def test_a_wrong_switch_on_the_command_line(text: str) -> None:
 def test_the_command_line_sets_faults_and_switches() -> None:
     command = [sys.executable, "-m", "airflow_provider_twilio.emulator", "--port", "0"]
     command += ["--fail", "status=503 method=GET", "--quirk", "trial=true", "--quirk", "unsent=last"]
+    command += ["--verify", "+14155550100"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -293,8 +294,15 @@ def test_the_command_line_sets_faults_and_switches() -> None:
             ]
             quirks = requests.get(f"{url}/_emulator/quirks").json()
             assert (quirks["trial"], quirks["unsent"]) == (True, "last")
+            messages = f"{url}/2010-04-01/Accounts/{Emulator.account_sid}/Messages.json"
+            auth = (Emulator.account_sid, Emulator.auth_token)
+            assert requests.post(messages, FORM, auth=auth).status_code == 201
+            assert requests.post(messages, FORM | {"To": "+14155550101"}, auth=auth).json()["code"] == 21608
         finally:
             process.terminate()
     wrong = subprocess.run([*command, "--fail", "status=1"], stderr=subprocess.PIPE, text=True, check=False)
     assert wrong.returncode == 2
     assert "status can't be 1" in wrong.stderr
+    wrong = subprocess.run([*command, "--verify", "me"], stderr=subprocess.PIPE, text=True, check=False)
+    assert wrong.returncode == 2
+    assert "me is not a phone number" in wrong.stderr

@@ -305,8 +305,13 @@ def test_any_text_is_listed_as_it_came(emulator: Emulator, api: Api, body: str) 
 def test_trial_accounts_have_a_prefix_and_verified_numbers_only(emulator: Emulator, api: Api) -> None:
     emulator.quirks.set(trial=True)
     assert api.refused("POST", "Messages.json", E164) == (400, 21608)
-    emulator.verify("+14155550100")
+    emulator.verify("(415) 555-0100")
     assert api.send(body="hi")["body"] == "Sent from your Twilio trial account - hi"
+
+
+def test_messages_to_some_regions_are_not_allowed(api: Api) -> None:
+    for to in ("+5351234567", "+989121234567", "+8501921234567"):
+        assert api.refused("POST", "Messages.json", E164 | {"To": to}) == (400, 21408)
 
 
 def test_list_filters(emulator: Emulator, api: Api) -> None:

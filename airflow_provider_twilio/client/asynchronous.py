@@ -13,6 +13,7 @@ from airflow_provider_twilio.api.answers import Page, Response
 from airflow_provider_twilio.api.core import Awaiting, Listing, Record, Request
 from airflow_provider_twilio.api.errors import AuthenticationFailed, ServerError, TwilioError, lost
 from airflow_provider_twilio.client import dry_run, oauth, retrying, wire
+from airflow_provider_twilio.client.off_loop import off_loop
 from airflow_provider_twilio.client.resources import Resources
 from airflow_provider_twilio.client.settings import OAuth, Settings
 from airflow_provider_twilio.privacy import mask_logs
@@ -126,7 +127,7 @@ class AsyncClient(Resources[Awaiting]):
                 self._token_ends = self._token.ends(asked)
                 if self._conceal:
                     # Airflow's way to mask a secret blocks, and would wait for this very loop.
-                    await asyncio.to_thread(self._conceal, self._token.header.removeprefix("Bearer "))
+                    await off_loop(self._conceal, self._token.header.removeprefix("Bearer "))
             return self._token.header
 
     async def _repeat(self, request: Request[T], authorization: str | None) -> T:

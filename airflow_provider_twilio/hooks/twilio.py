@@ -87,12 +87,11 @@ class TwilioHook(BaseHook, Resources[Blocking]):
         :param concurrency: how many connections it holds at the most.
         :param retries: further tries of a request that may be repeated, where it isn't what the connection says.
         """
-        from asgiref.sync import sync_to_async
-
         from airflow_provider_twilio.client.asynchronous import AsyncClient
+        from airflow_provider_twilio.client.off_loop import off_loop
 
         # What asks Airflow's supervisor blocks, or is lost on an event loop; a thread suits each version and process.
-        settings = await sync_to_async(self._settings)()
+        settings = await off_loop(self._settings)
         if retries is not None:
             settings = replace(settings, retries=retries)
         async with AsyncClient(settings, conceal=mask_secret, concurrency=concurrency) as client:

@@ -7,16 +7,20 @@ import json
 import socket
 import subprocess
 import sys
+import threading
+from concurrent.futures import Future
 
 import pytest
 from airflow.sdk import Connection
 from airflow.sdk._shared.secrets_masker import redact
+from asgiref.sync import async_to_sync, sync_to_async
 
 from airflow_provider_twilio import connection_form
 from airflow_provider_twilio._airflow import AirflowFailException
 from airflow_provider_twilio.api.core import Record
 from airflow_provider_twilio.api.errors import BadParameter, NotFound, RateLimited
 from airflow_provider_twilio.api.messages import Message
+from airflow_provider_twilio.aside import Aside
 from airflow_provider_twilio.client.settings import BadConnection, Basic
 from airflow_provider_twilio.hooks.twilio import TwilioHook, permanent_errors_fail
 
@@ -82,6 +86,21 @@ def test_how_often_the_awaited_client_tries(emulator):
 
     assert asyncio.run(main()) == (5, 100)
     assert asyncio.run(main(retries=0, concurrency=7)) == (0, 7)
+
+
+def test_the_awaited_client_opens_beside_a_thread_that_waits_for_it(emulator):
+    """Also where asgiref would have the connection read in that very thread."""
+
+    async def opened():
+        async with TwilioHook().aclient() as client:
+            return client.settings.account_sid
+
+    async def task():
+        return await sync_to_async(lambda: Aside(opened()).run())()
+
+    told: Future[str] = Future()
+    threading.Thread(target=lambda: told.set_result(async_to_sync(task)()), daemon=True).start()
+    assert told.result(30) == emulator.account_sid
 
 
 def test_the_resources_are_the_contracts(emulator):

@@ -29,7 +29,7 @@ class AsyncClient(Resources[Awaiting]):
 
     :param settings: from the connection.
     :param conceal: is told each secret that only arises here, an access token.
-    :param concurrency: how many connections there are at the most.
+    :param concurrency: how many requests are on their way at the most, a connection each; the others wait their turn.
     """
 
     def __init__(
@@ -37,6 +37,8 @@ class AsyncClient(Resources[Awaiting]):
     ) -> None:
         self.settings = settings
         self.concurrency = concurrency
+        # aiohttp's own queue for a connection would count as time to connect, and a busy client as a dead host.
+        self._turn = asyncio.Semaphore(concurrency)
         self._conceal = conceal
         self._basic = None if isinstance(settings.auth, OAuth) else settings.auth.header
         self._token: oauth.Token | None = None
@@ -151,11 +153,11 @@ class AsyncClient(Resources[Awaiting]):
         mask_logs("aiohttp.client", "aiohttp.internal")
         local = self.settings.base is not None and self.settings.base.startswith("http://")
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self.concurrency, ssl=local or wire.tls(self.settings)),
+            connector=aiohttp.TCPConnector(limit=0, ssl=local or wire.tls(self.settings)),
             cookie_jar=aiohttp.DummyCookieJar(),
             proxy=wire.proxy(self.settings),
             timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=self.settings.connect_timeout, sock_read=self.settings.timeout
+                total=None, connect=self.settings.connect_timeout, sock_read=self.settings.timeout
             ),
         )
         if hasattr(session, "_retry_connection"):
@@ -171,9 +173,12 @@ class AsyncClient(Resources[Awaiting]):
         url, headers, body = wire.encode(request, authorization)
         session = self._session
         try:
-            async with session.request(
-                request.method, URL(url, encoded=True), data=body, headers=headers, allow_redirects=False
-            ) as answer:
+            async with (
+                self._turn,
+                session.request(
+                    request.method, URL(url, encoded=True), data=body, headers=headers, allow_redirects=False
+                ) as answer,
+            ):
                 content = await answer.read()
         except (aiohttp.ClientError, OSError) as error:
             raise lost(request, _reason(error), sent=_was_sent(error)) from None

@@ -20,6 +20,7 @@ from airflow_provider_twilio.privacy import mask_logs
 
 if TYPE_CHECKING:
     import requests
+    from requests.adapters import HTTPAdapter
 
 T = TypeVar("T")
 
@@ -153,7 +154,6 @@ class Client(Resources[Blocking]):
     @cached_property
     def _session(self) -> requests.Session:
         import requests
-        from requests.adapters import HTTPAdapter
 
         mask_logs("urllib3.connectionpool", "urllib3.util.retry")
         if self.settings.cert or isinstance(self.settings.verify, str):
@@ -165,8 +165,8 @@ class Client(Resources[Blocking]):
         session.verify = wire.ca_bundle(self.settings) or False
         session.cert = self.settings.cert[0] if len(self.settings.cert) == 1 else self.settings.cert or None  # type: ignore[assignment]
         session.proxies = {"http": proxy, "https": proxy} if proxy else {}
-        session.mount("http://", HTTPAdapter(pool_maxsize=MOST_IDLE))
-        session.mount("https://", HTTPAdapter(pool_maxsize=MOST_IDLE))
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, _adapter())
         return session
 
     def _exchange(self, request: Request[Any], authorization: str | None) -> Response:
@@ -193,6 +193,32 @@ def _no_cookies() -> Any:
     from http.cookiejar import DefaultCookiePolicy
 
     return DefaultCookiePolicy(allowed_domains=[])
+
+
+def _adapter() -> HTTPAdapter:
+    """Make what holds the connections, and takes no silence before a request for one after it.
+
+    Where a proxy, or a server before TLS, says nothing, urllib3 tells of a time-out as if an answer were awaited.
+    """
+    from requests.adapters import HTTPAdapter
+    from urllib3.connection import HTTPSConnection
+    from urllib3.exceptions import ConnectTimeoutError
+
+    class Connection(HTTPSConnection):
+        def connect(self) -> None:
+            try:
+                super().connect()
+            except TimeoutError as error:
+                raise ConnectTimeoutError(self, "no connection in time") from error
+
+    class Adapter(HTTPAdapter):
+        def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+            pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+            if pool.scheme == "https":
+                pool.ConnectionCls = Connection
+            return pool
+
+    return Adapter(pool_maxsize=MOST_IDLE)
 
 
 def _cause(error: requests.RequestException) -> Any:

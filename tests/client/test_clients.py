@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,9 @@ from airflow_provider_twilio.api.errors import (
     TwilioError,
 )
 from airflow_provider_twilio.api.messages import Message, Messages
+from airflow_provider_twilio.client.asynchronous import AsyncClient
+from airflow_provider_twilio.client.blocking import Client
+from airflow_provider_twilio.client.settings import Basic, Settings
 from tests.client.conftest import ACCOUNT, TOKEN
 from tests.support.scripted import Answer, Drop, Scripted, Stall, pages
 
@@ -150,6 +154,17 @@ def test_a_stalled_socket_ends_at_the_time_out(run, server):
         assert "Messages" in str(caught.value)
 
 
+async def test_waiting_for_a_turn_is_no_time_out(server):
+    """Who shares a client with many may wait longer than a connection, or an answer, may take."""
+    server.play(*[Answer(200, SENT, delay=0.15)] * 8)
+    settings = Settings(ACCOUNT, Basic(ACCOUNT, TOKEN), base=server.url, timeout=0.4, retries=0)
+    async with AsyncClient(settings, concurrency=1) as client:
+        began = time.monotonic()
+        assert await asyncio.gather(*(client.send(send()) for _ in range(8))) == [SENT] * 8
+    assert time.monotonic() - began >= 8 * 0.15
+    assert server.connections == 1
+
+
 # ---------------------------------------------------------------- deleting
 
 
@@ -261,9 +276,6 @@ def test_a_list_is_followed_to_its_end(run, server):
 
 
 def test_a_list_is_read_lazily(server):
-    from airflow_provider_twilio.client.blocking import Client
-    from airflow_provider_twilio.client.settings import Basic, Settings
-
     server.play(*pages("messages", messages(0, 3), messages(3, 2), path=LIST))
     with Client(Settings(ACCOUNT, Basic(ACCOUNT, TOKEN), base=server.url)) as client:
         walk = client.messages.list()
@@ -445,8 +457,6 @@ def test_a_stale_connection_is_not_reused(run, server):
     client.send(Messages.fetch(SID))
     time.sleep(0.05)
     if hasattr(client, "loop"):  # a loop that runs sees the other end close
-        import asyncio
-
         client.loop.run(asyncio.sleep(0.01))
     assert client.send(send()).sid == SID
     assert server.connections == 2

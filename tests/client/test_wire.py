@@ -7,6 +7,7 @@ import ipaddress
 import socket
 import ssl
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from airflow_provider_twilio.api.messages import Messages
 from airflow_provider_twilio.client import wire
 from airflow_provider_twilio.client.settings import BadConnection, Basic, Settings
 from tests.client.conftest import ACCOUNT
-from tests.support.scripted import Answer, Drop, Scripted
+from tests.support.scripted import Answer, Drop, Scripted, Stall
 
 SID = "SM" + "b" * 32
 FOUND = {"sid": SID, "account_sid": ACCOUNT, "status": "queued"}
@@ -105,6 +106,25 @@ def test_a_proxy_that_refuses_has_sent_nothing(run):
         with pytest.raises(NotSent) as caught:
             client.send(Messages.create(to="+14155550123", from_="+14155550100", body="x"))
     assert "pass" not in str(caught.value).replace("passed", "")
+
+
+def test_a_proxy_that_says_nothing_has_sent_nothing(run):
+    with Scripted(Stall()) as proxy:
+        client = run("https://gateway.invalid", proxy=proxy.url, timeout=0.3, retries=0)
+        began = time.monotonic()
+        with pytest.raises(NotSent, match="time-out"):
+            client.send(Messages.create(to="+14155550123", from_="+14155550100", body="x"))
+        assert 0.3 <= time.monotonic() - began < 1.5
+        assert [request.method for request in proxy.requests] == ["CONNECT"]
+
+
+def test_a_server_that_says_nothing_before_tls_was_sent_nothing(run):
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        client = run(f"https://127.0.0.1:{mute.getsockname()[1]}", timeout=0.3, retries=0)
+        began = time.monotonic()
+        with pytest.raises(NotSent, match="time-out"):
+            client.send(Messages.create(to="+14155550123", from_="+14155550100", body="x"))
+        assert 0.3 <= time.monotonic() - began < 1.5
 
 
 def test_a_proxy_that_is_not_there(run):

@@ -227,7 +227,7 @@ class Calls(Resource[C_co]):
         :param status_callback: where Twilio reports the call's end.
         :param status_callback_method: how ``status_callback`` is asked.
         :param time_limit: the longest the call may last, in seconds.
-        :raises InvalidRequest: the call is over (code 21220).
+        :raises InvalidRequest: the call is over (code 21220), and not by a try of this request whose answer was lost.
 
         https://www.twilio.com/docs/voice/api/call-resource#update-a-call-resource
         """

@@ -6,12 +6,11 @@ Twilio's pages: https://www.twilio.com/docs/api/errors
 from __future__ import annotations
 
 TOO_MANY_REQUESTS = 20429
-NOT_FOUND = 20404
 NOT_COMPLETE = 20009
 NOT_IN_PROGRESS = 21220
 NUMBER_TAKEN = 21422
-NONE_IN_AREA = 21452
 QUEUE_FULL = 21611
+NOT_CANCELABLE = 30409
 DAILY_CAP = 63038
 
 OPTED_OUT = frozenset({21610})
@@ -22,6 +21,9 @@ LATER = frozenset({NOT_COMPLETE, QUEUE_FULL, 22005})
 
 PERMISSION = frozenset({10001, 20005, 20006, 20008, 21215, 21408, 21476, 21478})
 """What the account, its settings or its credentials don't allow."""
+
+PAST_CHANGING = frozenset({NOT_IN_PROGRESS, NOT_CANCELABLE})
+"""What is to be ended has ended already, perhaps by the very request that is refused now."""
 
 OF_REGION = frozenset({21215, 21408})
 """Permissions that depend on where the recipient is."""
@@ -84,6 +86,7 @@ MEANINGS: dict[int, str] = {
     30027: "the carrier's daily cap for this brand was reached",
     30034: "the US number is not registered for 10DLC",
     30036: "the message's validity period ran out",
+    30409: "the message can no longer be canceled",
     30410: "the provider did not answer in time",
     30450: "messages to this recipient are blocked for a while",
     30453: "the message could not be delivered",

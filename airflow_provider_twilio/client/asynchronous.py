@@ -138,13 +138,17 @@ class AsyncClient(Resources[Awaiting]):
         while True:
             tries += 1
             try:
-                return self.settings.read(request, await self._exchange(request, authorization), again=perhaps_done)
+                answer = self.settings.read(request, await self._exchange(request, authorization), again=perhaps_done)
             except TwilioError as error:
                 seconds = retrying.wait(self.settings, request, error, tries)
                 if seconds is None:
                     raise
                 perhaps_done |= isinstance(error, ServerError)
-            await asyncio.sleep(seconds)
+                await asyncio.sleep(seconds)
+            else:
+                if not isinstance(answer, Request):
+                    return answer
+                request = answer
 
     @cached_property
     def _session(self) -> aiohttp.ClientSession:

@@ -143,13 +143,17 @@ class Client(Resources[Blocking]):
         while True:
             tries += 1
             try:
-                return self.settings.read(request, self._exchange(request, authorization), again=perhaps_done)
+                answer = self.settings.read(request, self._exchange(request, authorization), again=perhaps_done)
             except TwilioError as error:
                 seconds = retrying.wait(self.settings, request, error, tries)
                 if seconds is None:
                     raise
                 perhaps_done |= isinstance(error, ServerError)
-            time.sleep(seconds)
+                time.sleep(seconds)
+            else:
+                if not isinstance(answer, Request):
+                    return answer
+                request = answer
 
     @cached_property
     def _session(self) -> requests.Session:

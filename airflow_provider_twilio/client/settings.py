@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from airflow_provider_twilio.api import checks
-from airflow_provider_twilio.api.answers import Response
+from airflow_provider_twilio.api import checks, codes
+from airflow_provider_twilio.api.answers import Ended, Response
 from airflow_provider_twilio.api.core import Record, Request, is_sid, quoted
 from airflow_provider_twilio.api.errors import BadParameter, NotFound, OutcomeUnknown, ServerError, classify
 from airflow_provider_twilio.client import guards
@@ -361,15 +361,18 @@ class Settings:
             return f"https://{host}"
         return f"https://{host.removesuffix('.twilio.com')}.{self.edge}.{self.region}.twilio.com"
 
-    def read(self, request: Request[T], response: Response, *, again: bool = False) -> T:
-        """Read an answer to a resolved request, or raise what it means.
+    def read(self, request: Request[T], response: Response, *, again: bool = False) -> T | Request[T]:
+        """Read an answer to a resolved request, or raise what it means; or give the request that will tell instead.
 
-        :param again: whether the request had been sent before: a DELETE that then finds nothing has succeeded.
+        :param again: whether the request had been sent before: a DELETE that then finds nothing has succeeded, and so
+            may have what ends a call or a message that has ended.
         """
         error = classify(request, response)
         if error is not None:
             if again and request.method == "DELETE" and isinstance(error, NotFound):
                 return request.answer.read(request, Response(204, {}, b""))
+            if again and request.get("Status") and error.code in codes.PAST_CHANGING:
+                return Request("GET", request.path, Ended(request, error))
             raise error
         result = request.answer.read(request, response)
         if self.validate and isinstance(result, Record):

@@ -187,6 +187,70 @@ def test_a_delete_has_no_body(run, server):
     assert server.requests[0].body == b""
 
 
+# ---------------------------------------------------------------- ending
+
+CALL = "CA" + "c" * 32
+HANG_UP = Calls.update(CALL, status="completed")
+CANCEL = Messages.update(SID, status="canceled")
+OVER = Answer(400, {"code": 21220, "message": "Call is not in-progress. Cannot redirect.", "status": 400})
+TOO_LATE = Answer(409, {"code": 30409, "message": "This message cannot be canceled", "status": 409})
+
+
+def ended(sid, status):
+    return {"sid": sid, "account_sid": ACCOUNT, "status": status}
+
+
+@pytest.mark.parametrize("lost", [Drop(), Answer(503)], ids=["drop", "503"])
+@pytest.mark.parametrize(
+    ("change", "refusal", "found"),
+    [
+        (HANG_UP, OVER, ended(CALL, "completed")),
+        (HANG_UP, OVER, ended(CALL, "canceled")),
+        (Calls.update(CALL, status="canceled"), OVER, ended(CALL, "canceled")),
+        (CANCEL, TOO_LATE, ended(SID, "canceled")),
+    ],
+    ids=["hung up", "hung up while it rang", "call canceled", "message canceled"],
+)
+def test_what_ends_something_has_done_so_where_its_answer_was_lost(run, server, lost, change, refusal, found):
+    server.play(lost, refusal, Answer(503), Answer(200, found))
+    record = run(server.url).send(change)
+    assert (type(record), record) == (change.answer, found)
+    assert [request.method for request in server.requests] == ["POST", "POST", "GET", "GET"]
+    assert len({request.target for request in server.requests}) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "refusal", "found"),
+    [
+        (Calls.update(CALL, status="canceled"), OVER, ended(CALL, "completed")),
+        (CANCEL, TOO_LATE, ended(SID, "sent")),
+    ],
+    ids=["call", "message"],
+)
+def test_what_has_ended_otherwise_is_told(run, server, change, refusal, found):
+    server.play(Drop(), refusal, Answer(200, found))
+    with pytest.raises(InvalidRequest) as caught:
+        run(server.url).send(change)
+    assert caught.value.code in (21220, 30409)
+
+
+@pytest.mark.parametrize(
+    ("change", "before"),
+    [
+        (HANG_UP, []),
+        (HANG_UP, [Answer(429, TOO_MANY)]),
+        (Calls.update(CALL, url="https://example.com/voice"), [Drop()]),
+    ],
+    ids=["at once", "after one that was refused", "no end but new TwiML"],
+)
+def test_what_cannot_have_been_ended_before_is_told(run, server, change, before):
+    server.play(*before, OVER)
+    with pytest.raises(InvalidRequest) as caught:
+        run(server.url).send(change)
+    assert caught.value.code == 21220
+    assert server.count("GET") == 0
+
+
 # ---------------------------------------------------------------- bodies that aren't what they should be
 
 

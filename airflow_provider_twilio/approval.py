@@ -22,7 +22,7 @@ STOPS = frozenset({"stop", "stopall", "unsubscribe", "cancel", "end", "quit", "r
 """https://help.twilio.com/articles/223134027"""
 UNITS = {"h": 3600, "min": 60, "s": 1}
 
-_ASKED = re.compile(r"Reply YES(?: (\d{4}) or NO \1| or NO) within (\d+) (h|min|s)\s*\Z")
+_ASKED = re.compile(r"Reply YES(?: ([0-9]{4}) or NO \1| or NO) within ([0-9]+) (h|min|s)\s*\Z")
 _REPLY = re.compile(r"\W*(?:(yes|no|y|n)\W*(\d{4})?|(\d{4})\W*(yes|no|y|n))\W*", re.IGNORECASE)
 
 

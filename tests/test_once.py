@@ -468,6 +468,12 @@ def found_after(world: World, request: Request[Any], **fault: Any) -> Any:
     return world.run(request)
 
 
+def test_a_channel_however_it_is_spelt_is_found(world: World, emulator: Emulator):
+    spelt = message(to=f"WhatsApp:{TO}", from_=f"WhatsApp:{FROM}")
+    found_after(world, spelt, accept_then_drop=True)
+    assert [record["to"] for record in emulator.messages] == [f"whatsapp:{TO}"]
+
+
 def test_a_call_is_found(world: World, emulator: Emulator):
     dial = Calls.create(to=TO, from_=FROM, url="https://example.com/twiml")
     first = found_after(world, dial, accept_then_drop=True)

@@ -34,8 +34,8 @@ SID_KINDS: Mapping[str, str] = {
     "CF": "a conference",
 }
 
-_E164 = r"\+[1-9]\d{6,14}"
-_SHORT_CODE = r"\d{3,8}"
+_E164 = r"\+[1-9][0-9]{6,14}"
+_SHORT_CODE = r"[0-9]{3,8}"
 _ALPHANUMERIC = r"(?=.*[A-Za-z])[A-Za-z0-9 +\-_&.]{1,11}"
 _CHANNEL = r"(?is)(whatsapp|messenger|rcs|sip|sips|client|channel|tel):(.+)"
 E164_REMEDY = "write it in E.164: +, country code and number, digits only, such as +14155550100"

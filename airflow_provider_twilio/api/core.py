@@ -58,10 +58,12 @@ SETTLE = 30.0
 """Seconds beyond the time-out after which a request that is in no list was never carried out."""
 LARGEST_PAGE = 1000
 SMALLER_PAGES = (100, 20)
+ADDRESSES = ("to", "from_")
+"""Parameters of operations that are numbers, or addresses on a channel."""
 OURS = ("limit", "page_size", "max_segments")
 """Parameters of operations that are not sent: they bound what is."""
-_DAY = r"\d{4}-\d\d-\d\d"
-_RFC_2822 = r"..., (\d\d) (...) (\d{4}) (\d\d):(\d\d):(\d\d) \+0000"
+_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_RFC_2822 = r"..., ([0-9]{2}) (...) ([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) \+0000"
 _MONTHS = {"JanFebMarAprMayJunJulAugSepOctNovDec"[at : at + 3]: at // 3 + 1 for at in range(0, 36, 3)}
 
 # Where Twilio's spelling is not the parameter's own in PascalCase.
@@ -150,6 +152,12 @@ def utc_text(name: str, text: str) -> str:
         return text
 
 
+def address_text(text: str) -> str:
+    """Write a number or channel address as Twilio lists it: the channel in lower case."""
+    channel, colon, rest = text.partition(":")
+    return f"{channel.lower()}:{rest}" if colon else text
+
+
 def wire_values(name: str, value: Any) -> list[str]:
     """Write a value as the one or many strings it takes on the wire. None is none."""
     if value is None:
@@ -227,7 +235,7 @@ class Request(NamedTuple, Generic[T]):
 
     def smaller(self) -> Request[T] | None:
         """Give the same page request for fewer records; None where there is no smaller one."""
-        size = next((int(value) for name, value in self.data if name == "PageSize" and value.isdigit()), 0)
+        size = next((int(value) for name, value in self.data if name == "PageSize" and value.isdecimal()), 0)
         step = next((step for step in SMALLER_PAGES if step < size), None)
         return None if step is None else self.replacing(PageSize=str(step))
 
@@ -619,12 +627,17 @@ class Definition:
         """Write the arguments that are sent, in the order of the signature."""
         return tuple(
             [
-                (self.sent[name], utc_text(name, text) if name in self.times else text)
+                (self.sent[name], self._spelt(name, text))
                 for name in self._optional
                 if name in kwargs
                 for text in wire_values(name, kwargs[name])
             ]
         )
+
+    def _spelt(self, name: str, text: str) -> str:
+        if name in ADDRESSES:
+            return address_text(text)
+        return utc_text(name, text) if name in self.times else text
 
     def check(self, arguments: Mapping[str, Any]) -> None:
         """Run the operation's checks alone; what is not known yet is given as :data:`LATER`."""

@@ -35,7 +35,7 @@ METHODS = ("GET", "POST")
 FARTHEST = 500
 
 _COUNTRY = r"[A-Z]{2}"
-_PLACE = r"\s*-?\d{1,2}(\.\d*)?\s*,\s*-?\d{1,3}(\.\d*)?\s*"
+_PLACE = r"\s*-?[0-9]{1,2}(\.[0-9]*)?\s*,\s*-?[0-9]{1,3}(\.[0-9]*)?\s*"
 
 
 class IncomingPhoneNumber(Record):

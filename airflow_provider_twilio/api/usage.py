@@ -14,7 +14,7 @@ from airflow_provider_twilio.api.errors import BadParameter
 
 P = ParamSpec("P")
 
-_DAY = r"\d{4}-\d\d-\d\d|[+-]\d+(day|month|year)s?"
+_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}|[+-][0-9]+(day|month|year)s?"
 
 
 class UsageRecord(Record):

@@ -20,7 +20,7 @@ SETTINGS_HEADER = "X-Twilio-Webhooks-Signature-Settings"
 SHA1, SHA256 = "HMAC_SHA1", "HMAC_SHA256"
 _HASHES = {SHA1: hashlib.sha1, SHA256: hashlib.sha256}
 _URL = re.compile(
-    r"(?P<start>https?://(?:[^/?#@]*@)?)(?P<host>\[[^\]/?#]*\]|[^:/?#@]+)(?P<port>:\d*)?(?P<rest>[/?].*)?",
+    r"(?P<start>https?://(?:[^/?#@]*@)?)(?P<host>\[[^\]/?#]*\]|[^:/?#@]+)(?P<port>:[0-9]*)?(?P<rest>[/?].*)?",
     re.IGNORECASE | re.DOTALL,
 )
 

@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import Any
 
 from airflow_provider_twilio.api import checks
+from airflow_provider_twilio.api.core import address_text
 from airflow_provider_twilio.api.errors import BadParameter
 
 KINDS = (".csv", ".jsonl", ".ndjson")
@@ -132,7 +133,7 @@ def _json(lines: Iterator[str], column: str) -> Iterator[Row]:
 def normalised(address: Any, checked: bool = False) -> str:
     """Write a number in E.164: as ``phonenumbers`` reads it, or, where that isn't installed, without spaces and signs.
 
-    A channel address keeps its channel: ``whatsapp: +1 415 555 0100`` is ``whatsapp:+14155550100``.
+    A channel address keeps its channel: ``WhatsApp: +1 415 555 0100`` is ``whatsapp:+14155550100``.
 
     :param checked: whether it is known to be a number.
     :raises BadParameter: it is no number, or of no possible length.
@@ -143,9 +144,10 @@ def normalised(address: Any, checked: bool = False) -> str:
         raise BadParameter(
             "to", "is missing" if not address else f"is of type {type(address).__name__}", "give a number"
         )
-    channel, colon, number = address.strip().rpartition(":")
-    if channel and channel.lower() not in ("whatsapp", "rcs", "tel", "sms"):
-        return address.strip()
+    spelt = address_text(address.strip())
+    channel, colon, number = spelt.rpartition(":")
+    if channel and channel not in ("whatsapp", "rcs", "tel", "sms"):
+        return spelt
     plain = _e164(number.strip())
     return f"{channel}{colon}{plain}"
 
@@ -168,7 +170,7 @@ def _e164(number: str) -> str:
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
 
 
-_PLAIN = re.compile(r"\+[1-9]\d{6,14}")
+_PLAIN = re.compile(r"\+[1-9][0-9]{6,14}")
 _SIGNS = str.maketrans("", "", " .-()/\u00a0\u2011")
 
 

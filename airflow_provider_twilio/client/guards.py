@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from airflow_provider_twilio.api.core import Request
+from airflow_provider_twilio.api.core import Request, address_text
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.privacy import mask
 
@@ -99,7 +99,8 @@ def _addresses(value: Any, *, wanted: bool) -> Iterator[str]:
 
 
 def _matches(address: str, entry: str) -> bool:
+    address, entry = address_text(address), address_text(entry)
     number = address.split(":", 1)[-1]
-    if re.fullmatch(r"\+\d*", entry):
-        return re.fullmatch(r"\+\d+", number) is not None and number.startswith(entry)
+    if re.fullmatch(r"\+[0-9]*", entry):
+        return re.fullmatch(r"\+[0-9]+", number) is not None and number.startswith(entry)
     return fnmatchcase(address, entry) or fnmatchcase(number, entry)

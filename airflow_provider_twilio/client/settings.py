@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 from airflow_provider_twilio.api import checks, codes
 from airflow_provider_twilio.api.answers import Ended, Response
-from airflow_provider_twilio.api.core import Record, Request, is_sid, quoted
+from airflow_provider_twilio.api.core import Record, Request, address_text, is_sid, quoted
 from airflow_provider_twilio.api.errors import BadParameter, NotFound, OutcomeUnknown, ServerError, classify
 from airflow_provider_twilio.client import guards
 
@@ -287,7 +287,7 @@ class Settings:
         service, from_ = extras.pop("messaging_service_sid", None), extras.pop("from_", None)
         checks.sids(messaging_service_sid=(service, "MG"))
         checks.sender("from_", from_, (*checks.MESSAGE_CHANNELS, *checks.CALL_CHANNELS))
-        defaults = {"MessagingServiceSid": service, "From": from_}
+        defaults = {"MessagingServiceSid": service, "From": from_ and address_text(from_)}
         return cls(
             account_sid=account_sid or own or login,
             auth=OAuth(login, secret) if auth_type == "oauth" else Basic(login, secret),

@@ -118,6 +118,9 @@ def test_a_scheduled_message_needs_a_service_and_any_other_some_sender():
         ("+12345", "to has 5 digits, and E.164 has 7 to 15"),
         ("+1234567890123456", "to has 16 digits"),
         ("+１４１５５５５０１００", r"to contains characters other than \+ and digits"),
+        ("+1４１５５５５０１００", r"to contains characters other than \+ and digits"),
+        ("+1٤١٥٥٥٥٠١٠٠", r"to contains characters other than \+ and digits"),
+        ("whatsapp:+1４１５５５５０１００", r"to is a whatsapp: address whose number contains characters other than"),
         ("++14155559876", r"to contains characters other than \+ and digits"),
         ("+", "to has 0 digits"),
         ("whatsapp:14155550100", r"to is a whatsapp: address whose number has no leading \+"),
@@ -141,7 +144,7 @@ def test_a_mistake_in_a_number_is_named(number: Any, said: str):
     [TO, "+1234567", "+123456789012345", "whatsapp:+14155550100", "WhatsApp:+14155550100", "messenger:12", "rcs:x"],
 )
 def test_a_message_goes_to_numbers_and_channels(to: str):
-    assert Messages.create(to=to, body="hi").get("To") == to
+    assert Messages.create(to=to, body="hi").get("To") == to.replace("WhatsApp", "whatsapp")
 
 
 @pytest.mark.parametrize(
@@ -156,6 +159,7 @@ def test_a_message_comes_from_numbers_short_codes_names_and_channels(from_: str 
     [
         ("ALongCompanyName", "from_ contains letters.*alphanumeric sender of up to 11 characters"),
         ("1234567890123", r"from_ has no leading \+"),
+        ("１２３４５", "from_ contains characters other than"),
         ("+1 415", "from_ contains spaces"),
         (MG, "from_ is a messaging service's SID: give it as messaging_service_sid"),
         ("client:alice", "from_ is a client: address"),
@@ -177,6 +181,15 @@ def test_a_call_does_not_go_to_a_channel_of_messages():
     refused("to is a messenger: address", Calls.create, to="messenger:5", url="https://example.com")
     refused("from_ contains letters", Calls.create, to=TO, from_="MyCompany", url="https://example.com")
     assert "client" in str(refused("caller_id is a rcs", Calls.create, to=TO, url="https://a", caller_id="rcs:x"))
+
+
+def test_a_channel_goes_out_as_twilio_lists_it():
+    """What was sent is looked for in Twilio's list, which has channels in lower case."""
+    spelt = Messages.create(to="WhatsApp:+14155550100", from_="WHATSAPP:+14155550199", body="To: You")
+    assert spelt == Messages.create(to="whatsapp:+14155550100", from_="whatsapp:+14155550199", body="To: You")
+    call = Calls.create(to="SIP:Ada@Host.example:5060", from_=FROM, url="https://example.com")
+    assert call.get("To") == "sip:Ada@Host.example:5060"
+    assert Messages.create(to=TO, from_="MyCompany", body="hi").get("From") == "MyCompany"
 
 
 # ---------------------------------------------------------------- SIDs

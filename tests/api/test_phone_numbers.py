@@ -100,6 +100,7 @@ def test_numbers_on_offer_are_searched_by_country_and_kind(kind: Any):
         ("US", {"distance": 501, "near_number": NUMBER}, "distance is 501: give 0 to 500 miles"),
         ("US", {"distance": 10}, "near_number or near_lat_long is missing"),
         ("US", {"near_number": "415"}, r"near_number has no leading \+"),
+        ("US", {"near_lat_long": "３７.84,-122.42"}, "near_lat_long is not a place"),
         ("US", {"near_lat_long": "San Francisco"}, "near_lat_long is not a place.*'37.84,-122.42'"),
         ("US", {"in_rate_center": "SNFC CNTRL"}, "in_lata is missing"),
         ("US", {"area_code": 1}, "area_code is 1"),

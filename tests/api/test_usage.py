@@ -56,6 +56,7 @@ def test_a_day_is_a_date_or_an_offset(day: Any):
             datetime(2026, 1, 31, tzinfo=UTC),
             r"start is a time, and usage is counted by days: give a day, as in value.date\(\)",
         ),
+        ("２０２６-01-31", "start is not a day"),
         ("2026-01-31T00:00:00Z", "start is not a day .*'2026-01-31', or an offset such as '-30days'"),
         ("30 days", "start is not a day"),
         (5, "start is not a day"),

@@ -16,7 +16,9 @@ SAME = {
     " +1 (415) 555-0100 ": "+14155550100",
     "+44 20 7946 0958": "+442079460958",
     "whatsapp:+1 415.555.0100": "whatsapp:+14155550100",
+    "WhatsApp:+14155550102": "whatsapp:+14155550102",
     "messenger:1234567": "messenger:1234567",
+    "Messenger:aBc": "messenger:aBc",
 }
 
 
@@ -32,6 +34,10 @@ def test_one_number_is_written_one_way(given: str, wanted: str):
 def test_what_is_no_number(given: object):
     with pytest.raises(BadParameter, match=r"^to is"):
         normalised(given)
+
+
+def test_digits_of_another_script_are_written_as_ours():
+    assert {normalised("+1４１５５５５０１００", checked) for checked in (False, True)} == {"+14155550100"}
 
 
 def test_without_phonenumbers():

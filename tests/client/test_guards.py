@@ -39,6 +39,7 @@ REFUSED = {
     "a raw request": other.request("POST", "Messages", {"To": "+19005550100", "Body": "x"}),
     "a raw request, spelt oddly": other.request("POST", "Messages", {"to": "+19005550100"}),
     "the second of two": other.request("POST", "Messages", {"To": ["+14155550123", "+19005550100"]}),
+    "digits of another script": other.request("POST", "Messages", {"To": "+1415５５５０１２３"}),
     "a number that is no E.164": other.request("POST", "Messages", {"To": "+1 415 555 0123"}),
     "a conversation's participant": other.request(
         "POST",
@@ -66,6 +67,7 @@ REFUSED = {
 TAKEN = {
     "the prefix": send("+14155550123"),
     "the prefix on a channel": send("whatsapp:+14155550123"),
+    "a pattern, spelt oddly": other.request("POST", "Calls", {"To": "Client:test-7"}),
     "a pattern": Calls.create(to="client:test-7", from_="+14155550100", url="https://example.com"),
     "a raw request": other.request("POST", "Messages", {"To": "+14155550123"}),
     "JSON": comms([{"address": "+14155550123", "channel": "PHONE", "variables": {"name": "+1900"}}]),

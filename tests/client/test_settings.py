@@ -149,6 +149,7 @@ def test_an_extra_like_none_lists_them():
         ("proxy", "https://me:pass@proxy.corp", "https://me:pass@proxy.corp"),
         ("from_", "+14155550100", (("From", "+14155550100"),)),
         ("from_", "ACME", (("From", "ACME"),)),
+        ("from_", "WhatsApp:+14155550100", (("From", "whatsapp:+14155550100"),)),
         ("messaging_service_sid", SERVICE, (("MessagingServiceSid", SERVICE),)),
     ],
 )

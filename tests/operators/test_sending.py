@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from airflow_provider_twilio.api.calls import Calls
 from airflow_provider_twilio.api.errors import NotSent
 from airflow_provider_twilio.api.messages import Messages
 from airflow_provider_twilio.emulator import Emulator
+from airflow_provider_twilio.hooks import once
 from airflow_provider_twilio.hooks.twilio import TwilioHook
 from airflow_provider_twilio.once import RULES
 from airflow_provider_twilio.operators.accounts import CreateAccountOperator
@@ -327,6 +329,43 @@ def test_the_hook_sends_once_in_a_task(emulator: Emulator):
     again = hook.send_once(instance.context(), Calls.create(to=TO, from_=FROM, twiml="<Response/>"), key="alarm")
     assert [call["sid"], again["sid"]] == [emulator.calls[0]["sid"]] * 2
     assert len(emulator.calls) == 1
+
+
+def test_the_hook_sends_once_though_the_connection_changes(emulator: Emulator, monkeypatch: pytest.MonkeyPatch):
+    """Neither another credential nor another default of the connection makes it another send."""
+    instance, request = Instance({}), Messages.create(to=TO, body=SEND["body"])
+    key, secret = emulator.main_key
+    sids = []
+    for login, password, sender in (
+        (emulator.account_sid, emulator.auth_token, FROM),
+        (key, secret, FROM),
+        (emulator.account_sid, emulator.auth_token, "+15005550010"),
+    ):
+        extra = {"account_sid": emulator.account_sid, "from_": sender}
+        fields = {"login": login, "password": password, "host": emulator.host, "port": emulator.port, "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", json.dumps({"conn_type": "twilio", **fields}))
+        sids.append(TwilioHook().send_once(instance.context(), request).sid)
+    assert sids == [emulator.messages[0]["sid"]] * 3
+    assert len(emulator.messages) == 1
+
+
+def test_the_hook_tells_sends_apart_by_account_and_by_kind(emulator: Emulator):
+    request, other = Messages.create(**SEND), Messages.create(**SEND | {"to": "+14155550124"})
+    names = {
+        once.name_of(emulator.account_sid, request),
+        once.name_of(emulator.account_sid, other),
+        once.name_of("AC" + "0" * 32, request),
+        once.name_of(emulator.account_sid, request.but(path="Calls.json")),
+    }
+    assert len(names) == 4
+    assert {len(name) for name in names} == {24}
+
+
+def test_what_a_send_says_is_no_quick_guess(emulator: Emulator):
+    """Its name is read by whoever may see the task's XComs or its state; numbers are few enough to try them all."""
+    began = time.process_time()
+    once.name_of(emulator.account_sid, Messages.create(**SEND))
+    assert time.process_time() - began > 0.01
 
 
 def test_the_hook_fails_at_once_on_what_comes_again(emulator: Emulator):

@@ -10,6 +10,7 @@ import csv
 import gzip
 import json
 import re
+import zlib
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -56,9 +57,17 @@ def _of_file(path: Any, column: str) -> Iterator[Row]:
     name = str(path).lower().removesuffix(".gz")
     if not name.endswith(KINDS):
         raise BadParameter(PARAMETER, "is a file of an unknown kind", f"give one that ends with {', '.join(KINDS)}")
-    with path.open("rb") as raw:
-        lines = _lines(gzip.GzipFile(fileobj=raw) if str(path).lower().endswith(".gz") else raw)
-        yield from _csv(lines, column) if name.endswith(".csv") else _json(lines, column)
+    try:
+        with path.open("rb") as raw:
+            lines = _lines(gzip.GzipFile(fileobj=raw) if str(path).lower().endswith(".gz") else raw)
+            yield from _csv(lines, column) if name.endswith(".csv") else _json(lines, column)
+    except FileNotFoundError:
+        raise BadParameter(
+            PARAMETER, f"is a file that is not there ({path})", "mend the path, or let a sensor wait for it"
+        ) from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        fault = "ends too early" if isinstance(error, EOFError) else f"is not what gzip has packed: {error}"
+        raise BadParameter(PARAMETER, f"is a file that {fault} ({path})", "pack it again, and copy it whole") from None
 
 
 def _lines(raw: Iterable[bytes]) -> Iterator[str]:

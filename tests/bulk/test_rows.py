@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import random
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from airflow_provider_twilio.api.errors import BadParameter
-from airflow_provider_twilio.bulk.rows import Seen, normalised
+from airflow_provider_twilio.bulk.rows import Seen, normalised, rows
 
 SAME = {
     "+14155550100": "+14155550100",
@@ -55,6 +57,33 @@ except ValueError as error:
 """
     said = subprocess.check_output([sys.executable, "-c", code], text=True)
     assert said.startswith("to has no leading +")
+
+
+@pytest.mark.parametrize("name", ["people.csv", "people.csv.gz", "people.jsonl"])
+def test_a_file_that_is_not_there(tmp_path: Path, name: str):
+    with pytest.raises(BadParameter, match=rf"^recipients is a file that is not there \(.*{name}\): mend the path"):
+        list(rows(tmp_path / name))
+
+
+PACKED = gzip.compress("".join(f"+1415555{number:04}\n" for number in range(10_000)).encode())
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"to\n+14155550100\n", "is not what gzip has packed: Not a gzipped file"),
+        (PACKED[: len(PACKED) // 2], "ends too early"),
+        (PACKED[:50] + bytes(50) + PACKED[100:], "is not what gzip has packed: Error -3"),
+        (PACKED[:-8] + bytes(8), "is not what gzip has packed: CRC check failed"),
+        (PACKED + b"more", "is not what gzip has packed: Not a gzipped file"),
+    ],
+    ids=["not packed", "cut", "broken", "changed", "more behind it"],
+)
+def test_a_packed_file_that_is_broken(tmp_path: Path, content: bytes, fault: str):
+    path = tmp_path / "people.csv.gz"
+    path.write_bytes(content)
+    with pytest.raises(BadParameter, match=f"^recipients is a file that {fault}.*: pack it again"):
+        list(rows(path, column="+14155550000"))
 
 
 def test_what_was_seen():

@@ -6,7 +6,6 @@ import sqlite3
 import tempfile
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -140,10 +139,8 @@ class RetentionOperator(ComposedOperator):
     async def _do(self, ledger: Ledger, concurrency: int) -> None:
         from airflow_provider_twilio.bulk.engine import Item, Tally, run
         from airflow_provider_twilio.bulk.progress import progress
-        from airflow_provider_twilio.client.asynchronous import AsyncClient
 
-        settings = replace(self.hook.client.settings, retries=0)  # the engine repeats by itself
-        async with AsyncClient(settings, concurrency=concurrency) as client:
+        async with self.hook.aclient(concurrency=concurrency, retries=0) as client:  # the engine repeats by itself
             await self.first(client, ledger, concurrency)
             tally = Tally()
             items = (Item(self.request_for(sid), name=sid) for sid, _ in ledger.left())

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.sdk._shared.secrets_masker import redact
 
 from airflow_provider_twilio._airflow import AirflowFailException
 from airflow_provider_twilio.api.errors import BadParameter, TwilioError
@@ -183,6 +184,17 @@ def test_calls_and_their_recordings(run: Run, emulator: Emulator):
     assert [recording.call_sid for recording in hook.recordings.list()] == [young]
     assert run(DeleteOldCallsOperator, days=30, apply=True)["deleted"] == 2
     assert [call["sid"] for call in emulator.calls] == [young]
+
+
+def test_every_token_that_is_bought_is_masked(run: Run, emulator: Emulator, monkeypatch: pytest.MonkeyPatch):
+    made(emulator, 40)
+    login, password = emulator.oauth_client
+    extra = {"auth_type": "oauth", "account_sid": emulator.account_sid}
+    fields = {"login": login, "password": password, "host": emulator.host, "port": emulator.port, "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", json.dumps({"conn_type": "twilio", **fields}))
+    assert run(DeleteOldMessagesOperator, days=30, apply=True)["deleted"] == 1
+    assert len(emulator.world.tokens) == 2  # of the client that finds, and of the one that deletes
+    assert not [token for token in emulator.world.tokens if token in redact(f"text with {token} in it")]
 
 
 def test_a_dry_run_connection_deletes_nothing(run: Run, emulator: Emulator, monkeypatch: pytest.MonkeyPatch):

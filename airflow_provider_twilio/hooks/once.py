@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound=Record)
 OnClear = Literal["resend", "skip"]
 
-GUESSING = 200_000
-"""Rounds of hashing that naming a request by what it says takes: about a tenth of a second."""
+GUESSING = 20_000
+"""Rounds of hashing that naming a request by what it says takes: about ten milliseconds."""
 NAME = "twilio_sid"
 """The key in the state store, with what it is for behind it, and the key of the XCom."""
 

@@ -93,12 +93,15 @@ async def test_concealing_may_ask_over_the_clients_own_loop():
             await asyncio.sleep(0.05)
             writer.write(line)
         writer.close()
+        await writer.wait_closed()
+        over.set()
 
     async def ask(secret: str) -> str:
         writer.write(f"{secret}\n".encode())
         return (await reader.readline()).decode().strip()
 
     concealed: list[str] = []
+    over = asyncio.Event()
     with serve() as emulator:
         settings = Settings(emulator.account_sid, OAuth(*emulator.oauth_client), base=emulator.url)
         async with await asyncio.start_server(answer, "127.0.0.1", 0) as supervisor:
@@ -107,4 +110,5 @@ async def test_concealing_may_ask_over_the_clients_own_loop():
                 assert [message async for message in client.messages.list()] == []
             assert await ask("next") == "next"  # no answer was left behind
             writer.close()
+            await over.wait()
         assert concealed == list(emulator.world.tokens)

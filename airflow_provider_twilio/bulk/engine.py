@@ -137,11 +137,12 @@ class Outcome:
 
 @dataclass(slots=True)
 class Full:
-    """Hold of a lane whose sender's queue is full: how often in a row it was found so, and when last."""
+    """Hold of a lane whose sender's queue is full: how often in a row it was found so, when last, and what asks now."""
 
     times: int = 0
     since: float = 0.0
     error: TwilioError | None = None
+    probe: Item | None = None
 
 
 @dataclass(slots=True)
@@ -330,6 +331,8 @@ class Engine:
                     self._taken(item.lane, begun)
                 self._report(Outcome(item, "done", answer))
             finally:
+                if (full := self._full.get(item.lane)) is not None and full.probe is item:
+                    full.probe = None
                 self._active -= 1
                 self._changed.set()
 
@@ -477,15 +480,18 @@ class Engine:
         self._hold(item, self._pace.book(lane, item.weight, now))
 
     def _may_go(self, item: Item, now: float) -> bool:
-        """Tell whether an item goes out; of a lane whose queue was full, one, to see whether it still is."""
+        """Tell whether an item goes out; of a lane whose queue was full, one at a time, to see whether it still is."""
         full = self._full.get(item.lane)
         if full is None:
             return True
         if full.times >= MOST_FULL:
             self._report(Outcome(item, "later", error=full.error))
-            return False
-        self._pace.rest(item.lane, now + FULL)
-        return True
+        elif full.probe is None:
+            full.probe = item
+            return True
+        else:
+            self._hold(item, now + FULL / 20)
+        return False
 
     def _taken(self, lane: str, begun: float) -> None:
         """Note that a queue has taken a message: it is no longer full."""

@@ -63,9 +63,9 @@ class Pace:
         return due
 
     def rest(self, lane: str, until: float) -> None:
-        """Let nothing of a lane go out before a time, whatever was booked."""
+        """Let nothing of a lane go out before a time, whatever was booked; what was booked stays so."""
         self._rests[lane] = until
-        self._next[lane] = until
+        self._next[lane] = until if self.rate is None else max(until, self._next.get(lane, 0.0))
 
     def rests(self, lane: str, now: float) -> bool:
         """Tell whether a lane rests."""

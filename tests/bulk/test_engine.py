@@ -170,6 +170,27 @@ async def test_a_queue_that_stays_full_is_left_for_later(emulator: Emulator, ope
     assert sum(entry.status == 400 for entry in emulator.journal) < 2 * engine.MOST_FULL
 
 
+async def test_what_says_nothing_of_a_full_queue_makes_nobody_wait(emulator: Emulator, open_client, monkeypatch):
+    monkeypatch.setattr(engine, "FULL", 0.5)
+    emulator.fail_next(1, status=400, code=21611)
+    bad = Messages.create(to="+15005559201", from_=emulator.phone_number, body="hello")
+    items = [*sends(emulator, 1, "a"), *(Item(bad, lane="a") for _ in range(30)), *sends(emulator, 3, "a")]
+    began = time.monotonic()
+    async with open_client() as client:
+        tally = await run(client, items, concurrency=1)
+    assert (tally.done, tally.failed) == (4, {21211: 30})
+    assert time.monotonic() - began < 30 * engine.FULL / 2
+
+
+async def test_the_rate_is_kept_after_a_full_queue(emulator: Emulator, open_client, monkeypatch):
+    monkeypatch.setattr(engine, "FULL", 0.1)
+    emulator.fail_next(1, status=400, code=21611)
+    async with open_client() as client:
+        assert (await run(client, sends(emulator, 40, "a"), rate=40.0)).done == 40
+    times = [entry.time for entry in emulator.journal if entry.status == 201]
+    assert times[-1] - times[0] >= 38 / 40
+
+
 class Draining(Scripted):
     """A sender whose queue is full, and makes room for one message every few milliseconds."""
 

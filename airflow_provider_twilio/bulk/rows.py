@@ -61,10 +61,10 @@ def _of_file(path: Any, column: str) -> Iterator[Row]:
         with path.open("rb") as raw:
             lines = _lines(gzip.GzipFile(fileobj=raw) if str(path).lower().endswith(".gz") else raw)
             yield from _csv(lines, column) if name.endswith(".csv") else _json(lines, column)
-    except FileNotFoundError:
-        raise BadParameter(
-            PARAMETER, f"is a file that is not there ({path})", "mend the path, or let a sensor wait for it"
-        ) from None
+    except FileNotFoundError as error:  # it may still come: a retry looks again
+        raise FileNotFoundError(
+            f"{PARAMETER} is a file that is not there ({path}): mend the path, or let a sensor wait for it"
+        ) from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         fault = "ends too early" if isinstance(error, EOFError) else f"is not what gzip has packed: {error}"
         raise BadParameter(PARAMETER, f"is a file that {fault} ({path})", "pack it again, and copy it whole") from None

@@ -61,7 +61,7 @@ except ValueError as error:
 
 @pytest.mark.parametrize("name", ["people.csv", "people.csv.gz", "people.jsonl"])
 def test_a_file_that_is_not_there(tmp_path: Path, name: str):
-    with pytest.raises(BadParameter, match=rf"^recipients is a file that is not there \(.*{name}\): mend the path"):
+    with pytest.raises(FileNotFoundError, match=rf"^recipients is a file that is not there \(.*{name}\)"):
         list(rows(tmp_path / name))
 
 

@@ -14,6 +14,7 @@ from airflow_provider_twilio.memory import of_task
 
 if TYPE_CHECKING:
     from airflow_provider_twilio.client.blocking import Client
+    from airflow_provider_twilio.client.settings import Settings
 
 R = TypeVar("R", bound=Record)
 OnClear = Literal["resend", "skip"]
@@ -58,14 +59,14 @@ def _sends(task: Any) -> bool:
     return bool(getattr(getattr(task, "operator_class", type(task)), "sends_once", False))
 
 
-def name_of(account_sid: str, request: Request[Any]) -> str:
-    """Name a request by what it says, in a way that doesn't tell it.
+def name_of(settings: Settings, request: Request[Any]) -> str:
+    """Name a request by what it says, and by which connection, in a way that doesn't tell what it says.
 
     The next try must find it, though the credentials, or what the connection supplies, have changed by then: so no
     secret hides what it says. What does is that each guess at a number or text takes as long as the naming has.
     """
-    said = json.dumps([request.path, request.data]).encode()
-    return hashlib.pbkdf2_hmac("sha256", said, account_sid.encode(), GUESSING, dklen=12).hex()
+    said = json.dumps([settings.conn_id, request.path, request.data]).encode()
+    return hashlib.pbkdf2_hmac("sha256", said, settings.account_sid.encode(), GUESSING, dklen=12).hex()
 
 
 def send_once(

@@ -154,7 +154,7 @@ class TwilioHook(BaseHook, Resources[Blocking]):
         from airflow_provider_twilio.hooks import once
 
         with permanent_errors_fail():
-            name = key or once.name_of(self.client.settings.account_sid, request)
+            name = key or once.name_of(self.client.settings, request)
             return once.send_once(
                 context, self.client, request, name=name, on_clear=on_clear, on_unsure=on_unsure, settle=settle
             )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow_provider_twilio._airflow import conf
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.core import SETTLE
+from airflow_provider_twilio.api.errors import NotFound
 from airflow_provider_twilio.api.messages import Message, Messages
 from airflow_provider_twilio.operators._retention import DeleteOldMessagesOperator, RedactOldMessagesOperator
 from airflow_provider_twilio.operators.base import TwilioOperator
@@ -17,6 +18,8 @@ from airflow_provider_twilio.operators.many import SendingManyOperator
 from airflow_provider_twilio.operators.waiting import WaitingOperator
 
 if TYPE_CHECKING:
+    from airflow.sdk import Context
+
     from airflow_provider_twilio.hooks.once import OnClear
     from airflow_provider_twilio.once import OnUnsure
     from airflow_provider_twilio.triggers.messages import MessageDeliveryTrigger
@@ -159,12 +162,20 @@ class SendMessageOperator(WaitingOperator, operation=Messages.create):
         )
 
     def result(self, answer: Message) -> Any:
-        """Give the record, without the body unless it was asked for; a deferred wait keeps none, so it is fetched."""
+        """Give the record, without the body unless it was asked for."""
         if not self.include_body:
             answer.pop("body", None)
-        elif "body" not in answer and answer.get("sid"):
-            answer["body"] = self.hook.messages.fetch(answer["sid"]).body
         return super().result(answer)
+
+    def execute_complete(self, context: Context, event: dict[str, Any], record: dict[str, Any] | None = None) -> Any:
+        """End as the trigger's event says. A deferred wait keeps no body: one that is asked for is fetched."""
+        told = super().execute_complete(context, event, record)
+        if self.include_body and told.get("sid"):
+            try:
+                told["body"] = self.hook.messages.fetch(told["sid"]).body
+            except NotFound:
+                self.log.warning("%s is gone from Twilio, and its body with it", told["sid"])
+        return told
 
 
 class SendMessagesOperator(SendingManyOperator):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 import time
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -41,6 +42,8 @@ TIMES = frozenset({"poll_interval", "deadline", "not_before", "created", "sent_g
 """Arguments that are numbers of seconds."""
 UNHARMED = frozenset({"deferred", "success", "skipped", UNTOLD})
 """The states in which a task that was deferred has not been killed: still deferred, or marked as well done."""
+LONGEST_STOP = 10.0
+"""Seconds for which a task that is killed on a worker waits until what it waited for is stopped."""
 SECOND_LOOK = 1.0
 """Seconds after which a worker looks again for what was not found."""
 
@@ -189,10 +192,15 @@ class WaitTrigger(SharingTrigger):
         """Do the same for a task that waits on a worker.
 
         Airflow calls its on_kill also when the worker is shut down: then the task is still running, and will be again.
+        It does so from a signal's handler: what that has interrupted may hold what is asked for here, so it is done in
+        a thread, and not waited for long.
         """
-        request = self.stop()
-        if request is None:
-            return
+        if request := self.stop():
+            stopping = threading.Thread(target=self._stop_on_worker, args=(client, request), daemon=True)
+            stopping.start()
+            stopping.join(LONGEST_STOP)
+
+    def _stop_on_worker(self, client: Client, request: Request[Any]) -> None:
         state = state_of(self.task_instance)
         if self._kills(state, cleared=state == "restarting"):
             with self._logged():

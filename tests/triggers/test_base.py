@@ -223,7 +223,7 @@ def instance(map_index: int = -1) -> Any:
         ("skipped", False),
     ],
 )
-def test_was_killed(states: States, map_index: int, key: str, state: str | None, killed: bool):
+def test_a_state_tells_of_a_kill(states: States, map_index: int, key: str, state: str | None, killed: bool):
     states.answer = {"run": {key: state}}
     assert state_of(instance(map_index)) == state
     assert (state not in UNHARMED) is killed

@@ -17,8 +17,9 @@ from typing import Any, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from airflow_provider_twilio.api import checks, codes
-from airflow_provider_twilio.api.answers import Ended, Response
+from airflow_provider_twilio.api.answers import Response
 from airflow_provider_twilio.api.core import Record, Request, address_text, is_sid, quoted
+from airflow_provider_twilio.api.ended import Ended
 from airflow_provider_twilio.api.errors import BadParameter, NotFound, OutcomeUnknown, ServerError, classify
 from airflow_provider_twilio.client import guards
 

@@ -157,7 +157,7 @@ def test_a_stalled_socket_ends_at_the_time_out(run, server):
 async def test_waiting_for_a_turn_is_no_time_out(server):
     """Who shares a client with many may wait longer than a connection, or an answer, may take."""
     server.play(*[Answer(200, SENT, delay=0.15)] * 8)
-    settings = Settings(ACCOUNT, Basic(ACCOUNT, TOKEN), base=server.url, timeout=0.4, retries=0)
+    settings = Settings(ACCOUNT, Basic(ACCOUNT, TOKEN), base=server.url, timeout=1, retries=0)
     async with AsyncClient(settings, concurrency=1) as client:
         began = time.monotonic()
         assert await asyncio.gather(*(client.send(send()) for _ in range(8))) == [SENT] * 8

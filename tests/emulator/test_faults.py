@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 
-from airflow_provider_twilio.emulator import Emulator, serve
+from airflow_provider_twilio.emulator import Emulator, app, serve
 from airflow_provider_twilio.emulator.faults import Fault, read_fault, read_quirk
 from tests.emulator.conftest import Api
 
@@ -198,7 +198,8 @@ def at_once(many: int, *apis: Api) -> list[list[requests.Response]]:
 
 
 @pytest.mark.parametrize("latency", [0, 0.5])
-def test_a_ceiling_on_concurrency(emulator: Emulator, api: Api, latency: float) -> None:
+def test_a_ceiling_on_concurrency(emulator: Emulator, api: Api, latency: float, monkeypatch) -> None:
+    monkeypatch.setattr(app, "MOMENT", 0.5)  # ten clients in one process take a while to ask
     emulator.quirks.set(concurrency=2, latency=latency)
     (answers,) = at_once(10, api)
     refused = [answer for answer in answers if answer.status_code == 429]

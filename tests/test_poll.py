@@ -670,9 +670,11 @@ def test_each_event_loop_has_its_own_poller(emulator: Emulator):
         outcome: str = (await waiting.start(sid))["outcome"]
         return outcome
 
+    gc.collect()
+    before = len(Poller._of_loop)  # loops of others, which something holds still
     assert [asyncio.run(run()) for _ in range(3)] == ["reached"] * 3
     gc.collect()
-    assert len(Poller._of_loop) <= 1
+    assert len(Poller._of_loop) <= before + 1
 
 
 def test_a_loop_that_ends_takes_its_waits_along(emulator: Emulator):

@@ -38,7 +38,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     with serve(port=port(8765)) as emulator:
-        print(f"Starting Airflow; the emulator is at {emulator.url}. About half a minute …", flush=True)
+        print(f"Starting Airflow; the emulator is at {emulator.url}. About a minute …", flush=True)
         connection = {**body(emulator.connection_json), "extra": json.dumps({"from_": emulator.phone_number})}
         with Airflow([ROOT / "example_dags", own], home=home, port=port(8080), env=PATIENT) as airflow:
             # In the database rather than in the environment, so that the web UI shows it.
@@ -51,6 +51,7 @@ def main() -> None:
   your DAGs            {own}: put them there
   the examples         {ROOT / "example_dags"}
   the logs             of tasks {home / "logs"}, of Airflow {home}/*.log
+  Airflow's commands   AIRFLOW_HOME={home} {ROOT / ".venv/bin/airflow"} dags list
 
 Ctrl-C ends both.
 """,

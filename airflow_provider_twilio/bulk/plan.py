@@ -69,7 +69,9 @@ def fill(value: Any, row: Row) -> Any:
         held = row.get(found[1])
         if held is None:
             raise BadParameter(
-                "body", f"names {{{found[1]}}}, which the row has not", "give the value, or mend the name"
+                "body",
+                f"names {{{found[1]}}}, which the row has not",
+                f"give the value, or mend the name; the row has {', '.join(map(str, row))}"[:300],
             )
         return str(held)
 
@@ -284,7 +286,10 @@ def refuse(found: Preflight, most_failures: int | None) -> None:
         raise _refusal(found.invalid, found.faults, "that can't be sent, which are all", "mend them")
     if most_failures is not None and found.invalid > most_failures:
         raise _refusal(
-            found.invalid, found.faults, "that can't be sent", f"mend them, or allow more than {most_failures}"
+            found.invalid,
+            found.faults,
+            "that can't be sent",
+            f"mend them, or raise max_failures, which allows {most_failures}",
         )
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_twilio.emulator import calls, messages, twiml
-from airflow_provider_twilio.emulator.faults import Fault, is_code
+from airflow_provider_twilio.emulator.faults import is_code, make_fault
 from airflow_provider_twilio.emulator.params import Params, e164, is_url
 from airflow_provider_twilio.emulator.webhooks import Webhooks
 from airflow_provider_twilio.emulator.wire import Answer
@@ -80,13 +80,12 @@ class Control:
             limit = int(query.text("limit") or 0)
         except ValueError:
             raise Wrong("status, since and limit are numbers") from None
-        journal = self.world.journal
         found = [
             entry
-            for entry in journal.find(query.text("method"), query.text("path"), status, since)
+            for entry in self.world.journal.find(query.text("method"), query.text("path"), status, since)
             if all(entry.params.get(name) == value for name, value in filters.items())
         ]
-        return {"total": journal.total, "requests": [entry.as_dict() for entry in (found[-limit:] if limit else found)]}
+        return {"total": len(found), "requests": [entry.as_dict() for entry in (found[-limit:] if limit else found)]}
 
     def forget(self, query: Params, body: dict[str, Any]) -> Any:
         self.world.journal.clear()
@@ -102,7 +101,7 @@ class Control:
     def fail_next(self, query: Params, body: dict[str, Any]) -> Any:
         """Add a fault: the fields of :class:`Fault` as JSON."""
         try:
-            self.world.faults.add(Fault(**body))
+            self.world.faults.add(make_fault(body))
         except (TypeError, ValueError) as error:
             raise Wrong(str(error)) from None
         return self.faults(query, body)

@@ -139,11 +139,17 @@ def read_fault(text: str) -> Fault:
         name, sign, value = part.partition("=")
         if name.startswith("params."):
             params[name.removeprefix("params.")] = value
-        elif name not in _KINDS:
-            raise ValueError(f"there is no {name!r} in a fault; there are {', '.join(_KINDS)}, params.NAME")
         else:
-            given[name] = _KINDS[name](value if sign else "true")
-    return Fault(**given, params=params)
+            given[name] = _KINDS.get(name, str)(value if sign else "true")
+    return make_fault({**given, "params": params})
+
+
+def make_fault(given: Mapping[str, Any]) -> Fault:
+    """Make a fault of what a user has named; what is wrong with it is a ValueError."""
+    for name in given:
+        if name not in (*_KINDS, "params"):
+            raise ValueError(f"there is no {name!r} in a fault; there are {', '.join(_KINDS)}, params")
+    return Fault(**given)
 
 
 def read_quirk(text: str) -> dict[str, Any]:

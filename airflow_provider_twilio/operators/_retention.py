@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("sid", "date_created", "outcome", "code", "reason", "run_id")
 PLANNED = "twilio_retention"
-"""The key in the task state store of how many records the first try has found."""
+"""The key in the task state store of what the last try has meant, and how many records the first of the same found."""
 MEDIA = definition(MediaItems.list)
 
 
@@ -37,8 +37,8 @@ class RetentionOperator(ComposedOperator):
     """Find records that are older than so many days, report them and, with ``apply``, redact or delete them.
 
     What is old counts from the run, so that each try means the same records. The report is written before anything is
-    touched, with what would become of each, and again at the end, with what has. A later try finds what is left, and
-    knows the rest from the report for done.
+    touched, with what would become of each, or with ``apply`` what is to, and again at the end, with what has. A later
+    try finds what is left, and knows the rest of what was to be done from the report for done.
     """
 
     done: ClassVar[str]
@@ -97,9 +97,10 @@ class RetentionOperator(ComposedOperator):
         applies = apply and not settings.dry_run
         memory = of_task(context)
         run_id = str(context.get("run_id") or "")
-        with Ledger(self.done, run_id) as ledger:
+        meant = str([days, start, end, include_unsent, others])
+        with Ledger(self.done, run_id, applies) as ledger:
             if report is not None:
-                ledger.recall(_earlier(report, run_id))
+                ledger.recall(_earlier(report, run_id), since, until)
             listed = self.hook.client.walk(self.lists(since, until, unsent=include_unsent))
             ledger.plan(
                 (str(r.sid), f"{r.date_created:%Y-%m-%dT%H:%M:%SZ}", self.media_of(r))
@@ -109,7 +110,7 @@ class RetentionOperator(ComposedOperator):
                 and (since is None or r.date_created >= since)
                 and self.is_due(r)
             )
-            before = self._before(memory, ledger, report) if applies else 0
+            before = self._before(memory, ledger, meant) if applies and report is None else 0
             self._report(report, ledger)
             if applies:
                 self.log.info("%d records are to be %s", ledger.due, self.done)
@@ -126,11 +127,12 @@ class RetentionOperator(ComposedOperator):
             raise AirflowFailException(f"{told['failed']} of {told['records']} records were not {self.done}{where}")
         return {**told, "until": until.isoformat(), "report": report, "applied": applies}
 
-    def _before(self, memory: Memory, ledger: Ledger, report: str | None) -> int:
-        """Tell how many records earlier tries have done that no report tells of."""
-        planned = int(memory.get(PLANNED) or 0)
-        memory.set(PLANNED, max(planned, ledger.records))
-        return max(planned - ledger.records, 0) if report is None else 0
+    def _before(self, memory: Memory, ledger: Ledger, meant: str) -> int:
+        """Tell how many records earlier tries that meant the same have done, where no report tells of them."""
+        earlier, planned = memory.get(PLANNED) or ("", 0)
+        planned = max(planned if earlier == meant else 0, ledger.records)
+        memory.set(PLANNED, [meant, planned])
+        return int(planned) - ledger.records
 
     def _report(self, report: str | None, ledger: Ledger) -> None:
         if report is not None:
@@ -151,8 +153,9 @@ class RetentionOperator(ComposedOperator):
 class Ledger:
     """Hold what is to be done about which record, and what came of it: on disk, however many they are."""
 
-    def __init__(self, done: str, run_id: str) -> None:
+    def __init__(self, done: str, run_id: str, applies: bool) -> None:
         self._done, self._run_id = done, run_id
+        self._pending = f"to be {done}" if applies else f"would be {done}"
         self._folder = tempfile.TemporaryDirectory(prefix="twilio-")
         # The engine reads in a thread of its own.
         self._database = sqlite3.connect(
@@ -173,10 +176,21 @@ class Ledger:
         self._database.close()
         self._folder.cleanup()
 
-    def recall(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Take in what an earlier try was about to do: what is not found again, it has done."""
-        entries = ((row["sid"], row["date_created"], 0, self._done, None, None) for row in rows)
-        self._all("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?, ?)", entries)
+    def recall(self, rows: Iterable[Mapping[str, Any]], since: datetime | None, until: datetime) -> None:
+        """Take in what an earlier try was about to do: what is looked for now and not found again, it has done.
+
+        What it only would have done is not taken in. What is not looked for now is unknown, unless it had been done.
+        """
+
+        def entries() -> Iterator[tuple[Any, ...]]:
+            for row in rows:
+                made, outcome = datetime.fromisoformat(row["date_created"]), row["outcome"]
+                if outcome.startswith("would be "):
+                    continue
+                sought = made < until and (since is None or made >= since)
+                yield row["sid"], row["date_created"], 0, self._done if sought or outcome == self._done else "unknown"
+
+        self._all("INSERT OR REPLACE INTO records (sid, made, media, outcome) VALUES (?, ?, ?, ?)", entries())
 
     def plan(self, found: Iterable[tuple[str, str, int]]) -> None:
         """Take in what was found: SID, time and number of media."""
@@ -222,7 +236,7 @@ class Ledger:
         return {
             "records": self.records + before,
             self._done: int(counts.get(self._done, 0)) + before,
-            "left": int(counts.get("due", 0)),
+            "left": int(counts.get("due", 0)) + int(counts.get("unknown", 0)),
             "later": int(counts.get("later", 0)),
             "failed": int(counts.get("failed", 0)),
         }
@@ -233,7 +247,7 @@ class Ledger:
         for sid, made, outcome, code, reason in self._database.execute(
             f"SELECT {columns} FROM records ORDER BY made, sid"  # noqa: S608 (they are ours)
         ):
-            said = f"would be {self._done}" if outcome == "due" else outcome
+            said = self._pending if outcome == "due" else outcome
             values = (sid, made, said, code, reason, self._run_id)
             yield dict(zip(COLUMNS, values, strict=True))
 

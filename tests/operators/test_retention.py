@@ -170,6 +170,55 @@ def test_a_task_that_broke_goes_on_and_it_adds_up(
         assert {row["outcome"] for row in rows} == {kind.done}
 
 
+def outcomes(report: Path) -> dict[str, str]:
+    return {row["sid"]: row["outcome"] for row in csv.DictReader(report.read_text().splitlines())}
+
+
+@pytest.mark.parametrize("apply", [True, False])
+def test_what_only_would_have_been_done_is_not_done(run: Run, emulator: Emulator, tmp_path: Path, apply: bool):
+    young, old = made(emulator, 40), made(emulator, 80)
+    report, context = tmp_path / "report.csv", {"run_id": "run"}
+    run(DeleteOldMessagesOperator, context, days=30, report=str(report))
+    told = run(DeleteOldMessagesOperator, context, days=60, report=str(report), apply=apply)
+    assert (told["records"], told["deleted"], told["left"]) == (1, int(apply), int(not apply))
+    assert outcomes(report) == {old: "deleted" if apply else "would be deleted"}
+    assert young in {message["sid"] for message in emulator.messages}
+
+
+def test_what_is_no_longer_looked_for_is_not_called_done(run: Run, emulator: Emulator, tmp_path: Path):
+    done, old, young = made(emulator, 50), made(emulator, 80), made(emulator, 40)
+    report, context = tmp_path / "report.csv", {"run_id": "run"}
+    emulator.fail_next(1, status=400, code=20001, method="DELETE", path=old)
+    emulator.fail_next(1, status=400, code=20001, method="DELETE", path=young)
+    given = {"report": str(report), "apply": True}
+    with pytest.raises(AirflowFailException, match="2 of 3 records were not deleted"):
+        run(DeleteOldMessagesOperator, context, days=30, **given)
+    told = run(DeleteOldMessagesOperator, context, days=60, **given)
+    assert (told["records"], told["deleted"], told["left"]) == (3, 2, 1)
+    assert outcomes(report) == {old: "deleted", done: "deleted", young: "unknown"}
+    assert run(DeleteOldMessagesOperator, context, days=30, **given)["deleted"] == 3
+
+
+def test_without_a_report_only_tries_that_meant_the_same_count(run: Run, emulator: Emulator):
+    sids = [made(emulator, days) for days in (80, 40)]
+    context = {"run_id": "run", "task_state_store": Store()}
+    for sid in sids:
+        emulator.fail_next(1, status=400, code=20001, method="DELETE", path=sid)
+    with pytest.raises(AirflowFailException, match="2 of 2 records were not deleted"):
+        run(DeleteOldMessagesOperator, context, days=30, apply=True)
+    told = run(DeleteOldMessagesOperator, context, days=60, apply=True)
+    assert (told["records"], told["deleted"]) == (1, 1)
+
+
+def test_a_try_that_applies_says_what_is_to_be_done(run: Run, emulator: Emulator, tmp_path: Path):
+    sid = made(emulator, 40)
+    report = tmp_path / "report.csv"
+    emulator.fail_next(99, status=401, code=20003, method="DELETE", path=sid)
+    with pytest.raises((AirflowFailException, TwilioError)):
+        run(DeleteOldMessagesOperator, days=30, report=str(report), apply=True)
+    assert outcomes(report) == {sid: "to be deleted"}
+
+
 def test_calls_and_their_recordings(run: Run, emulator: Emulator):
     hook = TwilioHook()
     emulator.clock.freeze(datetime.now(UTC) - timedelta(days=40))

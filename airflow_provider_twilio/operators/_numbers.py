@@ -10,9 +10,10 @@ from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Literal
 
+from airflow_provider_twilio._airflow import AirflowFailException
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.core import LATER, definition, is_sid, whole
-from airflow_provider_twilio.api.errors import BadParameter, NotFound
+from airflow_provider_twilio.api.errors import BadParameter, NotFound, TwilioError
 from airflow_provider_twilio.api.phone_numbers import IncomingPhoneNumber, IncomingPhoneNumbers
 from airflow_provider_twilio.hooks import files
 from airflow_provider_twilio.operators.base import COLORS
@@ -290,8 +291,8 @@ class ReleaseNumbersOperator(ComposedOperator, color=COLOR):
     """Release numbers, each named exactly, with ``apply``. What became of each goes to XCom, and into the report.
 
     It can't be undone: anyone may buy the numbers next. Nothing is released if any of them isn't the account's, if they
-    are too many, or if the report can't be written. A task that is killed goes on where it was, and its report tells of
-    all.
+    are too many, or if the report can't be written. Where Twilio refuses one, the others are released, and then the
+    task fails. A task that is killed goes on where it was, and its report tells of all.
 
     :param phone_numbers: SIDs (PN…) or numbers in E.164. (templated)
     :param protect: patterns of numbers, or of their names, that are never released, whoever names them, such
@@ -346,8 +347,10 @@ class ReleaseNumbersOperator(ComposedOperator, color=COLOR):
         if again and not all(gone):
             unknown = [entry for entry, row in zip(missing, gone, strict=True) if row is None]
             raise not_ours(unknown, client.settings.account_sid, "released")
+        applies = apply and not client.settings.dry_run
+        pending = "to be released" if applies else "would be released"
         rows = [
-            {**_row(number), "outcome": "protected" if fits(number, several(protect)) else "would be released"}
+            {**_row(number), "outcome": "protected" if fits(number, several(protect)) else pending}
             for number in chosen.values()
         ]
         rows += [{**row, "outcome": "released"} for row in _unique(gone)]
@@ -357,27 +360,40 @@ class ReleaseNumbersOperator(ComposedOperator, color=COLOR):
                 for name, row in zip(missing, gone, strict=True)
                 if row is None
             ]
-        due = [row for row in rows if row["outcome"] == "would be released"]
+        due = [row for row in rows if row["outcome"] == pending]
         many = len(due) + sum(row["outcome"] == "released" for row in rows)
         if many > int(max_releases):
             raise BadParameter("phone_numbers", f"name {many} numbers to release", f"max_releases is {max_releases}")
         self._report(report, rows)
-        if apply and not client.settings.dry_run:
+        refused: dict[str, TwilioError] = {}
+        if applies:
             plan.write({**{row["sid"]: row for row in before.values()}, **{row["sid"]: row for row in due}})
-            for row in due:
-                self._release(row)
-            self._report(report, rows)
+            try:
+                for row in due:
+                    self._release(row, refused)
+            finally:
+                self._report(report, rows)
         for row in rows:
             self.log.info("%s %s: %s", row.get("sid"), mask(row.get("phone_number") or ""), row["outcome"])
         if due and not apply:
             self.log.info("Nothing was released: set apply=True to release %d numbers", len(due))
+        if refused:
+            named = ", ".join(f"{sid} ({error.code or error.status})" for sid, error in refused.items())
+            raise AirflowFailException(f"{len(refused)} of {len(due)} numbers were not released: {named}")
         return rows
 
-    def _release(self, row: dict[str, Any]) -> None:
+    def _release(self, row: dict[str, Any], refused: dict[str, TwilioError]) -> None:
         try:
             self.hook.client.send(IncomingPhoneNumbers.delete(row["sid"]))
         except NotFound:
             pass  # somebody else was quicker: it is gone, as it was to be
+        except TwilioError as error:
+            if not error.permanent:
+                raise
+            self.log.error("%s", error)
+            refused[row["sid"]] = error
+            row["outcome"] = "failed"
+            return
         row["outcome"] = "released"
 
     def _report(self, report: str | None, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -294,6 +294,35 @@ def test_a_task_that_broke_goes_on_and_its_report_adds_up(
     assert run(ReleaseNumbersOperator, {"task_state_store": store}, **given)  # cleared: they are known to be gone
 
 
+def test_one_that_is_refused_keeps_none_of_the_others_and_the_report_tells(
+    run: Run, emulator: Emulator, tmp_path: Path
+):
+    sids = buy("a", "b", "c")
+    report, store = tmp_path / "report.jsonl", Store()
+    given = {"phone_numbers": sids, "report": str(report), "apply": True}
+    emulator.fail_next(1, status=400, code=21404, method="DELETE", path=sids[1])
+    with pytest.raises(AirflowFailException, match=rf"1 of 3 numbers were not released: {sids[1]} \(21404\)"):
+        run(ReleaseNumbersOperator, {"task_state_store": store}, **given)
+    rows = [json.loads(line) for line in report.read_text().splitlines()]
+    assert {row["sid"]: row["outcome"] for row in rows} == dict(
+        zip(sids, ["released", "failed", "released"], strict=True)
+    )
+    assert left(emulator) == {"b"}
+    assert {row["outcome"] for row in run(ReleaseNumbersOperator, {"task_state_store": store}, **given)} == {"released"}
+
+
+def test_a_task_that_breaks_off_tells_what_it_has_released(
+    run: Run, emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", f"{emulator.connection_uri}/?retries=0")
+    sids, report = buy("a", "b", "c"), tmp_path / "report.jsonl"
+    emulator.fail_next(1, status=503, method="DELETE", path=sids[1])
+    with pytest.raises(ServerError):
+        run(ReleaseNumbersOperator, phone_numbers=sids, report=str(report), apply=True)
+    rows = [json.loads(line) for line in report.read_text().splitlines()]
+    assert [row["outcome"] for row in rows] == ["released", "to be released", "to be released"]
+
+
 def test_where_nothing_is_remembered_a_retry_says_what_is_gone(run: Run, emulator: Emulator):
     class Ti:
         try_number = 2

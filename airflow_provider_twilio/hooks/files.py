@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 TABLES = (".csv", ".jsonl")
 """The endings of files that :func:`write_table` writes."""
 
+LASTING = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError, IsADirectoryError)
+"""What a store says that it will say again. Anything else may pass, such as that it is busy."""
+
 log = logging.getLogger(__name__)
 
 
@@ -56,7 +59,8 @@ def place(name: str, path: str) -> ObjectStoragePath:
 def written(name: str, target: ObjectStoragePath, reader: Any) -> Iterator[Path]:
     """Give a local file to write; when it is done it takes the target's place, whole.
 
-    On a file system by renaming, on an object store by an upload, which shows only once it is complete.
+    On a file system by renaming, on an object store by an upload, which shows only once it is complete. What may
+    pass is left to the task's retries.
 
     :param name: the parameter that the path was given as.
     :param reader: the hook that what is written came by, for Airflow's lineage.
@@ -66,7 +70,7 @@ def written(name: str, target: ObjectStoragePath, reader: Any) -> Iterator[Path]
         yield local
         try:
             _put(local, target)
-        except OSError as error:
+        except LASTING as error:
             raise BadParameter(
                 name, f"can't be written ({target}): {type(error).__name__}: {error.strerror or error}", "mend it"
             ) from error

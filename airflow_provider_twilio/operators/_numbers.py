@@ -29,6 +29,7 @@ UPDATE = definition(IncomingPhoneNumbers.update)
 COLOR = COLORS["IncomingPhoneNumbers"]
 ANYWHERE = ("+14155550100", "+442079460018", "+61255500100", "+493023125000", "+33199000000", "+815012345678")
 """Numbers of many countries: a pattern that fits all of them fits every number."""
+PART_OF_A_SID = r"(?i)PN[0-9a-f]*[*?[]"
 EXACT = "give SIDs (PN…) or numbers in E.164, each in full"
 REPORTED = ("sid", "phone_number", "friendly_name", "outcome")
 AT_ONCE = 20
@@ -49,7 +50,7 @@ def is_pattern(text: str) -> bool:
 
 
 def check_patterns(name: str, value: Any) -> None:
-    """Refuse a pattern that fits every number."""
+    """Refuse a pattern that fits every number, and one of SIDs, which fit in full only."""
     if value is LATER:
         return
     for entry in several(value):
@@ -57,6 +58,8 @@ def check_patterns(name: str, value: Any) -> None:
             raise BadParameter(name, f"has an entry that is {checks.shape(entry)}", "give texts such as '+1415*'")
         if all(fnmatchcase(number, entry) for number in ANYWHERE):
             raise BadParameter(name, f"has the pattern {entry!r}, which fits every number", "narrow it, as in '+1415*'")
+        if re.match(PART_OF_A_SID, entry):
+            raise BadParameter(name, f"has the pattern {entry!r}, and SIDs have no order", "give SIDs in full")
 
 
 def check_chosen(name: str, value: Any, *, patterns: bool) -> None:
@@ -80,9 +83,10 @@ def check_chosen(name: str, value: Any, *, patterns: bool) -> None:
 
 
 def fits(number: Mapping[str, Any], patterns: Iterable[str]) -> bool:
-    """Tell whether a number, by itself or by its name or SID, fits one of these patterns."""
-    texts = [str(number[key]) for key in ("sid", "phone_number", "friendly_name") if number.get(key)]
-    return any(fnmatchcase(text, pattern) for text in texts for pattern in patterns)
+    """Tell whether a number, by itself or by its name, in whatever case, fits one of these patterns, or is its SID."""
+    wanted = {pattern.casefold() for pattern in patterns}
+    texts = [str(number[key]).casefold() for key in ("phone_number", "friendly_name") if number.get(key)]
+    return number["sid"].casefold() in wanted or any(fnmatchcase(text, pattern) for text in texts for pattern in wanted)
 
 
 def choose(
@@ -131,7 +135,7 @@ class UpdateNumbersOperator(ComposedOperator, color=COLOR):
     A number that is already as it should be is left alone, and so is what isn't given; ``""`` empties.
 
     :param phone_numbers: SIDs (PN…), numbers in E.164, or patterns of numbers or of their names, such as
-        ``+1415*`` or ``support-*``. (templated)
+        ``+1415*`` or ``support-*``; small letters and capitals are alike. (templated)
     :param sms_url: the address Twilio asks when a message comes in. (templated)
     :param sms_method: how ``sms_url`` is asked: ``GET`` or ``POST``. (templated)
     :param sms_fallback_url: asked when ``sms_url`` or its TwiML fails. (templated)
@@ -219,13 +223,15 @@ class UpdateNumbersOperator(ComposedOperator, color=COLOR):
 class FindIdleNumbersOperator(ComposedOperator, color=COLOR):
     """Find numbers without any traffic, in or out, messages or calls, and what they cost. They go to XCom.
 
-    Failed messages and calls count as traffic, and those over WhatsApp. A number is not judged before it has been ours
-    for as long. Each number is asked for by itself: nine requests for one that is idle, often one for another. The list
-    of all that an idle one ever sent is read whole, since Twilio can't filter what never went out by a date.
+    Failed messages and calls count as traffic, and those over WhatsApp. A number is not judged before it has been there
+    for as long, by its ``date_created``; one that was moved here from another account may have been made long before,
+    and its traffic there isn't seen: protect it. Each number is asked for by itself: nine requests for one that is
+    idle, often one for another. The list of all that an idle one ever sent is read whole, since Twilio can't filter
+    what never went out by a date.
 
     :param days: how many days without traffic make a number idle, 1 to 400. (templated)
     :param protect: patterns of numbers, or of their names, that are never idle, such as ``+1800*`` or
-        ``reserve-*``. (templated)
+        ``reserve-*``; small letters and capitals are alike. (templated)
 
     https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource#read-multiple-incomingphonenumber-resources
     """
@@ -296,7 +302,7 @@ class ReleaseNumbersOperator(ComposedOperator, color=COLOR):
 
     :param phone_numbers: SIDs (PN…) or numbers in E.164. (templated)
     :param protect: patterns of numbers, or of their names, that are never released, whoever names them, such
-        as ``+1800*`` or ``main-*``. (templated)
+        as ``+1800*`` or ``main-*``; small letters and capitals are alike. (templated)
     :param max_releases: how many may be released; if there are more, none is. (templated)
     :param report: a ``.csv`` or ``.jsonl`` file on any store of Airflow's, such as
         ``s3://aws_default@bucket/released.csv``. (templated)

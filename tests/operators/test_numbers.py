@@ -35,6 +35,8 @@ BAD = [
     (UpdateNumbersOperator, {"phone_numbers": "*", "sms_url": HOOK}, r"pattern '\*', which fits every number"),
     (UpdateNumbersOperator, {"phone_numbers": ["+[0-9]*"], "sms_url": HOOK}, "fits every number"),
     (UpdateNumbersOperator, {"phone_numbers": ["??*"], "sms_url": HOOK}, "fits every number"),
+    (UpdateNumbersOperator, {"phone_numbers": "PN*", "sms_url": HOOK}, r"pattern 'PN\*', and SIDs.*in full"),
+    (UpdateNumbersOperator, {"phone_numbers": ["PN0?*"], "sms_url": HOOK}, "give SIDs in full"),
     (UpdateNumbersOperator, {"phone_numbers": ["4155550100"], "sms_url": HOOK}, r"phone_numbers has no leading \+"),
     (UpdateNumbersOperator, {"phone_numbers": [CALL], "sms_url": HOOK}, "expected a phone number SID.*got a call SID"),
     (UpdateNumbersOperator, {"phone_numbers": [NUMBER], "sms_method": "PUT"}, "sms_method is none of its values"),
@@ -43,6 +45,7 @@ BAD = [
     (FindIdleNumbersOperator, {"days": 0}, "days is 0"),
     (FindIdleNumbersOperator, {"days": 401}, "days is 401"),
     (FindIdleNumbersOperator, {"days": 30, "protect": "*"}, "protect has the pattern.*every number"),
+    (FindIdleNumbersOperator, {"days": 30, "protect": ["pn0*"]}, "protect has the pattern.*give SIDs in full"),
     (ReleaseNumbersOperator, {"phone_numbers": "+1415*"}, "phone_numbers has the pattern.*in full"),
     (ReleaseNumbersOperator, {"phone_numbers": ["PN123"]}, "phone_numbers starts like a SID"),
     (ReleaseNumbersOperator, {"phone_numbers": "main line"}, "phone_numbers contains spaces"),
@@ -233,6 +236,21 @@ def test_nothing_is_released_until_it_is_said_so(run: Run, emulator: Emulator, t
     assert [row["outcome"] for row in rows] == ["released", "protected", "released"]
     assert left(emulator) == {"main"}
     assert list(csv.DictReader(report.read_text().splitlines())) == rows
+
+
+def test_protection_knows_no_case_and_takes_sids(run: Run, emulator: Emulator):
+    sids = buy("Alerts EU", "STRASSE 1", "main", "other")
+    given = {"phone_numbers": sids, "protect": ["alerts*", "Straße*", sids[2]], "apply": True}
+    rows = run(ReleaseNumbersOperator, **given)
+    assert [row["outcome"] for row in rows] == ["protected", "protected", "protected", "released"]
+    assert left(emulator) == {"Alerts EU", "STRASSE 1", "main"}
+
+
+def test_patterns_fit_no_part_of_a_sid(run: Run, emulator: Emulator):
+    (sid,) = buy("north")
+    with pytest.raises(AirflowFailException, match="has no number"):
+        run(UpdateNumbersOperator, phone_numbers=[f"*{sid[2:8]}*"], sms_url=HOOK, apply=True)
+    assert emulator.journal.count("POST", "IncomingPhoneNumbers/PN") == 0
 
 
 def test_what_a_task_has_found_is_released_by_the_next(run: Run, emulator: Emulator):

@@ -74,7 +74,8 @@ class UsageReportOperator(ComposedOperator, color="#ece6f6"):
         start, end = given["start"], given["end"]
         checks.required(start=start, end=end, path=given["path"])
         definition(UsageRecords.list).check({"start": start, "end": end})
-        if type(start) is type(end) and isinstance(start, str | date) and str(start)[:1] not in "+-" and start > end:
+        first, last = _absolute(start), _absolute(end)
+        if first and last and first > last:
             raise BadParameter("start and end", "are the wrong way round", "give the first day, then the last")
         checks.choice("by", given["by"], list(PERIODS))
         files.check_path("path", given["path"], files.TABLES)
@@ -143,6 +144,12 @@ class UsageReportOperator(ComposedOperator, color="#ece6f6"):
                     self.log.warning("Account %s does not tell its usage: %s", sid, error)
                     silent.append(sid)
                     break
+
+
+def _absolute(day: Any) -> str | None:
+    """Give a day as Twilio writes it, so that days sort; None for one that is counted from today, or not known yet."""
+    text = str(day)
+    return text if text[:1].isdigit() else None
 
 
 def _of_account(listing: Listing[UsageRecord], sid: str) -> Listing[UsageRecord]:

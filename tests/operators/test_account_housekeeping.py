@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ BAD: list[tuple[type[Any], dict[str, Any], str]] = [
     (UsageReportOperator, {"start": "-30days", "end": "", "path": "/tmp/a.csv"}, "end is missing"),
     (UsageReportOperator, {"start": "then", "end": "-1days", "path": "/tmp/a.csv"}, "start is not a day"),
     (UsageReportOperator, {"start": "2026-02-01", "end": "2026-01-01", "path": "/tmp/a.csv"}, "wrong way round"),
+    (UsageReportOperator, {"start": date(2026, 2, 1), "end": "2026-01-01", "path": "/tmp/a.csv"}, "wrong way round"),
     (UsageReportOperator, {"start": "-2days", "end": "-1days", "path": "/tmp/a.xlsx"}, "path has another ending"),
     (UsageReportOperator, {"start": "-2days", "end": "-1days", "path": "/tmp/a.csv", "by": "year"}, "by is none of"),
     (UsageReportOperator, {"start": "-2days", "end": "-1days", "path": "/tmp/a.csv", "budget": "x"}, "budget is not"),
@@ -143,6 +145,16 @@ def test_the_report_and_its_budget(run: Run, emulator: Emulator, shop: str, tmp_
     with pytest.raises(AirflowFailException, match=r"It cost 1\.1749 usd from .* over the budget of 1\.17\. .*csv"):
         run(UsageReportOperator, {"name": "over"}, **given, budget="1.17")
     assert (tmp_path / "over.csv").read_text() == (tmp_path / "usage.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [("2026-01-01", "-0days"), (date(2026, 1, 1), "-0days"), ("-30days", "2030-01-01"), ("2026-01-01", "2026-01-01")],
+)
+def test_days_that_are_counted_back_are_not_compared(
+    run: Run, emulator: Emulator, tmp_path: Path, start: date | str, end: date | str
+):
+    assert run(UsageReportOperator, start=start, end=end, path=str(tmp_path / "a.csv"))["rows"]
 
 
 def test_a_row_a_day_of_some_categories(run: Run, emulator: Emulator, shop: str, tmp_path: Path):

@@ -17,13 +17,18 @@ Entry = tuple[str, str, str, Row]
 
 
 class Stage:
-    """Gather rows by SID, in a file of its own that goes when it is closed; memory stays as it is."""
+    """Gather rows by SID, in a file of its own that goes when it is closed; memory stays as it is.
 
-    def __init__(self) -> None:
+    :param lasting: the column, if any, whose value stays where what comes later has none.
+    """
+
+    def __init__(self, lasting: int | None = None) -> None:
+        self._lasting = lasting
         self._folder = tempfile.TemporaryDirectory(prefix="twilio-")
         self._database = sqlite3.connect(Path(self._folder.name) / "stage.sqlite", isolation_level=None)
         self._database.execute("PRAGMA journal_mode = OFF")
         self._database.execute("PRAGMA synchronous = OFF")
+        self._database.create_function("laid", 2, self._laid, deterministic=True)
         self._database.execute(
             "CREATE TABLE staged (sid TEXT PRIMARY KEY, day TEXT, made TEXT, line TEXT, fresh INTEGER) WITHOUT ROWID"
         )
@@ -40,15 +45,22 @@ class Stage:
 
         :param fresh: whether they are new, and their day's file has to be written for them.
         """
-        rows = ((sid, day, made, json.dumps(row, ensure_ascii=False), fresh) for sid, day, made, row in entries)
+        rows = ((sid, day, made, _line(row), fresh) for sid, day, made, row in entries)
         while batch := list(islice(rows, BATCH)):
             self._database.execute("BEGIN")
             self._database.executemany(
                 "INSERT INTO staged VALUES (?, ?, ?, ?, ?) ON CONFLICT (sid) DO UPDATE"
-                " SET line = excluded.line, fresh = excluded.fresh WHERE line <> excluded.line",
+                " SET line = laid(excluded.line, line), fresh = excluded.fresh WHERE line <> laid(excluded.line, line)",
                 batch,
             )
             self._database.execute("COMMIT")
+
+    def _laid(self, line: str, over: str) -> str:
+        """Give the line that is laid over another, with what of that one stays."""
+        if self._lasting is None or (row := json.loads(line))[self._lasting]:
+            return line
+        row[self._lasting] = json.loads(over)[self._lasting]
+        return _line(row)
 
     def changes(self, day: str) -> int:
         """Count a day's rows that are new, or say something new."""
@@ -63,3 +75,7 @@ class Stage:
         """Give a day's rows by the time they were made, and then by SID."""
         for (line,) in self._database.execute("SELECT line FROM staged WHERE day = ? ORDER BY made, sid", (day,)):
             yield json.loads(line)
+
+
+def _line(row: Row) -> str:
+    return json.dumps(row, ensure_ascii=False)

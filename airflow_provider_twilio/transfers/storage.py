@@ -35,7 +35,8 @@ class LogsToStorageOperator(ComposedOperator):
 
     What a record's file is never changes with its status: each SID is in one file, once. The days before the interval
     that ``look_back`` names are brought up to date as well. A day's file is read, what Twilio has is laid over it by
-    SID, and if that makes a difference it is written anew, whole. What Twilio no longer has stays in the file.
+    SID, and if that makes a difference it is written anew, whole. What Twilio no longer has stays in the file, be it a
+    text.
     """
 
     kind: ClassVar[type[Record]]
@@ -83,7 +84,7 @@ class LogsToStorageOperator(ComposedOperator):
         days = _with_look_back(interval, int(look_back))
         folder = files.place("path", path)
         written: dict[str, int] = {}
-        with Stage() as stage:
+        with Stage(lasting=list(columns).index("body") if include_body else None) as stage:
             known = set()
             for day in days:
                 target = folder / f"{day}.{file_format}"

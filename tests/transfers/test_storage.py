@@ -161,6 +161,30 @@ def test_what_twilio_no_longer_has_stays_and_texts_are_left_out(run: Run, emulat
     assert "body" in (tmp_path / "texts" / file.name).read_text()
 
 
+@pytest.mark.parametrize("file_format", ["parquet", "jsonl", "csv"])
+def test_texts_outlive_their_redaction(run: Run, emulator: Emulator, tmp_path: Path, file_format: str):
+    hook = TwilioHook()
+    emulator.clock.freeze(TODAY - timedelta(hours=5))
+    texts = {hook.messages.create(to="+14155550123", from_=OWNED, body=body).sid: body for body in ("ünd\n1", "2")}
+    emulator.clock.reset()
+    day = str((TODAY - timedelta(days=1)).date())
+    given = {"path": str(tmp_path), "start": day, "end": str(TODAY.date()), "look_back": 0, "file_format": file_format}
+    columns = tables.columns_of(MessagesToStorageOperator.kind)
+    told = run(MessagesToStorageOperator, **given, include_body=True)
+    assert list(told["written"].values()) == [2]
+    redacted, changed = texts
+    for sid in texts:
+        hook.messages.update(sid, body="")
+    told = run(MessagesToStorageOperator, **given, include_body=True)
+    assert {row["sid"]: row["body"] for row in records(tmp_path, file_format, columns)[day]} == texts
+    emulator.set_message(changed, "undelivered")
+    told = run(MessagesToStorageOperator, **given, include_body=True)
+    assert list(told["written"].values()) == [1]
+    rows = {row["sid"]: row for row in records(tmp_path, file_format, columns)[day]}
+    assert {sid: row["body"] for sid, row in rows.items()} == texts
+    assert (rows[changed]["status"], rows[redacted]["status"]) == ("undelivered", "delivered")
+
+
 def test_calls_those_that_never_started_too(run: Run, emulator: Emulator, tmp_path: Path):
     hook = TwilioHook()
     emulator.clock.freeze(TODAY - timedelta(hours=5))

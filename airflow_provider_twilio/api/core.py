@@ -369,7 +369,7 @@ class Record(dict[str, Any]):
         for secret in self.secrets:
             self.pop(secret, None)
         if type(self) is Record:  # of any other operation: of what kind isn't known
-            _drop([self], SECRETS)
+            drop([self], SECRETS)
 
     @classmethod
     def read(cls, request: Request[Any], response: Response) -> Any:
@@ -400,15 +400,15 @@ class Record(dict[str, Any]):
     __str__ = __repr__
 
 
-def _drop(values: Iterable[Any], secrets: frozenset[str]) -> None:
+def drop(values: Iterable[Any], secrets: frozenset[str]) -> None:
     """Drop secrets out of nested values."""
     for value in values:
         if isinstance(value, dict):
             for secret in secrets & value.keys():
                 del value[secret]
-            _drop(value.values(), secrets)
+            drop(value.values(), secrets)
         elif isinstance(value, list):
-            _drop(value, secrets)
+            drop(value, secrets)
 
 
 _SID = r"[A-Z]{2}[0-9a-fA-F]{32}"

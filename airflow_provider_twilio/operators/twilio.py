@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_twilio._airflow import AirflowFailException
 from airflow_provider_twilio.api import other
-from airflow_provider_twilio.api.core import LATER
+from airflow_provider_twilio.api.core import LATER, drop
 from airflow_provider_twilio.api.errors import BadParameter, OutcomeUnknown
 from airflow_provider_twilio.operators.base import TwilioOperator, known, runs, unrendered
 
@@ -15,8 +15,20 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
+SECRET = frozenset(
+    {
+        "access_token", "api_key_secret", "api_secret", "client_secret", "credential", "id_token", "password",
+        "private_key", "refresh_token", "secondary_auth_token", "secret", "signing_key", "signing_secret", "token",
+    }
+)  # fmt: skip
+"""What Twilio calls that which lets its bearer in, beside ``auth_token``, which no record has."""
+
+
 class TwilioRequestOperator(TwilioOperator):
     """Run any operation of Twilio's, named by method and path. What it answers goes to XCom, of a list the first page.
+
+    Secrets in it don't: a new key's ``secret``, an ``access_token``, a ``password`` and their like are left out. Who
+    makes a key needs ``TwilioHook.request``, which gives them, in a task that puts them where they belong.
 
     :param method: GET, POST, PUT, PATCH or DELETE. (templated)
     :param path: below the account (``Queues``), from the root (``/2010-04-01/Accounts/{AccountSid}/Queues.json``;
@@ -76,6 +88,11 @@ class TwilioRequestOperator(TwilioOperator):
         if isinstance(read, str):
             raise BadParameter(name, "is a text that is no mapping", "give a mapping, or a template that renders one")
         return read
+
+    def result(self, answer: Any) -> Any:
+        """Give what goes to XCom, without secrets."""
+        drop([answer], SECRET)
+        return super().result(answer)
 
     @property
     def title(self) -> str:

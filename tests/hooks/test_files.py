@@ -14,7 +14,7 @@ from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.hooks import files
 
 
-class Shaky(MemoryFileSystem):
+class Shaky(MemoryFileSystem):  # type: ignore[misc]
     """A store in memory that fails each upload as it is told to."""
 
     fault: Exception = OSError()

@@ -11,7 +11,9 @@ from airflow_provider_twilio._airflow import AirflowFailException
 from airflow_provider_twilio.api.core import Record
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.emulator import Emulator
+from airflow_provider_twilio.hooks.twilio import TwilioHook
 from airflow_provider_twilio.operators.twilio import TwilioRequestOperator
+from tests.support.scripted import Answer, Scripted
 
 Run = Callable[..., Any]
 
@@ -78,6 +80,23 @@ def test_a_token_is_not_shown(run: Run, emulator: Emulator):
     accounts = run(TwilioRequestOperator, method="GET", path="/2010-04-01/Accounts.json")
     assert [record["sid"] for record in accounts["accounts"]] == [emulator.account_sid]
     assert emulator.auth_token not in str(dict(accounts))
+
+
+def test_a_new_secret_goes_to_who_asks_the_hook_and_to_no_xcom(run: Run, monkeypatch: pytest.MonkeyPatch):
+    key: dict[str, Any] = {
+        "sid": "SK" + "a" * 32,
+        "friendly_name": "etl",
+        "secret": "s3cret",
+        "binding": {"secret": "s3cret"},
+    }
+    key |= {"ice_servers": [{"url": "stun:example.com", "credential": "s3cret"}], "access_token": "s3cret"}
+    with Scripted(Answer(201, key), repeat=True) as server:
+        monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", f"twilio://AC{'a' * 32}:token@127.0.0.1:{server.port}")
+        given = run(TwilioRequestOperator, method="POST", path="Keys", data={"FriendlyName": "etl"})
+        assert TwilioHook().request("POST", "Keys", {"FriendlyName": "etl"})["secret"] == "s3cret"
+    assert (given["sid"], given["friendly_name"]) == (key["sid"], "etl")
+    assert given["ice_servers"] == [{"url": "stun:example.com"}]
+    assert "s3cret" not in str(dict(given))
 
 
 def test_json_is_sent_as_json():

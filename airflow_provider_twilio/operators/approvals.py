@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_twilio._airflow import AirflowFailException, branch, conf
+from airflow_provider_twilio._airflow import AirflowFailException, AirflowSkipException, branch, conf
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.core import LATER, Request, definition
 from airflow_provider_twilio.api.errors import BadParameter, InvalidRequest, NotFound, OptedOut
@@ -35,7 +35,8 @@ class ApproveBySmsOperator(SendingOperator):
     The question ends with how to answer, such as ``Reply YES 4821 or NO 4821 within 30 min``. What counts comes from
     that phone to the number that asked, in time, and names the code. YES lets the tasks downstream run and NO skips
     them; no answer in time fails the task, and so does a phone that can't be reached or says STOP. ``follow`` chooses
-    otherwise. The answer goes to XCom: ``answer``, ``by`` (masked), ``answered_at``, ``sid``, ``reply_sid``.
+    otherwise. Where it is mapped, NO skips the task itself, and its own trigger rule, ``all_success`` unless told,
+    decides on each task downstream. The answer goes to XCom: ``answer``, ``by`` (masked), ``answered_at``, ``sid``, ``reply_sid``.
 
     It is asked once, whatever is retried, killed or lost, and the time counts from then.
 
@@ -46,7 +47,8 @@ class ApproveBySmsOperator(SendingOperator):
     :param code: whether an answer must name a code of four digits. Without one a bare YES counts, if this is the only
         question to that phone that is open.
     :param follow: the tasks directly downstream that run, by what comes of it: ``yes``, ``no``, ``timeout``,
-        ``unreachable``; such as ``{"no": "roll_back"}``. Those named for another outcome are skipped.
+        ``unreachable``; such as ``{"no": "roll_back"}``. Those named for another outcome are skipped. Not of
+        a mapped task, nor in a mapped task group.
     :param poll_interval: seconds between two looks.
     :param wait_timeout: whole seconds from the send within which an answer counts; up to a week.
     :param deferrable: wait in the triggerer, which costs no worker slot; by default as ``[operators]
@@ -126,6 +128,8 @@ class ApproveBySmsOperator(SendingOperator):
         from airflow_provider_twilio.poll import event as outcome
 
         with permanent_errors_fail():
+            if self.follow and context["ti"].map_index >= 0:
+                raise BadParameter("follow", "is given to a mapped task", "leave it out, or ask in a task for each")
             self._code = self._derived(context) if self.code else None
             self._trigger(SAMPLE, time.time(), None)  # its arguments, before it's too late
             try:
@@ -208,6 +212,8 @@ class ApproveBySmsOperator(SendingOperator):
         """Skip the tasks that are not to run, which ends this one: so what goes to XCom goes there before."""
         if self.do_xcom_push:
             context["ti"].xcom_push(key="return_value", value=result)
+        if context["ti"].map_index >= 0:  # Airflow lets no mapped task skip others: only their trigger rules do
+            raise AirflowSkipException(f"{mask(self.to)} answers: {answer}")
         named = {name: [tasks] if isinstance(tasks, str) else list(tasks) for name, tasks in follow.items()}
         chosen = named.get(answer)
         if chosen is None and answer == "yes":

@@ -12,7 +12,7 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.bases.operator import BaseOperator
 
-from airflow_provider_twilio._airflow import AirflowFailException, TaskDeferred
+from airflow_provider_twilio._airflow import AirflowFailException, AirflowSkipException, TaskDeferred
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.hooks.twilio import TwilioHook
@@ -195,6 +195,23 @@ def test_what_runs(event: dict[str, Any], follow: Any, skipped: list[str]):
     told = asking.run(event)
     assert asking.skipped == skipped
     assert told["answer"] == event.get("answer", {"timeout": "timeout", "failed": "unreachable"}.get(event["outcome"]))
+
+
+def test_a_mapped_no_skips_itself_since_it_can_not_skip_others():
+    asking = Asking()
+    asking.ti.map_index = 0
+    assert asking.run(reached("yes"))["answer"] == "yes"
+    with pytest.raises(AirflowSkipException, match="no$"):
+        asking.run(reached("no"))
+    assert asking.ti.xcoms["return_value"]["answer"] == "no"
+
+
+def test_a_mapped_task_can_not_follow_and_asks_nobody(emulator: Emulator):
+    asking = Asking(follow={"no": "roll_back"})
+    asking.ti.map_index = 0
+    with pytest.raises(AirflowFailException, match="follow is given to a mapped task"):
+        asking.run()
+    assert emulator.messages == []
 
 
 @pytest.mark.parametrize(("event", "says"), [(LATE, "not answered in time"), (LOST, "unreachable: 30003")])

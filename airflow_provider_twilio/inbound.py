@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_twilio.api import checks
-from airflow_provider_twilio.api.core import LATER, Listing
+from airflow_provider_twilio.api.core import LATER, Listing, address_text
 from airflow_provider_twilio.api.errors import BadParameter, TwilioError
 from airflow_provider_twilio.api.messages import INBOUND, OVERLAP, Message, Messages
 from airflow_provider_twilio.poll import Connect, Poll, Source, Waiter
@@ -98,8 +98,8 @@ class Filter:
         """Tell whether a message has come in and is wanted."""
         return (
             received(message)
-            and (not self.to or message.to == self.to)
-            and (not self.from_ or message.from_ == self.from_)
+            and (not self.to or message.to == address_text(self.to))
+            and (not self.from_ or message.from_ == address_text(self.from_))
             and (not self.pattern or re.search(self.pattern, message.body or "", re.IGNORECASE) is not None)
         )
 

@@ -312,6 +312,12 @@ def test_filters(fields: dict[str, Any], taken: bool):
     assert Filter(OURS, PHONE, "hello").takes(one) is taken
 
 
+def test_filters_know_a_channel_however_it_is_written():
+    one = message("a", NOW, **{"to": f"whatsapp:{OURS}", "from": f"whatsapp:{PHONE}"})
+    assert Filter(f"WhatsApp:{OURS}", f"WHATSAPP:{PHONE}").takes(one)
+    assert not Filter(OURS).takes(one)
+
+
 @pytest.mark.parametrize(
     ("fields", "parameter"),
     [({"to": "5005550006"}, "to"), ({"from_": "+1 415"}, "from_"), ({"pattern": "("}, "pattern")],

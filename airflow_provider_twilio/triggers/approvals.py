@@ -129,9 +129,11 @@ class AnswerTrigger(SharingTrigger):
         """Read what was written to and fro, and tell what was answered."""
         async with self.hook.aclient() as client:
             number = self.arguments["from_"] or (await client.send(Messages.fetch(self.sid))).from_
-            lists = conversation(self.question, self.arguments["to"], str(number))
+            if not number:  # heard before Twilio's record says it: the next look reads again
+                raise TwilioError(f"{self.sid}: Twilio has not told yet which number asked")
+            lists = conversation(self.question, self.arguments["to"], number)
             log = [message for listing in lists async for message in client.walk(listing)]
-        return self._answer(str(number), [*log, *heard])
+        return self._answer(number, [*log, *heard])
 
     def _answer(self, number: str, log: Iterable[Message]) -> dict[str, Any] | None:
         """Tell what was answered to the number that asked."""

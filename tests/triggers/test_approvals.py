@@ -99,6 +99,25 @@ def test_the_number_is_learnt_where_a_service_chose_it(emulator: Emulator, defer
 
 
 @BOTH
+def test_an_answer_waits_until_a_service_has_chosen_the_number(emulator: Emulator, deferred: bool):
+    hook = TwilioHook()
+    service = hook.request("POST", "https://messaging.twilio.com/v1/Services", {"FriendlyName": "ask"})["sid"]
+    pool = f"https://messaging.twilio.com/v1/Services/{service}/PhoneNumbers"
+    hook.request("POST", pool, {"PhoneNumberSid": emulator.numbers[0]["sid"]})
+    emulator.clock.freeze()  # so nothing is chosen
+    body = Question("4821", 0, 600).text("Deploy?")
+    record = hook.messages.create(to=PHONE, messaging_service_sid=service, body=body)
+    assert record.from_ is None
+    emulator.receive_message("no 4821", from_=PHONE)
+    timer = threading.Timer(1.5, emulator.clock.resume)
+    timer.start()
+    assert outcome(trigger(record, from_=None), deferred)["answer"] == "no"
+    timer.join()
+    asked = [entry.params for entry in emulator.journal.find("GET", "Messages.json")]
+    assert not any("None" in (params.get("To"), params.get("From")) for params in asked)
+
+
+@BOTH
 def test_stop_is_unreachable(emulator: Emulator, deferred: bool):
     waiting = trigger(ask())
     emulator.receive_message("STOP", from_=PHONE)

@@ -11,6 +11,7 @@ try:
         AirflowFailException,
         AirflowSensorTimeout,
         AirflowSkipException,
+        DownstreamTasksSkipped,
         TaskDeferred,
     )
 except ImportError:  # before 3.2
@@ -18,6 +19,7 @@ except ImportError:  # before 3.2
         AirflowFailException,
         AirflowSensorTimeout,
         AirflowSkipException,
+        DownstreamTasksSkipped,
         TaskDeferred,
     )
 
@@ -33,6 +35,7 @@ __all__ = [
     "AirflowFailException",
     "AirflowSensorTimeout",
     "AirflowSkipException",
+    "DownstreamTasksSkipped",
     "TaskDeferred",
     "accessors",
     "asset_stores",

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_twilio._airflow import AirflowFailException, AirflowSkipException, branch, conf
+from airflow_provider_twilio._airflow import (
+    AirflowFailException,
+    AirflowSkipException,
+    DownstreamTasksSkipped,
+    branch,
+    conf,
+)
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.core import LATER, Request, definition
 from airflow_provider_twilio.api.errors import BadParameter, InvalidRequest, NotFound, OptedOut
@@ -35,8 +42,9 @@ class ApproveBySmsOperator(SendingOperator):
     The question ends with how to answer, such as ``Reply YES 4821 or NO 4821 within 30 min``. What counts comes from
     that phone to the number that asked, in time, and names the code. YES lets the tasks downstream run and NO skips
     them; no answer in time fails the task, and so does a phone that can't be reached or says STOP. ``follow`` chooses
-    otherwise. Where it is mapped, NO skips the task itself, and its own trigger rule, ``all_success`` unless told,
-    decides on each task downstream. The answer goes to XCom: ``answer``, ``by`` (masked), ``answered_at``, ``sid``, ``reply_sid``.
+    otherwise. Where it, or a task directly downstream, is mapped, NO skips this task itself, and what is mapped, or
+    downstream of what is, goes by its own trigger rule, which is ``all_success`` unless told. The answer goes to XCom:
+    ``answer``, ``by`` (masked), ``answered_at``, ``sid``, ``reply_sid``.
 
     It is asked once, whatever is retried, killed or lost, and the time counts from then.
 
@@ -47,8 +55,8 @@ class ApproveBySmsOperator(SendingOperator):
     :param code: whether an answer must name a code of four digits. Without one a bare YES counts, if this is the only
         question to that phone that is open.
     :param follow: the tasks directly downstream that run, by what comes of it: ``yes``, ``no``, ``timeout``,
-        ``unreachable``; such as ``{"no": "roll_back"}``. Those named for another outcome are skipped. Not of
-        a mapped task, nor in a mapped task group.
+        ``unreachable``; such as ``{"no": "roll_back"}``. Those named for another outcome are skipped. Not where
+        this task, or one directly downstream, is mapped or in a mapped task group.
     :param poll_interval: seconds between two looks.
     :param wait_timeout: whole seconds from the send within which an answer counts; up to a week.
     :param deferrable: wait in the triggerer, which costs no worker slot; by default as ``[operators]
@@ -128,8 +136,9 @@ class ApproveBySmsOperator(SendingOperator):
         from airflow_provider_twilio.poll import event as outcome
 
         with permanent_errors_fail():
-            if self.follow and context["ti"].map_index >= 0:
-                raise BadParameter("follow", "is given to a mapped task", "leave it out, or ask in a task for each")
+            if self.follow and self._mapped(context):
+                remedy = "leave it out, or put an EmptyOperator between the question and mapped work"
+                raise BadParameter("follow", "is given where the task, or one directly behind it, is mapped", remedy)
             self._code = self._derived(context) if self.code else None
             self._trigger(SAMPLE, time.time(), None)  # its arguments, before it's too late
             try:
@@ -206,20 +215,27 @@ class ApproveBySmsOperator(SendingOperator):
             self._branch(context, str(answer), follow, result)
         return result
 
+    def _mapped(self, context: Context) -> bool:
+        """Tell whether the task, or one directly behind it, is mapped: then not every Airflow lets it skip that one."""
+        behind = [self.dag.get_task(name) for name in self.downstream_task_ids]
+        return context["ti"].map_index not in (None, -1) or any(task.get_needs_expansion() for task in behind)
+
     def _branch(
         self, context: Context, answer: str, follow: Mapping[str, str | Sequence[str]], result: dict[str, Any]
     ) -> None:
         """Skip the tasks that are not to run, which ends this one: so what goes to XCom goes there before."""
         if self.do_xcom_push:
             context["ti"].xcom_push(key="return_value", value=result)
-        if context["ti"].map_index >= 0:  # Airflow lets no mapped task skip others: only their trigger rules do
-            raise AirflowSkipException(f"{mask(self.to)} answers: {answer}")
         named = {name: [tasks] if isinstance(tasks, str) else list(tasks) for name, tasks in follow.items()}
         chosen = named.get(answer)
         if chosen is None and answer == "yes":
             others = {task for tasks in named.values() for task in tasks}
             chosen = [task for task in sorted(self.downstream_task_ids) if task not in others]
-        branch(context, chosen or None)
+        mapped = self._mapped(context)
+        with suppress(*[DownstreamTasksSkipped] if mapped else ()):
+            branch(context, chosen or None)
+        if mapped:
+            raise AirflowSkipException(f"{mask(self.to)} answers: {answer}")
 
 
 def _can_answer(name: str, sender: str | None) -> None:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
 from airflow.sdk.bases.operator import BaseOperator
 
@@ -201,15 +202,31 @@ def test_a_mapped_no_skips_itself_since_it_can_not_skip_others():
     asking = Asking()
     asking.ti.map_index = 0
     assert asking.run(reached("yes"))["answer"] == "yes"
-    with pytest.raises(AirflowSkipException, match="no$"):
+    with pytest.raises(AirflowSkipException, match="answers: no"):
         asking.run(reached("no"))
     assert asking.ti.xcoms["return_value"]["answer"] == "no"
 
 
-def test_a_mapped_task_can_not_follow_and_asks_nobody(emulator: Emulator):
+def test_a_no_ahead_of_mapped_work_skips_itself_since_not_every_airflow_lets_it_skip_that():
+    asking = Asking()
+    with asking.task.dag:
+        asking.task >> EmptyOperator.partial(task_id="work").expand(doc=["a", "b"])
+    assert asking.run(reached("yes"))["answer"] == "yes"
+    with pytest.raises(AirflowSkipException, match="answers: no"):
+        asking.run(reached("no"))
+    # What isn't mapped is skipped by this, whatever its trigger rule.
+    assert asking.ti.xcoms["skipmixin_key"] == {"followed": []}
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_nobody_is_asked_what_follow_can_not_do_for_mapped_tasks(emulator: Emulator, behind: bool):
     asking = Asking(follow={"no": "roll_back"})
-    asking.ti.map_index = 0
-    with pytest.raises(AirflowFailException, match="follow is given to a mapped task"):
+    if behind:
+        with asking.task.dag:
+            asking.task >> EmptyOperator.partial(task_id="work").expand(doc=["a", "b"])
+    else:
+        asking.ti.map_index = 0
+    with pytest.raises(AirflowFailException, match="follow is given where the task, or one directly behind"):
         asking.run()
     assert emulator.messages == []
 

@@ -60,6 +60,4 @@ def test_in_a_mapped_group_each_answer_is_for_its_own_work(decide: Decide):
 
 
 def test_a_no_skips_mapped_work(decide: Decide):
-    told = decide("approvals_before", {FIRST: "no"})
-    assert told.pop("ask") == "success"
-    assert set(told.values()) == {"skipped"}
+    assert set(decide("approvals_before", {FIRST: "no"}).values()) == {"skipped"}

@@ -18,7 +18,7 @@ from airflow_provider_twilio.api.messages import LONGEST_BODY, SOONEST, Messages
 from airflow_provider_twilio.notifications import storm
 from airflow_provider_twilio.notifications.alert import Alert, clock
 from airflow_provider_twilio.notifications.twilio import OF_CALLS, OF_MESSAGES, VARIABLES, TwilioNotifier
-from airflow_provider_twilio.notifications.ways import Client, Way
+from airflow_provider_twilio.notifications.ways import Client, Hurried, Way
 from airflow_provider_twilio.privacy import mask
 
 LONGEST_SPEECH = 3000
@@ -44,7 +44,7 @@ class Telling:
     notifier: TwilioNotifier
     alert: Alert
     fields: Mapping[str, Any]
-    client: Client
+    client: Client | Hurried
     way: Way
 
     async def tell(self, context: Mapping[str, Any]) -> None:

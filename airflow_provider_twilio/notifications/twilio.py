@@ -100,6 +100,9 @@ class TwilioNotifier(BaseNotifier):
 
     apart = 10.0
     """Seconds over which callbacks spread that find as many alerts as there may be, and none that says so."""
+    enough = 20.0
+    """Seconds outside a task after which nobody more is told: the DAG processor kills what takes longer than
+    ``dag_file_processor_timeout`` (50), the fallback too."""
 
     def __init__(
         self,
@@ -208,6 +211,7 @@ class TwilioNotifier(BaseNotifier):
     async def _notify(self, context: Mapping[str, Any], way: Way) -> None:
         from airflow_provider_twilio.notifications.alert import Alert
         from airflow_provider_twilio.notifications.telling import Telling
+        from airflow_provider_twilio.notifications.ways import Hurried
 
         alert = Alert.of(context)
         if self.only_last_try and alert.to_be_retried:
@@ -219,8 +223,8 @@ class TwilioNotifier(BaseNotifier):
             fields = await way.run(self._rendered, context, alert)
             conn_id = fields["twilio_conn_id"]
             recipients = _recipients(fields["to"])
-            hook, hurry = TwilioHook(conn_id, fields["account_sid"]), "exception" not in context
-            async with way.client(hook, hurry=hurry) as client:
+            async with way.client(TwilioHook(conn_id, fields["account_sid"])) as own:
+                client = own if "exception" in context else Hurried(own, self.enough)
                 for to in recipients:
                     try:
                         await Telling(self, alert, {**fields, "to": to}, client, way).tell(context)

@@ -13,6 +13,7 @@ from airflow.sdk import BaseNotifier
 
 from airflow_provider_twilio import _airflow
 from airflow_provider_twilio.api.core import Request
+from airflow_provider_twilio.api.errors import NotSent, OutcomeUnknown, ServerError
 from airflow_provider_twilio.hooks.twilio import TwilioHook
 
 if TYPE_CHECKING:
@@ -20,38 +21,67 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-HURRY = {"timeout": 8.0, "retries": 1, "retry_max_wait": 3.0}
+HURRY = {"timeout": 6.0, "retries": 1, "retry_max_wait": 3.0}
 """How long Twilio is waited for outside a task: the DAG processor kills callbacks that take long, without a word."""
+TROUBLED = {"timeout": 2.0, "retries": 0}
+"""How long still, once one has waited in vain."""
 
 
 class Client(Protocol):
     """A client of either kind, awaited."""
 
-    @property
-    def settings(self) -> Settings: ...
+    settings: Settings
+
     async def send(self, request: Request[T], /) -> T: ...
+
+
+class Hurried:
+    """A client that leaves time for the fallback, whoever else is to be told.
+
+    :param client: any other.
+    :param seconds: after so many nothing more is sent.
+    """
+
+    def __init__(self, client: Client, seconds: float) -> None:
+        self._client = client
+        self._ends = time.monotonic() + seconds
+        self._wait_no_longer_than(HURRY)
+
+    @property
+    def settings(self) -> Settings:
+        return self._client.settings
+
+    async def send(self, request: Request[T], /) -> T:
+        if time.monotonic() >= self._ends:
+            raise NotSent(f"{request}: not sent, no time is left")
+        try:
+            return await self._client.send(request)
+        except (NotSent, ServerError, OutcomeUnknown):  # no recipient's trouble: it will meet the others, too
+            self._wait_no_longer_than(TROUBLED)
+            raise
+
+    def _wait_no_longer_than(self, most: Mapping[str, float]) -> None:
+        settings = self._client.settings
+        least = {name: min(getattr(settings, name), value) for name, value in most.items()}
+        self._client.settings = replace(settings, **least)
 
 
 class Way(Protocol):
     """What differs between a callback that blocks and one that is awaited."""
 
-    def client(self, hook: TwilioHook, *, hurry: bool) -> AbstractAsyncContextManager[Client]: ...
+    def client(self, hook: TwilioHook) -> AbstractAsyncContextManager[Client]: ...
     async def run(self, function: Callable[..., T], *arguments: Any) -> T: ...
     async def notify(self, notifier: BaseNotifier, context: Any) -> None: ...
     async def sleep(self, seconds: float) -> None: ...
     async def failed(self, context: Mapping[str, Any], dag_id: str, run_ids: list[str]) -> int | None: ...
 
 
-def _hurried(settings: Settings, hurry: bool) -> dict[str, Any]:
-    return {name: min(getattr(settings, name), most) for name, most in HURRY.items()} if hurry else {}
-
-
 class Blocking:
     """Do all here and now: nothing that it awaits waits."""
 
     @asynccontextmanager
-    async def client(self, hook: TwilioHook, *, hurry: bool) -> AsyncIterator[Client]:
-        with hook.client.apart(**_hurried(hook.client.settings, hurry)) as client:
+    async def client(self, hook: TwilioHook) -> AsyncIterator[Client]:
+        with hook.client.apart() as client:
             yield _Immediate(client)
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
@@ -79,6 +109,10 @@ class _Immediate:
         settings: Settings = self._client.settings
         return settings
 
+    @settings.setter
+    def settings(self, settings: Settings) -> None:
+        self._client.settings = settings
+
     async def send(self, request: Request[T], /) -> T:
         answer: T = self._client.send(request)
         return answer
@@ -99,9 +133,8 @@ class Awaiting:
     """Leave the event loop to others meanwhile: what blocks runs in a thread."""
 
     @asynccontextmanager
-    async def client(self, hook: TwilioHook, *, hurry: bool) -> AsyncIterator[Client]:
+    async def client(self, hook: TwilioHook) -> AsyncIterator[Client]:
         async with hook.aclient() as client:
-            client.settings = replace(client.settings, **_hurried(client.settings, hurry))
             yield client
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:

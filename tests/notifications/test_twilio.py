@@ -22,7 +22,7 @@ from airflow_provider_twilio.notifications.twilio import (
     send_twilio_notification,
 )
 from tests.notifications.conftest import BASE, RUN, Logged, Notify, dag_context, deadline_context, task_context
-from tests.support.scripted import Answer, Scripted
+from tests.support.scripted import Answer, Scripted, Stall
 
 TO, ALSO = "+14155550101", "+14155550102"
 OWNED = "+15005550006"
@@ -429,3 +429,22 @@ def test_a_wait_for_twilio_ends_before_the_dag_processor_does(notify: Notify, mo
         with pytest.raises(NotificationFailed):
             notify(TwilioNotifier(to=TO, from_=OWNED, max_per_hour=1), dag_context())
         assert (server.count("GET"), server.count("POST")) == (2, 1)
+
+
+def test_trouble_with_one_recipient_shortens_the_wait_for_the_others(notify: Notify, monkeypatch: pytest.MonkeyPatch):
+    with Scripted(Answer(503, {}), repeat=True) as server:
+        monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", f"twilio://AC{'a' * 32}:token@127.0.0.1:{server.port}")
+        with pytest.raises(NotificationFailed):
+            notify(TwilioNotifier(to=[TO, ALSO], from_=OWNED, max_per_hour=1), dag_context())
+        assert (server.count("GET"), server.count("POST")) == (3, 2)  # the second one's log is not asked for again
+
+
+def test_a_twilio_that_stalls_leaves_time_for_the_fallback(notify: Notify, monkeypatch: pytest.MonkeyPatch):
+    notifier = TwilioNotifier(to=[TO, ALSO], from_=OWNED, fallback=Remembering())
+    notifier.enough = 3
+    with Scripted(Stall(4), repeat=True) as server:
+        monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", f"twilio://AC{'a' * 32}:token@127.0.0.1:{server.port}")
+        with pytest.raises(NotificationFailed, match="not sent, no time is left"):
+            notify(notifier, dag_context())
+        assert server.count("POST") == 1
+    assert Remembering.told == [("", RUN)]

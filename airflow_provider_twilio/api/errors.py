@@ -140,6 +140,9 @@ class OutcomeUnknown(TwilioError):
     Don't send the same again: ask Twilio what exists. ``once`` does.
     """
 
+    settled: bool = False
+    """Whether the task's next try asks Twilio, before it sends again: so it is after ``hook.send_once``."""
+
 
 def _tell(request: Request[Any], response: Response, what: str) -> str:
     number = f" (request {response.request_id})" if response.request_id else ""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from airflow_provider_twilio import once
 from airflow_provider_twilio.api.core import SETTLE, Record, Request
+from airflow_provider_twilio.api.errors import OutcomeUnknown
 from airflow_provider_twilio.memory import of_task
 
 if TYPE_CHECKING:
@@ -95,19 +97,29 @@ def send_once(
         states = [memory.get(f"{base}.{number}") for number in range(ti.max_tries)] if memory.lasting else []
         return {state["sid"] for state in states if state and state.get("sid")}
 
-    return once.send_once(
-        client,
-        memory,
-        request,
-        # No retry changes `max_tries`, and only clearing this very task raises it.
-        key=f"{base}.{ti.max_tries}" if on_clear == "resend" else base,
-        settle=settle,
-        on_unsure=on_unsure,
-        twins=XComTwins(ti, base),
-        taken=of_earlier_clears if on_clear == "resend" else None,
-        since=None if memory.lasting else _began(context, ti, on_clear),
-        prepare=prepare,
-    )
+    with _settled_by_the_next_try():
+        return once.send_once(
+            client,
+            memory,
+            request,
+            # No retry changes `max_tries`, and only clearing this very task raises it.
+            key=f"{base}.{ti.max_tries}" if on_clear == "resend" else base,
+            settle=settle,
+            on_unsure=on_unsure,
+            twins=XComTwins(ti, base),
+            taken=of_earlier_clears if on_clear == "resend" else None,
+            since=None if memory.lasting else _began(context, ti, on_clear),
+            prepare=prepare,
+        )
+
+
+@contextmanager
+def _settled_by_the_next_try() -> Iterator[None]:
+    try:
+        yield
+    except OutcomeUnknown as error:
+        error.settled = True
+        raise
 
 
 def _began(context: Mapping[str, Any], ti: Any, on_clear: OnClear) -> datetime | None:

@@ -27,7 +27,7 @@ class TwilioRetryPolicy(RetryPolicy):
         name = type(error).__name__
         if error.permanent:
             return RetryDecision.fail(f"{name}: the same again would fail again")
-        if isinstance(error, OutcomeUnknown) and not _sends_once(context):
+        if isinstance(error, OutcomeUnknown) and not error.settled:
             return RetryDecision.fail(f"{name}: the same again could be done twice")
         if isinstance(error, RateLimited) and error.retry_after is not None:
             return RetryDecision.retry(timedelta(seconds=error.retry_after), f"{name}: Twilio said when to come again")
@@ -46,8 +46,9 @@ def twilio_retry_policy() -> TwilioRetryPolicy:
     """Give the policy for a task's ``retry_policy=``, or for all in ``default_args``.
 
     Rate limits are retried when Twilio said (Retry-After), else, like its failures and a lost network, by the task's
-    own ``retry_delay``. What would fail again fails at once. So does a send whose outcome is not known, unless the task
-    is one that sends once. All other errors are left to the task's own settings. ``retries`` bounds it all.
+    own ``retry_delay``. What would fail again fails at once. So does a send whose outcome is not known, unless it is
+    sent once, by an operator or ``hook.send_once``: the next try settles it. All other errors are left to the task's
+    own settings. ``retries`` bounds it all.
 
     :raises RuntimeError: this Airflow is older than 3.3. The operators fail at once for good there too.
 
@@ -62,8 +63,3 @@ def _causes(exception: BaseException | None) -> Iterator[BaseException]:
         yield exception
         seen.add(id(exception))
         exception = exception.__cause__
-
-
-def _sends_once(context: Mapping[str, Any] | None) -> bool:
-    task = (context or {}).get("task")
-    return bool(getattr(task, "sends_once", False) and getattr(task, "once", False))

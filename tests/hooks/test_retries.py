@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,8 +12,11 @@ from airflow.sdk import DAG
 
 from airflow_provider_twilio._airflow.retries import RetryDecision
 from airflow_provider_twilio.api import errors
+from airflow_provider_twilio.api.messages import Messages
+from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.hooks.retries import TwilioRetryPolicy, twilio_retry_policy
-from airflow_provider_twilio.operators.messages import FetchMessageOperator, SendMessageOperator
+from airflow_provider_twilio.hooks.twilio import TwilioHook
+from airflow_provider_twilio.operators.messages import FetchMessageOperator
 
 IS_3_3 = hasattr(RetryDecision, "retry")
 needs_3_3 = pytest.mark.skipif(not IS_3_3, reason="retry policies came with Airflow 3.3")
@@ -61,11 +66,21 @@ def test_what_would_fail_again_fails(kind: type[errors.TwilioError]):
 
 
 @needs_3_3
-def test_an_unknown_outcome_is_settled_where_the_task_sends_once():
-    task = SendMessageOperator(task_id="send", to="+14155550100", body="x")
-    assert decide(errors.OutcomeUnknown("text"), task=task).action.value == "retry"
-    task.once = False
-    assert decide(errors.OutcomeUnknown("text"), task=task).action.value == "fail"
+def test_an_unknown_outcome_is_settled_by_the_next_try_where_the_hook_sends_once(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", f"{emulator.connection_uri}/?timeout=1")
+    hook, request = TwilioHook(), Messages.create(to="+14155550100", from_="+15005550006", body="x")
+    facts = {"dag_id": "dag", "run_id": "run", "task_id": "alert", "map_index": -1, "try_number": 1, "max_tries": 3}
+    context = {"ti": SimpleNamespace(**facts, xcom_push=lambda **_: None, xcom_pull=lambda **_: [])}
+    emulator.fail_next(3, drop=True, method="POST")
+    with pytest.raises(errors.OutcomeUnknown) as lost:
+        hook.send_once(context, request, settle=0)
+    assert decide(lost.value, **context).action.value == "retry"
+    assert decide(pickle.loads(pickle.dumps(lost.value))).action.value == "retry"
+    with pytest.raises(errors.OutcomeUnknown) as lost:
+        hook.client.send(request)
+    assert decide(lost.value, **context).action.value == "fail"
 
 
 @needs_3_3

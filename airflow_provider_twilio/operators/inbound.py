@@ -29,7 +29,8 @@ class ReadInboundMessagesOperator(TwilioOperator):
     Each message is read by one run, whatever events have started it, and however often they came. A run that is retried
     or cleared reads again what it had read, and what is new. That is kept in an Airflow Variable of the task's own,
     ``twilio_inbound.<dag_id>.<task_id>``, since what tasks and assets can keep doesn't last from run to run on every
-    version. So that runs don't read at the same time, ``max_active_tis_per_dag`` is 1 unless told.
+    version. So that runs don't read at the same time, ``max_active_tis_per_dag`` is 1 unless told. Where it is mapped,
+    Airflow doesn't ask for that: give it to ``partial``, or the DAG ``max_active_runs=1``.
 
     :param to: only what came in at this number or address of the account. (templated)
     :param from_: only what came from this phone. (templated)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 
 import pytest
 
 from airflow_provider_twilio.emulator import serve
-from tests.real_airflow import Airflow, ApiError
+from tests.real_airflow import Airflow
 
 pytestmark = pytest.mark.real_airflow
 
@@ -18,12 +17,10 @@ FIRST, SECOND = "+14155550111", "+14155550122"
 Decide = Callable[[str, dict[str, str]], dict[str, str]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def decide(airflow: Airflow) -> Iterator[Decide]:
     """Run a DAG, have each phone answer, and give what became of the tasks."""
     with serve() as twilio:
-        with suppress(ApiError):
-            airflow.api("DELETE", "connections/approvals")
         airflow.api("POST", "connections", {"connection_id": "approvals", **json.loads(twilio.connection_json)})
 
         def questions() -> dict[str, str]:
@@ -31,6 +28,7 @@ def decide(airflow: Airflow) -> Iterator[Decide]:
             return {message["to"]: re.findall(r"YES (\d{4})", message["body"])[0] for message in sent}
 
         def decide(dag_id: str, answers: dict[str, str]) -> dict[str, str]:
+            twilio.reset()
             run_id = airflow.trigger(dag_id)
             airflow.until(lambda: questions().keys() == answers.keys(), 120, "all are asked")
             for phone, answer in answers.items():
@@ -38,6 +36,7 @@ def decide(airflow: Airflow) -> Iterator[Decide]:
             return dict(airflow.wait(dag_id, run_id).tasks)
 
         yield decide
+        airflow.api("DELETE", "connections/approvals")
 
 
 def test_one_no_skips_what_is_behind_a_mapped_question(decide: Decide):

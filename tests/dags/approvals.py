@@ -16,6 +16,9 @@ ASK: dict[str, Any] = {
     "twilio_conn_id": "approvals",
     "deferrable": True,
     "poll_interval": 1,
+    # Airflow now and then fails a deferred try that came to its end sooner than the scheduler took it in.
+    "retries": 3,
+    "retry_delay": 1,
 }
 
 

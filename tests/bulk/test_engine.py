@@ -174,11 +174,11 @@ async def test_what_says_nothing_of_a_full_queue_makes_nobody_wait(emulator: Emu
     monkeypatch.setattr(engine, "FULL", 0.5)
     emulator.fail_next(1, status=400, code=21611)
     bad = Messages.create(to="+15005559201", from_=emulator.phone_number, body="hello")
-    items = [*sends(emulator, 1, "a"), *(Item(bad, lane="a") for _ in range(30)), *sends(emulator, 3, "a")]
+    items = [*(Item(bad, lane="a") for _ in range(30)), *sends(emulator, 3, "a")]
     began = time.monotonic()
     async with open_client() as client:
         tally = await run(client, items, concurrency=1)
-    assert (tally.done, tally.failed) == (4, {21211: 30})
+    assert (tally.done, tally.failed) == (3, {21211: 30})
     assert time.monotonic() - began < 30 * engine.FULL / 2
 
 

@@ -8,9 +8,9 @@ The loop is uvloop's, which comes with Airflow: what is sent takes less of the C
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import contextvars
-import threading
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
@@ -30,8 +30,9 @@ class Aside(Generic[T]):
         self._ended = False
         self._answer: T
         self._error: BaseException | None = None
-        # Bare locks: a signal's exception leaves them as they are, where Python 3.11's Thread.join forgets the thread.
-        self._begun, self._end = threading.Lock(), threading.Lock()
+        # Bare locks and a bare thread: a signal's exception leaves them as they are. It may break what `threading` is at
+        # when it waits for a thread to start or to end: then another error is raised in its place, or the end forgotten.
+        self._begun, self._end = _thread.allocate_lock(), _thread.allocate_lock()
 
     def run(self) -> T:
         """Run it, and give what it gives or raise what it raises.
@@ -43,7 +44,7 @@ class Aside(Generic[T]):
         work = contextvars.copy_context().run
         self._end.acquire()
         try:
-            threading.Thread(target=work, args=(self._work,), daemon=True).start()
+            _thread.start_new_thread(work, (self._work,))
             self._end.acquire()
         except BaseException:
             if self._begun.acquire(blocking=False):  # it has not begun, and will not

@@ -82,7 +82,7 @@ test-bulk: $(READY) ## send 10,000 in a real Airflow, and kill the task 5 times 
 	BULK_SIZE=10000 $(RUN) -m pytest -s -n 0 tests/real_airflow_bulk
 
 .PHONY: bench
-bench: $(READY) ## run all benchmarks, and write docs/performance.md (10 min)
+bench: $(READY) ## run all benchmarks, and write docs/performance.md (20 min)
 	@$(RUN) -m benchmarks
 
 .PHONY: contract

@@ -1,15 +1,15 @@
 """Send many messages at once: the bulk engine beside twilio-python's clients, against a server of 50 ms, in one run.
 
-    python benchmarks/bulk.py [--seconds 2] [--rounds 3] [--recipients 100000]
+    python benchmarks/bulk.py [--seconds 2] [--rounds 5] [--recipients 100000]
 
 Each side runs in a process of its own, in turns, and the server in another; imports are done, and connections made,
-before the clock starts. twilio-python's asynchronous client comes with 100 connections at the most, and is measured as
-it comes and with as many as there are requests in flight; its blocking one is given as many. aiohttp alone posts one
-prepared body over and over, on asyncio's loop as twilio-python does, and doesn't look at the answer; ours runs on
-uvloop's, as in a task. The limit is what can be on its way, divided by the 50 ms; CPU is the client's, and beside it
-the server's. An interpreter has one core, so no client sends more a second than its CPU a message goes into a second.
-Then a file of so many recipients is sent to the emulator, read and checked and sent, with checkpoints in a folder and
-without, by turns.
+before the clock starts. Ours makes its messages of rows, on uvloop's event loop, as the operator does. twilio-python's
+asynchronous client comes with 100 connections at the most, and is measured as it comes and with as many as there are
+requests in flight; its blocking one is given as many. aiohttp alone posts one prepared body over and over, on asyncio's
+loop as twilio-python does, and doesn't look at the answer. The limit is what can be on its way, divided by the 50 ms;
+CPU is the client's, and beside it the server's. An interpreter has one core, so no client sends more a second than its
+CPU a message goes into a second. Then a file of so many recipients is sent to the emulator, read and checked and sent,
+with checkpoints in a folder and without, by turns.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import count
@@ -129,24 +129,22 @@ def numbers(meter: Meter) -> Iterator[str]:
 
 
 def ours(port: int, in_flight: int) -> Callable[[float], Meter]:
-    from airflow_provider_twilio.api.messages import Messages
     from airflow_provider_twilio.aside import Aside
-    from airflow_provider_twilio.bulk.engine import Item, run
+    from airflow_provider_twilio.bulk.engine import run
+    from airflow_provider_twilio.bulk.plan import SENT, Plan
     from airflow_provider_twilio.client.asynchronous import AsyncClient
     from airflow_provider_twilio.client.settings import Basic, Settings
 
     settings = Settings(ACCOUNT, Basic(ACCOUNT, TOKEN), base=f"http://127.0.0.1:{port}", retries=0)
+    plan = Plan({"from_": SENDER, "body": BODY}, settings)
 
     async def send(seconds: float) -> Meter:
+        enough = int((WARM_UP + seconds) * in_flight / LATENCY)
+        rows = ({"to": f"+1415{5550000 + index}"} for index in range(enough))
         async with AsyncClient(settings, concurrency=in_flight) as client:
             await client.messages.create(to="+14155550100", from_=SENDER, body=BODY)
             meter = Meter(seconds)
-
-            async def items() -> AsyncIterator[Item]:
-                for to in numbers(meter):
-                    yield Item(Messages.create(to=to, from_=SENDER, body=BODY))
-
-            await run(client, items(), meter, concurrency=in_flight)
+            await run(client, plan.items(rows, bytearray([SENT]) * enough), meter, concurrency=in_flight)
         return meter
 
     return lambda seconds: Aside(send(seconds)).run()
@@ -414,7 +412,7 @@ def checkpoints(rounds: int, recipients: int) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=2.0)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--recipients", type=int, default=100_000)
     parser.add_argument("--slow", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--emulate", action="store_true", help=argparse.SUPPRESS)

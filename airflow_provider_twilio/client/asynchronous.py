@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import cached_property
@@ -154,6 +155,8 @@ class AsyncClient(Resources[Awaiting]):
     def _session(self) -> aiohttp.ClientSession:
         import aiohttp
 
+        from airflow_provider_twilio.client.at_once import RequestAtOnce
+
         mask_logs("aiohttp.client", "aiohttp.internal")
         local = self.settings.base is not None and self.settings.base.startswith("http://")
         session = aiohttp.ClientSession(
@@ -163,6 +166,7 @@ class AsyncClient(Resources[Awaiting]):
             timeout=aiohttp.ClientTimeout(
                 total=None, connect=self.settings.connect_timeout, sock_read=self.settings.timeout
             ),
+            request_class=aiohttp.ClientRequest if sys.version_info >= (3, 12) else RequestAtOnce,
         )
         if hasattr(session, "_retry_connection"):
             # aiohttp would send a DELETE again unseen, and a 404 then would not be known for a success.

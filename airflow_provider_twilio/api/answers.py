@@ -24,6 +24,12 @@ class Response(NamedTuple):
 
     def json(self) -> Any:
         """Parse the body; None if it is not JSON."""
+        import msgspec
+
+        try:
+            return msgspec.json.decode(self.body)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            pass  # it is strict: a text cut in half a character is JSON to others
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):

@@ -18,12 +18,16 @@ class RequestAtOnce(ClientRequest):
     """Write as much of the request as the connection takes, before anything else has its turn."""
 
     def write_bytes(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, None]:
-        work = super().write_bytes(*args, **kwargs)
-        try:
-            waits_for = work.send(None)
-        except StopIteration:
-            return _nothing()
-        return _rest(work, waits_for)
+        return begun(super().write_bytes(*args, **kwargs))
+
+
+def begun(work: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None]:
+    """Take a coroutine's first step, and give one that takes the others."""
+    try:
+        waits_for = work.send(None)
+    except StopIteration:
+        return _nothing()
+    return _rest(work, waits_for)
 
 
 async def _nothing() -> None:

@@ -30,8 +30,8 @@ class Aside(Generic[T]):
         self._ended = False
         self._answer: T
         self._error: BaseException | None = None
-        # Bare locks and a bare thread: a signal's exception leaves them as they are. Where `threading` waits for a
-        # thread to start or to end, it may have another error raised in its place, or the end forgotten.
+        # Bare locks and a bare thread: they stay as they are when a signal's exception strikes. In `threading`, which
+        # waits for a thread to start or to end, another error might be raised instead, or the end be forgotten.
         self._begun, self._end = _thread.allocate_lock(), _thread.allocate_lock()
 
     def run(self) -> T:

@@ -28,7 +28,7 @@ class Response(NamedTuple):
 
         try:
             return msgspec.json.decode(self.body)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             pass  # it is strict: a text cut in half a character is JSON to others
         try:
             return json.loads(self.body)

@@ -37,7 +37,7 @@ from typing import Any, Final
 
 from airflow_provider_twilio.api.core import Record
 from airflow_provider_twilio.api.errors import InvalidRequest, TwilioError
-from airflow_provider_twilio.bulk.engine import Engine, Item, Kind, Outcome, Sender, Tally, batches
+from airflow_provider_twilio.bulk.engine import IN_A_ROW, Engine, Item, Kind, Outcome, Sender, Tally, batches
 from airflow_provider_twilio.memory import Memory
 
 SIZE = 1000
@@ -117,12 +117,14 @@ def meaning(remembered: Any) -> tuple[Kind, int, str | None]:
     return "done", 0, remembered if isinstance(remembered, str) else None
 
 
-def digest(items: Sequence[Item]) -> str:
-    """Give a hash of all that items send, in their order."""
+async def digest(items: Sequence[Item]) -> str:
+    """Give a hash of all that items send, in their order. What is on its way has its turn meanwhile."""
     seen = hashlib.sha256()
-    for item in items:
-        request = item.request
-        seen.update(repr((request.method, request.path, request.data, request.json)).encode("utf-8", "surrogatepass"))
+    for begin in range(0, len(items), IN_A_ROW):
+        for item in items[begin : begin + IN_A_ROW]:
+            what = item.request
+            seen.update(repr((what.method, what.path, what.data, what.json)).encode("utf-8", "surrogatepass"))
+        await asyncio.sleep(0)
     return seen.hexdigest()[:32]
 
 
@@ -259,7 +261,7 @@ class Chunks:
         """Give what is to be sent, a chunk at a time; what may have been sent, when that is settled."""
         fresh, index = False, 0
         while items := await self._read(index * SIZE):
-            same = await asyncio.to_thread(digest, items)
+            same = await digest(items)
             state = None if fresh else await asyncio.to_thread(self._memory.get, f"{self._key}.{index}")
             fresh = state is None
             if state is not None:

@@ -155,8 +155,11 @@ class AsyncClient(Resources[Awaiting]):
     def _session(self) -> aiohttp.ClientSession:
         import aiohttp
 
-        from airflow_provider_twilio.client.at_once import RequestAtOnce
+        options: dict[str, Any] = {}
+        if sys.version_info < (3, 12):
+            from airflow_provider_twilio.client.at_once import RequestAtOnce
 
+            options["request_class"] = RequestAtOnce
         mask_logs("aiohttp.client", "aiohttp.internal")
         local = self.settings.base is not None and self.settings.base.startswith("http://")
         session = aiohttp.ClientSession(
@@ -166,7 +169,7 @@ class AsyncClient(Resources[Awaiting]):
             timeout=aiohttp.ClientTimeout(
                 total=None, connect=self.settings.connect_timeout, sock_read=self.settings.timeout
             ),
-            request_class=aiohttp.ClientRequest if sys.version_info >= (3, 12) else RequestAtOnce,
+            **options,
         )
         if hasattr(session, "_retry_connection"):
             # aiohttp would send a DELETE again unseen, and a 404 then would not be known for a success.

@@ -17,6 +17,7 @@ from airflow_provider_twilio.api.answers import Response
         pytest.param(b'{"a": "half a rocket: \\ud83d"}', {"a": "half a rocket: \ud83d"}, id="half a character"),
         pytest.param(b'\xef\xbb\xbf{"a": 1}', {"a": 1}, id="byte order mark"),
         pytest.param(b'{"a": 1e999}', {"a": float("inf")}, id="out of range"),
+        pytest.param(b"1" * 5000, None, id="too long a number"),
         pytest.param(b"", None, id="empty"),
         pytest.param(b'{"a": 1', None, id="cut"),
         pytest.param(b'{"a": 1} {"b": 2}', None, id="two"),

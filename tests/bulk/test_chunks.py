@@ -104,7 +104,7 @@ async def test_after_a_crash(emulator: Emulator, open_client, memory: Dict, sent
 async def test_the_rest_goes_on_while_the_unsure_are_waited_for(emulator: Emulator, open_client, memory: Dict):
     order: list[str] = []
     first = list(sends(emulator))[: chunks.SIZE]
-    memory.set("k.0", {"same": chunks.digest(first), "since": "2026-01-01T00:00:00+00:00", "rows": None})
+    memory.set("k.0", {"same": await chunks.digest(first), "since": "2026-01-01T00:00:00+00:00", "rows": None})
     async with open_client() as client:
         await run_resuming(
             client,
@@ -210,7 +210,7 @@ async def test_what_may_be_repeated_is_just_sent_again(emulator: Emulator, open_
         await run_resuming(client, sends(emulator, 10), memory=memory, key="sent")
         emulator.clock.advance(hours=1)
         items = [Item(Messages.delete(message["sid"])) for message in emulator.messages]
-        memory.set("k.0", {"same": chunks.digest(items), "since": "2026-01-01T00:00:00+00:00", "rows": None})
+        memory.set("k.0", {"same": await chunks.digest(items), "since": "2026-01-01T00:00:00+00:00", "rows": None})
         tally = await run_resuming(client, items, memory=memory, key="k")
     assert tally.done == 10
     assert list(remembered(memory, "k")) == [[True] * 10]

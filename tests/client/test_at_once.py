@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import cast
 
 import aiohttp
 import pytest
+import uvloop
 
+from airflow_provider_twilio.client.asynchronous import AsyncClient
 from airflow_provider_twilio.client.at_once import RequestAtOnce, begun
+from airflow_provider_twilio.client.settings import Basic, Settings
 
+ACCOUNT = "AC" + "a" * 32
 LONG = 20.0
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 BIG = 20_000_000
@@ -23,7 +28,7 @@ class Reader:
 
     def __init__(self) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/"
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self.whole, self.head, self.go_on = threading.Event(), threading.Event(), threading.Event()
         self.go_on.set()
         self.bodies: list[int] = []
@@ -70,6 +75,11 @@ def reader() -> Iterator[Reader]:
     made.close()
 
 
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def new_loop(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop]:
+    return cast("Callable[[], asyncio.AbstractEventLoop]", request.param)
+
+
 def session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(request_class=RequestAtOnce)
 
@@ -79,19 +89,24 @@ async def post(client: aiohttp.ClientSession, url: str, body: bytes) -> bytes:
         return await answer.read()
 
 
-def test_it_is_sent_before_anything_else_has_its_turn(reader: Reader):
+def test_the_client_sends_before_anything_else_has_its_turn(
+    reader: Reader, new_loop: Callable[[], asyncio.AbstractEventLoop]
+):
+    settings = Settings(ACCOUNT, Basic(ACCOUNT, "b" * 32), base=reader.url, validate=False)
+
     async def go() -> bool:
-        async with session() as client:
-            await post(client, reader.url, b"a=1")
+        async with AsyncClient(settings) as client:
+            await client.messages.create(to="+14155550100", from_="+15005550006", body="one")
             reader.whole.clear()
-            asked = asyncio.create_task(post(client, reader.url, b"b=22"))
+            asked = asyncio.ensure_future(client.messages.create(to="+14155550100", from_="+15005550006", body="two"))
             await asyncio.sleep(0)
             sent = reader.whole.wait(LONG)  # the loop does nothing meanwhile
             await asked
             return sent
 
-    assert asyncio.run(go())
-    assert reader.bodies == [3, 4]
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        assert runner.run(go())
+    assert len(reader.bodies) == 2
 
 
 def test_what_the_connection_does_not_take_at_once_follows(reader: Reader):
@@ -111,6 +126,7 @@ def test_a_request_that_is_half_written_is_cancelled(reader: Reader):
     async def go() -> None:
         reader.go_on.clear()
         async with session() as client:
+            connector = cast("aiohttp.TCPConnector", client.connector)
             asked = asyncio.create_task(post(client, reader.url, b"x" * BIG))
             await asyncio.to_thread(reader.head.wait, LONG)
             asked.cancel()
@@ -118,12 +134,12 @@ def test_a_request_that_is_half_written_is_cancelled(reader: Reader):
                 await asked
             await asyncio.sleep(0.01)
             assert asyncio.all_tasks() == {asyncio.current_task()}
+            assert not connector._conns  # none is kept for the next request
 
     asyncio.run(go())
-    assert reader.bodies == []
 
 
-def test_a_connection_that_ends_meanwhile_is_an_error(reader: Reader):
+def test_a_connection_that_ends_meanwhile_is_an_error():
     async def go() -> None:
         async with session() as client:
             server = await asyncio.start_server(lambda _, writer: writer.transport.abort(), "127.0.0.1", 0)
@@ -136,29 +152,54 @@ def test_a_connection_that_ends_meanwhile_is_an_error(reader: Reader):
     asyncio.run(go())
 
 
-def test_what_has_begun_goes_on_as_it_would_have():
-    async def go() -> list[object]:
-        seen: list[object] = []
-        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+async def works(seen: list[str], wait: asyncio.Future[str]) -> None:
+    seen.append("begun")
+    try:
+        seen.append(await wait)
+        await asyncio.sleep(0)
+    except asyncio.CancelledError:
+        seen.append("cancelled")
+        await asyncio.sleep(0)
+        seen.append("cleared up")
+        raise
 
-        async def works() -> None:
-            seen.append("begun")
-            seen.append(await answer)
-            task.cancel()
-            try:
-                await asyncio.sleep(0)
-            except asyncio.CancelledError:
-                seen.append("cancelled")
-                await asyncio.sleep(0)
-                seen.append("cleared up")
-                raise
 
-        rest = begun(works())
+@pytest.mark.parametrize("awaited", [False, True], ids=["a task", "awaited"])
+def test_what_has_begun_goes_on(awaited: bool):
+    async def go() -> list[str]:
+        seen, answer = list[str](), asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_later(0.01, answer.set_result, "answer")
+        rest = begun(works(seen, answer))
         assert seen == ["begun"]
-        task = asyncio.create_task(rest)
-        answer.set_result("answer")
-        await asyncio.wait([task])
-        assert task.cancelled()
+        await (rest if awaited else asyncio.create_task(rest))
         return seen
 
-    assert asyncio.run(go()) == ["begun", "answer", "cancelled", "cleared up"]
+    assert asyncio.run(go()) == ["begun", "answer"]
+
+
+@pytest.mark.parametrize("when", ["before it goes on", "while it waits", "when it has what it waited for"])
+def test_it_is_told_when_it_is_cancelled(when: str):
+    async def go() -> list[str]:
+        seen, answer = list[str](), asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(begun(works(seen, answer)))
+        if when != "before it goes on":
+            await asyncio.sleep(0)
+        if when == "when it has what it waited for":
+            answer.set_result("answer")
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        return [one for one in seen if one != "answer"]
+
+    assert asyncio.run(go()) == ["begun", "cancelled", "cleared up"]
+
+
+def test_what_is_done_at_once_has_nothing_left():
+    async def at_once() -> None:
+        pass
+
+    async def go() -> None:
+        await asyncio.create_task(begun(at_once()))
+
+    asyncio.run(go())

@@ -17,6 +17,7 @@ from airflow_provider_twilio.bulk.waiting import wait_for_all
 from airflow_provider_twilio.client.asynchronous import AsyncClient
 from airflow_provider_twilio.client.settings import Basic, Settings
 from airflow_provider_twilio.emulator import Emulator
+from airflow_provider_twilio.poll import MESSAGES, Poller
 
 MANY = 10_000
 INTERVAL = 2.0
@@ -60,6 +61,19 @@ async def test_at_most_12_requests_a_tick(emulator: Emulator, settings: Settings
     counted = await waiting
     assert counted == {"delivered": MANY - 1, "undelivered": {"30003": 1}, "waiting": 0}
     assert emulator.journal.count("GET") <= 12 * ((time.monotonic() - began) / INTERVAL + 1)
+
+
+async def test_all_are_looked_for_together(settings: Settings):
+    """Making so many takes longer than the interval here: each for itself, they would be due at several times."""
+    sids = [f"SM{number:032}" for number in range(MANY)]
+    waiting = asyncio.create_task(wait(sids, settings, lasts=60, interval=0.01, name="together"))
+    await asyncio.sleep(0)
+    waits = Poller.named(MESSAGES, "together", lambda: AsyncClient(settings)).waits
+    assert len(waits) == MANY
+    assert len({wait.due for of_sid in waits.values() for wait in of_sid}) == 1
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert not waits
 
 
 async def test_who_may_not_ask_is_not_told_that_all_are_gone(emulator: Emulator, settings: Settings, open_client):

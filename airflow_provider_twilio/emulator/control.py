@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_twilio.emulator import calls, messages, twiml
@@ -129,12 +129,16 @@ class Control:
         """Move the clock: ``{"advance": seconds}``, ``{"freeze": true}`` or a time, ``{"freeze": false}``."""
         clock = self.world.clock
         try:
-            if (frozen := body.get("freeze")) is not None:
-                if frozen is False:
-                    clock.resume()
-                else:
-                    clock.freeze(None if frozen is True else datetime.fromisoformat(frozen))
-            clock.advance(float(body.get("advance", 0)))
+            by, frozen = float(body.get("advance", 0)), body.get("freeze")
+            at = None if frozen in (None, True, False) else datetime.fromisoformat(frozen)
+            if at is None:
+                clock.advance(by)
+            elif by >= 0:
+                clock.freeze(at + timedelta(seconds=by))
+            else:
+                raise ValueError("the clock only moves ahead")
+            if at is None and frozen is not None:
+                (clock.freeze if frozen else clock.resume)()
         except (TypeError, ValueError, OverflowError) as error:
             raise Wrong(str(error)) from None
         return self.clock(query, body)

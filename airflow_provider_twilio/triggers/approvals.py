@@ -163,19 +163,24 @@ class AnswerTrigger(SharingTrigger):
             time.sleep(max(0.0, min(self.arguments["poll_interval"], self.arguments["deadline"] - time.time())))
 
     def _look(self, client: Client) -> dict[str, Any] | None:
+        number, lost = self.arguments["from_"], None
         try:
-            record = client.send(Messages.fetch(self.sid))
-            verdict = Delivery().verdict(record, datetime.now(UTC))
-            if record.from_:
-                lists = conversation(self.question, self.arguments["to"], record.from_)
+            try:
+                record = client.send(Messages.fetch(self.sid))
+            except NotFound as error:  # just sent, perhaps; or deleted since, and the phone still has it
+                if number is None:
+                    return None if time.time() - self.arguments["created"] < FRESH else gone(self.sid, error)
+            else:
+                number = number or record.from_
+                verdict = Delivery().verdict(record, datetime.now(UTC))
+                lost = event(self.sid, "failed", verdict.reason, record) if verdict.outcome == "failed" else None
+            if number:
+                lists = conversation(self.question, self.arguments["to"], number)
                 log = [message for listing in lists for message in client.walk(listing)]
-                if told := self._answer(record.from_, log):
-                    return told
-        except NotFound as error:  # just sent, perhaps
-            return None if time.time() - self.arguments["created"] < FRESH else gone(self.sid, error)
+                return self._answer(number, log) or lost
         except TwilioError as error:
             if error.permanent:
                 return refused(self.sid, error)
             self.log.warning("Waiting on: %s", error)
             return None
-        return event(self.sid, "failed", verdict.reason, record) if verdict.outcome == "failed" else None
+        return lost

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -99,6 +100,9 @@ def test_numbers_are_verified_for_each_account(emulator: Emulator, api: Api) -> 
         ("clock", {"advance": "nan"}, 400),
         ("clock", {"freeze": "1969-12-31T00:00:00+00:00"}, 400),
         ("clock", {"freeze": "9999-12-31T00:00:00+00:00"}, 400),
+        ("clock", {"freeze": "2026-01-01T00:00:00+00:00", "advance": -1}, 400),
+        ("clock", {"freeze": "2026-01-01T00:00:00+00:00", "advance": 1e12}, 400),
+        ("clock", {"freeze": True, "advance": 1e12}, 400),
         ("messages", {"from": "me"}, 400),
         ("messages", {"from": "+14155550100", "to": "+14155559999", "body": ""}, 404),
         ("messages", INBOUND | {"media": ["http://["]}, 400),
@@ -115,10 +119,28 @@ def test_numbers_are_verified_for_each_account(emulator: Emulator, api: Api) -> 
 def test_wrong_requests_are_refused_and_change_nothing(
     emulator: Emulator, api: Api, path: str, body: Any, status: int
 ) -> None:
+    before = emulator.clock.utc
     answer = control(emulator, "POST", path, body)
     assert (answer.status_code, "error" in answer.json()) == (status, True)
     assert api.get("Messages.json")["messages"] == []
+    assert emulator.clock.utc == before
     assert requests.get(emulator.url, timeout=5).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "hour", "frozen"),
+    [
+        ({"freeze": "2030-01-01T10:00:00+00:00"}, 10, True),
+        ({"freeze": "2030-01-01T10:00:00+00:00", "advance": 7200}, 12, True),
+        ({"freeze": True, "advance": 3600}, 11, True),
+        ({"freeze": False, "advance": 3600}, 11, False),
+        ({"advance": 3600}, 11, True),
+    ],
+)
+def test_the_clock_is_moved(emulator: Emulator, body: Any, hour: int, frozen: bool) -> None:
+    emulator.clock.freeze(datetime(2030, 1, 1, 10, tzinfo=UTC))
+    told = control(emulator, "POST", "clock", body).json()
+    assert (datetime.fromisoformat(told["now"]).hour, told["frozen"]) == (hour, frozen)
 
 
 @pytest.mark.parametrize("error", ["30003", 10**20, -1, True])

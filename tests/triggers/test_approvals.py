@@ -15,6 +15,7 @@ from airflow_provider_twilio.api.messages import Message
 from airflow_provider_twilio.approval import Question
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.hooks.twilio import TwilioHook
+from airflow_provider_twilio.poll import FRESH
 from airflow_provider_twilio.triggers.approvals import AnswerTrigger
 
 OURS, PHONE, OTHER = "+15005550006", "+14155550100", "+14155550101"
@@ -202,3 +203,24 @@ def test_a_fresh_question_may_not_be_found(emulator: Emulator, deferred: bool):
     waiting = trigger(ask())
     sid = emulator.receive_message("yes 4821", from_=PHONE)
     assert outcome(waiting, deferred)["reply_sid"] == sid
+
+
+@BOTH
+def test_a_question_that_was_deleted_can_still_be_answered(emulator: Emulator, deferred: bool):
+    record = ask()
+    emulator.clock.advance(hours=1)
+    TwilioHook().messages.delete(str(record.sid))
+    sid = emulator.receive_message("no 4821", from_=PHONE)
+    told = outcome(trigger(record, lasts=7200), deferred)
+    assert (told["answer"], told["reply_sid"]) == ("no", sid)
+
+
+def test_without_its_number_a_question_that_was_deleted_is_lost(emulator: Emulator):
+    record = ask()
+    emulator.clock.advance(hours=1)
+    TwilioHook().messages.delete(str(record.sid))
+    asked = time.time() - 2 * FRESH
+    waiting = AnswerTrigger(str(record.sid), to=PHONE, created=asked, deadline=asked + 600, poll_interval=0.2)
+    told = outcome(waiting, deferred=False)
+    assert told["outcome"] == "error"
+    assert "is gone" in told["reason"]

@@ -155,14 +155,15 @@ class AnswerTrigger(SharingTrigger):
         """Wait on a worker, whose slot it holds meanwhile, and tell the outcome."""
         while True:
             last = time.time() >= self.arguments["deadline"]
-            told = self._look(client)
+            told = self.look(client)
             if told is not None:
                 return told
             if last:
                 return self._late()
             time.sleep(max(0.0, min(self.arguments["poll_interval"], self.arguments["deadline"] - time.time())))
 
-    def _look(self, client: Client) -> dict[str, Any] | None:
+    def look(self, client: Client) -> dict[str, Any] | None:
+        """Look once, and tell the outcome; None while there is none."""
         number, lost = self.arguments["from_"], None
         try:
             try:

@@ -131,6 +131,17 @@ def test_a_retry_asks_no_more_and_keeps_its_code(emulator: Emulator):
     assert emulator.journal.count("POST") == 1
 
 
+def test_a_retry_that_finds_the_answer_does_not_wait_for_it(emulator: Emulator):
+    """A wait that ends at once may be failed by Airflow, and so might each retry's."""
+    asking = Asking(deferrable=True)
+    asking.defer()
+    emulator.receive_message(f"no {code(emulator)}", from_=PHONE)
+    asking.ti.try_number += 1
+    told = asking.run()
+    assert (told["answer"], asking.skipped) == ("no", ["deploy", "roll_back"])
+    assert emulator.journal.count("POST") == 1
+
+
 def test_codes_differ(emulator: Emulator):
     codes = set()
     for number in range(8):

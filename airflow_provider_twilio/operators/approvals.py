@@ -152,7 +152,7 @@ class ApproveBySmsOperator(SendingOperator):
             TwilioLogLink.show(context, self.hook.client.settings, record["sid"])
             trigger = self._trigger(record["sid"], self.sent_at(context, record).timestamp(), self._sender(record))
             if self.deferrable:
-                # Airflow may fail a wait that ends at once, and did perhaps: if a retry waited again, that could fail too.
+                # Airflow may fail a wait that ends at once, and did perhaps: a retry's own could fail likewise.
                 told = trigger.look(self.hook.client) if context["ti"].try_number > 1 else None
                 if told is None:
                     self.defer(trigger=trigger, method_name="execute_complete")

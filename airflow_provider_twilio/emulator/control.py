@@ -130,7 +130,7 @@ class Control:
         clock = self.world.clock
         try:
             by, frozen = float(body.get("advance", 0)), body.get("freeze")
-            at = None if frozen in (None, True, False) else datetime.fromisoformat(frozen)
+            at = None if frozen is None or isinstance(frozen, bool) else datetime.fromisoformat(frozen)
             if at is None:
                 clock.advance(by)
             elif by >= 0:

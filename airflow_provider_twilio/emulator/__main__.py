@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-import threading
 from ipaddress import ip_address
+
+ENDS = {signal.SIGINT, signal.SIGTERM}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -50,9 +51,9 @@ def main(argv: list[str] | None = None) -> int:
         quirks = [read_quirk(text) for text in options.quirk]
     except ValueError as error:
         parser.error(str(error))
-    ended = threading.Event()
-    for kind in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(kind, lambda *_: ended.set())
+    # They wait to be asked for; threads that begin later inherit it. A handler that sets an Event may strike while the
+    # wait for that holds its lock: both stand still then.
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
     try:
         emulator = serve(options.host, options.port, options.speed)
     except (OSError, OverflowError, ValueError) as error:
@@ -75,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"Sends from        {emulator.phone_number}", flush=True)  # noqa: T201
         if not _loopback(options.host):
             print("Others can reach this address: it has known credentials.", file=sys.stderr, flush=True)  # noqa: T201
-        ended.wait()
+        signal.sigwait(ENDS)
     return 0
 
 

@@ -200,11 +200,9 @@ def test_toml(block: Block):
 
 def test_what_the_emulator_prints():
     (block,) = [block for block in blocks("text") if block.file.name == "emulator.md"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "airflow_provider_twilio.emulator", "--port", "0"], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    printed = [process.stdout.readline() for _ in block.text.splitlines()]
-    process.terminate()
-    process.communicate()
+    command = [sys.executable, "-m", "airflow_provider_twilio.emulator", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        printed = [process.stdout.readline() for _ in block.text.splitlines()]
+        process.terminate()
     assert [line.split("  ")[0] for line in printed] == [line.split("  ")[0] for line in block.text.splitlines()]

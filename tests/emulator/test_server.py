@@ -80,6 +80,23 @@ def test_command_prints_where_it_is_and_ends_cleanly(kind: signal.Signals) -> No
         assert process.stderr.read() == ""
 
 
+def test_it_ends_however_often_it_is_told_to() -> None:
+    command = [sys.executable, "-m", "airflow_provider_twilio.emulator", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            assert "Twilio emulator" in process.stdout.readline()
+            until = time.monotonic() + 10
+            while process.poll() is None and time.monotonic() < until:
+                process.send_signal(signal.SIGINT)
+                process.send_signal(signal.SIGTERM)
+            assert process.returncode == 0
+            assert process.stderr.read() == ""
+        finally:
+            process.kill()
+
+
 def test_answers_are_dated_by_the_emulators_clock(emulator: Emulator, api: Api) -> None:
     emulator.clock.freeze(datetime(2026, 1, 31, 12, tzinfo=UTC))
     assert api("GET", "Messages.json").headers["Date"] == "Sat, 31 Jan 2026 12:00:00 GMT"

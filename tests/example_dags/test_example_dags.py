@@ -116,9 +116,11 @@ def approver(emulator: Emulator) -> Iterator[None]:
 
     person = threading.Thread(target=answer)
     person.start()
-    yield
-    over.set()
-    person.join()
+    try:
+        yield
+    finally:
+        over.set()
+        person.join()
 
 
 @pytest.fixture(scope="module")

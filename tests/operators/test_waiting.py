@@ -126,16 +126,23 @@ class Kill:
     @contextmanager
     def _signal(self, task: WaitingOperator, then: Callable[[], object]) -> Iterator[None]:
         def handle(*_: object) -> None:
-            task.on_kill()
-            then()
+            if not told:
+                task.on_kill()
+                then()
+                told.append(True)
             raise Ended
 
         def strike() -> None:
             while task.held is None and not over.is_set():
                 time.sleep(0.01)
-            if not over.wait(0.3):  # as it waits by then
-                os.kill(os.getpid(), signal.SIGALRM)
+            if over.wait(0.3):  # as it waits by then
+                return
+            os.kill(os.getpid(), signal.SIGALRM)
+            while not over.wait(1):
+                if told:  # and went on: what it was at has caught all exceptions
+                    os.kill(os.getpid(), signal.SIGALRM)
 
+        told = list[bool]()
         over, before = threading.Event(), signal.signal(signal.SIGALRM, handle)
         striking = threading.Thread(target=strike)
         striking.start()

@@ -6,6 +6,10 @@ LOCK   ?= requirements/airflow-3.3.txt
 JOBS   ?= 2
 PYTEST ?=
 
+SHARED  = --numprocesses=$(JOBS) --dist=loadfile --max-worker-restart=0
+# What hangs is ended after 15 minutes, as pyproject.toml says; these may take longer.
+PATIENT = -o faulthandler_timeout=3600
+
 READY = $(VENV)/.ready
 RUN   = $(VENV)/bin/python
 
@@ -45,7 +49,7 @@ format: $(READY) ## format the code, and mend what the linter can
 
 .PHONY: pytest
 pytest: $(READY)
-	$(RUN) -m pytest -m "not slow" --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder $(PYTEST)
+	$(RUN) -m pytest -m "not slow" $(SHARED) --no-loadscope-reorder $(PYTEST)
 
 .PHONY: test
 test: check pytest ## check, and run the tests
@@ -63,15 +67,15 @@ LONG = tests/docs tests/real_airflow_alerts tests/real_airflow_bulk tests/real_a
 
 .PHONY: test-slow
 test-slow: $(READY) ## run what `make test` leaves out: each kill once, waits, logs, the built wheel (8 min)
-	$(RUN) -m pytest -m slow --ignore=tests/browser $(addprefix --ignore=,$(LONG)) --numprocesses=$(JOBS) --dist=loadfile
+	$(RUN) -m pytest -m slow --ignore=tests/browser $(addprefix --ignore=,$(LONG)) $(SHARED)
 
 .PHONY: test-long
 test-long: $(READY) ## run the rest in real Airflows: alerts, bulk, inbound, the documentation's DAGs (15 min)
-	$(RUN) -m pytest -m slow -rs $(LONG)
+	$(RUN) -m pytest $(PATIENT) -m slow -rs $(LONG)
 
 .PHONY: test-waiting
 test-waiting: $(READY) ## wait for many, kill triggerers and stop tasks, in a real Airflow (5 min)
-	$(RUN) -m pytest -m slow -s tests/real_airflow_waiting
+	$(RUN) -m pytest $(PATIENT) -m slow -s tests/real_airflow_waiting
 
 .PHONY: docs
 docs: $(READY) ## build the documentation into site/
@@ -79,7 +83,7 @@ docs: $(READY) ## build the documentation into site/
 
 .PHONY: test-bulk
 test-bulk: $(READY) ## send 10,000 in a real Airflow, and kill the task 5 times (5 min)
-	BULK_SIZE=10000 $(RUN) -m pytest -s -n 0 tests/real_airflow_bulk
+	BULK_SIZE=10000 $(RUN) -m pytest $(PATIENT) -s -n 0 tests/real_airflow_bulk
 
 .PHONY: bench
 bench: $(READY) ## run all benchmarks, and write docs/performance.md (20 min)
@@ -91,12 +95,12 @@ contract: $(READY) ## hold the emulator against Twilio's OpenAPI description, by
 
 .PHONY: test-crash
 test-crash: $(READY) ## kill sends at every point, 5 times each, in a real Airflow (7 min)
-	CRASH_REPEATS=5 $(RUN) -m pytest -s tests/crash
+	CRASH_REPEATS=5 $(RUN) -m pytest $(PATIENT) -s tests/crash
 
 .PHONY: test-browser
 test-browser: $(READY) ## look at the emulator's inbox and Airflow's web UI, with a real headless Chromium
 	$(RUN) -m uv pip install --quiet --python $(RUN) --no-deps -r requirements/browser.txt
-	$(RUN) -m pytest tests/browser -rs --numprocesses=$(JOBS) --dist=loadfile
+	$(RUN) -m pytest tests/browser -rs $(SHARED)
 
 .PHONY: build
 build: $(READY) ## build the wheel and the source archive into dist/

@@ -51,6 +51,7 @@ from airflow_provider_twilio.api.errors import (
     lost,
     worth_repeating,
 )
+from airflow_provider_twilio.bulk.garbage import seldom_sought
 from airflow_provider_twilio.bulk.pace import Pace, Throttle
 
 if TYPE_CHECKING:
@@ -293,7 +294,8 @@ class Engine:
         self._source = source
         workers = [asyncio.ensure_future(self._work()) for _ in range(self._throttle.most)]
         try:
-            await asyncio.gather(*workers)
+            with seldom_sought():
+                await asyncio.gather(*workers)
         finally:
             tasks = [*workers, *([self._reading] if self._reading else [])]
             for task in tasks:

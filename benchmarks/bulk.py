@@ -21,6 +21,8 @@ import asyncio
 import base64
 import json
 import resource
+import select
+import selectors
 import subprocess
 import sys
 import tempfile
@@ -82,6 +84,16 @@ class Slow(asyncio.Protocol):
         if len(rest) >= length:
             self.read = b""
             asyncio.get_running_loop().call_later(LATENCY, self.transport.write, self.answer)
+
+
+class ToTheMoment(selectors.EpollSelector):
+    """Wait as long as it is told to. By itself it waits for whole milliseconds, and answers go out in heaps."""
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is not None and timeout > 0:
+            select.select([self], [], [], timeout)
+            timeout = 0
+        return super().select(timeout)
 
 
 async def slow() -> None:
@@ -435,7 +447,8 @@ def main() -> int:
     parser.add_argument("--end-to-end", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.slow:
-        asyncio.run(slow())
+        with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(ToTheMoment())) as runner:
+            runner.run(slow())
     elif options.emulate:
         emulate()
     elif options.side:

@@ -1,8 +1,8 @@
 """Let Python look for garbage less often while much is on its way.
 
-Each look for reference cycles goes over every young object, and what is on its way is young: some ten thousand objects,
-which takes milliseconds. Python looks each time that some hundred more have been made than are gone, as they are when
-some answers come together; while it does, more come together. Here they have to be some thousand.
+Python looks for reference cycles each time that so many more objects have been made than are gone, some hundred or two
+thousand by its version: among the newest, now and then among those that have outlived a look, and seldom among all.
+What is on its way outlives many looks, and is no garbage. Here it looks after ten thousand.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ YOUNG = 10_000
 
 @contextmanager
 def seldom_sought() -> Iterator[None]:
-    """Raise the threshold of the young generation in this process, where it is lower, and put it back at the end."""
+    """Raise the threshold of the newest in this process, where it is lower, and put it back at the end."""
     before = gc.get_threshold()
     if not 0 < before[0] < YOUNG:  # 0: it is off
         yield
@@ -25,4 +25,5 @@ def seldom_sought() -> Iterator[None]:
     try:
         yield
     finally:
-        gc.set_threshold(*before)
+        if gc.get_threshold()[0] == YOUNG:
+            gc.set_threshold(*before)

@@ -51,8 +51,8 @@ def main(argv: list[str] | None = None) -> int:
         quirks = [read_quirk(text) for text in options.quirk]
     except ValueError as error:
         parser.error(str(error))
-    # They wait to be asked for; threads that begin later inherit it. A handler that sets an Event may strike while the
-    # wait for that holds its lock: both stand still then.
+    # Blocked, in threads that begin later as well, until `sigwait` asks for them. No handler that sets an Event: it may
+    # run while the Event's `wait` holds its lock, and neither goes on.
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
     try:
         emulator = serve(options.host, options.port, options.speed)

@@ -19,6 +19,7 @@ from airflow_provider_twilio.bulk.settle import Settler
 from airflow_provider_twilio.client.asynchronous import AsyncClient
 from airflow_provider_twilio.emulator import Emulator
 from tests.bulk.conftest import Dict
+from tests.support.polling import until
 
 MANY = 450
 
@@ -80,9 +81,8 @@ async def test_what_is_done_is_taken_over(emulator: Emulator, open_client, memor
 
 @pytest.mark.parametrize("sent", [1, 120, 250, 440])
 async def test_after_a_crash(emulator: Emulator, open_client, memory: Dict, sent: int):
-    async def watch(task: asyncio.Task[Tally], until: int) -> None:
-        while len(emulator.world.main.messages) < until:  # noqa: ASYNC110 (it tells nobody)
-            await asyncio.sleep(0)
+    async def watch(task: asyncio.Task[Tally], most: int) -> None:
+        await until(lambda: len(emulator.world.main.messages) >= most, pause=0)
         task.cancel()
 
     async with open_client() as client:
@@ -178,8 +178,7 @@ async def test_a_crash_after_a_stop(emulator: Emulator, open_client, memory: Dic
         with pytest.raises(AuthenticationFailed):
             await run_resuming(client, sends(emulator), memory=memory, key="k", settle=asks)
         task = asyncio.create_task(run_resuming(client, sends(emulator), memory=memory, key="k", settle=asks))
-        while len(emulator.world.main.messages) < 320:  # noqa: ASYNC110 (it tells nobody)
-            await asyncio.sleep(0)
+        await until(lambda: len(emulator.world.main.messages) >= 320, pause=0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await asyncio.sleep(0.2)
@@ -265,8 +264,7 @@ async def test_who_was_thought_dead_sends_nothing_more_when_the_next_settles(
 
     async with open_client() as client:
         old = asyncio.create_task(begin(client))
-        while len(emulator.world.main.messages) < 50:  # noqa: ASYNC110 (it tells nobody)
-            await asyncio.sleep(0.01)
+        await until(lambda: len(emulator.world.main.messages) >= 50)
         assert len(memory.values) == 1 + 3
         new = asyncio.create_task(begin(client))
         with pytest.raises(Replaced):
@@ -295,8 +293,7 @@ async def test_who_can_t_see_whose_it_is_does_not_send(
                 client, sends(emulator), memory=memory, key="k", settle=Asks(emulator), patience=patience, rate=100.0
             )
         )
-        while len(emulator.world.main.messages) < 50:  # noqa: ASYNC110 (it tells nobody)
-            await asyncio.sleep(0.01)
+        await until(lambda: len(emulator.world.main.messages) >= 50)
         memory.away = True
         await asyncio.sleep(1.0)
         sent = len(emulator.messages)

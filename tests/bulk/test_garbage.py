@@ -50,9 +50,16 @@ def test_what_is_as_seldom_already_stays(before: tuple[int, int, int], own: int)
     assert gc.get_threshold() == (own, *before[1:])
 
 
+def test_what_is_set_meanwhile_stays(before: tuple[int, int, int]):
+    with seldom_sought():
+        gc.set_threshold(0)
+    assert gc.get_threshold()[0] == 0
+
+
 def test_of_two_runs_the_first_puts_it_back(before: tuple[int, int, int]):
     first, second = seldom_sought(), seldom_sought()
     with first:
         second.__enter__()
+    assert gc.get_threshold() == before
     second.__exit__(None, None, None)
     assert gc.get_threshold() == before

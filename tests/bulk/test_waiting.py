@@ -18,6 +18,7 @@ from airflow_provider_twilio.client.asynchronous import AsyncClient
 from airflow_provider_twilio.client.settings import Basic, Settings
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.poll import MESSAGES, Poller
+from tests.support.polling import until
 
 MANY = 10_000
 INTERVAL = 2.0
@@ -54,8 +55,7 @@ async def test_at_most_12_requests_a_tick(emulator: Emulator, settings: Settings
     waiting = asyncio.create_task(
         wait(sids, settings, lasts=600, interval=INTERVAL, begun=time.time() - 120, name="bulk")
     )
-    while emulator.journal.count("GET") < 30:  # noqa: ASYNC110 (it tells nobody)
-        await asyncio.sleep(0.05)
+    await until(lambda: emulator.journal.count("GET") >= 30)
     emulator.quirks.set(status_lag=0)
     emulator.clock.advance(hours=1)
     counted = await waiting

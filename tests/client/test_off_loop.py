@@ -110,5 +110,5 @@ async def test_concealing_may_ask_over_the_clients_own_loop():
                 assert [message async for message in client.messages.list()] == []
             assert await ask("next") == "next"  # no answer was left behind
             writer.close()
-            await over.wait()
+            await asyncio.wait_for(over.wait(), 60)
         assert concealed == list(emulator.world.tokens)

@@ -83,7 +83,7 @@ class Matrix:
         self.run_id = self.airflow.trigger(f"crash_{self.kind}", conf)
 
     def wait(self) -> None:
-        self.tasks = self.airflow.wait(f"crash_{self.kind}", self.run_id, timeout=1800).tasks
+        self.tasks = self.airflow.wait(f"crash_{self.kind}", self.run_id, timeout=600).tasks
 
     def note(self, index: int) -> Path:
         """The file that is there once a task has been killed."""
@@ -136,7 +136,7 @@ def kill_triggerer(airflow: Airflow, matrices: list[Matrix]) -> None:
     for matrix in matrices:
         for index, cell in enumerate(matrix.cells):
             if cell.point in (DEFERRED, RESUMPTION):
-                airflow.wait_for_task(f"crash_{matrix.kind}", matrix.run_id, f"send[{index}]", "deferred", timeout=1800)
+                airflow.wait_for_task(f"crash_{matrix.kind}", matrix.run_id, f"send[{index}]", "deferred", timeout=600)
     airflow.restart("triggerer")
     for matrix in matrices:
         for index, cell in enumerate(matrix.cells):
@@ -177,7 +177,7 @@ def test_whatever_is_killed_is_sent_once(emulator: Emulator, tmp_path: Path):
         waits = {"message": [DEFERRED, RESUMPTION], "call": [DEFERRED, RESUMPTION], "number": []}
         every: list[Matrix] = []
         stop = threading.Event()
-        striker = threading.Thread(target=strike, args=(emulator, every, stop))
+        striker = threading.Thread(target=strike, args=(emulator, every, stop), daemon=True)
         striker.start()
         try:
             for _ in range(REPEATS):

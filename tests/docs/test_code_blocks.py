@@ -78,7 +78,13 @@ def test_the_dags_run(tmp_path: Path):
     result = tmp_path / "result.json"
     for arguments in (["-m", "airflow", "db", "migrate"], [ROOT / "tests" / "docs" / "run_blocks.py", result]):
         done = subprocess.run(
-            [sys.executable, *arguments], env=env, cwd=tmp_path, check=False, capture_output=True, text=True
+            [sys.executable, *arguments],
+            env=env,
+            cwd=tmp_path,
+            timeout=800,
+            check=False,
+            capture_output=True,
+            text=True,
         )
         assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
     ended = json.loads(result.read_text())
@@ -203,6 +209,10 @@ def test_what_the_emulator_prints():
     command = [sys.executable, "-m", "airflow_provider_twilio.emulator", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        printed = [process.stdout.readline() for _ in block.text.splitlines()]
-        process.terminate()
+        try:
+            first = process.stdout.readline()
+            process.terminate()  # which it takes in when all is printed
+            printed = [first, *process.stdout]
+        finally:
+            process.kill()
     assert [line.split("  ")[0] for line in printed] == [line.split("  ")[0] for line in block.text.splitlines()]

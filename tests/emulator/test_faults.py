@@ -290,20 +290,19 @@ def test_the_command_line_sets_faults_and_switches() -> None:
         assert process.stdout is not None
         try:
             url = process.stdout.readline().split()[-1]
-            assert [fault["name"] for fault in requests.get(f"{url}/_emulator/faults").json()["faults"]] == [
-                "status 503"
-            ]
-            quirks = requests.get(f"{url}/_emulator/quirks").json()
+            faults = requests.get(f"{url}/_emulator/faults", timeout=10).json()["faults"]
+            assert [fault["name"] for fault in faults] == ["status 503"]
+            quirks = requests.get(f"{url}/_emulator/quirks", timeout=10).json()
             assert (quirks["trial"], quirks["unsent"]) == (True, "last")
             messages = f"{url}/2010-04-01/Accounts/{Emulator.account_sid}/Messages.json"
             auth = (Emulator.account_sid, Emulator.auth_token)
-            assert requests.post(messages, FORM, auth=auth).status_code == 201
-            assert requests.post(messages, FORM | {"To": "+14155550101"}, auth=auth).json()["code"] == 21608
+            assert requests.post(messages, FORM, auth=auth, timeout=10).status_code == 201
+            assert requests.post(messages, FORM | {"To": "+14155550101"}, auth=auth, timeout=10).json()["code"] == 21608
         finally:
-            process.terminate()
-    wrong = subprocess.run([*command, "--fail", "status=1"], stderr=subprocess.PIPE, text=True, check=False)
+            process.kill()
+    wrong = subprocess.run([*command, "--fail", "status=1"], stderr=subprocess.PIPE, text=True, check=False, timeout=60)
     assert wrong.returncode == 2
     assert "status can't be 1" in wrong.stderr
-    wrong = subprocess.run([*command, "--verify", "me"], stderr=subprocess.PIPE, text=True, check=False)
+    wrong = subprocess.run([*command, "--verify", "me"], stderr=subprocess.PIPE, text=True, check=False, timeout=60)
     assert wrong.returncode == 2
     assert "me is not a phone number" in wrong.stderr

@@ -74,10 +74,11 @@ def test_command_prints_where_it_is_and_ends_cleanly(kind: signal.Signals) -> No
             assert f"{urlsplit(address[0]).netloc}" in lines[2]
             assert "twilio://" in lines[2]
             assert json.loads(lines[3].partition("{")[1] + lines[3].partition("{")[2])["conn_type"] == "twilio"
-        finally:
             process.send_signal(kind)
-        assert process.wait(10) == 0
-        assert process.stderr.read() == ""
+            assert process.wait(10) == 0
+            assert process.stderr.read() == ""
+        finally:
+            process.kill()
 
 
 def test_it_ends_however_often_it_is_told_to() -> None:
@@ -91,6 +92,7 @@ def test_it_ends_however_often_it_is_told_to() -> None:
             while process.poll() is None and time.monotonic() < until:
                 process.send_signal(signal.SIGINT)
                 process.send_signal(signal.SIGTERM)
+                time.sleep(0.0001)
             assert process.returncode == 0
             assert process.stderr.read() == ""
         finally:

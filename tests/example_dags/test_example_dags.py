@@ -85,6 +85,7 @@ def airflow(home: Path, emulator: Emulator, *arguments: str | Path) -> None:
         capture_output=True,
         text=True,
         check=False,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-20_000:]
 
@@ -114,7 +115,7 @@ def approver(emulator: Emulator) -> Iterator[None]:
                     answered.add(message["sid"])
                     emulator.receive_message(f"Yes {code[1]}", from_=message["to"], to=message["from"])
 
-    person = threading.Thread(target=answer)
+    person = threading.Thread(target=answer, daemon=True)
     person.start()
     try:
         yield

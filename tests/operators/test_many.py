@@ -171,15 +171,18 @@ def test_a_killed_task_sends_no_more_and_the_next_try_the_rest(emulator: Emulato
     task.on_kill()  # nothing runs yet
 
     def kill() -> None:
-        while len(emulator.messages) < 50:
-            time.sleep(0.01)
+        while len(emulator.messages) < 50 and not over.wait(0.01):
+            pass
         task.on_kill()
 
-    killer = threading.Thread(target=kill, daemon=True)
+    over, killer = threading.Event(), threading.Thread(target=kill, daemon=True)
     killer.start()
-    with pytest.raises(asyncio.CancelledError):
-        task.execute(given)
-    killer.join()
+    try:
+        with pytest.raises(asyncio.CancelledError):
+            task.execute(given)
+    finally:
+        over.set()
+        killer.join()
     held = len(emulator.messages)
     assert 50 <= held < 300
     time.sleep(0.5)

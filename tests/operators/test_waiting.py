@@ -105,8 +105,8 @@ def service(emulator: Emulator) -> str:
     return made
 
 
-class Ended(Exception):
-    """What ends a wait here; on a worker it is SIGKILL, some seconds after the signal."""
+class Ended(BaseException):
+    """What ends a wait here, whatever it is at; on a worker it is SIGKILL, some seconds after the signal."""
 
 
 class Kill:
@@ -126,25 +126,18 @@ class Kill:
     @contextmanager
     def _signal(self, task: WaitingOperator, then: Callable[[], object]) -> Iterator[None]:
         def handle(*_: object) -> None:
-            if not told:
-                task.on_kill()
-                then()
-                told.append(True)
+            task.on_kill()
+            then()
             raise Ended
 
         def strike() -> None:
             while task.held is None and not over.is_set():
                 time.sleep(0.01)
-            if over.wait(0.3):  # as it waits by then
-                return
-            os.kill(os.getpid(), signal.SIGALRM)
-            while not over.wait(1):
-                if told:  # and went on: what it was at has caught all exceptions
-                    os.kill(os.getpid(), signal.SIGALRM)
+            if not over.wait(0.3):  # as it waits by then
+                os.kill(os.getpid(), signal.SIGALRM)
 
-        told = list[bool]()
         over, before = threading.Event(), signal.signal(signal.SIGALRM, handle)
-        striking = threading.Thread(target=strike)
+        striking = threading.Thread(target=strike, daemon=True)
         striking.start()
         try:
             yield

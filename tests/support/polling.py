@@ -30,11 +30,11 @@ def settings(emulator: Emulator, **fields: Any) -> Settings:
     return replace(Settings.from_connection(replace(connection, **fields)), retries=0)
 
 
-async def until(condition: Any) -> None:
-    """Wait till a function gives something true."""
+async def until(condition: Any, pause: float = 0.01) -> None:
+    """Wait till a function gives something true, asking it again after so many seconds."""
     async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 (what happens in a server tells no event)
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(pause)
 
 
 async def end(tasks: Sequence[asyncio.Task[Any]], kind: type[Poll[Any]]) -> None:

@@ -77,14 +77,15 @@ def until_done(
     killed = 0
     for number in range(1, kills + 2):
         (folder / "begun").unlink(missing_ok=True)
-        process = context.Process(target=attempt, args=(kind, arguments, folder, number, connection))
+        process = context.Process(target=attempt, args=(kind, arguments, folder, number, connection), daemon=True)
         process.start()
         if number <= kills:
             while not (folder / "begun").exists() and process.is_alive():
                 time.sleep(0.005)
             time.sleep(random.uniform(0, within))
             process.kill()
-        process.join()
+        process.join(300)
+        assert process.exitcode is not None, f"try {number} does not end"
         if (folder / "result").exists():
             break
         killed += 1

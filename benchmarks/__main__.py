@@ -19,7 +19,8 @@ BENCHMARKS = {
     "bulk": (
         "Sending to many",
         """The engine of [SendMessagesOperator](bulk.md), with rows that it has checked, beside twilio-python's clients.
-Ours and aiohttp alone run on uvloop's event loop and look for garbage less often, twilio-python runs as it comes.""",
+Ours and aiohttp alone run on uvloop's event loop, twilio-python on asyncio's, as it comes; ours has garbage looked for
+less often, too.""",
     ),
     "http2": ("HTTP/2", "Why the clients speak HTTP/1.1: see [architecture](architecture.md)."),
     "waiting": ("Waiting for many", "The [shared poll](waiting.md) beside one fetch a message a tick."),

@@ -4,11 +4,11 @@
 
 Each side runs in a process of its own, in turns, and the server in another; imports are done, and connections made,
 before the clock starts. Ours makes its messages of rows that have been checked, on uvloop's event loop, with garbage
-seldom looked for, as the operator does. twilio-python's asynchronous client comes with 100 connections at the most, and is measured as it comes and with
-as many as there are requests in flight; its blocking one is given as many. aiohttp alone posts one prepared body over
-and over on such a loop, and doesn't look at the answer. The limit is what can be on its way, divided by the 50 ms; CPU
-is the client's, and beside it the server's. An interpreter has one core, so no client sends more a second than its CPU
-a message goes into a second.
+seldom looked for, as the operator does. twilio-python's asynchronous client comes with 100 connections at the most, and
+is measured as it comes and with as many as there are requests in flight; its blocking one is given as many. aiohttp
+alone posts one prepared body over and over on such a loop, and doesn't look at the answer. The limit is what can be on
+its way, divided by the 50 ms; CPU is the client's, and beside it the server's. An interpreter has one core, so no
+client sends more a second than its CPU a message goes into a second.
 
 Then so many recipients are sent to the emulator from files, read and checked and sent. A machine's pace changes by the
 second, so with checkpoints in a folder and without take turns of some thousand.

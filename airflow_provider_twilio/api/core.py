@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
-from functools import cached_property, lru_cache, wraps
+from functools import cache, cached_property, lru_cache, wraps
 from types import MethodType
 from typing import (
     TYPE_CHECKING,
@@ -213,6 +213,14 @@ class Request(NamedTuple, Generic[T]):
         if self.path.startswith("/") or "://" in self.path:
             return self.path
         return f"/{VERSION}/Accounts/{{AccountSid}}/{self.path}"
+
+    @property
+    def lacks(self) -> bool:
+        """Whether nothing of what it needs is there."""
+        for name, value in self.data:
+            if value and name in self.needs:
+                return False
+        return bool(self.needs)
 
     def get(self, name: str) -> str | None:
         """Give the first value of a parameter in Twilio's spelling."""
@@ -411,12 +419,14 @@ def drop(values: Iterable[Any], secrets: frozenset[str]) -> None:
             drop(value, secrets)
 
 
-_SID = r"[A-Z]{2}[0-9a-fA-F]{32}"
+@cache
+def _sid() -> re.Pattern[str]:
+    return re.compile(r"[A-Z]{2}[0-9a-fA-F]{32}")
 
 
 def is_sid(value: object, kinds: Sequence[str] = ()) -> bool:
     """Tell whether a value is a Twilio SID, of one of these kinds if any are given."""
-    return isinstance(value, str) and re.fullmatch(_SID, value) is not None and (not kinds or value[:2] in kinds)
+    return isinstance(value, str) and _sid().fullmatch(value) is not None and (not kinds or value[:2] in kinds)
 
 
 # ---------------------------------------------------------------- lists

@@ -179,7 +179,7 @@ class AsyncClient(Resources[Awaiting]):
     async def _exchange(self, request: Request[Any], authorization: str | None) -> Response:
         """Move the bytes, once, and name what went wrong if they did not."""
         import aiohttp
-        from yarl import URL
+        import yarl
 
         url, headers, body = wire.encode(request, authorization)
         session = self._session
@@ -187,7 +187,7 @@ class AsyncClient(Resources[Awaiting]):
             async with (
                 self._turn,
                 session.request(
-                    request.method, URL(url, encoded=True), data=body, headers=headers, allow_redirects=False
+                    request.method, yarl.URL(url, encoded=True), data=body, headers=headers, allow_redirects=False
                 ) as answer,
             ):
                 content = await answer.read()

@@ -322,7 +322,7 @@ class Settings:
 
     def resolve(self, request: Request[T]) -> Request[T]:
         """Complete a request by what the connection knows: sender and address. Held against the guards here."""
-        if request.needs and not any(request.get(name) for name in request.needs):
+        if request.lacks:
             supplied = {name: value for name, value in self.defaults if name in request.needs}
             if not supplied:
                 names = [

@@ -43,6 +43,7 @@ COMPONENTS: Mapping[str, Sequence[str]] = {
 }
 FINISHED = {"success", "failed", "skipped", "upstream_failed", "removed"}
 LOOPBACK = "127.0.0.1"
+TRIES = 5
 
 # Straight to the API server, whatever proxy the surroundings name.
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -54,6 +55,8 @@ class ApiError(Exception):
     def __init__(self, method: str, path: str, status: int, text: str) -> None:
         super().__init__(f"{method} {path}: {status} {text[:500]}")
         self.status = status
+        # SQLite lets one write at a time: a request may be refused as a whole, and be made again.
+        self.passes = status == 500 and "Database error" in text
 
 
 @dataclass(frozen=True)
@@ -258,7 +261,15 @@ class Airflow:
         url = f"{self.url}/api/v2/{path}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
         if self._token is None:
             self._token = self._ask("GET", f"{self.url}/auth/token")["access_token"]
-        return self._ask(method, url, body, {"Authorization": f"Bearer {self._token}"})
+        headers = {"Authorization": f"Bearer {self._token}"}
+        for _ in range(TRIES - 1):
+            try:
+                return self._ask(method, url, body, headers)
+            except ApiError as error:
+                if not error.passes:
+                    raise
+            time.sleep(1)
+        return self._ask(method, url, body, headers)
 
     @staticmethod
     def _ask(method: str, url: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:

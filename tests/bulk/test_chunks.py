@@ -81,8 +81,8 @@ async def test_what_is_done_is_taken_over(emulator: Emulator, open_client, memor
 
 @pytest.mark.parametrize("sent", [1, 120, 250, 440])
 async def test_after_a_crash(emulator: Emulator, open_client, memory: Dict, sent: int):
-    async def watch(task: asyncio.Task[Tally], most: int) -> None:
-        await until(lambda: len(emulator.world.main.messages) >= most, pause=0)
+    async def watch(task: asyncio.Task[Tally], least: int) -> None:
+        await until(lambda: len(emulator.world.main.messages) >= least, pause=0)
         task.cancel()
 
     async with open_client() as client:

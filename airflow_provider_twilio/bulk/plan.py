@@ -131,8 +131,8 @@ class Plan:
         if isinstance(body, str) and ("{{" in body or "}}" in body) and "body" not in self._filled:
             self._filled.append("body")
         self._smart = bool(self._options.get("smart_encoded"))
-        self._last = ("", 0)
-        self._like: Request[Message] | None = None
+        self._last = ("", 1)
+        self._like: dict[bool, Request[Message]] = {}  # True: of a row with a text of its own
 
     def __call__(self, rows: Iterable[Row], verdicts: bytearray | None = None) -> Iterator[Planned]:
         """Plan row by row, lazily. The same message to the same number is planned once.
@@ -188,10 +188,10 @@ class Plan:
         for name in self._filled:
             if name not in own:
                 own[name] = fill(self._options[name], row)
-        body = own.get("body", self._options.get("body"))
-        usual = own.keys() <= {"body"} and to.startswith("+")
-        if usual and self._like is not None and (body is None) == (self._like.get("Body") is None):
-            return self._alike(self._like, to, body)
+        text = own.get("body")
+        usual = own.keys() <= {"body"} and text != "" and to.startswith("+")
+        if usual and (like := self._like.get(text is not None)) is not None:
+            return self._alike(like, to, text)
         options = {**self._options, **own, "to": to}
         # Whether send_at is still ahead is checked once, by who begins: a later try goes on with what was begun.
         timeless = {**options, "send_at": LATER} if "send_at" in options else options
@@ -199,17 +199,17 @@ class Plan:
         request = request.but(data=CREATE.pairs(options))
         request = request.but(data=self._settings.resolve(request).data)
         if usual:
-            self._like = request
+            self._like[text is not None] = request
         return request
 
-    def _alike(self, like: Request[Message], to: str, body: Any) -> Request[Message]:
-        """Give the same request with another number and text: of most rows that is all there is to check."""
+    def _alike(self, like: Request[Message], to: str, text: Any) -> Request[Message]:
+        """Give the same request with another number, and text if it has its own: of most rows that is all to check."""
         changed = {"To": to}
-        if body is not None:
-            checks.required(body=body)
-            checks.longest("body", body, LONGEST_BODY, "characters")
-            changed["Body"] = wire_value("body", body)
-        request = like.but(data=tuple([(name, changed.get(name, value)) for name, value in like.data]))
+        if text is not None:
+            checks.longest("body", text, LONGEST_BODY, "characters")
+            changed["Body"] = wire_value("body", text)
+        data = tuple([(name, changed.get(name, value)) for name, value in like.data])
+        request = Request(like.method, like.path, like.answer, data, *like[4:])
         guards.check_recipients(request, self._settings.allowed_recipients)
         guards.check_segments(request)
         return request

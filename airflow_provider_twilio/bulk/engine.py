@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Kind = Literal["done", "skipped", "later", "failed", "unknown"]
 
-READ_AHEAD = 1000
+READ_AHEAD = 200
 """So many items are kept ready."""
 AT_ONCE = 500
 """So many are read at once in a thread."""
@@ -331,7 +331,9 @@ class Engine:
                 self._throttle.well(begun)
                 if self._full:
                     self._taken(item.lane, begun)
-                self._report(Outcome(item, "done", answer))
+                self.tally.done += 1
+                if self._tell is not None:
+                    self._tell(Outcome(item, "done", answer))
             finally:
                 if (full := self._full.get(item.lane)) is not None and full.probe is item:
                     full.probe = None
@@ -342,22 +344,26 @@ class Engine:
 
     async def _next(self) -> Item | None:
         """Give the next item when its time has come; None at the end. One worker waits here, the others behind it."""
+        if (item := self._claim()) is not None:
+            return item
         async with self._turn:
             while self._error is None:
-                until = None
-                if self._active < self._throttle.limit:
-                    now = time.monotonic()
-                    if self._resumes <= now < self._expires:
-                        if (item := self._ready(now)) is not None:
-                            self._active += 1
-                            return item
-                        if self._ended and not (self._held or self._ahead or self._active):
-                            return None
-                        until = self._held[0][0] if self._held else None
-                    elif now < self._resumes:
-                        until = self._resumes
-                await self._rest(until)
+                if (item := self._claim()) is not None:
+                    return item
+                if self._ended and not (self._held or self._ahead or self._active):
+                    return None
+                await self._rest()
             return None
+
+    def _claim(self) -> Item | None:
+        """Give an item if one more may be on its way now, and one is ready."""
+        if self._active >= self._throttle.limit or self._error is not None:
+            return None
+        now = time.monotonic()
+        if not self._resumes <= now < self._expires or (item := self._ready(now)) is None:
+            return None
+        self._active += 1
+        return item
 
     def _ready(self, now: float) -> Item | None:
         """Give an item whose time has come: one that is held before one that is new."""
@@ -369,12 +375,12 @@ class Engine:
                 return item
         while self._ahead and len(self._held) < MOST_HELD:
             item = self._ahead.popleft()
-            if len(self._ahead) < READ_AHEAD:
+            if self._reading is None and len(self._ahead) < READ_AHEAD:
                 self._read()
             due = self._pace.book(item.lane, item.weight, now)
             if due > now:
                 self._hold(item, due)
-            elif self._may_go(item, now):
+            elif not self._full or self._may_go(item, now):
                 return item
         if not self._ahead:
             self._read()
@@ -400,11 +406,14 @@ class Engine:
             self._reading = None
             self._changed.set()
 
-    async def _rest(self, until: float | None) -> None:
-        """Sleep until a time, or until something has changed."""
+    async def _rest(self) -> None:
+        """Sleep until an item may be due, or until something has changed."""
         self._changed.clear()
+        now, until = time.monotonic(), None
+        if self._active < self._throttle.limit and now < self._expires:
+            until = self._resumes if now < self._resumes else self._held[0][0] if self._held else None
         try:
-            async with asyncio.timeout(None if until is None else max(0.0, until - time.monotonic())):
+            async with asyncio.timeout(None if until is None else max(0.0, until - now)):
                 await self._changed.wait()
         except TimeoutError:
             pass

@@ -286,7 +286,7 @@ async def test_the_stream_is_read_as_it_is_needed(emulator: Emulator, open_clien
         tally = Tally()
         await run(client, stream(), lambda _: ahead.append(read - tally.told), tally=tally)
     assert tally.done == 2500
-    assert max(ahead) <= 2 * engine.READ_AHEAD + 100
+    assert max(ahead) <= engine.READ_AHEAD + engine.AT_ONCE + 100
 
 
 async def test_an_error_of_the_stream_ends_it(emulator: Emulator, open_client):

@@ -62,6 +62,7 @@ ADDRESSES = ("to", "from_")
 """Parameters of operations that are numbers, or addresses on a channel."""
 OURS = ("limit", "page_size", "max_segments")
 """Parameters of operations that are not sent: they bound what is."""
+_ESCAPES = {ord(sign): quote(sign, safe="") for sign in map(chr, range(128))}
 _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _RFC_2822 = r"..., ([0-9]{2}) (...) ([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) \+0000"
 _MONTHS = {"JanFebMarAprMayJunJulAugSepOctNovDec"[at : at + 3]: at // 3 + 1 for at in range(0, 36, 3)}
@@ -258,7 +259,7 @@ class Request(NamedTuple, Generic[T]):
 @lru_cache(maxsize=256)
 def quoted(text: str, safe: str = "") -> str:
     """Write a text as a form or an address has it. Names, paths, senders and many texts come again and again."""
-    return quote(text, safe=safe)
+    return text.translate(_ESCAPES) if text.isascii() and not safe else quote(text, safe=safe)
 
 
 class Nothing:

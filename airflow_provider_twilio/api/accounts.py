@@ -68,7 +68,7 @@ class Accounts(Resource[C_co]):
 
         https://www.twilio.com/docs/iam/api/subaccounts#create-a-subaccount
         """
-        checks.longest("friendly_name", friendly_name, LONGEST_NAME, "characters")
+        checks.longest("friendly_name", friendly_name, LONGEST_NAME)
         return Request("POST", f"/{VERSION}/Accounts.json", Account, repeatable=False)
 
     @operation
@@ -101,7 +101,7 @@ class Accounts(Resource[C_co]):
         """
         checks.required(target_account_sid=target_account_sid)
         checks.one_of(friendly_name=friendly_name, status=status)
-        checks.longest("friendly_name", friendly_name, LONGEST_NAME, "characters")
+        checks.longest("friendly_name", friendly_name, LONGEST_NAME)
         checks.choice("status", status, STATUSES)
         return Request("POST", _path(target_account_sid), Account)
 

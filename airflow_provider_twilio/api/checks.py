@@ -6,7 +6,7 @@ A value that isn't known yet, such as a template when the DAG is parsed, is give
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -34,7 +34,7 @@ SID_KINDS: Mapping[str, str] = {
     "CF": "a conference",
 }
 
-_E164 = r"\+[1-9][0-9]{6,14}"
+E164 = r"\+[1-9][0-9]{6,14}"
 _SHORT_CODE = r"[0-9]{3,8}"
 _ALPHANUMERIC = r"(?=.*[A-Za-z])[A-Za-z0-9 +\-_&.]{1,11}"
 _CHANNEL = r"(?is)(whatsapp|messenger|rcs|sip|sips|client|channel|tel):(.+)"
@@ -112,7 +112,7 @@ def shape(value: object) -> str:
 
 
 def _e164_fault(value: str) -> str | None:
-    if re.fullmatch(_E164, value):
+    if re.fullmatch(E164, value):
         return None
     if any(c.isspace() for c in value):
         return f"contains spaces ({shape(value)})"
@@ -184,11 +184,20 @@ def phone_number(name: str, value: Any) -> None:
         recipient(name, value, channels=())
 
 
-def longest(name: str, value: Any, most: int, what: str) -> None:
-    """Require a string or list of at most so many characters or items."""
+def longest(name: str, value: Any, most: int, what: str = "characters") -> None:
+    """Require a text of at most so many characters."""
+    _at_most(name, value, (str,), most, what)
+
+
+def fewest(name: str, value: Any, most: int) -> None:
+    """Require a list of at most so many items; a text is one."""
+    _at_most(name, [value] if isinstance(value, str) else value, (list, tuple), most, "items")
+
+
+def _at_most(name: str, value: Any, kinds: tuple[type[Sized], ...], most: int, what: str) -> None:
     if value is None or value is LATER:
         return
-    if not isinstance(value, str | list | tuple):
+    if not isinstance(value, kinds):
         raise BadParameter(name, f"is of type {type(value).__name__}", f"give at most {most} {what}")
     if len(value) > most:
         raise BadParameter(name, f"has {len(value)} {what}", f"Twilio takes at most {most}")

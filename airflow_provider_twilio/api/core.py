@@ -62,6 +62,7 @@ ADDRESSES = ("to", "from_")
 """Parameters of operations that are numbers, or addresses on a channel."""
 OURS = ("limit", "page_size", "max_segments")
 """Parameters of operations that are not sent: they bound what is."""
+# What a form escapes of ASCII: all but letters, digits and four signs.
 _ESCAPES = {ord(sign): quote(sign, safe="") for sign in map(chr, range(128))}
 _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _RFC_2822 = r"..., ([0-9]{2}) (...) ([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) \+0000"
@@ -238,6 +239,16 @@ class Request(NamedTuple, Generic[T]):
     def but(self, **fields: Any) -> Request[T]:
         """Give the same request with these fields instead."""
         return self._replace(**fields)
+
+    # The two below are for what is sent many times: half as much work as ``but``.
+
+    def at(self, path: str) -> Request[T]:
+        """Give the same request to another path."""
+        return Request(self.method, path, *self[2:])
+
+    def saying(self, data: tuple[tuple[str, str], ...]) -> Request[T]:
+        """Give the same request with other form parameters."""
+        return Request(self.method, self.path, self.answer, data, *self[4:])
 
     def query(self) -> str:
         return "&".join([f"{quoted(name)}={quoted(value)}" for name, value in self.data])

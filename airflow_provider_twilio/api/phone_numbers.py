@@ -387,7 +387,7 @@ class AvailablePhoneNumbers(Resource[C_co]):
         checks.required(kind=kind)
         checks.choice("kind", kind, TYPES)
         checks.between("area_code", area_code, 200, 999)
-        checks.longest("contains", contains, 16, "characters")
+        checks.longest("contains", contains, 16)
         if isinstance(contains, str) and len(contains) < 2:
             raise BadParameter("contains", f"has {len(contains)} characters", "Twilio takes 2 to 16")
         checks.phone_number("near_number", near_number)

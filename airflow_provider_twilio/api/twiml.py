@@ -46,7 +46,7 @@ def check(name: str, value: Any) -> None:
         return
     if not isinstance(value, str):
         raise BadParameter(name, f"is of type {type(value).__name__}", _REMEDY)
-    checks.longest(name, value, LONGEST, "characters")
+    checks.longest(name, value, LONGEST)
     _printable(name, value)
     from xml.parsers import expat
 

@@ -13,7 +13,7 @@ from airflow_provider_twilio.api import checks, segments
 from airflow_provider_twilio.api.core import LATER, Request, definition, wire_value
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.messages import LONGEST_BODY, Message, Messages
-from airflow_provider_twilio.bulk.rows import Row, Seen, normalised
+from airflow_provider_twilio.bulk.rows import PLAIN, Row, Seen, normalised
 from airflow_provider_twilio.client import guards
 from airflow_provider_twilio.client.settings import Settings
 
@@ -189,7 +189,8 @@ class Plan:
             if name not in own:
                 own[name] = fill(self._options[name], row)
         text = own.get("body")
-        usual = own.keys() <= {"body"} and text != "" and to.startswith("+")
+        simple = text is None or (isinstance(text, str) and text != "")
+        usual = simple and own.keys() <= {"body"} and PLAIN.fullmatch(to) is not None
         if usual and (like := self._like.get(text is not None)) is not None:
             return self._alike(like, to, text)
         options = {**self._options, **own, "to": to}
@@ -203,13 +204,12 @@ class Plan:
         return request
 
     def _alike(self, like: Request[Message], to: str, text: Any) -> Request[Message]:
-        """Give the same request with another number, and text if it has its own: of most rows that is all to check."""
+        """Give the same request with another number, and text if it has its own: most rows have no more to check."""
         changed = {"To": to}
         if text is not None:
-            checks.longest("body", text, LONGEST_BODY, "characters")
+            checks.longest("body", text, LONGEST_BODY)
             changed["Body"] = wire_value("body", text)
-        data = tuple([(name, changed.get(name, value)) for name, value in like.data])
-        request = Request(like.method, like.path, like.answer, data, *like[4:])
+        request = like.saying(tuple([(name, changed.get(name, value)) for name, value in like.data]))
         guards.check_recipients(request, self._settings.allowed_recipients)
         guards.check_segments(request)
         return request

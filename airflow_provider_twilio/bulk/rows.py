@@ -147,7 +147,7 @@ def normalised(address: Any, checked: bool = False) -> str:
     :param checked: whether it is known to be a number.
     :raises BadParameter: it is no number, or of no possible length.
     """
-    if checked and isinstance(address, str) and _PLAIN.fullmatch(address):
+    if checked and isinstance(address, str) and PLAIN.fullmatch(address):
         return address
     if not isinstance(address, str) or not address.strip():
         raise BadParameter(
@@ -179,7 +179,8 @@ def _e164(number: str) -> str:
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
 
 
-_PLAIN = re.compile(r"\+[1-9][0-9]{6,14}")
+PLAIN = re.compile(checks.E164)
+"""A number in E.164."""
 _SIGNS = str.maketrans("", "", " .-()/\u00a0\u2011")
 
 

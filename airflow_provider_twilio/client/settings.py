@@ -335,7 +335,7 @@ class Settings:
         if not request.reads:
             guards.check_recipients(request, self.allowed_recipients)
             guards.check_segments(request)
-        return Request(request.method, self.url(request.template), *request[2:])
+        return request.at(self.url(request.template))
 
     def url(self, template: str) -> str:
         """Give the address of a path or URL, and refuse hosts that aren't Twilio's."""

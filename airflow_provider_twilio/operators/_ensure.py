@@ -129,7 +129,7 @@ class EnsureNumberOperator(ComposedOperator, SendingOperator, color=COLOR):
     def check(self, given: Mapping[str, Any]) -> None:
         """Require a name, and hold the rest against the search and the purchase."""
         checks.required(friendly_name=given["friendly_name"])
-        checks.longest("friendly_name", given["friendly_name"], 64, "characters")
+        checks.longest("friendly_name", given["friendly_name"], 64)
         SEARCH.check({name: _given(given[name]) for name in SOUGHT})
         BUY.check({**self._settings(given), "phone_number": LATER})
 

@@ -274,6 +274,7 @@ def test_but_keeps_all_else():
     other = request.but(path="z", data=())
     assert (other.path, other.data) == ("z", ())
     assert other.but(path=request.path, data=request.data) == request
+    assert request.at("z").saying(()) == other
 
 
 def test_a_list_is_a_value():

@@ -61,11 +61,12 @@ T = TypeVar("T")
 Kind = Literal["done", "skipped", "later", "failed", "unknown"]
 
 READ_AHEAD = 200
-"""So many items are kept ready."""
+"""When fewer are left, or fewer than the last batch held, the next batch is asked for. What lies ready for long is cold
+in the processor's caches when its turn comes."""
 AT_ONCE = 500
 """So many are read at once in a thread."""
 IN_A_ROW = 50
-"""So many are made in a row on the event loop, before what is on its way has its turn."""
+"""So many are made in a row, or sent without a wait (a dry run), before others on the event loop have their turn."""
 MOST_HELD = 1000
 """How many items whose time has not come are held, before no more are read."""
 MOST_TRIES = 5
@@ -276,8 +277,10 @@ class Engine:
         self._pace = Pace(rate)
         self._active = 0
         self._ahead: deque[Item] = deque()
+        self._least = READ_AHEAD
         self._held: list[tuple[float, int, Item]] = []
         self._order = 0
+        self._in_a_row = 0
         self._reading: asyncio.Future[None] | None = None
         self._ended = False  # the stream
         self._error: BaseException | None = None
@@ -344,22 +347,30 @@ class Engine:
 
     async def _next(self) -> Item | None:
         """Give the next item when its time has come; None at the end. One worker waits here, the others behind it."""
-        if (item := self._claim()) is not None:
+        self._in_a_row += 1
+        if self._in_a_row == IN_A_ROW:
+            asyncio.get_running_loop().call_soon(self._others_had_their_turn)
+        if self._in_a_row >= IN_A_ROW:
+            await asyncio.sleep(0)
+        if (item := self._claim(time.monotonic())) is not None:
             return item
         async with self._turn:
             while self._error is None:
-                if (item := self._claim()) is not None:
+                now = time.monotonic()
+                if (item := self._claim(now)) is not None:
                     return item
                 if self._ended and not (self._held or self._ahead or self._active):
                     return None
-                await self._rest()
+                await self._rest(now)
             return None
 
-    def _claim(self) -> Item | None:
-        """Give an item if one more may be on its way now, and one is ready."""
+    def _others_had_their_turn(self) -> None:
+        self._in_a_row = 0
+
+    def _claim(self, now: float) -> Item | None:
+        """Give an item if one more may be on its way, and one is ready."""
         if self._active >= self._throttle.limit or self._error is not None:
             return None
-        now = time.monotonic()
         if not self._resumes <= now < self._expires or (item := self._ready(now)) is None:
             return None
         self._active += 1
@@ -375,7 +386,7 @@ class Engine:
                 return item
         while self._ahead and len(self._held) < MOST_HELD:
             item = self._ahead.popleft()
-            if self._reading is None and len(self._ahead) < READ_AHEAD:
+            if self._reading is None and len(self._ahead) < self._least:
                 self._read()
             due = self._pace.book(item.lane, item.weight, now)
             if due > now:
@@ -397,7 +408,9 @@ class Engine:
 
     async def _read_batch(self) -> None:
         try:
-            self._ahead.extend(await anext(self._source))
+            batch = await anext(self._source)
+            self._ahead.extend(batch)
+            self._least = max(READ_AHEAD, len(batch))
         except StopAsyncIteration:
             self._ended = True
         except BaseException as error:  # whatever it is, the stream has broken, and not come to its end
@@ -406,14 +419,17 @@ class Engine:
             self._reading = None
             self._changed.set()
 
-    async def _rest(self) -> None:
-        """Sleep until an item may be due, or until something has changed."""
+    async def _rest(self, now: float) -> None:
+        """Sleep until an item may be due, or until something has changed.
+
+        :param now: when it was seen that none is. What has become due since then is due at once.
+        """
         self._changed.clear()
-        now, until = time.monotonic(), None
+        until = None
         if self._active < self._throttle.limit and now < self._expires:
             until = self._resumes if now < self._resumes else self._held[0][0] if self._held else None
         try:
-            async with asyncio.timeout(None if until is None else max(0.0, until - now)):
+            async with asyncio.timeout(None if until is None else max(0.0, until - time.monotonic())):
                 await self._changed.wait()
         except TimeoutError:
             pass

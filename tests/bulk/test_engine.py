@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from airflow_provider_twilio.api.errors import AuthenticationFailed, NotSent, TwilioError
+from airflow_provider_twilio.api.errors import AuthenticationFailed, NotSent, OutcomeUnknown, TwilioError
 from airflow_provider_twilio.api.messages import Messages
 from airflow_provider_twilio.bulk import engine
-from airflow_provider_twilio.bulk.engine import Item, Outcome, Tally, TooManyFailures, run
+from airflow_provider_twilio.bulk.engine import Engine, Item, Outcome, Tally, TooManyFailures, run
 from airflow_provider_twilio.client.asynchronous import AsyncClient
 from airflow_provider_twilio.client.settings import Basic, Settings
 from airflow_provider_twilio.emulator import Emulator
@@ -286,7 +286,7 @@ async def test_the_stream_is_read_as_it_is_needed(emulator: Emulator, open_clien
         tally = Tally()
         await run(client, stream(), lambda _: ahead.append(read - tally.told), tally=tally)
     assert tally.done == 2500
-    assert max(ahead) <= engine.READ_AHEAD + engine.AT_ONCE + 100
+    assert max(ahead) <= 2 * engine.AT_ONCE + 100
 
 
 async def test_an_error_of_the_stream_ends_it(emulator: Emulator, open_client):
@@ -314,6 +314,66 @@ async def test_a_broken_stream_is_not_taken_for_the_end(emulator: Emulator, open
     async with open_client() as client:
         with pytest.raises(error):
             await run(client, stream())
+
+
+class AtOnce:
+    """Answer without a wait, after the first so many of which nothing is known."""
+
+    settings = Settings(ACCOUNT, Basic(ACCOUNT, "token"))
+
+    def __init__(self, *errors: TwilioError) -> None:
+        self.errors = list(errors)
+
+    async def send(self, request: Any) -> Any:
+        if self.errors:
+            raise self.errors.pop(0)
+        return {}
+
+
+async def test_what_waits_for_nothing_leaves_others_their_turn(emulator: Emulator):
+    tally, told = Tally(), list[int]()
+
+    async def look() -> None:
+        while tally.told < 3000:
+            told.append(tally.told)
+            await asyncio.sleep(0)
+
+    looking = asyncio.create_task(look())
+    await run(AtOnce(), sends(emulator, 3000), tally=tally)
+    await looking
+    assert max(after - before for before, after in pairwise(told)) <= 2 * engine.IN_A_ROW
+
+
+async def test_a_pause_that_ends_while_it_is_looked_at(emulator: Emulator, monkeypatch: pytest.MonkeyPatch):
+    class Slow:
+        """Be interrupted after each look at the clock."""
+
+        @staticmethod
+        def monotonic() -> float:
+            now = time.monotonic()
+            time.sleep(0.06)
+            return now
+
+    monkeypatch.setattr(engine, "time", Slow)
+    async with asyncio.timeout(20):
+        tally = await run(AtOnce(OutcomeUnknown("lost", retry_after=0.2)), sends(emulator, 3), concurrency=1)
+    assert (tally.unknown, tally.done) == (1, 2)
+
+
+async def test_the_next_batch_is_asked_for_when_the_last_is_begun(emulator: Emulator, open_client):
+    """Making a batch may take as long as sending one, as where it is written down first."""
+    items, asked = list(sends(emulator, 3000)), list[int]()
+    tally = Tally()
+
+    async def source() -> AsyncIterator[list[Item]]:
+        for begin in range(0, len(items), 1000):
+            asked.append(tally.told)
+            yield items[begin : begin + 1000]
+
+    async with open_client() as client:
+        await Engine(client, tally=tally).run(source())
+    assert tally.done == 3000
+    assert max(asked[1], asked[2] - 1000) <= 50
 
 
 class Broken:

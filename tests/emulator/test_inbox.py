@@ -437,19 +437,23 @@ def test_subaccounts_are_shown_and_named(inbox: Inbox, api: Api) -> None:
 
 
 def test_ten_thousand_messages_are_no_burden(inbox: Inbox, emulator: Emulator) -> None:
-    for n in range(10_000):
+    def quickest_look() -> float:
+        seconds = []
+        for _ in range(10):
+            started = time.perf_counter()
+            inbox.live(phone="+14155550000")
+            seconds.append(time.perf_counter() - started)
+        return min(seconds)
+
+    looks = []
+    for n in range(10_001):
         emulator.receive_message(f"text {n}", from_=f"+1415{5550000 + n % 2500:07}")
-    started = time.perf_counter()
+        if n in (100, 10_000):
+            looks.append(quickest_look())
     html = inbox.page(phone="+14155550000")
-    first = time.perf_counter() - started
     assert len(html.all("a", **{"class": "phone"})) == page.PHONES
-    assert len(html.bubbles) == 4
-    started = time.perf_counter()
-    for _ in range(10):
-        inbox.live(phone="+14155550000")
-    each = (time.perf_counter() - started) / 10
-    assert first < 1.5
-    assert each < 0.15
+    assert len(html.bubbles) == 5
+    assert looks[1] < 20 * looks[0]  # for a hundred times as many
 
 
 OPERATIONS = st.lists(

@@ -20,7 +20,14 @@ from airflow_provider_twilio.api import checks, codes
 from airflow_provider_twilio.api.answers import Response
 from airflow_provider_twilio.api.core import Record, Request, address_text, is_sid, quoted
 from airflow_provider_twilio.api.ended import Ended
-from airflow_provider_twilio.api.errors import BadParameter, NotFound, OutcomeUnknown, ServerError, classify
+from airflow_provider_twilio.api.errors import (
+    AuthenticationFailed,
+    BadParameter,
+    NotFound,
+    OutcomeUnknown,
+    ServerError,
+    classify,
+)
 from airflow_provider_twilio.client import guards
 
 T = TypeVar("T")
@@ -185,6 +192,16 @@ ONLY_CHOICE: Mapping[str, Callable[[Any], Any]] = {"http_version": _any_of("1.1"
 """Extras that may be said, but have one value; the form doesn't ask for them."""
 
 
+OTHER_NAMES: Mapping[str, str] = {
+    "sender": "from_",
+    "from_number": "from_",
+    "phone_number": "from_",
+    "sid": "account_sid",
+    "service_sid": "messaging_service_sid",
+}
+"""What others call an extra, in no way like its name here."""
+
+
 def _extras(conn_id: str, extra: str | None) -> dict[str, Any]:
     """Read the extras. Airflow takes an extra that isn't JSON for an empty one, which would lose the guards."""
     try:
@@ -199,7 +216,8 @@ def _extras(conn_id: str, extra: str | None) -> dict[str, Any]:
         if parse is None:
             import difflib
 
-            near = difflib.get_close_matches(name.lower(), [*EXTRAS, *ONLY_CHOICE], n=1, cutoff=0.5)
+            like = OTHER_NAMES.get(name.lower())
+            near = [like] if like else difflib.get_close_matches(name.lower(), [*EXTRAS, *ONLY_CHOICE], n=1, cutoff=0.6)
             hint = f"did you mean {near[0]}?" if near else f"the extras are {', '.join(EXTRAS)}"
             raise BadConnection(f"connection {conn_id}, extra {name}", "is not known", hint)
         if value is None or value == "":
@@ -374,6 +392,8 @@ class Settings:
                 return request.answer.read(request, Response(204, {}, b""))
             if again and request.get("Status") and error.code in codes.PAST_CHANGING:
                 return Request("GET", request.path, Ended(request, error))
+            if isinstance(error, AuthenticationFailed) and self.conn_id:
+                error.args = (f"{error}. Check login and password of the connection {self.conn_id}",)
             raise error
         result = request.answer.read(request, response)
         if self.validate and isinstance(result, Record):

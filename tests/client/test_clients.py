@@ -540,8 +540,9 @@ def test_a_closed_client_opens_anew(run, server):
 def test_wrong_credentials(run, server):
     server.play(Answer(401, {"code": 20003, "message": "Authenticate", "status": 401}))
     with pytest.raises(AuthenticationFailed) as caught:
-        run(server.url).send(Messages.fetch(SID))
+        run(server.url, conn_id="twilio_default").send(Messages.fetch(SID))
     assert caught.value.code == 20003
+    assert "Check login and password of the connection twilio_default" in str(caught.value)
     assert TOKEN not in str(caught.value)
     assert len(server.requests) == 1
 

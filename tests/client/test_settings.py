@@ -110,6 +110,8 @@ def test_a_wrong_account_to_act_on():
         ("from", "from_"),
         ("messaging_service", "messaging_service_sid"),
         ("http-version", "http_version"),
+        ("sender", "from_"),
+        ("Phone_Number", "from_"),
     ],
 )
 def test_an_unknown_extra_names_the_nearest(wrong, near):

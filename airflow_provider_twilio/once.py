@@ -548,6 +548,7 @@ class _Sender:
     def _settle(self, intent: Intent) -> Record:
         """Ask Twilio what became of the request, until that is known."""
         self._check_recipient(intent)
+        told = False
         for pause in _pauses():
             # Before the list is read: whatever is not in it then will not come.
             unsure = self._unsure()
@@ -564,6 +565,9 @@ class _Sender:
                 if ours:
                     raise self._ambiguous(ours, unsure)
                 break
+            if not told and left > 0:
+                log.info("It is in no list yet: looking again and again, for %.0f s at the most", left)
+                told = True
             self.clock.sleep(min(pause, left) if left > 0 else pause)
         if self.on_unsure == "fail":
             raise Unsure(

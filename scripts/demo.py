@@ -53,7 +53,7 @@ def main() -> int:
     say("Starting the emulator: a Twilio on this machine, with one account and no money.")
     with serve() as emulator:
         say(f"It answers at {emulator.url}")
-        say("Starting a real Airflow: API server, scheduler, DAG processor and triggerer. About half a minute.")
+        say("Starting a real Airflow: API server, scheduler, DAG processor and triggerer. About a minute.")
         connections = {"twilio_default": emulator.connection_json}
         with Airflow([ROOT / "example_dags"], connections=connections) as airflow:
             say(f"Airflow is healthy at {airflow.url}, and its connection twilio_default leads to the emulator.")

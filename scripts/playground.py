@@ -9,10 +9,13 @@ into afterwards, until the next start.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
+import os
 import shutil
 import signal
 import socket
+import sys
 from pathlib import Path
 from urllib.parse import quote
 
@@ -32,7 +35,7 @@ def port(wanted: int) -> int:
 
 def main() -> None:
     home, own = ROOT / ".airflow", ROOT / "dags"
-    shutil.rmtree(home, ignore_errors=True)
+    begin_anew(home)
     own.mkdir(exist_ok=True)
     # A closed terminal ends all as Ctrl-C does, which is ignored in the background unless told.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -58,6 +61,21 @@ Ctrl-C ends both.
                 flush=True,
             )
             signal.pause()
+
+
+def begin_anew(folder: Path) -> None:
+    """Empty a folder, and hold it until this process ends; refuse where another one holds it."""
+    folder.mkdir(exist_ok=True)
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(f"It runs already, and keeps all in {folder}. End that one first: Ctrl-C where it was started.")
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def body(connection_json: str) -> dict[str, object]:

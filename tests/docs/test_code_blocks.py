@@ -28,6 +28,7 @@ from tests.docs.blocks import FILES, ROOT, Block, blocks, blocks_of, prepare, so
 IN_A_PROJECT = {"conftest.py", "tests/test_order_alert.py"}
 """Files that only a project of its own can run; tests/emulator/test_pytest_plugin.py makes that project."""
 KINDS = {"python", "sh", "json", "toml", "text"}
+LOCK = ROOT / "requirements" / "airflow-3.3.txt"
 SIDS = {f"{kind}…": kind + "0" * 32 for kind in ("AC", "SK", "MG", "SM", "PN")}
 
 
@@ -166,13 +167,25 @@ def check_curl(arguments: list[str], emulator: Emulator) -> None:
 
 
 def check_pip(arguments: list[str]) -> None:
+    if arguments[1].startswith("apache-airflow"):
+        locked = re.search(r"^apache-airflow==(\S+)", LOCK.read_text(), re.MULTILINE)
+        assert locked is not None
+        what, option, constraints = arguments[1:]
+        assert (what, option) == (f"apache-airflow=={locked[1]}", "--constraint")
+        assert re.search(rf"/constraints-{re.escape(locked[1])}/constraints-3\.1[1-3]\.txt$", constraints), constraints
+        return
     for archive in arguments[1:]:
         assert re.fullmatch(r"dist/airflow_provider_twilio-\*\.whl", archive), archive  # test_wheel.py installs it
 
 
+def check_activation(arguments: list[str]) -> None:
+    assert re.fullmatch(r"[\w-]+/bin/activate", " ".join(arguments)), arguments
+
+
 @pytest.mark.parametrize("block", blocks("sh"), ids=str)
 def test_shell(block: Block, emulator: Emulator):
-    for program, *arguments in commands(block):
+    for path, *arguments in commands(block):
+        program = re.sub(r"^python3\.1[1-3]$", "python", path.removeprefix(".venv/bin/"))
         if program == "curl":
             check_curl(arguments, emulator)
             emulator.reset()
@@ -183,6 +196,7 @@ def test_shell(block: Block, emulator: Emulator):
                 "airflow": check_airflow,
                 "export": check_export,
                 "pip": check_pip,
+                ".": check_activation,
             }.get(program)
             assert check is not None, f"{block}: no check for {program}"
             check(arguments)

@@ -189,8 +189,8 @@ def longest(name: str, value: Any, most: int, what: str = "characters") -> None:
     _at_most(name, value, (str,), most, what)
 
 
-def fewest(name: str, value: Any, most: int) -> None:
-    """Require a list of at most so many items; a text is one."""
+def most_items(name: str, value: Any, most: int) -> None:
+    """Require a list of at most so many items, or a text, which is one."""
     _at_most(name, [value] if isinstance(value, str) else value, (list, tuple), most, "items")
 
 
@@ -198,7 +198,8 @@ def _at_most(name: str, value: Any, kinds: tuple[type[Sized], ...], most: int, w
     if value is None or value is LATER:
         return
     if not isinstance(value, kinds):
-        raise BadParameter(name, f"is of type {type(value).__name__}", f"give at most {most} {what}")
+        kind = "text" if str in kinds else "a list"
+        raise BadParameter(name, f"is of type {type(value).__name__}", f"give {kind} of at most {most} {what}")
     if len(value) > most:
         raise BadParameter(name, f"has {len(value)} {what}", f"Twilio takes at most {most}")
 

@@ -174,7 +174,7 @@ class Messages(Resource[C_co]):
         )
         checks.one_of(body=body, media_url=media_url, content_sid=content_sid)
         checks.longest("body", body, LONGEST_BODY)
-        checks.fewest("media_url", media_url, MOST_MEDIA)
+        checks.most_items("media_url", media_url, MOST_MEDIA)
         if checks.given(content_variables):
             checks.required(content_sid=content_sid)
         checks.between("validity_period", validity_period, 1, LONGEST_VALIDITY, " seconds")

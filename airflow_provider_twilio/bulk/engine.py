@@ -18,9 +18,10 @@ that can't be reached for minutes. So does ``most_failures``, with :class:`TooMa
 waited for before, and told.
 
 The client should have ``retries=0``: repeating is done here, where the others' troubles are known. Memory is bounded,
-however long the stream: some hundred items are read ahead. A plain iterable is read in a thread, so that it may read
-files; where making the items is work, only what they are made of should be read there (:func:`in_thread`), and an
-asynchronous stream make them: two threads that want the interpreter hold each other up for milliseconds at a time.
+however long the stream: some hundred items are read ahead, or two batches of a source that gives larger ones. A plain
+iterable is read in a thread, so that it may read files; where making the items is work, only what they are made of
+should be read there (:func:`in_thread`), and an asynchronous stream make them: two threads that want the interpreter
+hold each other up for milliseconds at a time.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ in the processor's caches when its turn comes."""
 AT_ONCE = 500
 """So many are read at once in a thread."""
 IN_A_ROW = 50
-"""So many are made in a row, or sent without a wait (a dry run), before others on the event loop have their turn."""
+"""So many are made, or about so many sent, before others on the event loop have their turn."""
 MOST_HELD = 1000
 """How many items whose time has not come are held, before no more are read."""
 MOST_TRIES = 5
@@ -334,7 +335,7 @@ class Engine:
                 self._throttle.well(begun)
                 if self._full:
                     self._taken(item.lane, begun)
-                self.tally.done += 1
+                self.tally.done += 1  # as _report does, of which most of it is about failures
                 if self._tell is not None:
                     self._tell(Outcome(item, "done", answer))
             finally:
@@ -346,9 +347,12 @@ class Engine:
     # ------------------------------------------------------------ whose turn it is
 
     async def _next(self) -> Item | None:
-        """Give the next item when its time has come; None at the end. One worker waits here, the others behind it."""
+        """Give the next item when its time has come; None at the end.
+
+        What is ready is taken at once. Else one worker waits, and the others behind it.
+        """
         self._in_a_row += 1
-        if self._in_a_row == IN_A_ROW:
+        if self._in_a_row == IN_A_ROW:  # called before those that sleep below go on
             asyncio.get_running_loop().call_soon(self._others_had_their_turn)
         if self._in_a_row >= IN_A_ROW:
             await asyncio.sleep(0)
@@ -356,6 +360,7 @@ class Engine:
             return item
         async with self._turn:
             while self._error is None:
+                self._changed.clear()
                 now = time.monotonic()
                 if (item := self._claim(now)) is not None:
                     return item
@@ -424,7 +429,6 @@ class Engine:
 
         :param now: when it was seen that none is. What has become due since then is due at once.
         """
-        self._changed.clear()
         until = None
         if self._active < self._throttle.limit and now < self._expires:
             until = self._resumes if now < self._resumes else self._held[0][0] if self._held else None

@@ -149,8 +149,11 @@ def _tell(request: Request[Any], response: Response, what: str) -> str:
     return f"{request}: Twilio {what}{number}"
 
 
-def classify(request: Request[Any], response: Response) -> TwilioError | None:
-    """Choose the error for an answer; None for a success. The only place that does."""
+def classify(request: Request[Any], response: Response, conn_id: str = "") -> TwilioError | None:
+    """Choose the error for an answer; None for a success. The only place that does.
+
+    :param conn_id: whose credentials were sent with the request, for who has to mend them.
+    """
     status = response.status
     if 200 <= status < 300:
         return None
@@ -167,7 +170,10 @@ def classify(request: Request[Any], response: Response) -> TwilioError | None:
     text = f"refused with {status}" + (f", code {code}: " if code else ": ") + mask(told)[:LONGEST_TOLD].rstrip(".")
     if code:
         text += f". See {codes.page(code)}"
-    return _kind(request, status, code)(_tell(request, response, text), **facts)
+    kind = _kind(request, status, code)
+    if kind is AuthenticationFailed and conn_id:
+        text += f". The credentials are those of the connection {conn_id}"
+    return kind(_tell(request, response, text), **facts)
 
 
 def _kind(request: Request[Any], status: int, code: int | None) -> type[TwilioError]:

@@ -20,14 +20,7 @@ from airflow_provider_twilio.api import checks, codes
 from airflow_provider_twilio.api.answers import Response
 from airflow_provider_twilio.api.core import Record, Request, address_text, is_sid, quoted
 from airflow_provider_twilio.api.ended import Ended
-from airflow_provider_twilio.api.errors import (
-    AuthenticationFailed,
-    BadParameter,
-    NotFound,
-    OutcomeUnknown,
-    ServerError,
-    classify,
-)
+from airflow_provider_twilio.api.errors import BadParameter, NotFound, OutcomeUnknown, ServerError, classify
 from airflow_provider_twilio.client import guards
 
 T = TypeVar("T")
@@ -194,12 +187,12 @@ ONLY_CHOICE: Mapping[str, Callable[[Any], Any]] = {"http_version": _any_of("1.1"
 
 OTHER_NAMES: Mapping[str, str] = {
     "sender": "from_",
-    "from_number": "from_",
     "phone_number": "from_",
     "sid": "account_sid",
-    "service_sid": "messaging_service_sid",
+    "auth_token": "the connection's password",
+    "token": "the connection's password",
 }
-"""What others call an extra, in no way like its name here."""
+"""What people may call what has quite another name here."""
 
 
 def _extras(conn_id: str, extra: str | None) -> dict[str, Any]:
@@ -386,14 +379,12 @@ class Settings:
         :param again: whether the request had been sent before: a DELETE that then finds nothing has succeeded, and so
             may have what ends a call or a message that has ended.
         """
-        error = classify(request, response)
+        error = classify(request, response, self.conn_id)
         if error is not None:
             if again and request.method == "DELETE" and isinstance(error, NotFound):
                 return request.answer.read(request, Response(204, {}, b""))
             if again and request.get("Status") and error.code in codes.PAST_CHANGING:
                 return Request("GET", request.path, Ended(request, error))
-            if isinstance(error, AuthenticationFailed) and self.conn_id:
-                error.args = (f"{error}. Check login and password of the connection {self.conn_id}",)
             raise error
         result = request.answer.read(request, response)
         if self.validate and isinstance(result, Record):

@@ -178,8 +178,8 @@ class TwilioHook(BaseHook, Resources[Blocking]):
         try:
             settings = self.client.settings
             secrets = settings.secrets
-            # Whoever pressed the button waits for the answer, and Airflow for no more than a minute.
-            settings = replace(settings, retries=0, timeout=min(settings.timeout, TEST_TIMEOUT))
+            # Whoever pressed the button waits for the answer, and Airflow, which makes up a name, for a minute at most.
+            settings = replace(settings, conn_id="", retries=0, timeout=min(settings.timeout, TEST_TIMEOUT))
             with Client(settings, conceal=mask_secret) as client:
                 works, told = _try_connection(client)
         except TwilioError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import socket
 import time
 from datetime import UTC, datetime, timedelta
@@ -542,7 +543,8 @@ def test_wrong_credentials(run, server):
     with pytest.raises(AuthenticationFailed) as caught:
         run(server.url, conn_id="twilio_default").send(Messages.fetch(SID))
     assert caught.value.code == 20003
-    assert "Check login and password of the connection twilio_default" in str(caught.value)
+    assert "credentials are those of the connection twilio_default" in str(caught.value)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
     assert TOKEN not in str(caught.value)
     assert len(server.requests) == 1
 

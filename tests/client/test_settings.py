@@ -112,6 +112,8 @@ def test_a_wrong_account_to_act_on():
         ("http-version", "http_version"),
         ("sender", "from_"),
         ("Phone_Number", "from_"),
+        ("from_number", "from_"),
+        ("auth_token", "the connection's password"),
     ],
 )
 def test_an_unknown_extra_names_the_nearest(wrong, near):

@@ -566,7 +566,7 @@ class _Sender:
                     raise self._ambiguous(ours, unsure)
                 break
             if not told and left > 0:
-                log.info("It is in no list yet: looking again and again, for %.0f s at the most", left)
+                log.info("It can't be told yet whether it was sent: looking again and again, for about %.0f s", left)
                 told = True
             self.clock.sleep(min(pause, left) if left > 0 else pause)
         if self.on_unsure == "fail":

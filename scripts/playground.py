@@ -66,16 +66,16 @@ Ctrl-C ends both.
 def begin_anew(folder: Path) -> None:
     """Empty a folder, and hold it until this process ends; refuse where another one holds it."""
     folder.mkdir(exist_ok=True)
-    held = os.open(folder, os.O_RDONLY)
+    held = os.open(folder, os.O_RDONLY)  # never closed: the lock ends with this process
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        sys.exit(f"It runs already, and keeps all in {folder}. End that one first: Ctrl-C where it was started.")
+        sys.exit(f"make airflow runs already, and keeps all in {folder}. End it first: Ctrl-C where it was started.")
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+            shutil.rmtree(path, ignore_errors=True)
         else:
-            path.unlink()
+            path.unlink(missing_ok=True)
 
 
 def body(connection_json: str) -> dict[str, object]:

@@ -21,7 +21,7 @@ BENCHMARKS = {
         """The engine of [SendMessagesOperator](bulk.md), with rows that it has checked, beside twilio-python's clients.
 Ours and aiohttp alone run on uvloop's event loop, twilio-python on asyncio's, as it comes; ours has garbage looked for
 less often, too. A process has one core, and ours needs most of it at 200 in flight: on a virtual machine with busy
-neighbours, 83 to 89% of the limit were seen, at 0.27 to 0.30 ms of CPU a message, and 98% of aiohttp alone.""",
+neighbours, 94% of the limit was seen as well, at 0.23 to 0.25 ms of CPU a message, and 98% of aiohttp alone.""",
     ),
     "http2": ("HTTP/2", "Why the clients speak HTTP/1.1: see [architecture](architecture.md)."),
     "waiting": ("Waiting for many", "The [shared poll](waiting.md) beside one fetch a message a tick."),

@@ -548,8 +548,7 @@ class _Sender:
     def _settle(self, intent: Intent) -> Record:
         """Ask Twilio what became of the request, until that is known."""
         self._check_recipient(intent)
-        told = False
-        for pause in _pauses():
+        for look, pause in enumerate(_pauses()):
             # Before the list is read: whatever is not in it then will not come.
             unsure = self._unsure()
             over = max([intent.ends, *map(_ends, unsure)]) + timedelta(seconds=self.settle_for)
@@ -565,9 +564,8 @@ class _Sender:
                 if ours:
                     raise self._ambiguous(ours, unsure)
                 break
-            if not told and left > 0:
+            if look == 0 and left > 0:
                 log.info("It can't be told yet whether it was sent: looking again and again, for about %.0f s", left)
-                told = True
             self.clock.sleep(min(pause, left) if left > 0 else pause)
         if self.on_unsure == "fail":
             raise Unsure(

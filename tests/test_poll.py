@@ -237,7 +237,7 @@ async def test_the_last_look_is_not_put_off(waiting: Waiting, emulator: Emulator
     begun = time.monotonic()
     told = await asyncio.gather(*(waiting.start(sid, interval=86_400, lasts=0.5) for sid in sids))
     assert {entry["outcome"] for entry in told} == {"timeout"}
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 2
 
 
 # ---------------------------------------------------------------- what is not there
@@ -293,14 +293,14 @@ async def test_a_wait_past_its_deadline_gets_one_look_at_once(waiting: Waiting, 
     tasks = [waiting.start(sid, interval=86_400, lasts=-100) for sid in (delivered, still)]
     assert [(await task)["outcome"] for task in tasks] == ["reached", "timeout"]
     assert waiting.gets == 2
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 2
 
 
 async def test_the_deadline_is_kept_and_tells_what_was_seen(waiting: Waiting, emulator: Emulator):
     [sid] = await waiting.send()
     begun = time.monotonic()
     told = await waiting.start(sid, interval=86_400, lasts=0.5)
-    assert 0.5 <= time.monotonic() - begun < 20
+    assert 0.5 <= time.monotonic() - begun < 1.5
     assert (told["outcome"], told["status"]) == ("timeout", "queued" if told["status"] == "queued" else "sending")
     assert told["reason"] == f"{sid} has not come to its end at its deadline: it is {told['status']}"
     assert waiting.gets == 1
@@ -449,7 +449,7 @@ async def test_retry_after_is_kept(waiting: Waiting, emulator: Emulator):
     waiting.start((await waiting.send())[0], interval=0.05)  # who comes meanwhile has to rest too
     begun = time.monotonic()
     await asyncio.gather(*waiting.tasks[:10])
-    assert 0.8 <= time.monotonic() - begun < 20
+    assert 0.8 <= time.monotonic() - begun < 4
 
 
 async def test_one_record_that_fails_does_not_hold_up_the_others(

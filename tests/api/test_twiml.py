@@ -106,7 +106,7 @@ def test_what_is_no_twiml_is_refused(document: Any, said: str):
     begun = time.monotonic()
     with pytest.raises(BadParameter, match=said):
         twiml.check("twiml", document)
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 1
 
 
 @given(st.text(alphabet="<>/&;=\"'! -?[]CDATARespon\n\x00é", max_size=200))

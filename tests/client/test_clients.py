@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import pickle
 import socket
 import time
 from datetime import UTC, datetime, timedelta
@@ -134,14 +133,14 @@ def test_it_waits_as_long_as_it_is_asked_to(run, server, form):
     server.play(Answer(429, TOO_MANY, {"Retry-After": asked}), Answer(201, SENT))
     began = time.monotonic()
     run(server.url, retry_max_wait=10).send(send())
-    assert 0.3 <= time.monotonic() - began < 8
+    assert 0.3 <= time.monotonic() - began < 3
 
 
 def test_it_waits_no_longer_than_its_longest(run, server):
     server.play(Answer(503, headers={"Retry-After": "8"}), Answer(200, SENT))
     began = time.monotonic()
     run(server.url, retry_max_wait=0.2).send(Messages.fetch(SID))
-    assert 0.2 <= time.monotonic() - began < 7
+    assert 0.2 <= time.monotonic() - began < 2
 
 
 def test_a_stalled_socket_ends_at_the_time_out(run, server):
@@ -151,7 +150,7 @@ def test_a_stalled_socket_ends_at_the_time_out(run, server):
         began = time.monotonic()
         with pytest.raises(error, match="time-out") as caught:
             client.send(request)
-        assert 0.3 <= time.monotonic() - began < 20
+        assert 0.3 <= time.monotonic() - began < 1.5
         assert "Messages" in str(caught.value)
 
 
@@ -541,10 +540,8 @@ def test_a_closed_client_opens_anew(run, server):
 def test_wrong_credentials(run, server):
     server.play(Answer(401, {"code": 20003, "message": "Authenticate", "status": 401}))
     with pytest.raises(AuthenticationFailed) as caught:
-        run(server.url, conn_id="twilio_default").send(Messages.fetch(SID))
+        run(server.url).send(Messages.fetch(SID))
     assert caught.value.code == 20003
-    assert "credentials are those of the connection twilio_default" in str(caught.value)
-    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
     assert TOKEN not in str(caught.value)
     assert len(server.requests) == 1
 

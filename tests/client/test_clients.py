@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import socket
 import time
 from datetime import UTC, datetime, timedelta
@@ -540,8 +541,10 @@ def test_a_closed_client_opens_anew(run, server):
 def test_wrong_credentials(run, server):
     server.play(Answer(401, {"code": 20003, "message": "Authenticate", "status": 401}))
     with pytest.raises(AuthenticationFailed) as caught:
-        run(server.url).send(Messages.fetch(SID))
+        run(server.url, conn_id="twilio_default").send(Messages.fetch(SID))
     assert caught.value.code == 20003
+    assert "credentials are those of the connection twilio_default" in str(caught.value)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
     assert TOKEN not in str(caught.value)
     assert len(server.requests) == 1
 

@@ -144,11 +144,11 @@ def numbers(meter: Meter) -> Iterator[str]:
 
 
 def ours(port: int, in_flight: int) -> Callable[[float], Meter]:
-    from airflow_provider_twilio.aside import Aside
-    from airflow_provider_twilio.bulk.engine import run
-    from airflow_provider_twilio.bulk.plan import SENT, Plan
     from airflow_provider_twilio.client.asynchronous import AsyncClient
     from airflow_provider_twilio.client.settings import Basic, Settings
+    from airflow_provider_twilio.runtime.background import Aside
+    from airflow_provider_twilio.runtime.bulk.engine import run
+    from airflow_provider_twilio.runtime.bulk.plan import SENT, Plan
 
     settings = Settings(ACCOUNT, Basic(ACCOUNT, TOKEN), base=f"http://127.0.0.1:{port}", retries=0)
     plan = Plan({"from_": SENDER, "body": BODY}, settings)
@@ -227,8 +227,8 @@ def twilio_threads(port: int, in_flight: int) -> Callable[[float], Meter]:
 def bare(port: int, in_flight: int) -> Callable[[float], Meter]:
     import aiohttp
 
-    from airflow_provider_twilio.aside import Aside
-    from airflow_provider_twilio.client.at_once import RequestAtOnce
+    from airflow_provider_twilio.client.eager_request import RequestAtOnce
+    from airflow_provider_twilio.runtime.background import Aside
 
     path = f"/2010-04-01/Accounts/{ACCOUNT}/Messages.json"
     headers = {
@@ -289,14 +289,14 @@ def measure(side: str, port: int, in_flight: int, seconds: float) -> None:
 
 def end_to_end(recipients: int) -> None:
     """Send files of recipients to an emulator in another process, with checkpoints and without; print each turn."""
-    from airflow_provider_twilio.aside import Aside
-    from airflow_provider_twilio.bulk.chunks import run_resuming
-    from airflow_provider_twilio.bulk.engine import run
-    from airflow_provider_twilio.bulk.plan import Plan, preflight
-    from airflow_provider_twilio.bulk.rows import rows
     from airflow_provider_twilio.client.asynchronous import AsyncClient
     from airflow_provider_twilio.client.settings import Basic, Settings
-    from airflow_provider_twilio.memory import Folder
+    from airflow_provider_twilio.runtime.background import Aside
+    from airflow_provider_twilio.runtime.bulk.checkpoints import run_resuming
+    from airflow_provider_twilio.runtime.bulk.engine import run
+    from airflow_provider_twilio.runtime.bulk.plan import Plan, preflight
+    from airflow_provider_twilio.runtime.bulk.rows import rows
+    from airflow_provider_twilio.runtime.state_store import Folder
 
     told = json.loads(sys.stdin.readline())
     settings = Settings(told["login"], Basic(told["login"], told["password"]), base=told["url"], retries=0)

@@ -75,7 +75,7 @@ class Control:
 def shared_poll(sids: list[str], settings: Any, interval: float) -> list[Coroutine[Any, Any, Any]]:
     from airflow_provider_twilio.api.verdicts import Delivery
     from airflow_provider_twilio.client.asynchronous import AsyncClient
-    from airflow_provider_twilio.poll import FETCHES_AT_ONCE, MESSAGES, Wait, wait_for
+    from airflow_provider_twilio.runtime.polling.status import FETCHES_AT_ONCE, MESSAGES, Wait, wait_for
 
     def connect() -> AsyncClient:
         return AsyncClient(settings, concurrency=FETCHES_AT_ONCE)

@@ -69,7 +69,7 @@ def reference() -> dict[str, dict[str, tuple[str, str]]]:
         "Errors": ("api.errors", ALL),
         "Webhook signatures": ("api.webhooks", ALL),
         "Segments": ("api.segments", ALL),
-        "Retry policy": ("hooks.retries", ALL),
+        "Retry policy": ("retry_policy", ALL),
     }
     return {heading: found for heading, found in pages.items() if found}
 

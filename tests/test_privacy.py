@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_twilio.api import other
-from airflow_provider_twilio.api.answers import Response
+from airflow_provider_twilio.api import raw as other
 from airflow_provider_twilio.api.messages import Message, Messages
+from airflow_provider_twilio.api.response import Response
 from airflow_provider_twilio.client.asynchronous import AsyncClient
 from airflow_provider_twilio.client.blocking import Client
 from airflow_provider_twilio.client.settings import Basic, Settings

@@ -11,18 +11,11 @@ from decimal import Decimal
 from typing import Literal
 
 from airflow_provider_twilio.api import checks
-from airflow_provider_twilio.api.core import (
-    VERSION,
-    C_co,
-    Field,
-    Listing,
-    Record,
-    Request,
-    Resource,
-    Sid,
-    listing,
-    operation,
-)
+from airflow_provider_twilio.api.errors import TwilioError
+from airflow_provider_twilio.api.listing import Listing
+from airflow_provider_twilio.api.operation import C_co, Resource, listing, operation
+from airflow_provider_twilio.api.records import Field, Record, Sid
+from airflow_provider_twilio.api.request import VERSION, Request
 
 KINDS = ("AC",)
 STATUSES = ("active", "suspended", "closed")
@@ -54,6 +47,20 @@ class Balance(Record):
     account_sid = Field(str)
     balance = Field(Decimal)
     currency = Field(str)
+
+    @property
+    def remaining(self) -> Decimal:
+        """The money that is left.
+
+        :raises TwilioError: the response names no balance.
+        """
+        if self.balance is None:
+            raise TwilioError("Twilio's response contains no balance")
+        return self.balance
+
+    def below(self, minimum: Decimal) -> str:
+        """Return a message that the balance is below the minimum."""
+        return f"The balance is {self.balance} {self.currency}: below the minimum of {minimum}"
 
 
 class Accounts(Resource[C_co]):

@@ -8,10 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence, Sized
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from airflow_provider_twilio.api.core import LATER, is_sid
 from airflow_provider_twilio.api.errors import BadParameter
+from airflow_provider_twilio.api.records import is_sid
+from airflow_provider_twilio.api.values import LATER
 
 SID_KINDS: Mapping[str, str] = {
     "AC": "an account",
@@ -252,3 +254,16 @@ def moment(name: str, value: Any) -> datetime | None:
     if value.utcoffset() is None:
         raise BadParameter(name, "is a datetime without a time zone", "give it one, such as 2026-01-31T08:00:00Z")
     return value
+
+
+def amount(name: str, value: Any) -> Decimal | None:
+    """Read an amount of money, where one is given."""
+    if value is None or value is LATER:
+        return None
+    try:
+        number = Decimal(str(value).strip())
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if isinstance(value, bool) or not number.is_finite():
+        raise BadParameter(name, f"is not an amount of money ({shape(value)})", "give a number such as 25")
+    return number

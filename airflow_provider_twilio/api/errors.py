@@ -1,37 +1,26 @@
-"""The errors, named by what a caller does next; each answer is classified here, once.
+"""Exceptions, named for what the caller does next.
 
     TwilioError
-    ├── InvalidRequest          change the request; the same again is refused again
-    │   └── BadParameter        … and it was refused here, before anything was sent
-    ├── AuthenticationFailed    mend the credentials
-    ├── PermissionDenied        ask for the permission, or switch it on
-    ├── NotFound                it isn't there, or is no longer
-    ├── OptedOut                the recipient said STOP: leave them be
-    ├── RateLimited             the same again, later
-    ├── NotSent                 the same again: Twilio never saw it
-    ├── ServerError             the same again: nothing that counts has happened
-    └── OutcomeUnknown          never the same again: ask Twilio first whether it happened
+    ├── InvalidRequest          change the request; Twilio would reject the same one again
+    │   └── BadParameter        … and it was rejected here, before anything was sent
+    ├── AuthenticationFailed    correct the credentials
+    ├── PermissionDenied        ask for the permission, or enable it
+    ├── NotFound                the resource does not exist, or no longer does
+    ├── OptedOut                the recipient replied STOP: do not write to them
+    ├── RateLimited             retry later
+    ├── NotSent                 retry: Twilio never received the request
+    ├── ServerError             retry: the request is idempotent
+    ├── OutcomeUnknown          reconcile before any retry: Twilio may have carried the request out
+    └── Unsure       inspect Twilio's records: reconciling did not settle the outcome
+        └── Ambiguous    … and more than one record may be the result
 
-Errors name the request without its parameters, and quote Twilio's message with numbers masked.
+Errors name the request without its parameters, and quote Twilio's message with phone numbers masked.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from math import isfinite
-from typing import TYPE_CHECKING, Any, ClassVar
-
-from airflow_provider_twilio.api import codes
-from airflow_provider_twilio.privacy import mask
-
-if TYPE_CHECKING:
-    from airflow_provider_twilio.api.answers import Response
-    from airflow_provider_twilio.api.core import Request
-
-
-LONGEST_TOLD = 500
-"""How many characters of Twilio's own message are quoted."""
+from collections.abc import Collection
+from typing import Any, ClassVar
 
 
 class TwilioError(Exception):
@@ -123,16 +112,6 @@ class NotSent(TwilioError):
 class ServerError(TwilioError):
     """Report that Twilio did not answer, or not properly, to a request that may be repeated."""
 
-    @classmethod
-    def unreadable(cls, request: Request[Any], response: Response, shape: str | None = None) -> TwilioError:
-        """Give the error for an answer that can't be read: for a send, its outcome is unknown."""
-        kind = cls if request.repeatable else OutcomeUnknown
-        return kind(
-            _tell(request, response, f"answered {response.status} with {shape or response.shape()} instead of JSON"),
-            status=response.status,
-            request_id=response.request_id,
-        )
-
 
 class OutcomeUnknown(TwilioError):
     """Report that Twilio may or may not have done what must not be done twice.
@@ -144,100 +123,18 @@ class OutcomeUnknown(TwilioError):
     """Whether the task's next try asks Twilio, before it sends again: so it is after ``hook.send_once``."""
 
 
-def _tell(request: Request[Any], response: Response, what: str) -> str:
-    number = f" (request {response.request_id})" if response.request_id else ""
-    return f"{request}: Twilio {what}{number}"
+class Unsure(TwilioError):
+    """Report that it can't be told whether a request was carried out, and that it was not sent again.
 
-
-def classify(request: Request[Any], response: Response, conn_id: str = "") -> TwilioError | None:
-    """Choose the error for an answer; None for a success. The only place that does.
-
-    :param conn_id: whose credentials were sent with the request, for who has to mend them.
+    :ivar candidates: the SIDs of what may be its result.
     """
-    status = response.status
-    if 200 <= status < 300:
-        return None
-    body = response.json()
-    body = body if isinstance(body, dict) else {}
-    code = next((value for value in (body.get("code"), body.get("error_code")) if isinstance(value, int)), None)
-    facts: dict[str, Any] = {
-        "code": code,
-        "status": status,
-        "request_id": response.request_id,
-        "retry_after": retry_after(response.headers.get("retry-after")),
-    }
-    told = " ".join(str(body.get("message") or body.get("detail") or body.get("title") or response.shape()).split())
-    text = f"refused with {status}" + (f", code {code}: " if code else ": ") + mask(told)[:LONGEST_TOLD].rstrip(".")
-    if code:
-        text += f". See {codes.page(code)}"
-    kind = _kind(request, status, code)
-    if kind is AuthenticationFailed and conn_id:
-        text += f". The credentials are those of the connection {conn_id}"
-    return kind(_tell(request, response, text), **facts)
+
+    permanent = True
+
+    def __init__(self, message: str, candidates: Collection[str] = ()) -> None:
+        super().__init__(message)
+        self.candidates = tuple(candidates)
 
 
-def _kind(request: Request[Any], status: int, code: int | None) -> type[TwilioError]:
-    if status == 429 and code in (None, codes.TOO_MANY_REQUESTS):
-        return RateLimited
-    if status >= 500:
-        return ServerError if request.repeatable else OutcomeUnknown
-    if code in codes.OPTED_OUT:
-        return OptedOut
-    if code in codes.LATER:
-        return RateLimited
-    if code in codes.PERMISSION:
-        return PermissionDenied
-    if status == 401:
-        return AuthenticationFailed
-    if status == 403:
-        return PermissionDenied
-    if status == 404:
-        return NotFound
-    return InvalidRequest
-
-
-def lost(request: Request[Any], reason: str, *, sent: bool) -> TwilioError:
-    """Choose the error for a request without an answer.
-
-    :param reason: what happened, in words that carry no parameter of the request.
-    :param sent: whether any byte of the request may have reached Twilio.
-    """
-    if not sent:
-        return NotSent(f"{request}: not sent, {reason}")
-    if request.repeatable:
-        return ServerError(f"{request}: no answer, {reason}")
-    return OutcomeUnknown(f"{request}: no answer, {reason}; it may or may not have been carried out")
-
-
-def worth_repeating(request: Request[Any], error: BaseException) -> bool:
-    """Tell whether the same request may go out again at once: the rule for both clients.
-
-    What must not happen twice is repeated only when Twilio surely didn't do it. A large page that fails with a 500 is
-    not repeated as it is: a smaller one is asked for.
-    """
-    if isinstance(error, NotSent):
-        return True
-    if isinstance(error, RateLimited):
-        return error.status == 429 and error.code in (None, codes.TOO_MANY_REQUESTS)
-    if isinstance(error, ServerError):
-        return request.repeatable and not (error.status == 500 and request.smaller())
-    return False
-
-
-def retry_after(header: str | None, now: datetime | None = None) -> float | None:
-    """Read a Retry-After header, seconds or a date, as seconds from now; None if it is neither."""
-    if not header:
-        return None
-    try:
-        seconds = float(header)
-    except ValueError:
-        pass
-    else:
-        return max(0.0, seconds) if isfinite(seconds) else None
-    try:
-        when = parsedate_to_datetime(header)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    return max(0.0, (when - (now or datetime.now(UTC))).total_seconds())
+class Ambiguous(Unsure):
+    """Report that several things fit a request, or one fits several requests, and which is whose can't be told."""

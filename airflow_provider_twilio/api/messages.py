@@ -8,37 +8,38 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from airflow_provider_twilio.api import checks
-from airflow_provider_twilio.api.core import (
-    LATER,
-    C_co,
-    Field,
-    Listing,
-    Nothing,
-    Record,
-    Request,
-    Resource,
-    Sid,
-    listing,
-    operation,
-    whole,
-)
 from airflow_provider_twilio.api.errors import BadParameter
+from airflow_provider_twilio.api.listing import Listing
+from airflow_provider_twilio.api.operation import C_co, Resource, listing, operation
+from airflow_provider_twilio.api.records import Field, Record, Sid
+from airflow_provider_twilio.api.request import Nothing, Request
+from airflow_provider_twilio.api.values import LATER, whole
 
 KINDS = ("SM", "MM")
 
+
 DELIVERED = frozenset({"delivered", "read"})
+
+
 FAILED = frozenset({"failed", "undelivered", "canceled", "partially_delivered"})
+
+
 INBOUND = frozenset({"received"})
+
+
 FINAL = DELIVERED | FAILED | INBOUND
 
+
 LONGEST_BODY = 1600
+
+
 MOST_MEDIA = 10
+
+
 SOONEST, LATEST = timedelta(seconds=300), timedelta(days=35)
+
+
 LONGEST_VALIDITY = 36_000
-OVERLAP = 300.0
-"""Seconds by which a message may show late in Twilio's list."""
-LOOKBACK = 3600.0
-"""Seconds before its start of which one reads who has read nothing yet."""
 
 
 class Message(Record):

@@ -12,20 +12,12 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from airflow_provider_twilio.api import checks
-from airflow_provider_twilio.api.core import (
-    LATER,
-    C_co,
-    Field,
-    Listing,
-    Nothing,
-    Record,
-    Request,
-    Resource,
-    Sid,
-    listing,
-    operation,
-)
 from airflow_provider_twilio.api.errors import BadParameter
+from airflow_provider_twilio.api.listing import Listing
+from airflow_provider_twilio.api.operation import C_co, Resource, listing, operation
+from airflow_provider_twilio.api.records import Field, Record, Sid
+from airflow_provider_twilio.api.request import Nothing, Request
+from airflow_provider_twilio.api.values import LATER
 
 KINDS = ("PN",)
 TYPES = ("Local", "TollFree", "Mobile", "National", "Voip", "SharedCost", "MachineToMachine")

@@ -6,18 +6,10 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from airflow_provider_twilio.api import checks
-from airflow_provider_twilio.api.core import (
-    C_co,
-    Field,
-    Listing,
-    Nothing,
-    Record,
-    Request,
-    Resource,
-    Sid,
-    listing,
-    operation,
-)
+from airflow_provider_twilio.api.listing import Listing
+from airflow_provider_twilio.api.operation import C_co, Resource, listing, operation
+from airflow_provider_twilio.api.records import Field, Record, Sid
+from airflow_provider_twilio.api.request import Nothing, Request
 
 KINDS = ("RE",)
 

@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 from airflow_provider_twilio.api import checks
-from airflow_provider_twilio.api.core import LATER
 from airflow_provider_twilio.api.errors import BadParameter
+from airflow_provider_twilio.api.values import LATER
 
 LONGEST = 4000
 

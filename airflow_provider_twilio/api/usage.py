@@ -9,8 +9,11 @@ from functools import wraps
 from typing import Any, ParamSpec
 
 from airflow_provider_twilio.api import checks
-from airflow_provider_twilio.api.core import LATER, C_co, Field, Listing, Record, Resource, listing
 from airflow_provider_twilio.api.errors import BadParameter
+from airflow_provider_twilio.api.listing import Listing
+from airflow_provider_twilio.api.operation import C_co, Resource, listing
+from airflow_provider_twilio.api.records import Field, Record
+from airflow_provider_twilio.api.values import LATER
 
 P = ParamSpec("P")
 

@@ -9,14 +9,19 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_twilio.api import other
-from airflow_provider_twilio.api.answers import Page, Response
-from airflow_provider_twilio.api.core import Awaiting, Listing, Record, Request
-from airflow_provider_twilio.api.errors import AuthenticationFailed, ServerError, TwilioError, lost
-from airflow_provider_twilio.client import dry_run, oauth, retrying, wire
-from airflow_provider_twilio.client.off_loop import off_loop
+from airflow_provider_twilio.api import raw as other
+from airflow_provider_twilio.api.errors import AuthenticationFailed, ServerError, TwilioError
+from airflow_provider_twilio.api.listing import Listing, Page
+from airflow_provider_twilio.api.operation import Awaiting
+from airflow_provider_twilio.api.outcomes import lost
+from airflow_provider_twilio.api.records import Record
+from airflow_provider_twilio.api.request import Request
+from airflow_provider_twilio.api.response import Response
+from airflow_provider_twilio.client import dry_run, oauth, wire
+from airflow_provider_twilio.client import retries as retrying
 from airflow_provider_twilio.client.resources import Resources
 from airflow_provider_twilio.client.settings import OAuth, Settings
+from airflow_provider_twilio.client.threads import off_loop
 from airflow_provider_twilio.privacy import mask_logs
 
 if TYPE_CHECKING:
@@ -107,14 +112,14 @@ class AsyncClient(Resources[Awaiting]):
         repeatable: bool = False,
         max_segments: int | None = None,
     ) -> Record:
-        """Send any other request: see :func:`airflow_provider_twilio.api.other.request`."""
+        """Send any other request: see :func:`airflow_provider_twilio.api.raw.request`."""
         asked = other.request(method, path, data, json=json, repeatable=repeatable, max_segments=max_segments)
         return await self.send(asked)
 
     def iterate(
         self, path: str, data: Mapping[str, Any] | None = None, *, limit: int | None = None
     ) -> AsyncIterator[Record]:
-        """Go through any other list: see :func:`airflow_provider_twilio.api.other.listing`."""
+        """Go through any other list: see :func:`airflow_provider_twilio.api.raw.listing`."""
         return self.walk(other.listing(path, data, limit=limit))
 
     async def _bearer(self, refused: str | None = None) -> str:
@@ -157,7 +162,7 @@ class AsyncClient(Resources[Awaiting]):
 
         options: dict[str, Any] = {}
         if sys.version_info < (3, 12):
-            from airflow_provider_twilio.client.at_once import RequestAtOnce
+            from airflow_provider_twilio.client.eager_request import RequestAtOnce
 
             options["request_class"] = RequestAtOnce
         mask_logs("aiohttp.client", "aiohttp.internal")

@@ -9,11 +9,16 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_twilio.api import other
-from airflow_provider_twilio.api.answers import Page, Response
-from airflow_provider_twilio.api.core import Blocking, Listing, Record, Request
-from airflow_provider_twilio.api.errors import AuthenticationFailed, ServerError, TwilioError, lost
-from airflow_provider_twilio.client import dry_run, oauth, retrying, wire
+from airflow_provider_twilio.api import raw as other
+from airflow_provider_twilio.api.errors import AuthenticationFailed, ServerError, TwilioError
+from airflow_provider_twilio.api.listing import Listing, Page
+from airflow_provider_twilio.api.operation import Blocking
+from airflow_provider_twilio.api.outcomes import lost
+from airflow_provider_twilio.api.records import Record
+from airflow_provider_twilio.api.request import Request
+from airflow_provider_twilio.api.response import Response
+from airflow_provider_twilio.client import dry_run, oauth, wire
+from airflow_provider_twilio.client import retries as retrying
 from airflow_provider_twilio.client.resources import Resources
 from airflow_provider_twilio.client.settings import OAuth, Settings
 from airflow_provider_twilio.privacy import mask_logs
@@ -110,14 +115,14 @@ class Client(Resources[Blocking]):
         repeatable: bool = False,
         max_segments: int | None = None,
     ) -> Record:
-        """Send any other request: see :func:`airflow_provider_twilio.api.other.request`."""
+        """Send any other request: see :func:`airflow_provider_twilio.api.raw.request`."""
         asked = other.request(method, path, data, json=json, repeatable=repeatable, max_segments=max_segments)
         return self.send(asked)
 
     def iterate(
         self, path: str, data: Mapping[str, Any] | None = None, *, limit: int | None = None
     ) -> Iterator[Record]:
-        """Go through any other list: see :func:`airflow_provider_twilio.api.other.listing`."""
+        """Go through any other list: see :func:`airflow_provider_twilio.api.raw.listing`."""
         return self.walk(other.listing(path, data, limit=limit))
 
     def _bearer(self, refused: str | None = None) -> str:

@@ -7,8 +7,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from airflow_provider_twilio.api.core import DRY_RUN, Field, Nothing, Record, Request
+from airflow_provider_twilio.api.records import Field, Record
+from airflow_provider_twilio.api.request import Nothing, Request
 from airflow_provider_twilio.client.settings import Settings
+from airflow_provider_twilio.defaults import DRY_RUN
 from airflow_provider_twilio.privacy import mask
 
 log = logging.getLogger(__name__)

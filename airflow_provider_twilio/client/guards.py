@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from airflow_provider_twilio.api.core import Request, address_text
 from airflow_provider_twilio.api.errors import BadParameter
+from airflow_provider_twilio.api.request import Request
+from airflow_provider_twilio.api.values import address_text
 from airflow_provider_twilio.privacy import mask
 
 

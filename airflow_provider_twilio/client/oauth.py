@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_twilio.api.answers import Response
-from airflow_provider_twilio.api.core import Field, Record, Request
-from airflow_provider_twilio.api.errors import ServerError
+from airflow_provider_twilio.api.outcomes import error_for_unreadable
+from airflow_provider_twilio.api.records import Field, Record
+from airflow_provider_twilio.api.request import Request
+from airflow_provider_twilio.api.response import Response
 from airflow_provider_twilio.client.settings import Settings
 
 MARGIN = 60.0
@@ -24,7 +25,7 @@ class Token(Record):
         """Read a token, which must be one: a request without it would be refused for another reason."""
         token = super().read(request, response)
         if not isinstance(token, Token) or not isinstance(token.get("access_token"), str):
-            raise ServerError.unreadable(request, response, "an object without access_token")
+            raise error_for_unreadable(request, response, "an object without access_token")
         return token
 
     @property

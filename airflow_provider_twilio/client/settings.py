@@ -17,10 +17,13 @@ from typing import Any, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from airflow_provider_twilio.api import checks, codes
-from airflow_provider_twilio.api.answers import Response
-from airflow_provider_twilio.api.core import Record, Request, address_text, is_sid, quoted
-from airflow_provider_twilio.api.ended import Ended
-from airflow_provider_twilio.api.errors import BadParameter, NotFound, OutcomeUnknown, ServerError, classify
+from airflow_provider_twilio.api.already_ended import Ended
+from airflow_provider_twilio.api.errors import BadParameter, NotFound, OutcomeUnknown, ServerError
+from airflow_provider_twilio.api.outcomes import classify
+from airflow_provider_twilio.api.records import Record, is_sid
+from airflow_provider_twilio.api.request import Request, quoted
+from airflow_provider_twilio.api.response import Response
+from airflow_provider_twilio.api.values import address_text
 from airflow_provider_twilio.client import guards
 
 T = TypeVar("T")

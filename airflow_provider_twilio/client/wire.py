@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from airflow_provider_twilio import __version__
-from airflow_provider_twilio.api.core import Request
+from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.client.settings import BadConnection, Settings
 
 HEADERS = {

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
-from airflow_provider_twilio.api.core import VERSION
+from airflow_provider_twilio.api.request import VERSION
 from airflow_provider_twilio.emulator import credentials, magic, recordings, twiml
 from airflow_provider_twilio.emulator.magic import LONGEST_CALL, course_of
 from airflow_provider_twilio.emulator.paging import paged

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_twilio.api.core import VERSION
+from airflow_provider_twilio.api.request import VERSION
 from airflow_provider_twilio.emulator import credentials, magic, segments
 from airflow_provider_twilio.emulator.paging import paged
 from airflow_provider_twilio.emulator.params import Params, Window, e164, is_url, timestamp

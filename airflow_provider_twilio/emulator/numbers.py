@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_twilio.api.core import VERSION
+from airflow_provider_twilio.api.request import VERSION
 from airflow_provider_twilio.emulator import credentials, inventory
 from airflow_provider_twilio.emulator.paging import paged, read_paging
 from airflow_provider_twilio.emulator.params import Address, Params, e164

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_twilio.api.core import VERSION
+from airflow_provider_twilio.api.request import VERSION
 from airflow_provider_twilio.emulator.paging import paged
 from airflow_provider_twilio.emulator.params import Params, Window
 from airflow_provider_twilio.emulator.wire import BASE, Answer, Refused, date, not_found, price

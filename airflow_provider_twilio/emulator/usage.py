@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from airflow_provider_twilio.api.core import VERSION
+from airflow_provider_twilio.api.request import VERSION
 from airflow_provider_twilio.emulator.ledger import Charge, Charges, add
 from airflow_provider_twilio.emulator.paging import envelope, read_paging
 from airflow_provider_twilio.emulator.wire import Answer, Refused, not_found

@@ -20,7 +20,7 @@ from itertools import count, islice
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl, urldefrag, urlencode, urlsplit
 
-from airflow_provider_twilio.api.core import VERSION
+from airflow_provider_twilio.api.request import VERSION
 from airflow_provider_twilio.emulator import calls, messages, recordings, twiml
 from airflow_provider_twilio.emulator.params import Address, reaches
 from airflow_provider_twilio.emulator.wire import Refused, date

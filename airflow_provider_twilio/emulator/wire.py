@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from airflow_provider_twilio.api.core import VERSION
+from airflow_provider_twilio.api.request import VERSION
 
 JSON = "application/json"
 BASE = f"/{VERSION}"

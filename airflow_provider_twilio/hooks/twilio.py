@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,19 +11,31 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
 
-from airflow_provider_twilio._airflow import AirflowFailException
-from airflow_provider_twilio.api.core import SETTLE, Blocking, Record, Request
-from airflow_provider_twilio.api.errors import AuthenticationFailed, PermissionDenied, TwilioError
+from airflow_provider_twilio._airflow.outcome import permanent_errors_fail
+from airflow_provider_twilio.api.errors import (
+    AuthenticationFailed,
+    BadParameter,
+    InvalidRequest,
+    NotFound,
+    PermissionDenied,
+    TwilioError,
+)
+from airflow_provider_twilio.api.operation import Blocking
+from airflow_provider_twilio.api.records import Record
+from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.client.resources import Resources
+from airflow_provider_twilio.defaults import SETTLE
 
 if TYPE_CHECKING:  # loaded when a hook is used: DAG files only import it
+    from airflow_provider_twilio._airflow.send_once import OnClear
+    from airflow_provider_twilio.api.accounts import Balance
     from airflow_provider_twilio.client.asynchronous import AsyncClient
     from airflow_provider_twilio.client.blocking import Client
     from airflow_provider_twilio.client.settings import Settings
-    from airflow_provider_twilio.hooks.once import OnClear
-    from airflow_provider_twilio.once import OnUnsure
+    from airflow_provider_twilio.runtime.idempotency.fingerprint import OnUnsure
 
 R = TypeVar("R", bound=Record)
+
 
 TEST_TIMEOUT = 15.0
 """Seconds that a test of the connection waits for an answer, at the most."""
@@ -88,7 +100,7 @@ class TwilioHook(BaseHook, Resources[Blocking]):
         :param retries: further tries of a request that may be repeated, where it isn't what the connection says.
         """
         from airflow_provider_twilio.client.asynchronous import AsyncClient
-        from airflow_provider_twilio.client.off_loop import off_loop
+        from airflow_provider_twilio.client.threads import off_loop
 
         # What asks Airflow's supervisor blocks, or is lost on an event loop; a thread suits each version and process.
         settings = await off_loop(self._settings)
@@ -151,11 +163,11 @@ class TwilioHook(BaseHook, Resources[Blocking]):
             calls are sent, purchases and new accounts fail.
         :param settle: seconds, beyond the connection's time-out, before what Twilio doesn't list was never sent.
         """
-        from airflow_provider_twilio.hooks import once
+        from airflow_provider_twilio._airflow.send_once import name_of, send_once_in_task
 
         with permanent_errors_fail():
-            name = key or once.name_of(self.client.settings, request)
-            return once.send_once(
+            name = key or name_of(self.client.settings, request)
+            return send_once_in_task(
                 context, self.client, request, name=name, on_clear=on_clear, on_unsure=on_unsure, settle=settle
             )
 
@@ -169,6 +181,30 @@ class TwilioHook(BaseHook, Resources[Blocking]):
         :param limit: how many records at the most.
         """
         return self.client.iterate(path, data, limit=limit)
+
+    def fetch_balance(self) -> Balance:
+        """Return the balance of the account.
+
+        :raises BadParameter: the account is a subaccount, which has no balance of its own; the error names its parent.
+        """
+        try:
+            return self.balance.fetch()
+        except (InvalidRequest, NotFound, PermissionDenied) as error:
+            parent = self._parent_account_sid()
+            if parent is None:
+                raise
+            raise BadParameter(
+                "account_sid",
+                f"is the subaccount {self.client.settings.account_sid}, which has no balance of its own",
+                f"ask for that of its parent, {parent}",
+            ) from error
+
+    def _parent_account_sid(self) -> str | None:
+        try:
+            account = self.accounts.fetch()
+        except (AuthenticationFailed, PermissionDenied, NotFound):
+            return None
+        return account.owner_account_sid if account.owner_account_sid != account.sid else None
 
     def test_connection(self) -> tuple[bool, str]:
         """Tell whether the connection works, by reading only; never raises and shows no secret."""
@@ -210,14 +246,3 @@ def _try_reading(client: Client, refused: TwilioError) -> tuple[bool, str]:
             return True, f"The credentials are right, but may not read everything. {refused}"
         return False, f"Twilio does not accept the credentials. {refused}"
     return True, f"Connected to account {client.settings.account_sid}, which these credentials may not read itself"
-
-
-@contextmanager
-def permanent_errors_fail() -> Iterator[None]:
-    """Make errors that would come again fail the task at once, whatever its ``retries``."""
-    try:
-        yield
-    except TwilioError as error:
-        if error.permanent:
-            raise AirflowFailException(f"{type(error).__name__}: {error}") from error
-        raise

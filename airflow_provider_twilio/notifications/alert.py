@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from airflow_provider_twilio._airflow import conf
+from airflow_provider_twilio._airflow.compat import conf
 
 # No vowels, so that no word comes out; nothing that is misread, either.
 LETTERS = "BCDFGHJKLMNPQRSTVWXZ23456789"

@@ -10,22 +10,23 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import BaseNotifier
 
-from airflow_provider_twilio import _airflow
+from airflow_provider_twilio._airflow import compat as _airflow
+from airflow_provider_twilio._airflow.templates import known, unrendered
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.calls import Calls
-from airflow_provider_twilio.api.core import LATER, definition, whole
 from airflow_provider_twilio.api.errors import BadParameter, TwilioError
 from airflow_provider_twilio.api.messages import Messages
+from airflow_provider_twilio.api.operation import definition
+from airflow_provider_twilio.api.values import LATER, whole
 from airflow_provider_twilio.hooks.twilio import TwilioHook
-from airflow_provider_twilio.operators.base import known, unrendered
 from airflow_provider_twilio.privacy import mask
 
 if TYPE_CHECKING:  # loaded when there is something to tell: DAG files only import the notifier
     from airflow.sdk import Context
 
     from airflow_provider_twilio.notifications.alert import Alert
-    from airflow_provider_twilio.notifications.quiet import QuietHours
-    from airflow_provider_twilio.notifications.ways import Way
+    from airflow_provider_twilio.notifications.modes import Way
+    from airflow_provider_twilio.notifications.quiet_hours import QuietHours
 
 OF_CALLS = ("to", "from_")
 VARIABLES = "content_variables"
@@ -196,13 +197,13 @@ class TwilioNotifier(BaseNotifier):
 
     def notify(self, context: Context) -> None:
         """Tell, and return when all recipients were tried."""
-        from airflow_provider_twilio.notifications.ways import Blocking, finish
+        from airflow_provider_twilio.notifications.modes import Blocking, finish
 
         finish(self._notify(context, Blocking()))
 
     async def async_notify(self, context: Context) -> None:
         """Tell, and return when all recipients were tried."""
-        from airflow_provider_twilio.notifications.ways import Awaiting
+        from airflow_provider_twilio.notifications.modes import Awaiting
 
         await self._notify(context, Awaiting())
 
@@ -210,8 +211,8 @@ class TwilioNotifier(BaseNotifier):
 
     async def _notify(self, context: Mapping[str, Any], way: Way) -> None:
         from airflow_provider_twilio.notifications.alert import Alert
-        from airflow_provider_twilio.notifications.telling import Telling
-        from airflow_provider_twilio.notifications.ways import Hurried
+        from airflow_provider_twilio.notifications.dispatch import Telling
+        from airflow_provider_twilio.notifications.modes import Hurried
 
         alert = Alert.of(context)
         if self.only_last_try and alert.to_be_retried:
@@ -254,7 +255,7 @@ class TwilioNotifier(BaseNotifier):
         """Render the fields into values of their own."""
         from jinja2 import StrictUndefined
 
-        from airflow_provider_twilio.notifications.telling import within
+        from airflow_provider_twilio.notifications.dispatch import within
 
         dag = context.get("dag")
         environment = self.get_template_env(dag)
@@ -295,7 +296,7 @@ def _window(given: timedelta | float | None) -> timedelta | None:
 
 
 def _quiet(given: Sequence[str]) -> QuietHours:
-    from airflow_provider_twilio.notifications.quiet import QuietHours
+    from airflow_provider_twilio.notifications.quiet_hours import QuietHours
 
     return QuietHours.read(given)
 

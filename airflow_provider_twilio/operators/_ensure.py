@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_twilio.api import checks, codes
-from airflow_provider_twilio.api.core import LATER, Request, definition
 from airflow_provider_twilio.api.errors import InvalidRequest, NotFound
+from airflow_provider_twilio.api.operation import definition
 from airflow_provider_twilio.api.phone_numbers import AvailablePhoneNumbers, IncomingPhoneNumber, IncomingPhoneNumbers
-from airflow_provider_twilio.operators._numbers import COLOR, differences
-from airflow_provider_twilio.operators.composed import ComposedOperator
-from airflow_provider_twilio.operators.sending import SendingOperator
+from airflow_provider_twilio.api.request import Request
+from airflow_provider_twilio.api.values import LATER
+from airflow_provider_twilio.operators._base.composite import ComposedOperator
+from airflow_provider_twilio.operators._base.send_once import SendingOperator
+from airflow_provider_twilio.operators.number_housekeeping import COLOR, differences
 from airflow_provider_twilio.privacy import mask
 
 if TYPE_CHECKING:
@@ -161,7 +163,7 @@ class EnsureNumberOperator(ComposedOperator, SendingOperator, color=COLOR):
     def _buy(
         self, context: Context, request: Request[IncomingPhoneNumber], prepare: Any, refused: list[str]
     ) -> IncomingPhoneNumber:
-        from airflow_provider_twilio.hooks import once
+        from airflow_provider_twilio._airflow.send_once import send_once_in_task
 
         client = self.hook.client
         while True:
@@ -176,7 +178,7 @@ class EnsureNumberOperator(ComposedOperator, SendingOperator, color=COLOR):
             try:
                 if not self.once:
                     return client.send(noted(request))
-                return once.send_once(
+                return send_once_in_task(
                     context,
                     client,
                     request,
@@ -201,7 +203,7 @@ class EnsureNumberOperator(ComposedOperator, SendingOperator, color=COLOR):
         listed = self.hook.incoming_phone_numbers.list(friendly_name=name)
         found = [number for number in listed if number.friendly_name == name]
         if len(found) > 1:
-            from airflow_provider_twilio.once import Ambiguous
+            from airflow_provider_twilio.api.errors import Ambiguous
 
             sids = [number.sid for number in found]
             raise Ambiguous(f"{len(found)} numbers have this name: {', '.join(sids)}; rename all but one", sids)

@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow_provider_twilio._airflow import AirflowFailException
+from airflow_provider_twilio._airflow.compat import AirflowFailException
+from airflow_provider_twilio._airflow.outcome import permanent_errors_fail
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.accounts import Account, Accounts, Balances
-from airflow_provider_twilio.api.core import VERSION, Listing
 from airflow_provider_twilio.api.errors import BadParameter, InvalidRequest, NotFound, PermissionDenied
+from airflow_provider_twilio.api.listing import Listing
 from airflow_provider_twilio.api.phone_numbers import IncomingPhoneNumber
-from airflow_provider_twilio.hooks import balances
-from airflow_provider_twilio.hooks.twilio import permanent_errors_fail
-from airflow_provider_twilio.operators.base import COLORS, TwilioOperator
-from airflow_provider_twilio.operators.composed import ComposedOperator
-from airflow_provider_twilio.operators.sending import SendingOperator
+from airflow_provider_twilio.api.request import VERSION
+from airflow_provider_twilio.operators._base.composite import ComposedOperator
+from airflow_provider_twilio.operators._base.operation import COLORS, TwilioOperator
+from airflow_provider_twilio.operators._base.send_once import SendingOperator
 from airflow_provider_twilio.privacy import mask
 
 if TYPE_CHECKING:
@@ -41,17 +41,17 @@ class FetchBalanceOperator(TwilioOperator, operation=Balances.fetch):
 
     def arguments(self, given: dict[str, Any]) -> dict[str, Any]:
         """Read the floor."""
-        balances.amount("minimum", given.pop("minimum"))
+        checks.amount("minimum", given.pop("minimum"))
         return given
 
     def execute(self, context: Context) -> Any:
         """Fetch, and compare. Errors that would come again fail the task at once."""
         with permanent_errors_fail():
             self.request()
-            minimum = balances.amount("minimum", self.rendered()["minimum"])
-            balance = balances.fetch(self.hook)
-            if minimum is not None and balances.left(balance) < minimum:
-                raise AirflowFailException(balances.below(balance, minimum))
+            minimum = checks.amount("minimum", self.rendered()["minimum"])
+            balance = self.hook.fetch_balance()
+            if minimum is not None and balance.remaining < minimum:
+                raise AirflowFailException(balance.below(minimum))
             return self.result(balance)
 
 

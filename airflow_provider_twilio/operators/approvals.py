@@ -7,21 +7,23 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_twilio._airflow import (
+from airflow_provider_twilio._airflow.compat import (
     AirflowFailException,
     AirflowSkipException,
     DownstreamTasksSkipped,
     branch,
     conf,
 )
+from airflow_provider_twilio._airflow.outcome import permanent_errors_fail
+from airflow_provider_twilio._airflow.templates import known, runs, unrendered
 from airflow_provider_twilio.api import checks
-from airflow_provider_twilio.api.core import LATER, Request, definition
 from airflow_provider_twilio.api.errors import BadParameter, InvalidRequest, NotFound, OptedOut
 from airflow_provider_twilio.api.messages import Message, Messages
-from airflow_provider_twilio.hooks.twilio import permanent_errors_fail
+from airflow_provider_twilio.api.operation import definition
+from airflow_provider_twilio.api.request import Request
+from airflow_provider_twilio.api.values import LATER
 from airflow_provider_twilio.links.twilio import TwilioLogLink
-from airflow_provider_twilio.operators.base import known, runs, unrendered
-from airflow_provider_twilio.operators.sending import SendingOperator
+from airflow_provider_twilio.operators._base.send_once import SendingOperator
 from airflow_provider_twilio.privacy import mask
 
 if TYPE_CHECKING:
@@ -90,7 +92,7 @@ class ApproveBySmsOperator(SendingOperator):
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
-        from airflow_provider_twilio.approval import LONGEST
+        from airflow_provider_twilio.runtime.approval import LONGEST
 
         super().__init__(**kwargs)
         self.to = to
@@ -113,7 +115,7 @@ class ApproveBySmsOperator(SendingOperator):
 
     def _message(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Give the arguments of the question's message."""
-        from airflow_provider_twilio.approval import Question
+        from airflow_provider_twilio.runtime.approval import Question
 
         checks.required(question=given["question"])
         _can_answer("from_", given["from_"])
@@ -133,7 +135,7 @@ class ApproveBySmsOperator(SendingOperator):
 
     def execute(self, context: Context) -> Any:
         """Ask, and wait. Errors that would come again fail the task at once."""
-        from airflow_provider_twilio.poll import event as outcome
+        from airflow_provider_twilio.runtime.polling.events import event as outcome
 
         with permanent_errors_fail():
             if self.follow and self._mapped(context):
@@ -166,7 +168,7 @@ class ApproveBySmsOperator(SendingOperator):
 
     def _derived(self, context: Context) -> str:
         """Derive a code that is the same in every try of this task, and that none can tell without the credentials."""
-        from airflow_provider_twilio.once import Seal
+        from airflow_provider_twilio.runtime.idempotency.fingerprint import Seal
 
         ti = context["ti"]
         clears = ti.max_tries if self.on_clear == "resend" else 0

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api import twiml as twiml_rules
 from airflow_provider_twilio.api.calls import FINAL, Calls
-from airflow_provider_twilio.api.core import LATER
 from airflow_provider_twilio.api.errors import BadParameter
-from airflow_provider_twilio.operators._retention import DeleteOldCallsOperator, DeleteOldRecordingsOperator
-from airflow_provider_twilio.operators.base import TwilioOperator
-from airflow_provider_twilio.operators.waiting import WaitingOperator
+from airflow_provider_twilio.api.values import LATER
+from airflow_provider_twilio.operators._base.operation import TwilioOperator
+from airflow_provider_twilio.operators._base.wait import WaitingOperator
+from airflow_provider_twilio.operators.retention import DeleteOldCallsOperator, DeleteOldRecordingsOperator
 
 if TYPE_CHECKING:
     from airflow_provider_twilio.triggers.calls import CallCompletionTrigger

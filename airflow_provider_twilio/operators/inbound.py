@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Variable
 
+from airflow_provider_twilio._airflow.outcome import permanent_errors_fail
+from airflow_provider_twilio._airflow.templates import known, runs, unrendered
 from airflow_provider_twilio.api.errors import BadParameter, NotFound
-from airflow_provider_twilio.api.messages import LOOKBACK, OVERLAP, Message, Messages
-from airflow_provider_twilio.hooks.twilio import permanent_errors_fail
-from airflow_provider_twilio.operators.base import TwilioOperator, known, runs, unrendered
+from airflow_provider_twilio.api.messages import Message, Messages
+from airflow_provider_twilio.defaults import LOOKBACK, OVERLAP
+from airflow_provider_twilio.operators._base.operation import TwilioOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -69,13 +71,21 @@ class ReadInboundMessagesOperator(TwilioOperator):
             if value < 0:
                 raise BadParameter(name, f"is {value}", "give seconds, 0 or more")
         if not runs(self):
-            from airflow_provider_twilio.inbound import Filter
+            from airflow_provider_twilio.runtime.polling.inbound import Filter
 
             Filter(*(known(value) for value in (to, from_, pattern)))
 
     def execute(self, context: Context) -> list[Message]:
         """Read what is new, and remember that this run has read it before it is told."""
-        from airflow_provider_twilio.inbound import Cursor, Filter, Look, earliest_first, received, since, when
+        from airflow_provider_twilio.runtime.polling.inbound import (
+            Cursor,
+            Filter,
+            Look,
+            earliest_first,
+            received,
+            since,
+            when,
+        )
 
         with permanent_errors_fail():
             wanted = Filter(*(self._filter(name) for name in FILTERS))

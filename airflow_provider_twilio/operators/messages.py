@@ -7,21 +7,21 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_twilio._airflow import conf
+from airflow_provider_twilio._airflow.compat import conf
 from airflow_provider_twilio.api import checks
-from airflow_provider_twilio.api.core import SETTLE
 from airflow_provider_twilio.api.errors import NotFound
 from airflow_provider_twilio.api.messages import Message, Messages
-from airflow_provider_twilio.operators._retention import DeleteOldMessagesOperator, RedactOldMessagesOperator
-from airflow_provider_twilio.operators.base import TwilioOperator
-from airflow_provider_twilio.operators.many import SendingManyOperator
-from airflow_provider_twilio.operators.waiting import WaitingOperator
+from airflow_provider_twilio.defaults import SETTLE
+from airflow_provider_twilio.operators._base.operation import TwilioOperator
+from airflow_provider_twilio.operators._base.wait import WaitingOperator
+from airflow_provider_twilio.operators.bulk import SendingManyOperator
+from airflow_provider_twilio.operators.retention import DeleteOldMessagesOperator, RedactOldMessagesOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_twilio.hooks.once import OnClear
-    from airflow_provider_twilio.once import OnUnsure
+    from airflow_provider_twilio._airflow.send_once import OnClear
+    from airflow_provider_twilio.runtime.idempotency.fingerprint import OnUnsure
     from airflow_provider_twilio.triggers.messages import MessageDeliveryTrigger
 
 __all__ = [

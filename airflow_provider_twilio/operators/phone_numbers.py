@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_twilio.api import checks
-from airflow_provider_twilio.api.core import LATER, Request, definition
 from airflow_provider_twilio.api.errors import NotFound
+from airflow_provider_twilio.api.operation import definition
 from airflow_provider_twilio.api.phone_numbers import AvailablePhoneNumbers, IncomingPhoneNumbers
+from airflow_provider_twilio.api.request import Request
+from airflow_provider_twilio.api.values import LATER
+from airflow_provider_twilio.operators._base.operation import TwilioOperator
+from airflow_provider_twilio.operators._base.send_once import SendingOperator
 from airflow_provider_twilio.operators._ensure import EnsureNumberOperator
-from airflow_provider_twilio.operators._numbers import (
+from airflow_provider_twilio.operators.number_housekeeping import (
     FindIdleNumbersOperator,
     Plan,
     ReleaseNumbersOperator,
     UpdateNumbersOperator,
 )
-from airflow_provider_twilio.operators.base import TwilioOperator
-from airflow_provider_twilio.operators.sending import SendingOperator
 from airflow_provider_twilio.privacy import mask
 
 if TYPE_CHECKING:

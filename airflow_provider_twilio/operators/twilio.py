@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_twilio._airflow import AirflowFailException
-from airflow_provider_twilio.api import other
-from airflow_provider_twilio.api.core import LATER, drop
+from airflow_provider_twilio._airflow.compat import AirflowFailException
+from airflow_provider_twilio._airflow.templates import known, runs, unrendered
+from airflow_provider_twilio.api import raw as other
 from airflow_provider_twilio.api.errors import BadParameter, OutcomeUnknown
-from airflow_provider_twilio.operators.base import TwilioOperator, known, runs, unrendered
+from airflow_provider_twilio.api.records import drop
+from airflow_provider_twilio.api.values import LATER
+from airflow_provider_twilio.operators._base.operation import TwilioOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -7,14 +7,16 @@ from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_twilio._airflow import AirflowFailException
+from airflow_provider_twilio._airflow import storage as files
+from airflow_provider_twilio._airflow.compat import AirflowFailException
+from airflow_provider_twilio._airflow.templates import known
 from airflow_provider_twilio.api import checks
-from airflow_provider_twilio.api.core import VERSION, Listing, definition
 from airflow_provider_twilio.api.errors import BadParameter, PermissionDenied
+from airflow_provider_twilio.api.listing import Listing
+from airflow_provider_twilio.api.operation import definition
+from airflow_provider_twilio.api.request import VERSION
 from airflow_provider_twilio.api.usage import UsageRecord, UsageRecords
-from airflow_provider_twilio.hooks import balances, files
-from airflow_provider_twilio.operators.base import known
-from airflow_provider_twilio.operators.composed import ComposedOperator
+from airflow_provider_twilio.operators._base.composite import ComposedOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -79,7 +81,7 @@ class UsageReportOperator(ComposedOperator, color="#ece6f6"):
             raise BadParameter("start and end", "are the wrong way round", "give the first day, then the last")
         checks.choice("by", given["by"], list(PERIODS))
         files.check_path("path", given["path"], files.TABLES)
-        balances.amount("budget", given["budget"])
+        checks.amount("budget", given["budget"])
 
     def carry_out(
         self,
@@ -106,7 +108,7 @@ class UsageReportOperator(ComposedOperator, color="#ece6f6"):
         if total is None:
             raise BadParameter("start and end", "hold no day that Twilio knows of", "give the first day, then the last")
         cost = total.price or Decimal()
-        most = balances.amount("budget", budget)
+        most = checks.amount("budget", budget)
         self.log.info("%d rows; it cost %s %s, %s", count, cost, total.price_unit, f"budget {most}" if most else "")
         if most is not None and cost > most:
             raise AirflowFailException(

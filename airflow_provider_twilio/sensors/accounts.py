@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
+from airflow_provider_twilio._airflow.outcome import permanent_errors_fail
+from airflow_provider_twilio._airflow.templates import known, runs
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import TwilioError
-from airflow_provider_twilio.hooks import balances
-from airflow_provider_twilio.hooks.twilio import TwilioHook, permanent_errors_fail
-from airflow_provider_twilio.operators.base import COLORS, known, runs
+from airflow_provider_twilio.hooks.twilio import TwilioHook
+from airflow_provider_twilio.operators._base.operation import COLORS
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -48,7 +49,7 @@ class BalanceSensor(BaseSensorOperator):
         self.account_sid = account_sid
         if not runs(self):
             checks.required(minimum=minimum)
-            balances.amount("minimum", known(minimum))
+            checks.amount("minimum", known(minimum))
 
     @cached_property
     def hook(self) -> TwilioHook:
@@ -58,15 +59,15 @@ class BalanceSensor(BaseSensorOperator):
         """Look once."""
         with permanent_errors_fail():
             checks.required(minimum=self.minimum)
-            minimum = balances.amount("minimum", self.minimum) or Decimal()
+            minimum = checks.amount("minimum", self.minimum) or Decimal()
             try:
-                balance = balances.fetch(self.hook)
+                balance = self.hook.fetch_balance()
             except TwilioError as error:
                 if error.permanent:
                     raise
                 self.log.warning("Looking again later: %s", error)
                 return False
-            if balances.left(balance) < minimum:
-                self.log.info(balances.below(balance, minimum))
+            if balance.remaining < minimum:
+                self.log.info(balance.below(minimum))
                 return False
             return PokeReturnValue(is_done=True, xcom_value=balance)

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
-from airflow_provider_twilio._airflow import AirflowSensorTimeout, conf
+from airflow_provider_twilio._airflow.compat import AirflowSensorTimeout, conf
+from airflow_provider_twilio._airflow.outcome import permanent_errors_fail
+from airflow_provider_twilio._airflow.templates import about, known, runs
 from airflow_provider_twilio.api import checks
-from airflow_provider_twilio.api.core import DRY_RUN
-from airflow_provider_twilio.hooks.twilio import TwilioHook, permanent_errors_fail
+from airflow_provider_twilio.defaults import DRY_RUN
+from airflow_provider_twilio.hooks.twilio import TwilioHook
 from airflow_provider_twilio.links.twilio import TwilioLogLink
-from airflow_provider_twilio.operators.base import about, known, runs
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -110,6 +111,6 @@ class WaitSensor(BaseSensorOperator):
         return self._conclude(event)
 
     def _conclude(self, told: dict[str, Any]) -> dict[str, Any]:
-        from airflow_provider_twilio.triggers.base import conclude
+        from airflow_provider_twilio._airflow.outcome import conclude
 
         return conclude(told, skip_opted_out=self.skip_opted_out, late=AirflowSensorTimeout)

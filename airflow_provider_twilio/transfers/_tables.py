@@ -15,8 +15,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_twilio.api.core import Field, Record, parse_datetime
 from airflow_provider_twilio.api.errors import BadParameter
+from airflow_provider_twilio.api.records import Field, Record, parse_datetime
 
 FORMATS = ("jsonl", "csv", "parquet")
 BATCH = 2000

@@ -10,14 +10,16 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from airflow_provider_twilio._airflow import storage as files
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.calls import Call, Calls
-from airflow_provider_twilio.api.core import LATER, Listing, Record, whole
 from airflow_provider_twilio.api.errors import BadParameter
+from airflow_provider_twilio.api.listing import Listing
 from airflow_provider_twilio.api.messages import Message, Messages
-from airflow_provider_twilio.hooks import files
-from airflow_provider_twilio.operators.base import COLORS
-from airflow_provider_twilio.operators.composed import ComposedOperator
+from airflow_provider_twilio.api.records import Record
+from airflow_provider_twilio.api.values import LATER, whole
+from airflow_provider_twilio.operators._base.composite import ComposedOperator
+from airflow_provider_twilio.operators._base.operation import COLORS
 from airflow_provider_twilio.transfers import _tables as tables
 from airflow_provider_twilio.transfers._stage import Entry, Stage
 

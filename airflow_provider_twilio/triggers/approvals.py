@@ -15,9 +15,11 @@ from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import NotFound, TwilioError
 from airflow_provider_twilio.api.messages import KINDS, Message, Messages
 from airflow_provider_twilio.api.verdicts import Delivery
-from airflow_provider_twilio.approval import Question, answered, conversation
-from airflow_provider_twilio.inbound import Cursor, Filter, Listener, listening, when
-from airflow_provider_twilio.poll import FRESH, MESSAGES, PollEnded, Wait, event, gone, refused, wait_for
+from airflow_provider_twilio.runtime.approval import Question, answered, conversation
+from airflow_provider_twilio.runtime.polling.events import event, gone, refused
+from airflow_provider_twilio.runtime.polling.inbound import Cursor, Filter, Listener, listening, when
+from airflow_provider_twilio.runtime.polling.shared import PollEnded
+from airflow_provider_twilio.runtime.polling.status import FRESH, MESSAGES, Wait, wait_for
 from airflow_provider_twilio.triggers.base import SharingTrigger
 
 if TYPE_CHECKING:

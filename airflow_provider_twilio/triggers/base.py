@@ -14,25 +14,21 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_twilio._airflow import UNTOLD, AirflowFailException, AirflowSkipException, own_xcom, state_of
-from airflow_provider_twilio.api import checks, codes
-from airflow_provider_twilio.api.core import Record, Request
+from airflow_provider_twilio._airflow.compat import (
+    UNTOLD,
+    own_xcom,
+    state_of,
+)
+from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import BadParameter, NotFound, TwilioError
+from airflow_provider_twilio.api.records import Record
+from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.api.verdicts import Goal
 from airflow_provider_twilio.hooks.twilio import TwilioHook
 from airflow_provider_twilio.links.twilio import TwilioLogLink
-from airflow_provider_twilio.poll import (
-    FETCHES_AT_ONCE,
-    FRESH,
-    Connect,
-    Source,
-    Wait,
-    gone,
-    late,
-    refused,
-    wait_for,
-    weigh,
-)
+from airflow_provider_twilio.runtime.polling.events import gone, late, refused, weigh
+from airflow_provider_twilio.runtime.polling.shared import Connect, Source
+from airflow_provider_twilio.runtime.polling.status import FETCHES_AT_ONCE, FRESH, Wait, wait_for
 
 if TYPE_CHECKING:
     from airflow_provider_twilio.client.asynchronous import AsyncClient
@@ -40,10 +36,16 @@ if TYPE_CHECKING:
 
 TIMES = frozenset({"poll_interval", "deadline", "not_before", "created", "sent_grace", "lookback", "overlap"})
 """Arguments that are numbers of seconds."""
+
+
 UNHARMED = frozenset({"deferred", "success", "skipped", UNTOLD})
 """The states in which a task that was deferred has not been killed: still deferred, or marked as well done."""
+
+
 LONGEST_STOP = 10.0
 """Seconds for which a task that is killed on a worker waits until what it waited for is stopped."""
+
+
 SECOND_LOOK = 1.0
 """Seconds after which a worker looks again for what was not found."""
 
@@ -263,28 +265,3 @@ def _check_time(name: str, value: Any) -> None:
         return
     if isinstance(value, bool | str | list) or not math.isfinite(value) or value < 0:
         raise BadParameter(name, f"is {value!r}"[:40], "give a number of seconds, or None")
-
-
-def conclude(
-    told: Mapping[str, Any],
-    *,
-    skip_opted_out: bool = False,
-    late: type[Exception] = AirflowFailException,
-) -> dict[str, Any]:
-    """Turn an outcome into the end of a task: give its facts on success, raise otherwise.
-
-    :param told: as :func:`airflow_provider_twilio.poll.event` gives it.
-    :param skip_opted_out: skip instead of failing when the recipient had opted out.
-    :param late: what is raised at the deadline.
-    """
-    reason = str(told.get("reason"))
-    match told.get("outcome"):
-        case "reached":
-            return {name: value for name, value in told.items() if name not in ("outcome", "reason")}
-        case "timeout":
-            raise late(reason)
-        case "failed" if skip_opted_out and told.get("error_code") in codes.OPTED_OUT:
-            raise AirflowSkipException(reason)
-        case "failed" | "error":
-            raise AirflowFailException(reason)
-    raise AirflowFailException(f"The trigger told nothing that can be understood: its keys are {sorted(told)}")

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.calls import KINDS, Calls
-from airflow_provider_twilio.api.core import Request
+from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.api.verdicts import Completion
-from airflow_provider_twilio.poll import CALLS
+from airflow_provider_twilio.runtime.polling.status import CALLS
 from airflow_provider_twilio.triggers.base import WaitTrigger
 
 if TYPE_CHECKING:
-    from airflow_provider_twilio.hooks.once import OnClear
+    from airflow_provider_twilio._airflow.send_once import OnClear
 
 
 class CallCompletionTrigger(WaitTrigger):

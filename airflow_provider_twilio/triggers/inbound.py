@@ -13,12 +13,13 @@ from typing import Any
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
-from airflow_provider_twilio._airflow import AssetStore, asset_stores
+from airflow_provider_twilio._airflow.compat import AssetStore, asset_stores
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import TwilioError
-from airflow_provider_twilio.api.messages import LOOKBACK, OVERLAP, Message
-from airflow_provider_twilio.inbound import Cursor, Filter, Listener, Look, listening
-from airflow_provider_twilio.poll import PollEnded
+from airflow_provider_twilio.api.messages import Message
+from airflow_provider_twilio.defaults import LOOKBACK, OVERLAP
+from airflow_provider_twilio.runtime.polling.inbound import Cursor, Filter, Listener, Look, listening
+from airflow_provider_twilio.runtime.polling.shared import PollEnded
 from airflow_provider_twilio.triggers.base import SharingTrigger
 
 log = logging.getLogger(__name__)

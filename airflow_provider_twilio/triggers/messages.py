@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_twilio._airflow import own_xcom
+from airflow_provider_twilio._airflow.compat import own_xcom
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.codes import RESENDABLE
-from airflow_provider_twilio.api.core import Request
 from airflow_provider_twilio.api.messages import KINDS, Messages
+from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.api.verdicts import Delivery
-from airflow_provider_twilio.poll import MESSAGES, Connect
+from airflow_provider_twilio.runtime.polling.shared import Connect
+from airflow_provider_twilio.runtime.polling.status import MESSAGES
 from airflow_provider_twilio.triggers.base import WaitTrigger, check_arguments, open_client
 
 if TYPE_CHECKING:
-    from airflow_provider_twilio.hooks.once import OnClear
+    from airflow_provider_twilio._airflow.send_once import OnClear
 
 
 class MessageDeliveryTrigger(WaitTrigger):
@@ -138,7 +139,7 @@ class MessagesDeliveryTrigger(BaseTrigger):
 
     async def wait_for(self, sids: Iterable[str], connect: Connect) -> dict[str, Any]:
         """Wait for messages, by the poll that all of this process share."""
-        from airflow_provider_twilio.bulk.waiting import wait_for_all
+        from airflow_provider_twilio.runtime.polling.many import wait_for_all
 
         arguments = self.arguments
         return await wait_for_all(
@@ -169,7 +170,7 @@ class MessagesDeliveryTrigger(BaseTrigger):
 def _of_ledger(ledger: str, key: str) -> list[str]:
     from airflow.sdk import ObjectStoragePath
 
-    from airflow_provider_twilio.bulk.chunks import sids
-    from airflow_provider_twilio.memory import Folder
+    from airflow_provider_twilio.runtime.bulk.checkpoints import sids
+    from airflow_provider_twilio.runtime.state_store import Folder
 
     return list(chain.from_iterable(sids(Folder(ObjectStoragePath(ledger)), key)))

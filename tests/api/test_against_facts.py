@@ -15,10 +15,14 @@ from typing import Any, Literal
 
 import pytest
 
-from airflow_provider_twilio.api import accounts, calls, core, messages, phone_numbers, recordings, usage
-from airflow_provider_twilio.api.answers import Response
-from airflow_provider_twilio.api.core import LATER, Listing, Nothing, Record, Request, Resource, definition, is_sid
+from airflow_provider_twilio.api import accounts, calls, messages, phone_numbers, recordings, usage
 from airflow_provider_twilio.api.errors import BadParameter
+from airflow_provider_twilio.api.listing import Listing
+from airflow_provider_twilio.api.operation import Resource, definition, listing, operation
+from airflow_provider_twilio.api.records import Field, Record, is_sid
+from airflow_provider_twilio.api.request import Nothing, Request
+from airflow_provider_twilio.api.response import Response
+from airflow_provider_twilio.api.values import LATER
 
 FACTS: dict[str, dict[str, Any]] = json.loads(
     (Path(__file__).parents[1] / "contract" / "facts.json").read_text(encoding="utf-8")
@@ -137,7 +141,7 @@ def test_each_operation_is_held_against_its_facts():
         for thing in vars(module).values()
         if inspect.isclass(thing) and issubclass(thing, Resource)
         for value in vars(thing).values()
-        if isinstance(value, core.operation | core.listing)
+        if isinstance(value, operation | listing)
     }
     assert {operation for operation, _ in OPERATIONS.values()} == ours
     assert set(OPERATIONS) == set(FACTS)
@@ -239,7 +243,7 @@ def test_its_record_has_a_property_for_each_field_and_no_other(name: str):
         assert FACTS[name]["status"] == 204
         return
     record: type[Record] = made.record if isinstance(made, Listing) else made.answer
-    properties = {field.name: field for field in vars(record).values() if isinstance(field, core.Field)}
+    properties = {field.name: field for field in vars(record).values() if isinstance(field, Field)}
     assert set(properties) == set(fields) - record.secrets
     assert record.secrets <= set(fields)
     for field, fact in fields.items():

@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.accounts import Accounts, Balances
 from airflow_provider_twilio.api.calls import Calls
-from airflow_provider_twilio.api.core import LATER, Request, definition
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.messages import Feedback, MediaItems, Message, Messages
+from airflow_provider_twilio.api.operation import definition
 from airflow_provider_twilio.api.phone_numbers import AvailablePhoneNumbers, IncomingPhoneNumbers
 from airflow_provider_twilio.api.recordings import Recordings
+from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.api.usage import UsageRecords
+from airflow_provider_twilio.api.values import LATER
 
 TO, FROM = "+14155550100", "+14155550199"
 SM, CA, MG, HX, AP = (kind + "0" * 32 for kind in ("SM", "CA", "MG", "HX", "AP"))

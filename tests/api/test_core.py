@@ -18,27 +18,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_twilio.api.accounts import Account, Accounts, Balance
-from airflow_provider_twilio.api.answers import Page, Response
 from airflow_provider_twilio.api.calls import Call, Calls
-from airflow_provider_twilio.api.core import (
-    Field,
-    Listing,
-    Nothing,
-    Record,
-    Request,
-    Resource,
-    definition,
-    is_sid,
-    operation,
-    spell,
-    utc_text,
-    wire_value,
-    wire_values,
-)
 from airflow_provider_twilio.api.errors import BadParameter, OutcomeUnknown, ServerError, TwilioError
+from airflow_provider_twilio.api.listing import Listing, Page
 from airflow_provider_twilio.api.messages import Message, Messages
+from airflow_provider_twilio.api.operation import Resource, definition, operation
 from airflow_provider_twilio.api.phone_numbers import IncomingPhoneNumber, IncomingPhoneNumbers
+from airflow_provider_twilio.api.records import Field, Record, is_sid
+from airflow_provider_twilio.api.request import Nothing, Request
+from airflow_provider_twilio.api.response import Response
 from airflow_provider_twilio.api.usage import UsageRecord
+from airflow_provider_twilio.api.values import spell, utc_text, wire_value, wire_values
 
 AC, OTHER, SM = "AC" + "0" * 32, "AC" + "1" * 32, "SM" + "a" * 32
 TO, FROM = "+14155550100", "+14155550199"

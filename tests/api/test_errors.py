@@ -13,9 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_twilio.api import codes, errors
-from airflow_provider_twilio.api.answers import Response
-from airflow_provider_twilio.api.core import Request
 from airflow_provider_twilio.api.errors import (
+    Ambiguous,
     AuthenticationFailed,
     BadParameter,
     InvalidRequest,
@@ -27,12 +26,12 @@ from airflow_provider_twilio.api.errors import (
     RateLimited,
     ServerError,
     TwilioError,
-    classify,
-    lost,
-    retry_after,
-    worth_repeating,
+    Unsure,
 )
 from airflow_provider_twilio.api.messages import Messages
+from airflow_provider_twilio.api.outcomes import classify, error_for_unreadable, lost, retry_after, worth_repeating
+from airflow_provider_twilio.api.request import Request
+from airflow_provider_twilio.api.response import Response
 
 TO = "+14155551234"
 CREATE: Request[Any] = Messages.create(to=TO, body="secret words")
@@ -113,6 +112,8 @@ def test_what_fails_for_good_is_told_from_what_may_not():
         PermissionDenied,
         NotFound,
         OptedOut,
+        Unsure,
+        Ambiguous,
     }
     passing: set[type[TwilioError]] = {RateLimited, NotSent, ServerError, OutcomeUnknown}
     assert all(kind.permanent for kind in permanent)
@@ -124,7 +125,7 @@ def test_what_fails_for_good_is_told_from_what_may_not():
 def test_the_tree_in_the_docstring_is_the_tree():
     drawn = re.findall(r"── (\w+)", errors.__doc__ or "")
     assert all(issubclass(getattr(errors, name), TwilioError) for name in drawn)
-    assert len(drawn) == 10
+    assert len(drawn) == 12
 
 
 def test_a_lost_answer_is_told_by_what_may_have_happened():
@@ -187,7 +188,7 @@ def test_no_error_tells_a_parameter():
     for error in (
         error_for(CREATE, refusal(500, 20500)),
         lost(CREATE, "cut", sent=True),
-        ServerError.unreadable(CREATE, Response(200, {}, b"<html>secret")),
+        error_for_unreadable(CREATE, Response(200, {}, b"<html>secret")),
     ):
         assert not any(word in str(error) for word in (TO, "4155551234", "secret"))
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_twilio.api import twiml
-from airflow_provider_twilio.api.core import LATER
 from airflow_provider_twilio.api.errors import BadParameter
+from airflow_provider_twilio.api.values import LATER
 
 
 def test_a_text_is_spoken():

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_twilio.api.core import definition
 from airflow_provider_twilio.api.errors import BadParameter
+from airflow_provider_twilio.api.operation import definition
 from airflow_provider_twilio.api.usage import UsageRecord, UsageRecords
 
 PERIODS: dict[str, str] = {

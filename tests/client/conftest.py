@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 import pytest
 
-from airflow_provider_twilio.api.core import Listing, Request
+from airflow_provider_twilio.api.listing import Listing
+from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.client.asynchronous import AsyncClient
 from airflow_provider_twilio.client.blocking import Client
 from airflow_provider_twilio.client.settings import Basic, Settings

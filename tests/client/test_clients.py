@@ -11,7 +11,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from airflow_provider_twilio.api import other
+from airflow_provider_twilio.api import raw as other
 from airflow_provider_twilio.api.calls import Calls
 from airflow_provider_twilio.api.errors import (
     AuthenticationFailed,

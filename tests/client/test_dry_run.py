@@ -7,13 +7,13 @@ import logging
 
 import pytest
 
-from airflow_provider_twilio.api import other
+from airflow_provider_twilio.api import raw as other
 from airflow_provider_twilio.api.accounts import Accounts
 from airflow_provider_twilio.api.calls import Call, Calls
-from airflow_provider_twilio.api.core import Record
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.messages import Message, Messages
 from airflow_provider_twilio.api.phone_numbers import IncomingPhoneNumbers
+from airflow_provider_twilio.api.records import Record
 from tests.client.conftest import ACCOUNT
 from tests.support.scripted import Answer
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_twilio.api import other
+from airflow_provider_twilio.api import raw as other
 from airflow_provider_twilio.api.calls import Calls
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.messages import Messages

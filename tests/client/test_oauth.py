@@ -8,9 +8,9 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from airflow_provider_twilio.api.answers import Response
 from airflow_provider_twilio.api.errors import AuthenticationFailed, OutcomeUnknown, ServerError
 from airflow_provider_twilio.api.messages import Messages
+from airflow_provider_twilio.api.response import Response
 from airflow_provider_twilio.client import oauth
 from airflow_provider_twilio.client.blocking import Client
 from airflow_provider_twilio.client.settings import OAuth, Settings

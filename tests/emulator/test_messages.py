@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_twilio.api.core import Field
 from airflow_provider_twilio.api.messages import FINAL, Media, Message
+from airflow_provider_twilio.api.records import Field
 from airflow_provider_twilio.emulator import Emulator, magic, serve
 from airflow_provider_twilio.emulator.messages import FINAL as EMULATED_FINAL
 from tests.emulator.conftest import Api

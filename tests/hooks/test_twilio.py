@@ -16,13 +16,14 @@ from airflow.sdk._shared.secrets_masker import redact
 from asgiref.sync import async_to_sync, sync_to_async
 
 from airflow_provider_twilio import connection_form
-from airflow_provider_twilio._airflow import AirflowFailException
-from airflow_provider_twilio.api.core import Record
+from airflow_provider_twilio._airflow.compat import AirflowFailException
+from airflow_provider_twilio._airflow.outcome import permanent_errors_fail
 from airflow_provider_twilio.api.errors import BadParameter, NotFound, RateLimited
 from airflow_provider_twilio.api.messages import Message
-from airflow_provider_twilio.aside import Aside
+from airflow_provider_twilio.api.records import Record
 from airflow_provider_twilio.client.settings import BadConnection, Basic
-from airflow_provider_twilio.hooks.twilio import TwilioHook, permanent_errors_fail
+from airflow_provider_twilio.hooks.twilio import TwilioHook
+from airflow_provider_twilio.runtime.background import Aside
 
 TO = "+14155550123"
 

@@ -16,11 +16,7 @@ from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.segments import count
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.hooks.twilio import TwilioHook
-from airflow_provider_twilio.notifications.twilio import (
-    NotificationFailed,
-    TwilioNotifier,
-    send_twilio_notification,
-)
+from airflow_provider_twilio.notifications.twilio import NotificationFailed, TwilioNotifier, send_twilio_notification
 from tests.notifications.conftest import BASE, RUN, Logged, Notify, dag_context, deadline_context, task_context
 from tests.support.scripted import Answer, Scripted, Stall
 

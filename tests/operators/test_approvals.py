@@ -13,7 +13,7 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
 from airflow.sdk.bases.operator import BaseOperator
 
-from airflow_provider_twilio._airflow import AirflowFailException, AirflowSkipException, TaskDeferred
+from airflow_provider_twilio._airflow.compat import AirflowFailException, AirflowSkipException, TaskDeferred
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.hooks.twilio import TwilioHook

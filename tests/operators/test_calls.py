@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_twilio._airflow import AirflowFailException
+from airflow_provider_twilio._airflow.compat import AirflowFailException
 from airflow_provider_twilio.api.errors import BadParameter, RateLimited
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.operators.calls import (

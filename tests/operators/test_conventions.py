@@ -16,11 +16,11 @@ from airflow.serialization import serialized_objects
 from airflow_provider_twilio import operators
 from airflow_provider_twilio.api.accounts import Accounts, Balances
 from airflow_provider_twilio.api.calls import Calls
-from airflow_provider_twilio.api.core import Definition, Resource
 from airflow_provider_twilio.api.messages import Messages
+from airflow_provider_twilio.api.operation import Definition, Resource
 from airflow_provider_twilio.api.phone_numbers import AvailablePhoneNumbers, IncomingPhoneNumbers
-from airflow_provider_twilio.operators.base import TwilioOperator
-from airflow_provider_twilio.operators.composed import ComposedOperator
+from airflow_provider_twilio.operators._base.composite import ComposedOperator
+from airflow_provider_twilio.operators._base.operation import TwilioOperator
 
 PACKAGE = "airflow_provider_twilio.operators"
 BASES = {"__init__", "base", "composed", "many", "sending", "waiting"}  # what operators are made of

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from airflow.sdk import Variable
 
-from airflow_provider_twilio._airflow import AirflowFailException
+from airflow_provider_twilio._airflow.compat import AirflowFailException
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.hooks.twilio import TwilioHook

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_twilio._airflow import AirflowFailException
+from airflow_provider_twilio._airflow.compat import AirflowFailException
 from airflow_provider_twilio.api.errors import BadParameter, InvalidRequest, NotFound
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.hooks.twilio import TwilioHook
 from airflow_provider_twilio.operators import accounts, calls, messages, phone_numbers
-from airflow_provider_twilio.operators.base import TwilioOperator
+from airflow_provider_twilio.operators._base.operation import TwilioOperator
 
 TO = "+14155550123"
 SAY = "<Response><Say>hello</Say></Response>"

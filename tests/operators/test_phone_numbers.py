@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 
-from airflow_provider_twilio._airflow import AirflowFailException
+from airflow_provider_twilio._airflow.compat import AirflowFailException
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.operators.accounts import CreateAccountOperator
@@ -21,7 +21,7 @@ from airflow_provider_twilio.operators.phone_numbers import (
     SearchNumbersOperator,
     UpdateNumberOperator,
 )
-from tests.test_memory import Store
+from tests.runtime.test_state_store import Store
 
 Run = Callable[..., Any]
 

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from airflow.sdk._shared.secrets_masker import redact
 
-from airflow_provider_twilio._airflow import AirflowFailException
+from airflow_provider_twilio._airflow.compat import AirflowFailException
 from airflow_provider_twilio.api.errors import BadParameter, TwilioError
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.hooks.twilio import TwilioHook
 from airflow_provider_twilio.operators.calls import DeleteOldCallsOperator, DeleteOldRecordingsOperator
 from airflow_provider_twilio.operators.messages import DeleteOldMessagesOperator, RedactOldMessagesOperator
-from tests.operators.test_numbers import Store
+from tests.operators.test_number_housekeeping import Store
 
 Run = Callable[..., Any]
 KINDS = (

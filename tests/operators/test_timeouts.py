@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 import airflow_provider_twilio
-from airflow_provider_twilio import aside
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.hooks.twilio import TwilioHook
 from airflow_provider_twilio.operators.messages import DeleteOldMessagesOperator, SendMessagesOperator
 from airflow_provider_twilio.operators.phone_numbers import FindIdleNumbersOperator
-from tests.operators.test_many import context, numbers
+from airflow_provider_twilio.runtime import background as aside
+from tests.operators.test_bulk import context, numbers
 
 try:
     from airflow.sdk.exceptions import AirflowTaskTimeout

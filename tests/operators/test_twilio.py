@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_twilio._airflow import AirflowFailException
-from airflow_provider_twilio.api.core import Record
+from airflow_provider_twilio._airflow.compat import AirflowFailException
 from airflow_provider_twilio.api.errors import BadParameter
+from airflow_provider_twilio.api.records import Record
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.hooks.twilio import TwilioHook
 from airflow_provider_twilio.operators.twilio import TwilioRequestOperator

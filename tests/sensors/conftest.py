@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pytest
 from airflow.sdk import BaseSensorOperator
 
-from airflow_provider_twilio._airflow import TaskDeferred
+from airflow_provider_twilio._airflow.compat import TaskDeferred
 from airflow_provider_twilio.emulator import Emulator, serve
 
 try:

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_twilio import poll
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.hooks.twilio import TwilioHook
+from airflow_provider_twilio.runtime.polling import status as poll
+from airflow_provider_twilio.runtime.polling.events import TOLD
 from airflow_provider_twilio.sensors.messages import MessageDeliverySensor
 from airflow_provider_twilio.triggers import base
 from tests.sensors.conftest import MODES, Mode, Runner
@@ -99,7 +100,7 @@ def test_each_end(
     if outcome == "success":
         assert told["status"] == words
         assert told["sid"] == sid
-        assert set(told) <= {"sid", *poll.TOLD}
+        assert set(told) <= {"sid", *TOLD}
     else:
         assert told.startswith(words.format(sid=sid))
     assert "secret" not in str(told)

@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow_provider_twilio.client.settings import Settings
 from airflow_provider_twilio.emulator import Emulator
-from airflow_provider_twilio.poll import Poll
+from airflow_provider_twilio.runtime.polling.shared import Poll
 
 
 @dataclass

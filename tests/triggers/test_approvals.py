@@ -12,10 +12,10 @@ import pytest
 
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.messages import Message
-from airflow_provider_twilio.approval import Question
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.hooks.twilio import TwilioHook
-from airflow_provider_twilio.poll import FRESH
+from airflow_provider_twilio.runtime.approval import Question
+from airflow_provider_twilio.runtime.polling.status import FRESH
 from airflow_provider_twilio.triggers.approvals import AnswerTrigger
 
 OURS, PHONE, OTHER = "+15005550006", "+14155550100", "+14155550101"

@@ -14,16 +14,17 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_twilio._airflow import (
+from airflow_provider_twilio._airflow.compat import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
     state_of,
 )
+from airflow_provider_twilio._airflow.outcome import conclude
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.hooks.twilio import TwilioHook
-from airflow_provider_twilio.triggers.base import UNHARMED, WaitTrigger, conclude
+from airflow_provider_twilio.triggers.base import UNHARMED, WaitTrigger
 from airflow_provider_twilio.triggers.calls import CallCompletionTrigger
 from airflow_provider_twilio.triggers.messages import MessageDeliveryTrigger
 

@@ -8,8 +8,10 @@ from typing import assert_type
 
 from pendulum import DateTime
 
-from airflow_provider_twilio.api.core import Listing, Record, Request
+from airflow_provider_twilio.api.listing import Listing
 from airflow_provider_twilio.api.messages import Message, Messages
+from airflow_provider_twilio.api.records import Record
+from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.hooks.twilio import TwilioHook
 
 

@@ -1,0 +1,204 @@
+"""What all operators share: an operator is its signature, and the operation it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from functools import cached_property
+from inspect import Parameter
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from airflow.sdk import BaseOperator
+
+from airflow_provider_twilio._airflow.outcome import permanent_errors_fail
+from airflow_provider_twilio._airflow.templates import about, known, runs, unrendered
+from airflow_provider_twilio.api import checks
+from airflow_provider_twilio.api.errors import BadParameter, NotFound
+from airflow_provider_twilio.api.listing import Listing
+from airflow_provider_twilio.api.operation import Definition, definition
+from airflow_provider_twilio.api.records import Record
+from airflow_provider_twilio.api.request import Nothing
+from airflow_provider_twilio.api.values import LATER
+from airflow_provider_twilio.defaults import DRY_RUN
+from airflow_provider_twilio.hooks.twilio import TwilioHook
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_twilio.runtime.background import Aside
+
+T = TypeVar("T")
+
+
+# What a family of operators looks like in the UI, by the resource that its operations are of.
+COLORS = {
+    "Messages": "#fbe0e4",
+    "Calls": "#dcebfb",
+    "IncomingPhoneNumbers": "#e0f3e3",
+    "AvailablePhoneNumbers": "#e0f3e3",
+    "Accounts": "#fdf0d5",
+    "Balances": "#fdf0d5",
+}
+
+
+# The fields of a record that go to XCom by themselves, too: ``send.output["sid"]`` is what other tasks mostly want.
+NAMED = ("sid", "phone_number")
+
+
+class TwilioOperator(BaseOperator):
+    """Run one Twilio operation and return its record, or list of records, for XCom.
+
+    A subclass names the operation (``operation=Messages.fetch``) and spells its parameters in ``__init__``, where
+    Airflow, ``default_args``, ``partial()`` and editors read them; :meth:`keep` takes them over. All are templated.
+
+    What a template renders is text, and is read as what the parameter takes: see :func:`unrendered`. An empty text is
+    left out where something is made, empties the field where something is changed, and is refused as the filter of a
+    list: Twilio would ignore it and list everything.
+
+    :param twilio_conn_id: the Airflow connection. (templated)
+    :param account_sid: the account to act on, where it isn't the connection's own. (templated)
+    """
+
+    operation: ClassVar[Definition]
+    own_template_fields: ClassVar[tuple[str, ...]] = ()
+    """Further templated parameters of a subclass, beside the operation's."""
+
+    _named: Mapping[str, Any] = {}
+    _aside: Aside[Any] | None = None
+
+    if TYPE_CHECKING:
+
+        @property
+        def output(self) -> Any:
+            """What goes to XCom, for the parameters of other tasks; for Airflow's types it fits none of them."""
+
+    ui_color = "#f4f4f6"
+    ui_fgcolor = "#121c2d"
+
+    def __init_subclass__(cls, operation: Callable[..., Any] | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if operation is not None:
+            cls.operation = definition(operation)
+            cls.ui_color = COLORS[str(cls.operation).split(".")[0]]
+            cls.template_fields = (
+                *cls.operation.names,
+                *cls.own_template_fields,
+                "twilio_conn_id",
+                "account_sid",
+            )
+
+    def __init__(
+        self, *, twilio_conn_id: str = TwilioHook.default_conn_name, account_sid: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.doc_md = self.doc_md or about(type(self))
+        self.twilio_conn_id = twilio_conn_id
+        self.account_sid = account_sid
+        if account_sid is not None and not runs(self):
+            checks.sid("account_sid", known(account_sid), "AC")
+
+    def keep(self, arguments: Mapping[str, Any]) -> None:
+        """Keep the operation's arguments, unchanged, and check what of them is known already.
+
+        :param arguments: the ``locals()`` of ``__init__``.
+        """
+        kept = {name: arguments[name] for name in (*self.operation.names, *self.own_template_fields)}
+        for name, value in kept.items():
+            setattr(self, name, value)
+        if not runs(self):
+            self.operation.check(self.arguments({name: self._known(name, value) for name, value in kept.items()}))
+
+    def _known(self, name: str, value: Any) -> Any:
+        """Tell what is known of a value when the DAG is parsed; of a time nothing, which may pass meanwhile."""
+        return LATER if name in self.operation.times and value is not None else known(value)
+
+    def arguments(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Turn what was given into the operation's own arguments, and check what the operation can't.
+
+        This is for subclasses with template fields of their own: they take them out. It is called when the DAG is
+        parsed, with :data:`LATER` for what isn't known yet, and again when the task runs.
+        """
+        return given
+
+    @cached_property
+    def hook(self) -> TwilioHook:
+        return TwilioHook(self.twilio_conn_id, self.account_sid)
+
+    def request(self, **instead: Any) -> Any:
+        """Build the operation's Request, or Listing, from the rendered arguments.
+
+        :param instead: arguments that take the place of those given to the operator.
+        """
+        return self.operation.build(**self.arguments({**self.rendered(), **instead}))
+
+    def rendered(self) -> dict[str, Any]:
+        """Read the arguments from what their templates have rendered: see the class."""
+        names = (*self.operation.parameters, *self.own_template_fields)
+        return {name: self._rendered(name, getattr(self, name)) for name in names}
+
+    def _rendered(self, name: str, value: Any) -> Any:
+        parameters = self.operation.parameters
+        sent = name not in parameters or parameters[name].kind is Parameter.KEYWORD_ONLY
+        if sent and isinstance(value, str) and not value.strip():
+            if self.operation.verb == "walk":
+                raise BadParameter(name, "is empty", "leave it out to list all, or give a value")
+            if all(parameter.kind is Parameter.KEYWORD_ONLY for parameter in parameters.values()):
+                return None
+        return unrendered(name, value, str(parameters[name].annotation) if name in parameters else "str")
+
+    def execute(self, context: Context) -> Any:
+        """Run the operation. Errors that would come again fail the task at once."""
+        with permanent_errors_fail():
+            request = self.request()
+            client = self.hook.client
+            try:
+                answer = client.walk(request) if isinstance(request, Listing) else client.send(request)
+            except NotFound as error:
+                # An earlier try may have been killed right after it had deleted it.
+                if request.answer is not Nothing or getattr(context.get("ti"), "try_number", 1) < 2:
+                    raise
+                self.log.info("An earlier try has perhaps deleted it: %s", error)
+                answer = None
+            return self.result(answer)
+
+    def beside(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run what does many things at once beside the task's main thread, till it ends or the task is killed."""
+        from airflow_provider_twilio.runtime.background import Aside
+
+        aside = Aside(coroutine)
+        self._aside = aside
+        try:
+            return aside.run()
+        finally:
+            self._aside = None
+
+    def on_kill(self) -> None:
+        """Begin nothing more of what runs beside. The next try, or Clear, goes on where this one was."""
+        if aside := self._aside:
+            aside.cancel()
+
+    @property
+    def title(self) -> str:
+        """What the log calls it."""
+        return str(self.operation)
+
+    def result(self, answer: Any) -> Any:
+        """Give what goes to XCom: the record, the list of records, or the SID of what was deleted."""
+        if isinstance(answer, Record):
+            self.log.info("%s: %s", self.title, answer)
+            self._named = {name: answer[name] for name in NAMED if answer.get(name)}
+            return answer
+        if answer is None:
+            sid = getattr(self, next(iter(self.operation.parameters)))
+            if self.hook.client.settings.dry_run:
+                return Record(sid=sid, status=DRY_RUN)
+            self.log.info("%s: %s is deleted", self.title, sid)
+            return sid
+        records = list(answer)
+        self.log.info("%s: %d records", self.title, len(records))
+        return records
+
+    def post_execute(self, context: Context, result: Any = None) -> None:
+        """Push what other tasks want by its name, beside the record: see :data:`NAMED`."""
+        if self.do_xcom_push:
+            for name, value in self._named.items():
+                context["ti"].xcom_push(key=name, value=value)

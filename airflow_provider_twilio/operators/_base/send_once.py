@@ -1,0 +1,112 @@
+"""What sends, dials, buys or opens something: once, whatever is retried, killed or lost."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_twilio._airflow.compat import AirflowSkipException
+from airflow_provider_twilio._airflow.outcome import permanent_errors_fail
+from airflow_provider_twilio.api.checks import choice, moment
+from airflow_provider_twilio.api.errors import OptedOut
+from airflow_provider_twilio.api.records import Record
+from airflow_provider_twilio.api.request import Request
+from airflow_provider_twilio.api.values import LATER
+from airflow_provider_twilio.defaults import SETTLE
+from airflow_provider_twilio.operators._base.operation import TwilioOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_twilio._airflow.send_once import OnClear
+    from airflow_provider_twilio.runtime.idempotency.fingerprint import OnUnsure
+
+
+class SendingOperator(TwilioOperator):
+    """Run an operation that must not happen twice, once.
+
+    A retry of the task, after whatever happened, gives the record of what has been sent. Where it isn't known whether
+    something was sent, Twilio is asked what exists: see the page on reliability.
+
+    :param once: ``False`` sends in every try of the task.
+    :param on_clear: ``resend`` when a user clears the task, or ``skip``.
+    :param on_unsure: what to do when the outcome of an earlier try is not known, and Twilio lists nothing that fits:
+        ``send``, or ``fail``; by default messages and calls are sent, and purchases and new accounts fail.
+    :param settle: seconds, beyond the connection's time-out, before what Twilio doesn't list was never sent.
+    """
+
+    sends_once: ClassVar[bool] = True
+    skip_opted_out: bool = False
+    """Whether the task is skipped, instead of failed, when the recipient has opted out."""
+
+    def __init__(
+        self,
+        *,
+        once: bool = True,
+        on_clear: OnClear = "resend",
+        on_unsure: OnUnsure | None = None,
+        settle: float = SETTLE,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        choice("on_clear", on_clear, ("resend", "skip"))
+        choice("on_unsure", on_unsure, ("send", "fail"))
+        self.once = once
+        self.on_clear = on_clear
+        self.on_unsure = on_unsure
+        self.settle = settle
+
+    def request(self, **instead: Any) -> Request[Any]:
+        """Build the Request. Times in it may have passed since it was sent: they are checked when it goes out."""
+        arguments = self.arguments({**self.rendered(), **instead})
+        skeleton: Request[Any] = self.operation.function(**self._timeless(arguments))
+        return skeleton.but(data=skeleton.data + self.operation.pairs(arguments))
+
+    def _timeless(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        times = self.operation.times
+        return {name: LATER if name in times and value is not None else value for name, value in arguments.items()}
+
+    def prepare(self, request: Request[Any]) -> Request[Any]:
+        """Make the request ready to go out, and check what may have changed since: called by the try that sends it."""
+        self.operation.check(self.arguments(self.rendered()))
+        return request
+
+    def execute(self, context: Context) -> Any:
+        """Send. Errors that would come again fail the task at once."""
+        return self.result(self.send(context))
+
+    def send(self, context: Context) -> Record:
+        """Send once, and give the record, also where an earlier try has sent it."""
+        with permanent_errors_fail():
+            try:
+                return self._send(context)
+            except OptedOut as error:
+                if self.skip_opted_out:
+                    raise AirflowSkipException(str(error)) from None
+                raise
+
+    def _send(self, context: Context) -> Record:
+        from airflow_provider_twilio._airflow.send_once import send_once_in_task
+
+        client, request = self.hook.client, self.request()
+        if not self.once:
+            record: Record = client.send(self.prepare(request))
+            return record
+        sent: Record = send_once_in_task(
+            context,
+            client,
+            request,
+            on_clear=self.on_clear,
+            on_unsure=self.on_unsure,
+            settle=self.settle,
+            prepare=self.prepare,
+        )
+        return sent
+
+    def sent_at(self, context: Context, record: Record) -> datetime:
+        """Give when it was sent, or is to be: the same for every try."""
+        from airflow_provider_twilio.runtime.idempotency.fingerprint import Dated
+
+        made = Dated(record).date_created or datetime.now(UTC)
+        planned = moment("send_at", getattr(self, "send_at", None))
+        return made if planned is None else max(made, planned)

@@ -1,0 +1,1 @@
+"""The promises: send once, poll once for all, send in bulk. Never imports Airflow."""

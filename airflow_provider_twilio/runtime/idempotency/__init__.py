@@ -1,0 +1,1 @@
+"""Send a request exactly once, across retries, crashes and lost responses."""

@@ -1,0 +1,432 @@
+"""One send, whatever is retried, killed or lost.
+
+Twilio has no idempotency key for messages, calls, numbers and accounts. So the intent is stored before the request,
+and the SID after it. Whoever then finds an intent without a SID, or gets no answer, settles: it asks Twilio what
+exists, and sends again only when the request can no longer be on its way.
+
+Imports no Airflow: the client, the memory, the clock and the twins are handed in. :func:`send_once` is all of it;
+:func:`sought`, :func:`fits` and :class:`Intent` are its parts for those who send many. What is stored says nothing of
+numbers and bodies: they are hashed with the connection's secret, save for a number that is to be bought.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+
+from airflow_provider_twilio.api.errors import (
+    Ambiguous,
+    BadParameter,
+    InvalidRequest,
+    NotFound,
+    OutcomeUnknown,
+    TwilioError,
+    Unsure,
+)
+from airflow_provider_twilio.api.records import Record
+from airflow_provider_twilio.api.request import Request
+from airflow_provider_twilio.defaults import SETTLE
+from airflow_provider_twilio.runtime.idempotency.fingerprint import OnUnsure, Seal, created_at, fits, rules_of, sought
+from airflow_provider_twilio.runtime.idempotency.intent import Intent, is_within
+from airflow_provider_twilio.runtime.state_store import Memory
+
+if TYPE_CHECKING:
+    from airflow_provider_twilio.client.blocking import Client
+
+R = TypeVar("R", bound=Record)
+
+
+FRESH = 5.0
+"""Seconds that storing the intent may take before its time no longer tells when the request went out."""
+
+
+MOST_SENDS = 2
+"""How often one call sends, each time after it has seen that the one before was not carried out."""
+
+
+MOST_RECORDS = 20_000
+"""How many records of a list are looked through."""
+
+
+PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
+"""Seconds between looks; the last one again and again."""
+
+
+IDLE = 1.0
+"""Seconds between claiming a record and looking whether a twin has claimed it too."""
+
+
+REMEDY = "Look at Twilio's log, then clear the task to send, or mark it"
+
+
+log = logging.getLogger(__name__)
+
+
+class Clock(Protocol):
+    """Tell the time, and let it pass."""
+
+    def now(self) -> datetime: ...
+    def sleep(self, seconds: float, /) -> None: ...
+
+
+class SystemClock:
+    """The clock of this machine."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def sleep(self, seconds: float, /) -> None:
+        time.sleep(seconds)
+
+
+class Twins(Protocol):
+    """The others of a run that may send the same, such as mapped tasks: each publishes one entry, and reads all.
+
+    An entry is JSON: ``who`` publishes it, hashes of what it has sent (``alike``, ``same``) and when (``since``,
+    ``ends``), and the ``sid`` it owns.
+    """
+
+    who: list[Any]
+
+    def publish(self, entry: dict[str, Any], /) -> None: ...
+    def entries(self) -> list[dict[str, Any]]: ...
+
+
+def send_once(
+    client: Client,
+    memory: Memory,
+    request: Request[R],
+    *,
+    key: str,
+    clock: Clock | None = None,
+    settle: float = SETTLE,
+    on_unsure: OnUnsure | None = None,
+    twins: Twins | None = None,
+    taken: Callable[[], Collection[str]] | None = None,
+    since: datetime | None = None,
+    prepare: Callable[[Request[R]], Request[R]] | None = None,
+) -> R:
+    """Send a message, call, purchase or new subaccount, unless it has been sent already; give its record.
+
+    :param memory: where the intent and the SID are kept.
+    :param key: names what is sent among all that the memory holds. Who comes with the same key sends the same.
+    :param settle: seconds beyond the time-out before "it is in no list" means "it was never sent".
+    :param on_unsure: what then: ``send`` again, or ``fail``; by default messages and calls are sent, purchases and
+        accounts fail.
+    :param twins: the others of the run that may send the same.
+    :param taken: gives further SIDs that are known to belong elsewhere; asked only when something is to be settled.
+    :param since: where nothing is remembered, when an earlier try may have begun to send; None if there was none.
+    :param prepare: called before the intent is stored and nowhere else: gives the request as it is to go out, such as
+        with the number that is to be bought, or raises BadParameter if it can't be sent, or no longer.
+    :raises Unsure: it can't be told whether it was sent, or it was not, and is not to be sent again.
+    :raises Ambiguous: several candidates, or one that may be a twin's.
+    :raises OutcomeUnknown: no answer again; the next try will settle it.
+    """
+    if client.settings.dry_run:
+        return client.send(prepare(request) if prepare else request)
+    sender = _Sender(client, memory, request, key, clock or SystemClock(), settle, twins, taken, prepare)
+    # Twilio may list it under another recipient than the one it was sent to.
+    obscure = request.get("AddressRetention") == "obfuscate"
+    sender.on_unsure = on_unsure or ("fail" if obscure else sender.rules.on_unsure)
+    return cast("R", sender.run(since))
+
+
+class _Sender:
+    """Carry out one :func:`send_once`."""
+
+    on_unsure: OnUnsure
+
+    def __init__(
+        self,
+        client: Client,
+        memory: Memory,
+        request: Request[Any],
+        key: str,
+        clock: Clock,
+        settle: float,
+        twins: Twins | None,
+        taken: Callable[[], Collection[str]] | None,
+        prepare: Callable[[Request[Any]], Request[Any]] | None,
+    ) -> None:
+        self.client, self.memory, self.key, self.clock = client, memory, key, clock
+        self.settle_for, self.twins, self.taken, self.prepare = settle, twins, taken, prepare
+        self.rules = rules_of(request)
+        self.request = self._complete(request)
+        self.seal = Seal.of(client.settings)
+        self.intent: Intent | None = None
+        self.sends = 0
+
+    def _complete(self, request: Request[Any]) -> Request[Any]:
+        """Give the request with what the connection supplies; refused here if it is refused at all."""
+        return request.but(data=self.client.settings.resolve(request).data)
+
+    def run(self, since: datetime | None) -> Record:
+        state = self.memory.get(self.key)
+        if state and state.get("sid"):
+            return self._recall(state)
+        if state:
+            self.intent = Intent.read(state)
+            log.info("An earlier try may have sent this: asking Twilio")
+        elif since is not None and not self.memory.lasting:
+            now = self.clock.now()
+            self.intent = Intent(sought(self.request, self.seal), self._same(), since, now, 0.0)
+            log.info("Earlier tries may have sent this, and nothing is remembered of them: asking Twilio")
+        if self.intent is None:
+            return self._send()
+        self._publish(None)
+        return self._settle(self.intent)
+
+    def _same(self) -> str:
+        return self.seal.json(self.request.data)
+
+    def _recall(self, state: Mapping[str, Any]) -> Record:
+        """Give the record of what has been sent; Twilio may not find a fresh one for a moment."""
+        sid = state["sid"]
+        log.info("An earlier try has sent this (%s): not sending again", sid)
+        self._publish(sid)
+        patience = SETTLE - (self.clock.now() - datetime.fromisoformat(state["at"])).total_seconds()
+        for pause in _pauses():
+            try:
+                return cast("Record", self.client.send(self.rules.fetch(sid)))
+            except NotFound:
+                if patience <= 0:
+                    break
+                patience -= pause
+                self.clock.sleep(pause)
+        log.warning("%s is no longer at Twilio: its record holds the SID only", sid)
+        return cast("Callable[[Any], Record]", self.request.answer)({"sid": sid})
+
+    # ------------------------------------------------------------ sending
+
+    def _send(self) -> Record:
+        number = self.intent.sought.get("number") if self.intent else None
+        if number:  # the same one again, never another
+            kept = self.request.but(data=tuple(pair for pair in self.request.data if pair[0] != "AreaCode"))
+            self.request = kept.replacing(PhoneNumber=number)
+        elif self.prepare is not None:
+            try:
+                self.request = self._complete(self.prepare(self.request))
+            except BadParameter as error:
+                if self.intent is None:
+                    raise
+                raise InvalidRequest(f"an earlier try did not send this, and now it can't be sent: {error}") from None
+        self.sends += 1
+        try:
+            record = self._exchange()
+        except OutcomeUnknown as error:
+            if self.intent is None or self.sends >= MOST_SENDS:
+                raise
+            log.warning("%s. Asking Twilio", error)
+            self._outlast(self.intent)
+            return self._settle(self.intent)
+        except TwilioError:
+            self._forget()
+            raise
+        self._keep(record["sid"])
+        return record
+
+    def _outlast(self, intent: Intent) -> None:
+        """Keep how long the request has really taken, where that was longer than its time-out: many addresses, say."""
+        taken = (self.clock.now() - intent.at).total_seconds()
+        if taken > intent.timeout:
+            self.intent = replace(intent, timeout=taken)
+            self._publish(None)
+            self.memory.set(self.key, self.intent.as_json())
+
+    def _exchange(self) -> Record:
+        """Send, and send again what Twilio surely has not acted on, the intent's time renewed each time.
+
+        On a connection that is closed afterwards: one that has long been idle may lose the answer.
+        """
+        from airflow_provider_twilio.client import retries as retrying
+
+        begun, settings = self.intent, self.client.settings
+        with self.client.apart(retries=0) as single:
+            tries = 0
+            while True:
+                self._note(begun)
+                tries += 1
+                try:
+                    return cast("Record", single.send(self.request))
+                except TwilioError as error:
+                    pause = retrying.wait(settings, self.request, error, tries)
+                    if pause is None:
+                        raise
+                    self.clock.sleep(pause)
+
+    def _note(self, begun: Intent | None) -> None:
+        """Store the intent, with a time that is true when the request goes out. Twins are told before."""
+        wanted, timeout = sought(self.request, self.seal), self.client.settings.timeout
+        sends = begun.sends + 1 if begun else 1
+        for _ in range(3):
+            at = self.clock.now()
+            since = self.intent.since if self.intent else at
+            self.intent = Intent(wanted, self._same(), since, at, timeout, sends)
+            self._publish(None)
+            self.memory.set(self.key, self.intent.as_json())
+            if (self.clock.now() - at).total_seconds() <= FRESH:
+                return
+
+    def _keep(self, sid: str) -> None:
+        """Remember the SID. Twins are told first: what is remembered has then always been told."""
+        try:
+            self._publish(sid)
+        finally:
+            self.memory.set(self.key, {"sid": sid, "at": self.clock.now().isoformat()})
+
+    def _forget(self) -> None:
+        """Let the next try send without asking: Twilio surely has not acted on this one, and there was none before."""
+        if self.intent is not None and self.intent.sends == 1 and self.memory.get(self.key) == self.intent.as_json():
+            self.memory.delete(self.key)
+            if self.twins is not None:
+                self.twins.publish({**self._entry(None), "alike": None})
+
+    # ------------------------------------------------------------ settling
+
+    def _settle(self, intent: Intent) -> Record:
+        """Ask Twilio what became of the request, until that is known."""
+        self._check_recipient(intent)
+        for look, pause in enumerate(_pauses()):
+            # Before the list is read: whatever is not in it then will not come.
+            unsure = self._unsure()
+            over = max([intent.ends, *map(_ends, unsure)]) + timedelta(seconds=self.settle_for)
+            left = (over - self.clock.now()).total_seconds()
+            candidates = self._candidates(intent, unsure)
+            ours = [record for record in candidates if fits(self.request, record, intent, self.seal)]
+            chosen = self._choose(intent, candidates, ours, unsure)
+            if chosen is not None and self._claim(chosen["sid"]):
+                log.info("It was sent: %s", chosen)
+                self._keep(chosen["sid"])
+                return chosen
+            if left <= 0 and chosen is None:
+                if ours:
+                    raise self._ambiguous(ours, unsure)
+                break
+            if look == 0 and left > 0:
+                log.info("It can't be told yet whether it was sent: looking again and again, for about %.0f s", left)
+            self.clock.sleep(min(pause, left) if left > 0 else pause)
+        if self.on_unsure == "fail":
+            raise Unsure(
+                f"{self.request}: the outcome was not known, and Twilio lists nothing that fits; it was not sent again."
+                f" {REMEDY}"
+            )
+        log.warning("Nothing that fits was found at Twilio: sending")
+        return self._send()
+
+    def _check_recipient(self, intent: Intent) -> None:
+        now = sought(self.request, self.seal)
+        if intent.sought["seal"] == now["seal"] and intent.sought.get("to") != now.get("to"):
+            raise Unsure(
+                f"{self.request}: an earlier try may have sent this to another recipient than now; nothing was sent"
+                f" again. {REMEDY}"
+            )
+
+    def _candidates(self, intent: Intent, unsure: list[dict[str, Any]]) -> list[Record]:
+        """Give what is nobody's and fits this task or a twin, the best fits only, the earliest first."""
+        since, ends = min([intent.since, *map(_since, unsure)]), max([intent.ends, *map(_ends, unsure)])
+        intent = replace(intent, since=since, at=ends, timeout=0.0)
+        listing = self.rules.listing(self.request, intent.sought).but(limit=MOST_RECORDS)
+        found: dict[int, list[Record]] = {1: [], 2: []}
+        seen = 0
+        for record in self.client.walk(listing):
+            seen += 1
+            if degree := fits(self.request, record, intent, self.seal):
+                found[degree].append(record)
+        if found[1] or found[2]:
+            elsewhere = {entry["sid"] for entry in self._others()} | set(self.taken() if self.taken else ())
+            for degree in (2, 1):
+                if free := [record for record in found[degree] if record["sid"] not in elsewhere]:
+                    return sorted(free, key=lambda record: (created_at(record) or intent.since, record["sid"]))
+        elif seen >= MOST_RECORDS:
+            raise Unsure(
+                f"{self.request}: the outcome is not known, and Twilio's list is too long to look through"
+                f" ({MOST_RECORDS} records); nothing was sent again. {REMEDY}"
+            )
+        return []
+
+    def _choose(
+        self, intent: Intent, candidates: list[Record], ours: list[Record], unsure: list[dict[str, Any]]
+    ) -> Record | None:
+        """Give the record that is ours, if that can be told."""
+        if len(ours) == 1 and not any(is_within(_since(e), created_at(ours[0]), _ends(e)) for e in unsure):
+            return ours[0]
+        # There may be as many as have sent the same. If none of them still waits for its answer, whose is whose makes
+        # no difference, as long as all agree, and nobody is given what is outside of its own time.
+        now, same = self.clock.now(), intent.same
+        if len(candidates) != len(unsure) + 1 or any(e["same"] != same or _ends(e) > now for e in unsure):
+            return None
+        mine = self._entry(None)
+        pairs = list(zip(sorted([mine, *unsure], key=lambda e: (_since(e), e["who"])), candidates, strict=True))
+        if all(is_within(_since(entry), created_at(record), _ends(entry)) for entry, record in pairs):
+            return next(record for entry, record in pairs if entry is mine)
+        return None
+
+    def _ambiguous(self, candidates: list[Record], unsure: list[dict[str, Any]]) -> Ambiguous:
+        sids = [record["sid"] for record in candidates]
+        others = f", and {len(unsure)} more of this run may have sent the same" if unsure else ""
+        return Ambiguous(
+            f"{self.request}: it can't be told which is this task's: {', '.join(sids)}{others}; nothing was sent"
+            f" again. {REMEDY}",
+            sids,
+        )
+
+    # ------------------------------------------------------------ twins
+
+    def _claim(self, sid: str) -> bool:
+        """Tell twins that a record is ours; False if one of them says the same at the same time."""
+        if self.twins is None:
+            return True
+        self._publish(sid)
+        self.clock.sleep(IDLE)
+        if any(entry["sid"] == sid for entry in self._others()):
+            # Either both step back, or the other one stays. Look again, not both at once.
+            self._publish(None)
+            self.clock.sleep(IDLE * random.uniform(1, 5))  # noqa: S311 (no secret is made of it)
+            return False
+        return True
+
+    def _entry(self, sid: str | None) -> dict[str, Any]:
+        intent, who = self.intent, self.twins.who if self.twins else []
+        if intent is None:
+            return {"who": who, "alike": None, "sid": sid}
+        return {
+            "who": who,
+            "alike": self.seal.json(dict(intent.sought)),
+            "same": intent.same,
+            "since": intent.since.isoformat(),
+            "ends": intent.ends.isoformat(),
+            "sid": sid,
+        }
+
+    def _publish(self, sid: str | None) -> None:
+        if self.twins is not None:
+            self.twins.publish(self._entry(sid))
+
+    def _others(self) -> list[dict[str, Any]]:
+        if self.twins is None:
+            return []
+        return [entry for entry in self.twins.entries() if entry["who"] != self.twins.who]
+
+    def _unsure(self) -> list[dict[str, Any]]:
+        """Give the entries of the others that may have sent what can't be told from ours."""
+        alike = self._entry(None)["alike"]
+        return [entry for entry in self._others() if entry["alike"] == alike and not entry["sid"]]
+
+
+def _since(entry: Mapping[str, Any]) -> datetime:
+    return datetime.fromisoformat(entry["since"])
+
+
+def _ends(entry: Mapping[str, Any]) -> datetime:
+    return datetime.fromisoformat(entry["ends"])
+
+
+def _pauses() -> Iterator[float]:
+    yield from PAUSES
+    while True:
+        yield PAUSES[-1]

@@ -1,0 +1,1 @@
+"""One poll of Twilio for any number of waits."""

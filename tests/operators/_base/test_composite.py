@@ -1,0 +1,84 @@
+"""What takes several operations is as templated, and as strict, as what takes one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+
+from airflow_provider_twilio._airflow.compat import AirflowFailException
+from airflow_provider_twilio.api.errors import BadParameter, ServerError
+from airflow_provider_twilio.api.values import LATER
+from airflow_provider_twilio.operators._base.composite import ComposedOperator
+
+Run = Callable[..., Any]
+
+
+class Composed(ComposedOperator):
+    """Give what it was given."""
+
+    def __init__(self, *, names: list[str] | str, apply: bool | str = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.keep(locals())
+
+    def check(self, given: Mapping[str, Any]) -> None:
+        """Refuse one name."""
+        if given["names"] is not LATER and "bad" in given["names"]:
+            raise BadParameter("names", "are bad", "mend them")
+
+    def carry_out(self, context: Any, *, names: Any, apply: bool) -> Any:
+        """Give both."""
+        if names == "server":
+            raise ServerError("no answer")
+        return names, apply
+
+
+class Heir(Composed):
+    """Take one more."""
+
+    def __init__(self, *, more: int | str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.more = more
+
+
+def test_all_parameters_are_templated():
+    assert Composed.template_fields == ("names", "apply", "twilio_conn_id", "account_sid")
+    assert Heir.template_fields == ("names", "apply", "more", "twilio_conn_id", "account_sid")
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"), [("True", True), ("true ", True), ("False", False), ("{{ yes }}", True), ("{{ 1 > 2 }}", False)]
+)
+def test_a_text_is_read_as_the_boolean_it_says(run: Run, text: str, meant: bool):
+    assert run(Composed, {"yes": True}, names="a", apply=text) == ("a", meant)
+
+
+@pytest.mark.parametrize("text", ["yes", "1", "", " ", "None", "{{ nothing }}", "TrueTrue"])
+def test_any_other_text_is_refused(run: Run, text: str):
+    with pytest.raises((BadParameter, AirflowFailException), match="apply is"):
+        run(Composed, names="a", apply=text)
+
+
+def test_nothing_is_checked_that_is_not_known_yet(run: Run):
+    task = Composed(task_id="task", names="{{ name }}", apply="{{ apply }}")
+    context: Any = {"name": "bad", "apply": "False"}
+    task.render_template_fields(context)
+    with pytest.raises(AirflowFailException, match="names are bad"):
+        task.execute({})
+    with pytest.raises(BadParameter, match="names are bad"):
+        Composed(task_id="task", names="bad")
+
+
+def test_mapped_it_checks_when_it_runs(run_mapped: Run):
+    assert run_mapped(Composed, names="a", apply="True") == ("a", True)
+    with DAG("dag", schedule=None):
+        mapped: Any = Composed.partial(task_id="task").expand(names=["bad"])
+    with pytest.raises(AirflowFailException, match="names are bad"):
+        mapped.unmap({"names": "bad"}).execute({})
+
+
+def test_what_may_come_right_is_retried(run: Run):
+    with pytest.raises(ServerError):
+        run(Composed, names="server")

@@ -6,7 +6,7 @@ DRY_RUN = "dry-run"
 """The status of what was not sent, since the connection says so."""
 
 
-SETTLE = 30.0
+RECONCILE_TIMEOUT = 30.0
 """Seconds beyond the time-out after which a request that is in no list was never carried out."""
 
 

@@ -27,7 +27,7 @@ class TwilioRetryPolicy(RetryPolicy):
         name = type(error).__name__
         if error.permanent:
             return RetryDecision.fail(f"{name}: the same again would fail again")
-        if isinstance(error, OutcomeUnknown) and not error.settled:
+        if isinstance(error, OutcomeUnknown) and not error.will_reconcile:
             return RetryDecision.fail(f"{name}: the same again could be done twice")
         if isinstance(error, RateLimited) and error.retry_after is not None:
             return RetryDecision.retry(timedelta(seconds=error.retry_after), f"{name}: Twilio said when to come again")

@@ -103,9 +103,9 @@ SCRIPTS = {
 }
 REQUESTS: dict[str, Any] = {
     "send": Messages.create(to=TO, from_=FROM, body=BODY),
-    "list": Messages.list(to=TO, from_=FROM).first(),
-    "lookup": other.request("GET", f"https://lookups.twilio.com/v2/PhoneNumbers/{TO}", {"To": TO[1:]}),
-    "json": other.request("POST", "/v1/Messages", json={"to": TO, "text": BODY}),
+    "list": Messages.list(to=TO, from_=FROM).first_page(),
+    "lookup": other.raw_request("GET", f"https://lookups.twilio.com/v2/PhoneNumbers/{TO}", {"To": TO[1:]}),
+    "json": other.raw_request("POST", "/v1/Messages", json={"to": TO, "text": BODY}),
 }
 
 

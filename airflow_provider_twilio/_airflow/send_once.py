@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from airflow_provider_twilio.api.errors import OutcomeUnknown
 from airflow_provider_twilio.api.records import Record
 from airflow_provider_twilio.api.request import Request
-from airflow_provider_twilio.defaults import SETTLE
+from airflow_provider_twilio.defaults import RECONCILE_TIMEOUT
 from airflow_provider_twilio.runtime.idempotency.fingerprint import OnUnsure
 from airflow_provider_twilio.runtime.idempotency.send import send_once
 from airflow_provider_twilio.runtime.state_store import of_task
@@ -82,7 +82,7 @@ def send_once_in_task(
     name: str = "",
     on_clear: OnClear = "resend",
     on_unsure: OnUnsure | None = None,
-    settle: float = SETTLE,
+    settle: float = RECONCILE_TIMEOUT,
     prepare: Callable[[Request[R]], Request[R]] | None = None,
 ) -> R:
     """Send a request once in a task: see :func:`airflow_provider_twilio.runtime.idempotency.send.send_once`.
@@ -121,7 +121,7 @@ def _settled_by_the_next_try() -> Iterator[None]:
     try:
         yield
     except OutcomeUnknown as error:
-        error.settled = True
+        error.will_reconcile = True
         raise
 
 

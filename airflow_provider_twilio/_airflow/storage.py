@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 from airflow_provider_twilio._airflow.compat import lineage
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import BadParameter
-from airflow_provider_twilio.api.values import LATER
+from airflow_provider_twilio.api.values import UNRESOLVED
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
@@ -32,13 +32,13 @@ log = logging.getLogger(__name__)
 
 def check_path(name: str, value: Any, endings: Sequence[str] = ()) -> None:
     """Require a path, where one is given, with one of these endings if there are any."""
-    if value is None or value is LATER:
+    if value is None or value is UNRESOLVED:
         return
     text = str(value)
     if not text.strip():
         raise BadParameter(name, "is empty", "give a path such as 's3://aws_default@bucket/reports/today.csv'")
     if endings and not text.endswith(tuple(endings)):
-        raise BadParameter(name, f"has another ending ({checks.shape(text)})", f"end it in {' or '.join(endings)}")
+        raise BadParameter(name, f"has another ending ({checks.describe(text)})", f"end it in {' or '.join(endings)}")
 
 
 def place(name: str, path: str) -> ObjectStoragePath:

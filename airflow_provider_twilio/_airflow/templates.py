@@ -14,7 +14,7 @@ from airflow.sdk import BaseOperator
 
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import BadParameter
-from airflow_provider_twilio.api.values import LATER
+from airflow_provider_twilio.api.values import UNRESOLVED
 
 
 def known(value: Any) -> Any:
@@ -23,14 +23,14 @@ def known(value: Any) -> Any:
     That is what holds a template or an XComArg, and times: what is right of a time now may be wrong then.
     """
     if isinstance(value, str):
-        return LATER if any(mark in value for mark in ("{{", "{%", "{#")) else value
+        return UNRESOLVED if any(mark in value for mark in ("{{", "{%", "{#")) else value
     if value is None or isinstance(value, bool | int | float | Decimal):
         return value
     if isinstance(value, Mapping):
-        return value if all(known(item) is not LATER for item in value.values()) else LATER
+        return value if all(known(item) is not UNRESOLVED for item in value.values()) else UNRESOLVED
     if isinstance(value, Sequence):
-        return value if all(known(item) is not LATER for item in value) else LATER
-    return LATER
+        return value if all(known(item) is not UNRESOLVED for item in value) else UNRESOLVED
+    return UNRESOLVED
 
 
 def runs(task: BaseOperator) -> bool:
@@ -68,7 +68,7 @@ def unrendered(name: str, value: Any, annotation: str) -> Any:
         return _literal(text, value, "str" in annotation.split(" | "))
     for kind, wanted in (("bool", "true or false"), ("int", "a whole number")):
         if kind in kinds and "str" not in kinds:
-            raise BadParameter(name, f"is not {wanted} ({checks.shape(value)})", f"give {wanted}")
+            raise BadParameter(name, f"is not {wanted} ({checks.describe(value)})", f"give {wanted}")
     return value
 
 

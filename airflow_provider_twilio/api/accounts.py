@@ -19,7 +19,7 @@ from airflow_provider_twilio.api.request import VERSION, Request
 
 KINDS = ("AC",)
 STATUSES = ("active", "suspended", "closed")
-LONGEST_NAME = 64
+MAX_NAME_LENGTH = 64
 
 
 class Account(Record):
@@ -75,8 +75,8 @@ class Accounts(Resource[C_co]):
 
         https://www.twilio.com/docs/iam/api/subaccounts#create-a-subaccount
         """
-        checks.longest("friendly_name", friendly_name, LONGEST_NAME)
-        return Request("POST", f"/{VERSION}/Accounts.json", Account, repeatable=False)
+        checks.max_length("friendly_name", friendly_name, MAX_NAME_LENGTH)
+        return Request("POST", f"/{VERSION}/Accounts.json", Account, idempotent=False)
 
     @operation
     @staticmethod
@@ -108,7 +108,7 @@ class Accounts(Resource[C_co]):
         """
         checks.required(target_account_sid=target_account_sid)
         checks.one_of(friendly_name=friendly_name, status=status)
-        checks.longest("friendly_name", friendly_name, LONGEST_NAME)
+        checks.max_length("friendly_name", friendly_name, MAX_NAME_LENGTH)
         checks.choice("status", status, STATUSES)
         return Request("POST", _path(target_account_sid), Account)
 

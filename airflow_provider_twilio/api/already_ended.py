@@ -12,7 +12,7 @@ from airflow_provider_twilio.api.response import Response
 T = TypeVar("T")
 
 
-class Ended(NamedTuple, Generic[T]):
+class AlreadyEnded(NamedTuple, Generic[T]):
     """Read what was to be ended: as if it had been done now, if it has ended as was asked for.
 
     :param change: the request that was to end it.
@@ -22,9 +22,9 @@ class Ended(NamedTuple, Generic[T]):
     change: Request[T]
     refusal: TwilioError
 
-    def read(self, request: Request[Any], response: Response) -> T:
+    def parse(self, request: Request[Any], response: Response) -> T:
         """Read the record, or raise the refusal."""
-        record: Any = self.change.answer.read(request, response)
+        record: Any = self.change.parser.parse(request, response)
         asked = self.change.get("Status")
         # A call that rings is hung up by `completed` as well, and is canceled then.
         if record.get("status") in (FINAL if asked == "completed" else {asked}):

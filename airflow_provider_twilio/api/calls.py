@@ -14,8 +14,8 @@ from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.listing import Listing
 from airflow_provider_twilio.api.operation import C_co, Resource, listing, operation
 from airflow_provider_twilio.api.records import Field, Record, Sid
-from airflow_provider_twilio.api.request import Nothing, Request
-from airflow_provider_twilio.api.values import LATER
+from airflow_provider_twilio.api.request import NoContent, Request
+from airflow_provider_twilio.api.values import UNRESOLVED
 
 KINDS = ("CA",)
 
@@ -180,7 +180,7 @@ class Calls(Resource[C_co]):
         checks.between(
             "machine_detection_silence_timeout", machine_detection_silence_timeout, 2000, 10_000, milliseconds
         )
-        return Request("POST", "Calls.json", Call, repeatable=False, needs=("From",))
+        return Request("POST", "Calls.json", Call, idempotent=False, requires_one_of=("From",))
 
     @operation
     @staticmethod
@@ -239,7 +239,7 @@ class Calls(Resource[C_co]):
 
         https://www.twilio.com/docs/voice/api/call-resource#delete-a-call-resource
         """
-        return Request("DELETE", _path(call_sid), Nothing)
+        return Request("DELETE", _path(call_sid), NoContent)
 
     @listing
     @staticmethod
@@ -287,13 +287,13 @@ def _methods(**values: Any) -> None:
 
 
 def _digits(value: Any) -> None:
-    if value is None or value is LATER:
+    if value is None or value is UNRESOLVED:
         return
     if not isinstance(value, str) or not re.fullmatch(_DIGITS, value):
         raise BadParameter(
-            "send_digits", f"has other keys than a phone ({checks.shape(value)})", "give 0-9, A-D, #, *, w and W only"
+            "send_digits", f"has other keys than a phone ({checks.describe(value)})", "give 0-9, A-D, #, *, w and W only"
         )
-    checks.longest("send_digits", value, LONGEST_DIGITS, "keys")
+    checks.max_length("send_digits", value, LONGEST_DIGITS, "keys")
 
 
 def _path(call_sid: str) -> str:

@@ -13,9 +13,9 @@ from typing import Any
 
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.records import is_sid
-from airflow_provider_twilio.api.values import LATER
+from airflow_provider_twilio.api.values import UNRESOLVED
 
-SID_KINDS: Mapping[str, str] = {
+SID_TYPES: Mapping[str, str] = {
     "AC": "an account",
     "SM": "a message",
     "MM": "a message",
@@ -43,20 +43,20 @@ _CHANNEL = r"(?is)(whatsapp|messenger|rcs|sip|sips|client|channel|tel):(.+)"
 E164_REMEDY = "write it in E.164: +, country code and number, digits only, such as +14155550100"
 
 
-def given(value: object) -> bool:
+def is_set(value: object) -> bool:
     return value is not None and value != "" and value != []
 
 
 def one_of(**values: Any) -> None:
     """Require at least one of these parameters."""
-    if not any(given(value) for value in values.values()):
+    if not any(is_set(value) for value in values.values()):
         names = list(values)
         raise BadParameter(" or ".join(names), "is missing", f"give {', '.join(names[:-1])} or {names[-1]}")
 
 
 def only_one_of(**values: Any) -> None:
     """Allow at most one of these parameters."""
-    names = [name for name, value in values.items() if given(value) and value is not LATER]
+    names = [name for name, value in values.items() if is_set(value) and value is not UNRESOLVED]
     if len(names) > 1:
         raise BadParameter(" and ".join(names), "are given together", "give one of them: Twilio would ignore the rest")
 
@@ -64,38 +64,38 @@ def only_one_of(**values: Any) -> None:
 def required(**values: Any) -> None:
     """Require each of these parameters."""
     for name, value in values.items():
-        if not given(value):
+        if not is_set(value):
             raise BadParameter(name, "is missing", f"give {name}")
 
 
 def sid(name: str, value: Any, *kinds: str) -> str:
     """Require a SID of one of these kinds, and give it."""
-    if value is LATER:
+    if value is UNRESOLVED:
         return "LATER"
-    wanted = f"expected {SID_KINDS[kinds[0]]} SID, {' or '.join(kind + '…' for kind in kinds)}"
+    wanted = f"expected {SID_TYPES[kinds[0]]} SID, {' or '.join(kind + '…' for kind in kinds)}"
     if not isinstance(value, str):
         raise BadParameter(name, f"is of type {type(value).__name__}", wanted)
     if is_sid(value, kinds):
         return value
     if is_sid(value):
         raise BadParameter(
-            name, "is a SID of the wrong kind", f"{wanted}, got {SID_KINDS.get(value[:2], 'another')} SID"
+            name, "is a SID of the wrong kind", f"{wanted}, got {SID_TYPES.get(value[:2], 'another')} SID"
         )
     if value[:2] in kinds:
         raise BadParameter(
             name, f"starts like a SID but has {len(value)} characters", f"{wanted} and 32 hexadecimal digits"
         )
-    raise BadParameter(name, f"is not a SID ({shape(value)})", wanted)
+    raise BadParameter(name, f"is not a SID ({describe(value)})", wanted)
 
 
 def sids(**values: tuple[Any, str]) -> None:
     """Require SIDs of a kind where they are given: ``sids(content_sid=(content_sid, "HX"))``."""
     for name, (value, kind) in values.items():
-        if given(value):
+        if is_set(value):
             sid(name, value, kind)
 
 
-def shape(value: object) -> str:
+def describe(value: object) -> str:
     """Describe a value without telling it."""
     if not isinstance(value, str):
         return f"a {type(value).__name__}"
@@ -117,14 +117,14 @@ def _e164_fault(value: str) -> str | None:
     if re.fullmatch(E164, value):
         return None
     if any(c.isspace() for c in value):
-        return f"contains spaces ({shape(value)})"
+        return f"contains spaces ({describe(value)})"
     if any(c.isalpha() for c in value):
-        return f"contains letters ({shape(value)})"
+        return f"contains letters ({describe(value)})"
     digits = value.removeprefix("+")
     if digits and not (digits.isdigit() and digits.isascii()):
-        return f"contains characters other than + and digits ({shape(value)})"
+        return f"contains characters other than + and digits ({describe(value)})"
     if not value.startswith("+"):
-        return f"has no leading + ({shape(value)})"
+        return f"has no leading + ({describe(value)})"
     if digits.startswith("0"):
         return "has a 0 where the country code belongs"
     return f"has {len(digits)} digits, and E.164 has 7 to 15"
@@ -152,7 +152,7 @@ CALL_CHANNELS = ("client", "sip", "sips", "whatsapp")
 
 def recipient(name: str, value: Any, channels: Sequence[str] = MESSAGE_CHANNELS) -> None:
     """Require a number in E.164, or an address on one of these channels."""
-    if value is LATER:
+    if value is UNRESOLVED:
         return
     required(**{name: value})
     if fault := _address(name, value, channels):
@@ -161,7 +161,7 @@ def recipient(name: str, value: Any, channels: Sequence[str] = MESSAGE_CHANNELS)
 
 def sender(name: str, value: Any, channels: Sequence[str] = MESSAGE_CHANNELS) -> None:
     """Require, where one is given, a number, short code, alphanumeric sender or channel address."""
-    if value is LATER or not given(value):
+    if value is UNRESOLVED or not is_set(value):
         return
     if is_sid(value, ("MG",)):
         raise BadParameter(name, "is a messaging service's SID", "give it as messaging_service_sid")
@@ -174,7 +174,7 @@ def sender(name: str, value: Any, channels: Sequence[str] = MESSAGE_CHANNELS) ->
 
 def caller(name: str, value: Any) -> None:
     """Require, where one is given, a number or address that a call may come from."""
-    if value is LATER or not given(value):
+    if value is UNRESOLVED or not is_set(value):
         return
     if fault := _address(name, value, CALL_CHANNELS):
         raise BadParameter(name, fault, E164_REMEDY)
@@ -182,22 +182,22 @@ def caller(name: str, value: Any) -> None:
 
 def phone_number(name: str, value: Any) -> None:
     """Require a number in E.164, where one is given."""
-    if given(value):
+    if is_set(value):
         recipient(name, value, channels=())
 
 
-def longest(name: str, value: Any, most: int, what: str = "characters") -> None:
+def max_length(name: str, value: Any, maximum: int, what: str = "characters") -> None:
     """Require a text of at most so many characters."""
-    _at_most(name, value, (str,), most, what)
+    _at_most(name, value, (str,), maximum, what)
 
 
-def most_items(name: str, value: Any, most: int) -> None:
+def max_items(name: str, value: Any, maximum: int) -> None:
     """Require a list of at most so many items, or a text, which is one."""
-    _at_most(name, [value] if isinstance(value, str) else value, (list, tuple), most, "items")
+    _at_most(name, [value] if isinstance(value, str) else value, (list, tuple), maximum, "items")
 
 
 def _at_most(name: str, value: Any, kinds: tuple[type[Sized], ...], most: int, what: str) -> None:
-    if value is None or value is LATER:
+    if value is None or value is UNRESOLVED:
         return
     if not isinstance(value, kinds):
         kind = "text" if str in kinds else "a list"
@@ -206,48 +206,48 @@ def _at_most(name: str, value: Any, kinds: tuple[type[Sized], ...], most: int, w
         raise BadParameter(name, f"has {len(value)} {what}", f"Twilio takes at most {most}")
 
 
-def between(name: str, value: Any, least: float, most: float, unit: str = "") -> None:
+def between(name: str, value: Any, minimum: float, maximum: float, unit: str = "") -> None:
     """Require a number in a range, where one is given."""
-    if value is None or value is LATER:
+    if value is None or value is UNRESOLVED:
         return
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
-        raise BadParameter(name, f"is not a number ({shape(value)})", f"give {least} to {most}{unit}") from None
-    if isinstance(value, bool) or not least <= number <= most:
-        raise BadParameter(name, f"is {value!s:.40}", f"give {least} to {most}{unit}")
+        raise BadParameter(name, f"is not a number ({describe(value)})", f"give {minimum} to {maximum}{unit}") from None
+    if isinstance(value, bool) or not minimum <= number <= maximum:
+        raise BadParameter(name, f"is {value!s:.40}", f"give {minimum} to {maximum}{unit}")
 
 
 def choice(name: str, value: Any, choices: Sequence[str]) -> None:
     """Require one of these values, where one is given."""
-    if value is None or value is LATER or value in choices:
+    if value is None or value is UNRESOLVED or value in choices:
         return
-    raise BadParameter(name, f"is none of its values ({shape(value)})", f"give one of {', '.join(choices)}")
+    raise BadParameter(name, f"is none of its values ({describe(value)})", f"give one of {', '.join(choices)}")
 
 
-def ahead(name: str, value: Any, least: timedelta, most: timedelta) -> None:
+def within_future(name: str, value: Any, minimum: timedelta, maximum: timedelta) -> None:
     """Require a time this far in the future, where one is given."""
-    when = moment(name, value)
+    when = parse_timestamp(name, value)
     if when is None:
         return
     away = when - datetime.now(UTC)
-    if not least <= away <= most:
+    if not minimum <= away <= maximum:
         where = "in the past" if away < timedelta(0) else f"{away.total_seconds():.0f} s ahead"
         raise BadParameter(
-            name, f"is {where}", f"Twilio takes {least.total_seconds():.0f} s to {most.days} days ahead of now"
+            name, f"is {where}", f"Twilio takes {minimum.total_seconds():.0f} s to {maximum.days} days ahead of now"
         )
 
 
-def moment(name: str, value: Any) -> datetime | None:
+def parse_timestamp(name: str, value: Any) -> datetime | None:
     """Read an aware datetime, or a string of one, as templates give it; None where it is not given or not known yet."""
-    if value is None or value is LATER or (isinstance(value, str) and not value.strip()):
+    if value is None or value is UNRESOLVED or (isinstance(value, str) and not value.strip()):
         return None
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value)
         except ValueError:
             raise BadParameter(
-                name, f"is not an ISO 8601 time ({shape(value)})", "write it as 2026-01-31T08:00:00Z"
+                name, f"is not an ISO 8601 time ({describe(value)})", "write it as 2026-01-31T08:00:00Z"
             ) from None
     if not isinstance(value, datetime):
         raise BadParameter(name, f"is of type {type(value).__name__}", "give an aware datetime")
@@ -258,12 +258,12 @@ def moment(name: str, value: Any) -> datetime | None:
 
 def amount(name: str, value: Any) -> Decimal | None:
     """Read an amount of money, where one is given."""
-    if value is None or value is LATER:
+    if value is None or value is UNRESOLVED:
         return None
     try:
         number = Decimal(str(value).strip())
     except InvalidOperation:
         number = Decimal("NaN")
     if isinstance(value, bool) or not number.is_finite():
-        raise BadParameter(name, f"is not an amount of money ({shape(value)})", "give a number such as 25")
+        raise BadParameter(name, f"is not an amount of money ({describe(value)})", "give a number such as 25")
     return number

@@ -16,16 +16,16 @@ DAILY_CAP = 63038
 OPTED_OUT = frozenset({21610})
 """The recipient said STOP to this sender."""
 
-LATER = frozenset({NOT_COMPLETE, QUEUE_FULL, 22005})
+RETRY_LATER = frozenset({NOT_COMPLETE, QUEUE_FULL, 22005})
 """Refused now, taken later: not complete yet, the sender's queue full, the call queue full."""
 
 PERMISSION = frozenset({10001, 20005, 20006, 20008, 21215, 21408, 21476, 21478})
 """What the account, its settings or its credentials don't allow."""
 
-PAST_CHANGING = frozenset({NOT_IN_PROGRESS, NOT_CANCELABLE})
+ALREADY_FINAL = frozenset({NOT_IN_PROGRESS, NOT_CANCELABLE})
 """What is to be ended has ended already, perhaps by the very request that is refused now."""
 
-OF_REGION = frozenset({21215, 21408})
+GEO_PERMISSIONS = frozenset({21215, 21408})
 """Permissions that depend on where the recipient is."""
 
 ACCOUNT_WIDE = frozenset({10001, 20003, 20005, 20006, 20008, 21476, 21478, DAILY_CAP, 90010})

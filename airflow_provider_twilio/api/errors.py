@@ -119,11 +119,11 @@ class OutcomeUnknown(TwilioError):
     Don't send the same again: ask Twilio what exists. ``once`` does.
     """
 
-    settled: bool = False
+    will_reconcile: bool = False
     """Whether the task's next try asks Twilio, before it sends again: so it is after ``hook.send_once``."""
 
 
-class Unsure(TwilioError):
+class OutcomeUnresolved(TwilioError):
     """Report that it can't be told whether a request was carried out, and that it was not sent again.
 
     :ivar candidates: the SIDs of what may be its result.
@@ -136,5 +136,5 @@ class Unsure(TwilioError):
         self.candidates = tuple(candidates)
 
 
-class Ambiguous(Unsure):
+class AmbiguousOutcome(OutcomeUnresolved):
     """Report that several things fit a request, or one fits several requests, and which is whose can't be told."""

@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, parse_qsl, urljoin, urlsplit
 from airflow_provider_twilio.api.errors import TwilioError
 from airflow_provider_twilio.api.outcomes import error_for_unreadable
 from airflow_provider_twilio.api.request import VERSION, Request
-from airflow_provider_twilio.api.values import whole
+from airflow_provider_twilio.api.values import parse_int
 from airflow_provider_twilio.privacy import mask
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-LARGEST_PAGE = 1000
+MAX_PAGE_SIZE = 1000
 
 
 class Page(NamedTuple, Generic[T]):
@@ -58,11 +58,11 @@ class Listing(Generic[T]):
         self.path = path
         self.record = record
         self.data = data
-        self.limit = whole("limit", limit, 0)
-        self.page_size = whole("page_size", page_size, 1, LARGEST_PAGE)
+        self.limit = parse_int("limit", limit, 0)
+        self.page_size = parse_int("page_size", page_size, 1, MAX_PAGE_SIZE)
         self.paged = paged
 
-    def but(self, **fields: Any) -> Listing[T]:
+    def replace(self, **fields: Any) -> Listing[T]:
         """Give the same list with these fields instead."""
         return Listing(**{**vars(self), **fields})
 
@@ -72,15 +72,15 @@ class Listing(Generic[T]):
     def __hash__(self) -> int:
         return hash(tuple(vars(self).values()))
 
-    def first(self) -> Request[Page[T]] | None:
+    def first_page(self) -> Request[Page[T]] | None:
         """Give the request for the first page; None if nothing is wanted."""
         if self.limit == 0:
             return None
-        size = min(self.page_size or LARGEST_PAGE, self.limit or LARGEST_PAGE)
+        size = min(self.page_size or MAX_PAGE_SIZE, self.limit or MAX_PAGE_SIZE)
         paging = (("PageSize", str(size)),) if self.paged else ()
         return Request("GET", self.path, self, self.data + paging)
 
-    def read(self, request: Request[Any], response: Response) -> Page[T]:
+    def parse(self, request: Request[Any], response: Response) -> Page[T]:
         """Read one page, of the 2010 API or of a newer one."""
         body = response.json()
         if not isinstance(body, dict):
@@ -94,7 +94,7 @@ class Listing(Generic[T]):
         where = body.get("next_page_uri") or _meta(body).get("next_page_url")
         if not where or left == 0:
             return Page(records, None)
-        return Page(records, self.but(limit=left)._following(request, str(where)))
+        return Page(records, self.replace(limit=left)._next_page(request, str(where)))
 
     @staticmethod
     def _items(body: dict[str, Any]) -> list[Any] | None:
@@ -104,7 +104,7 @@ class Listing(Generic[T]):
             return None
         return lists[0]
 
-    def _following(self, request: Request[Any], where: str) -> Request[Page[T]]:
+    def _next_page(self, request: Request[Any], where: str) -> Request[Page[T]]:
         """Give the request for the next page, which must be on the same host: it will carry the credentials."""
         root, found, _ = request.template.partition(f"/{VERSION}/")
         relative = found and where.startswith(found)

@@ -12,8 +12,8 @@ from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.listing import Listing
 from airflow_provider_twilio.api.operation import C_co, Resource, listing, operation
 from airflow_provider_twilio.api.records import Field, Record, Sid
-from airflow_provider_twilio.api.request import Nothing, Request
-from airflow_provider_twilio.api.values import LATER, whole
+from airflow_provider_twilio.api.request import NoContent, Request
+from airflow_provider_twilio.api.values import UNRESOLVED, parse_int
 
 KINDS = ("SM", "MM")
 
@@ -30,16 +30,16 @@ INBOUND = frozenset({"received"})
 FINAL = DELIVERED | FAILED | INBOUND
 
 
-LONGEST_BODY = 1600
+MAX_BODY_LENGTH = 1600
 
 
 MOST_MEDIA = 10
 
 
-SOONEST, LATEST = timedelta(seconds=300), timedelta(days=35)
+MIN_SCHEDULE_AHEAD, MAX_SCHEDULE_AHEAD = timedelta(seconds=300), timedelta(days=35)
 
 
-LONGEST_VALIDITY = 36_000
+MAX_VALIDITY_PERIOD = 36_000
 
 
 class Message(Record):
@@ -174,23 +174,23 @@ class Messages(Resource[C_co]):
             application_sid=(application_sid, "AP"),
         )
         checks.one_of(body=body, media_url=media_url, content_sid=content_sid)
-        checks.longest("body", body, LONGEST_BODY)
-        checks.most_items("media_url", media_url, MOST_MEDIA)
-        if checks.given(content_variables):
+        checks.max_length("body", body, MAX_BODY_LENGTH)
+        checks.max_items("media_url", media_url, MOST_MEDIA)
+        if checks.is_set(content_variables):
             checks.required(content_sid=content_sid)
-        checks.between("validity_period", validity_period, 1, LONGEST_VALIDITY, " seconds")
+        checks.between("validity_period", validity_period, 1, MAX_VALIDITY_PERIOD, " seconds")
         checks.choice("content_retention", content_retention, ("retain", "discard"))
         checks.choice("address_retention", address_retention, ("retain", "obfuscate"))
         checks.choice("risk_check", risk_check, ("enable", "disable"))
         checks.choice("schedule_type", schedule_type, ("fixed",))
-        if checks.given(send_at) != checks.given(schedule_type):
+        if checks.is_set(send_at) != checks.is_set(schedule_type):
             raise BadParameter(
                 "send_at and schedule_type", "belong together", "give both: schedule_type='fixed' and the time"
             )
-        checks.ahead("send_at", send_at, SOONEST, LATEST)
-        needs = ("MessagingServiceSid",) if checks.given(send_at) else ("MessagingServiceSid", "From")
-        most = whole("max_segments", max_segments, 1)
-        return Request("POST", "Messages.json", Message, repeatable=False, needs=needs, max_segments=most)
+        checks.within_future("send_at", send_at, MIN_SCHEDULE_AHEAD, MAX_SCHEDULE_AHEAD)
+        needs = ("MessagingServiceSid",) if checks.is_set(send_at) else ("MessagingServiceSid", "From")
+        most = parse_int("max_segments", max_segments, 1)
+        return Request("POST", "Messages.json", Message, idempotent=False, requires_one_of=needs, max_segments=most)
 
     @operation
     @staticmethod
@@ -216,8 +216,8 @@ class Messages(Resource[C_co]):
         https://www.twilio.com/docs/messaging/api/message-resource#update-a-message-resource
         """
         checks.choice("status", status, ("canceled",))
-        if body is not None and body is not LATER and body != "":
-            raise BadParameter("body", f"is {checks.shape(body)}", 'give body="": Twilio only takes away a body')
+        if body is not None and body is not UNRESOLVED and body != "":
+            raise BadParameter("body", f"is {checks.describe(body)}", 'give body="": Twilio only takes away a body')
         if body is None and status is None:
             raise BadParameter("body or status", "is missing", 'give body="" to redact or status="canceled"')
         return Request("POST", _path(message_sid), Message)
@@ -231,7 +231,7 @@ class Messages(Resource[C_co]):
 
         https://www.twilio.com/docs/messaging/api/message-resource#delete-a-message-resource
         """
-        return Request("DELETE", _path(message_sid), Nothing)
+        return Request("DELETE", _path(message_sid), NoContent)
 
     @listing
     @staticmethod
@@ -302,7 +302,7 @@ class MediaItems(Resource[C_co]):
 
         https://www.twilio.com/docs/messaging/api/media-resource#delete-a-media-resource
         """
-        return Request("DELETE", _path(message_sid, "Media", checks.sid("media_sid", media_sid, "ME")), Nothing)
+        return Request("DELETE", _path(message_sid, "Media", checks.sid("media_sid", media_sid, "ME")), NoContent)
 
 
 class Feedback(Resource[C_co]):

@@ -18,7 +18,7 @@ from typing import (
 
 from airflow_provider_twilio.api.listing import Listing
 from airflow_provider_twilio.api.request import Request
-from airflow_provider_twilio.api.values import address_text, spell, utc_text, wire_values
+from airflow_provider_twilio.api.values import address_text, wire_name, utc_text, wire_values
 
 P = ParamSpec("P")
 
@@ -36,22 +36,22 @@ ADDRESSES = ("to", "from_")
 """Parameters of operations that are numbers, or addresses on a channel."""
 
 
-OURS = ("limit", "page_size", "max_segments")
+CLIENT_SIDE = ("limit", "page_size", "max_segments")
 """Parameters of operations that are not sent: they bound what is."""
 
 
-class Blocking(Protocol):
+class BlockingClient(Protocol):
     """A client that returns when the answer is there."""
 
     def send(self, request: Request[T], /) -> T: ...
-    def walk(self, listing: Listing[T], /) -> Iterator[T]: ...
+    def iter_records(self, listing: Listing[T], /) -> Iterator[T]: ...
 
 
-class Awaiting(Protocol):
+class AwaitingClient(Protocol):
     """A client whose answers are awaited."""
 
     def send(self, request: Request[T], /) -> Awaitable[T]: ...
-    def walk(self, listing: Listing[T], /) -> AsyncIterator[T]: ...
+    def iter_records(self, listing: Listing[T], /) -> AsyncIterator[T]: ...
 
 
 class Resource(Generic[C_co]):
@@ -77,7 +77,7 @@ class Definition:
         code = written.__code__
         by_place, by_name = code.co_argcount, code.co_kwonlyargcount
         self.names: tuple[str, ...] = code.co_varnames[: by_place + by_name]
-        self._optional = [name for name in self.names[by_place:] if name not in OURS]
+        self._optional = [name for name in self.names[by_place:] if name not in CLIENT_SIDE]
         for name in self._optional:
             if (written.__kwdefaults__ or {}).get(name) is not None:
                 raise TypeError(f"{self.function.__qualname__}: {name} is sent, so it may only default to None")
@@ -87,9 +87,9 @@ class Definition:
         return inspect.signature(self.function).parameters
 
     @cached_property
-    def sent(self) -> Mapping[str, str]:
+    def wire_names(self) -> Mapping[str, str]:
         """Each parameter that is sent, and Twilio's name of it."""
-        return {name: spell(name) for name in self._optional}
+        return {name: wire_name(name) for name in self._optional}
 
     @cached_property
     def times(self) -> set[str]:
@@ -103,7 +103,7 @@ class Definition:
         @wraps(self.function)
         def build(*args: Any, **kwargs: Any) -> Any:
             skeleton = self.function(*args, **kwargs)
-            return skeleton.but(data=skeleton.data + self.pairs(kwargs))
+            return skeleton.but(data=skeleton.data + self.form_data(kwargs))
 
         build.definition = self  # type: ignore[attr-defined]
         return build
@@ -120,18 +120,18 @@ class Definition:
         method.__signature__ = inspect.Signature([resource, *self.parameters.values()])  # type: ignore[attr-defined]
         return method
 
-    def pairs(self, kwargs: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    def form_data(self, kwargs: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         """Write the arguments that are sent, in the order of the signature."""
         return tuple(
             [
-                (self.sent[name], self._spelt(name, text))
+                (self.wire_names[name], self._format(name, text))
                 for name in self._optional
                 if name in kwargs
                 for text in wire_values(name, kwargs[name])
             ]
         )
 
-    def _spelt(self, name: str, text: str) -> str:
+    def _format(self, name: str, text: str) -> str:
         if name in ADDRESSES:
             return address_text(text)
         return utc_text(name, text) if name in self.times else text
@@ -144,7 +144,7 @@ class Definition:
         """Let a client send the Request, or walk the Listing, that :meth:`build` gave."""
         return getattr(client, self.verb)(value)
 
-    def bound(self, instance: Resource[Any] | None) -> Any:
+    def bind(self, instance: Resource[Any] | None) -> Any:
         """Give the operation as it is read on a resource: on the class it builds, bound to a client it runs."""
         return self.build if instance is None else MethodType(self._method, instance)
 
@@ -168,11 +168,11 @@ class operation(Generic[P, T]):  # noqa: N801 (a decorator reads as a word)
     @overload
     def __get__(self, instance: None, owner: type) -> Callable[P, Request[T]]: ...
     @overload
-    def __get__(self, instance: Resource[Blocking], owner: type) -> Callable[P, T]: ...
+    def __get__(self, instance: Resource[BlockingClient], owner: type) -> Callable[P, T]: ...
     @overload
-    def __get__(self, instance: Resource[Awaiting], owner: type) -> Callable[P, Awaitable[T]]: ...
+    def __get__(self, instance: Resource[AwaitingClient], owner: type) -> Callable[P, Awaitable[T]]: ...
     def __get__(self, instance: Resource[Any] | None, owner: type) -> Any:
-        return self.definition.bound(instance)
+        return self.definition.bind(instance)
 
 
 class listing(Generic[P, T]):  # noqa: N801
@@ -187,11 +187,11 @@ class listing(Generic[P, T]):  # noqa: N801
     @overload
     def __get__(self, instance: None, owner: type) -> Callable[P, Listing[T]]: ...
     @overload
-    def __get__(self, instance: Resource[Blocking], owner: type) -> Callable[P, Iterator[T]]: ...
+    def __get__(self, instance: Resource[BlockingClient], owner: type) -> Callable[P, Iterator[T]]: ...
     @overload
-    def __get__(self, instance: Resource[Awaiting], owner: type) -> Callable[P, AsyncIterator[T]]: ...
+    def __get__(self, instance: Resource[AwaitingClient], owner: type) -> Callable[P, AsyncIterator[T]]: ...
     def __get__(self, instance: Resource[Any] | None, owner: type) -> Any:
-        return self.definition.bound(instance)
+        return self.definition.bind(instance)
 
 
 def definition(request: Callable[..., Any]) -> Definition:

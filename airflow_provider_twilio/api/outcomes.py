@@ -26,26 +26,26 @@ if TYPE_CHECKING:
     from airflow_provider_twilio.api.request import Request
     from airflow_provider_twilio.api.response import Response
 
-LONGEST_TOLD = 500
+MAX_QUOTED_MESSAGE = 500
 """How many characters of Twilio's own message are quoted."""
 
 
-def _tell(request: Request[Any], response: Response, what: str) -> str:
+def _describe(request: Request[Any], response: Response, what: str) -> str:
     number = f" (request {response.request_id})" if response.request_id else ""
     return f"{request}: Twilio {what}{number}"
 
 
 def error_for_unreadable(request: Request[Any], response: Response, shape: str | None = None) -> TwilioError:
     """Give the error for an answer that can't be read: for a send, its outcome is unknown."""
-    kind = ServerError if request.repeatable else OutcomeUnknown
+    kind = ServerError if request.idempotent else OutcomeUnknown
     return kind(
-        _tell(request, response, f"answered {response.status} with {shape or response.shape()} instead of JSON"),
+        _describe(request, response, f"answered {response.status} with {shape or response.shape()} instead of JSON"),
         status=response.status,
         request_id=response.request_id,
     )
 
 
-def classify(request: Request[Any], response: Response, conn_id: str = "") -> TwilioError | None:
+def error_from_response(request: Request[Any], response: Response, conn_id: str = "") -> TwilioError | None:
     """Choose the error for an answer; None for a success. The only place that does.
 
     :param conn_id: whose credentials were sent with the request, for who has to mend them.
@@ -63,23 +63,23 @@ def classify(request: Request[Any], response: Response, conn_id: str = "") -> Tw
         "retry_after": retry_after(response.headers.get("retry-after")),
     }
     told = " ".join(str(body.get("message") or body.get("detail") or body.get("title") or response.shape()).split())
-    text = f"refused with {status}" + (f", code {code}: " if code else ": ") + mask(told)[:LONGEST_TOLD].rstrip(".")
+    text = f"refused with {status}" + (f", code {code}: " if code else ": ") + mask(told)[:MAX_QUOTED_MESSAGE].rstrip(".")
     if code:
         text += f". See {codes.page(code)}"
-    kind = _kind(request, status, code)
+    kind = _error_type(request, status, code)
     if kind is AuthenticationFailed and conn_id:
         text += f". The credentials are those of the connection {conn_id}"
-    return kind(_tell(request, response, text), **facts)
+    return kind(_describe(request, response, text), **facts)
 
 
-def _kind(request: Request[Any], status: int, code: int | None) -> type[TwilioError]:
+def _error_type(request: Request[Any], status: int, code: int | None) -> type[TwilioError]:
     if status == 429 and code in (None, codes.TOO_MANY_REQUESTS):
         return RateLimited
     if status >= 500:
-        return ServerError if request.repeatable else OutcomeUnknown
+        return ServerError if request.idempotent else OutcomeUnknown
     if code in codes.OPTED_OUT:
         return OptedOut
-    if code in codes.LATER:
+    if code in codes.RETRY_LATER:
         return RateLimited
     if code in codes.PERMISSION:
         return PermissionDenied
@@ -92,7 +92,7 @@ def _kind(request: Request[Any], status: int, code: int | None) -> type[TwilioEr
     return InvalidRequest
 
 
-def lost(request: Request[Any], reason: str, *, sent: bool) -> TwilioError:
+def error_without_response(request: Request[Any], reason: str, *, sent: bool) -> TwilioError:
     """Choose the error for a request without an answer.
 
     :param reason: what happened, in words that carry no parameter of the request.
@@ -100,12 +100,12 @@ def lost(request: Request[Any], reason: str, *, sent: bool) -> TwilioError:
     """
     if not sent:
         return NotSent(f"{request}: not sent, {reason}")
-    if request.repeatable:
+    if request.idempotent:
         return ServerError(f"{request}: no answer, {reason}")
     return OutcomeUnknown(f"{request}: no answer, {reason}; it may or may not have been carried out")
 
 
-def worth_repeating(request: Request[Any], error: BaseException) -> bool:
+def is_retryable(request: Request[Any], error: BaseException) -> bool:
     """Tell whether the same request may go out again at once: the rule for both clients.
 
     What must not happen twice is repeated only when Twilio surely didn't do it. A large page that fails with a 500 is
@@ -116,7 +116,7 @@ def worth_repeating(request: Request[Any], error: BaseException) -> bool:
     if isinstance(error, RateLimited):
         return error.status == 429 and error.code in (None, codes.TOO_MANY_REQUESTS)
     if isinstance(error, ServerError):
-        return request.repeatable and not (error.status == 500 and request.smaller())
+        return request.idempotent and not (error.status == 500 and request.with_smaller_page())
     return False
 
 

@@ -16,8 +16,8 @@ from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.listing import Listing
 from airflow_provider_twilio.api.operation import C_co, Resource, listing, operation
 from airflow_provider_twilio.api.records import Field, Record, Sid
-from airflow_provider_twilio.api.request import Nothing, Request
-from airflow_provider_twilio.api.values import LATER
+from airflow_provider_twilio.api.request import NoContent, Request
+from airflow_provider_twilio.api.values import UNRESOLVED
 
 KINDS = ("PN",)
 TYPES = ("Local", "TollFree", "Mobile", "National", "Voip", "SharedCost", "MachineToMachine")
@@ -76,7 +76,7 @@ class _TransferredNumber(IncomingPhoneNumber):
     """Hold a number as the answer to its transfer: it rightly belongs to another account than the one asked."""
 
     def fault(self, account_sid: str | None) -> str | None:
-        return super().fault(None)
+        return super().validation_error(None)
 
 
 class AvailablePhoneNumber(Record):
@@ -186,7 +186,7 @@ class IncomingPhoneNumbers(Resource[C_co]):
             address_sid=(address_sid, "AD"),
             emergency_address_sid=(emergency_address_sid, "AD"),
         )
-        return Request("POST", "IncomingPhoneNumbers.json", IncomingPhoneNumber, repeatable=False)
+        return Request("POST", "IncomingPhoneNumbers.json", IncomingPhoneNumber, idempotent=False)
 
     @operation
     @staticmethod
@@ -290,7 +290,7 @@ class IncomingPhoneNumbers(Resource[C_co]):
 
         https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource#delete-an-incomingphonenumber-resource
         """
-        return Request("DELETE", _path(phone_number_sid), Nothing)
+        return Request("DELETE", _path(phone_number_sid), NoContent)
 
     @listing
     @staticmethod
@@ -379,15 +379,15 @@ class AvailablePhoneNumbers(Resource[C_co]):
         checks.required(kind=kind)
         checks.choice("kind", kind, TYPES)
         checks.between("area_code", area_code, 200, 999)
-        checks.longest("contains", contains, 16)
+        checks.max_length("contains", contains, 16)
         if isinstance(contains, str) and len(contains) < 2:
             raise BadParameter("contains", f"has {len(contains)} characters", "Twilio takes 2 to 16")
         checks.phone_number("near_number", near_number)
         _place(near_lat_long)
         checks.between("distance", distance, 0, FARTHEST, " miles")
-        if checks.given(distance):
+        if checks.is_set(distance):
             checks.one_of(near_number=near_number, near_lat_long=near_lat_long)
-        if checks.given(in_rate_center):
+        if checks.is_set(in_rate_center):
             checks.required(in_lata=in_lata)
         return Listing(
             f"AvailablePhoneNumbers/{country}/{kind}.json", AvailablePhoneNumber, limit=limit, page_size=page_size
@@ -403,19 +403,19 @@ def _settings(*, methods: dict[str, Any], voice_receive_mode: Any, emergency_sta
 
 
 def _country(value: Any) -> None:
-    if value is not LATER and not (isinstance(value, str) and re.fullmatch(_COUNTRY, value)):
+    if value is not UNRESOLVED and not (isinstance(value, str) and re.fullmatch(_COUNTRY, value)):
         raise BadParameter(
-            "country", f"is not a country code ({checks.shape(value)})", "give its two letters, such as US or GB"
+            "country", f"is not a country code ({checks.describe(value)})", "give its two letters, such as US or GB"
         )
 
 
 def _place(value: Any) -> None:
-    if not checks.given(value) or value is LATER:
+    if not checks.is_set(value) or value is UNRESOLVED:
         return
     if not (isinstance(value, str) and re.fullmatch(_PLACE, value)):
         raise BadParameter(
             "near_lat_long",
-            f"is not a place ({checks.shape(value)})",
+            f"is not a place ({checks.describe(value)})",
             "give 'latitude,longitude' in degrees, such as '37.84,-122.42'",
         )
 

@@ -10,18 +10,18 @@ from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.listing import Listing
 from airflow_provider_twilio.api.records import Record
 from airflow_provider_twilio.api.request import VERSION, Request
-from airflow_provider_twilio.api.values import whole, wire_values
+from airflow_provider_twilio.api.values import parse_int, wire_values
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
-def request(
+def raw_request(
     method: str,
     path: str,
     data: Mapping[str, Any] | None = None,
     *,
     json: Any = None,
-    repeatable: bool = False,
+    idempotent: bool = False,
     max_segments: int | None = None,
 ) -> Request[Record]:
     """Describe any request to Twilio.
@@ -50,12 +50,12 @@ def request(
         Record,
         _pairs(data),
         json=json,
-        repeatable=repeatable or method in ("GET", "PUT", "DELETE"),
-        max_segments=whole("max_segments", max_segments, 1),
+        idempotent=idempotent or method in ("GET", "PUT", "DELETE"),
+        max_segments=parse_int("max_segments", max_segments, 1),
     )
 
 
-def listing(path: str, data: Mapping[str, Any] | None = None, *, limit: int | None = None) -> Listing[Record]:
+def raw_listing(path: str, data: Mapping[str, Any] | None = None, *, limit: int | None = None) -> Listing[Record]:
     """Describe any list of Twilio's, of the 2010 API or of a newer one.
 
     :param path: as for :func:`request`.

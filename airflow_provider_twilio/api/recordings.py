@@ -9,7 +9,7 @@ from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.listing import Listing
 from airflow_provider_twilio.api.operation import C_co, Resource, listing, operation
 from airflow_provider_twilio.api.records import Field, Record, Sid
-from airflow_provider_twilio.api.request import Nothing, Request
+from airflow_provider_twilio.api.request import NoContent, Request
 
 KINDS = ("RE",)
 
@@ -95,7 +95,7 @@ class Recordings(Resource[C_co]):
 
         https://www.twilio.com/docs/voice/api/recording#delete-a-recording-resource
         """
-        return Request("DELETE", _path(recording_sid), Nothing)
+        return Request("DELETE", _path(recording_sid), NoContent)
 
 
 def _path(recording_sid: str) -> str:

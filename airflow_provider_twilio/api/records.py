@@ -134,7 +134,7 @@ class Record(dict[str, Any]):
     XCom hands back a plain dict: ``Message(that)`` restores the properties.
     """
 
-    kinds: ClassVar[tuple[str, ...]] = ()
+    sid_prefixes: ClassVar[tuple[str, ...]] = ()
     """What the record's SID may start with; empty if it has none."""
     secrets: ClassVar[frozenset[str]] = frozenset()
     """Keys that are dropped as the record is parsed."""
@@ -144,25 +144,25 @@ class Record(dict[str, Any]):
         for secret in self.secrets:
             self.pop(secret, None)
         if type(self) is Record:  # of any other operation: of what kind isn't known
-            drop([self], SECRETS)
+            remove_keys([self], SECRETS)
 
     @classmethod
-    def read(cls, request: Request[Any], response: Response) -> Any:
+    def parse(cls, request: Request[Any], response: Response) -> Any:
         """Read one record from an answer."""
         body = response.json()
         if isinstance(body, dict):
             return cls(body)
-        if response.status == 204 and not cls.kinds:
+        if response.status == 204 and not cls.sid_prefixes:
             return cls()
         raise error_for_unreadable(request, response)
 
-    def fault(self, account_sid: str | None) -> str | None:
+    def validation_error(self, account_sid: str | None) -> str | None:
         """Tell why this can't be the answer asked for, if so: a SID of the wrong kind, or another account's."""
-        if not self.kinds:
+        if not self.sid_prefixes:
             return None
         sid = self.get("sid")
-        if not is_sid(sid, self.kinds):
-            return f"has no {' or '.join(self.kinds)}… SID"
+        if not is_sid(sid, self.sid_prefixes):
+            return f"has no {' or '.join(self.sid_prefixes)}… SID"
         owner = self.get("account_sid", account_sid)
         if account_sid and owner != account_sid:
             return f"belongs to account {owner!s:.34}, not {account_sid}"
@@ -175,15 +175,15 @@ class Record(dict[str, Any]):
     __str__ = __repr__
 
 
-def drop(values: Iterable[Any], secrets: frozenset[str]) -> None:
+def remove_keys(values: Iterable[Any], secrets: frozenset[str]) -> None:
     """Drop secrets out of nested values."""
     for value in values:
         if isinstance(value, dict):
             for secret in secrets & value.keys():
                 del value[secret]
-            drop(value.values(), secrets)
+            remove_keys(value.values(), secrets)
         elif isinstance(value, list):
-            drop(value, secrets)
+            remove_keys(value, secrets)
 
 
 @cache
@@ -191,6 +191,6 @@ def _sid() -> re.Pattern[str]:
     return re.compile(r"[A-Z]{2}[0-9a-fA-F]{32}")
 
 
-def is_sid(value: object, kinds: Sequence[str] = ()) -> bool:
+def is_sid(value: object, prefixes: Sequence[str] = ()) -> bool:
     """Tell whether a value is a Twilio SID, of one of these kinds if any are given."""
-    return isinstance(value, str) and _sid().fullmatch(value) is not None and (not kinds or value[:2] in kinds)
+    return isinstance(value, str) and _sid().fullmatch(value) is not None and (not prefixes or value[:2] in prefixes)

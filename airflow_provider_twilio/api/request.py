@@ -31,10 +31,10 @@ SMALLER_PAGES = (100, 20)
 _ESCAPES = {ord(sign): quote(sign, safe="") for sign in map(chr, range(128))}
 
 
-class Reader(Protocol[T_co]):
+class ResponseParser(Protocol[T_co]):
     """Read an answer: a Record class, a Listing (which reads a page), or :class:`Nothing`."""
 
-    def read(self, request: Request[Any], response: Response) -> T_co: ...
+    def parse(self, request: Request[Any], response: Response) -> T_co: ...
 
 
 class Request(NamedTuple, Generic[T]):
@@ -54,15 +54,15 @@ class Request(NamedTuple, Generic[T]):
 
     method: str
     path: str
-    answer: Reader[T]
+    parser: ResponseParser[T]
     data: tuple[tuple[str, str], ...] = ()
     json: Any = None
-    repeatable: bool = True
-    needs: tuple[str, ...] = ()
+    idempotent: bool = True
+    requires_one_of: tuple[str, ...] = ()
     max_segments: int | None = None
 
     @property
-    def reads(self) -> bool:
+    def is_safe(self) -> bool:
         """Whether it only reads."""
         return self.method in ("GET", "HEAD")
 
@@ -74,12 +74,12 @@ class Request(NamedTuple, Generic[T]):
         return f"/{VERSION}/Accounts/{{AccountSid}}/{self.path}"
 
     @property
-    def lacks(self) -> bool:
+    def is_incomplete(self) -> bool:
         """Whether nothing of what it needs is there."""
         for name, value in self.data:
-            if value and name in self.needs:
+            if value and name in self.requires_one_of:
                 return False
-        return bool(self.needs)
+        return bool(self.requires_one_of)
 
     def get(self, name: str) -> str | None:
         """Give the first value of a parameter in Twilio's spelling."""
@@ -88,33 +88,33 @@ class Request(NamedTuple, Generic[T]):
                 return value
         return None
 
-    def replacing(self, **values: str) -> Request[T]:
+    def with_params(self, **values: str) -> Request[T]:
         """Give the same request with these parameters, in Twilio's spelling, in place of any there are."""
         kept = tuple((name, value) for name, value in self.data if name not in values)
-        return self.but(data=kept + tuple(values.items()))
+        return self.replace(data=kept + tuple(values.items()))
 
-    def but(self, **fields: Any) -> Request[T]:
+    def replace(self, **fields: Any) -> Request[T]:
         """Give the same request with these fields instead."""
         return self._replace(**fields)
 
     # The two below are for what is sent many times: half as much work as ``but``.
 
-    def at(self, path: str) -> Request[T]:
+    def with_path(self, path: str) -> Request[T]:
         """Give the same request to another path."""
         return Request(self.method, path, *self[2:])
 
-    def saying(self, data: tuple[tuple[str, str], ...]) -> Request[T]:
+    def with_data(self, data: tuple[tuple[str, str], ...]) -> Request[T]:
         """Give the same request with other form parameters."""
-        return Request(self.method, self.path, self.answer, data, *self[4:])
+        return Request(self.method, self.path, self.parser, data, *self[4:])
 
     def query(self) -> str:
-        return "&".join([f"{quoted(name)}={quoted(value)}" for name, value in self.data])
+        return "&".join([f"{percent_encode(name)}={percent_encode(value)}" for name, value in self.data])
 
-    def smaller(self) -> Request[T] | None:
+    def with_smaller_page(self) -> Request[T] | None:
         """Give the same page request for fewer records; None where there is no smaller one."""
         size = next((int(value) for name, value in self.data if name == "PageSize" and value.isdecimal()), 0)
         step = next((step for step in SMALLER_PAGES if step < size), None)
-        return None if step is None else self.replacing(PageSize=str(step))
+        return None if step is None else self.with_params(PageSize=str(step))
 
     def __str__(self) -> str:
         """Name the request without its parameters: they carry numbers and texts."""
@@ -125,14 +125,14 @@ class Request(NamedTuple, Generic[T]):
 
 
 @lru_cache(maxsize=256)
-def quoted(text: str, safe: str = "") -> str:
+def percent_encode(text: str, safe: str = "") -> str:
     """Write a text as a form or an address has it. Names, paths, senders and many texts come again and again."""
     return text.translate(_ESCAPES) if text.isascii() and not safe else quote(text, safe=safe)
 
 
-class Nothing:
+class NoContent:
     """Read an answer that has no content, as that to a DELETE."""
 
     @staticmethod
-    def read(request: Request[Any], response: Response) -> None:
+    def parse(request: Request[Any], response: Response) -> None:
         return None

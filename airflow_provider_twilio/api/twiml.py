@@ -7,9 +7,9 @@ from typing import Any
 
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import BadParameter
-from airflow_provider_twilio.api.values import LATER
+from airflow_provider_twilio.api.values import UNRESOLVED
 
-LONGEST = 4000
+MAX_LENGTH = 4000
 
 # What XML 1.0 can't hold, escaped or not: control characters, lone surrogates and two non-characters.
 # Compiled when it is first used: that takes longer than importing all of this package.
@@ -33,7 +33,7 @@ def say(text: str, voice: str | None = None, language: str | None = None) -> str
         if value is not None:
             attributes += f" {name}={quoteattr(_printable(name, value))}"
     twiml = f"<Response><Say{attributes}>{escape(_printable('say', text))}</Say></Response>"
-    checks.longest("say", twiml, LONGEST, "characters as TwiML")
+    checks.max_length("say", twiml, MAX_LENGTH, "characters as TwiML")
     return twiml
 
 
@@ -42,11 +42,11 @@ def check(name: str, value: Any) -> None:
 
     A document type is refused: TwiML has none, and its entities can be made to unfold without end.
     """
-    if value is None or value is LATER:
+    if value is None or value is UNRESOLVED:
         return
     if not isinstance(value, str):
         raise BadParameter(name, f"is of type {type(value).__name__}", _REMEDY)
-    checks.longest(name, value, LONGEST)
+    checks.max_length(name, value, MAX_LENGTH)
     _printable(name, value)
     from xml.parsers import expat
 

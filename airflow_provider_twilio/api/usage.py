@@ -13,7 +13,7 @@ from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.listing import Listing
 from airflow_provider_twilio.api.operation import C_co, Resource, listing
 from airflow_provider_twilio.api.records import Field, Record
-from airflow_provider_twilio.api.values import LATER
+from airflow_provider_twilio.api.values import UNRESOLVED
 
 P = ParamSpec("P")
 
@@ -48,7 +48,7 @@ def _by(whole: listing[P, UsageRecord], period: str, summary: str) -> listing[P,
     @wraps(whole.definition.function)
     def cut(*args: P.args, **kwargs: P.kwargs) -> Listing[UsageRecord]:
         skeleton: Listing[UsageRecord] = whole.definition.function(*args, **kwargs)
-        return skeleton.but(path=f"Usage/Records/{period}.json")
+        return skeleton.replace(path=f"Usage/Records/{period}.json")
 
     cut.__name__ = re.sub(r"(?<!^)(?=[A-Z])", "_", period).lower()
     cut.__qualname__ = f"UsageRecords.{cut.__name__}"
@@ -97,12 +97,12 @@ class UsageRecords(Resource[C_co]):
 
 def _day(name: str, value: Any) -> None:
     """Require a day, or an offset from today, where one is given."""
-    if not checks.given(value) or value is LATER:
+    if not checks.is_set(value) or value is UNRESOLVED:
         return
     if isinstance(value, datetime):
         raise BadParameter(name, "is a time, and usage is counted by days", "give a day, as in value.date()")
     if isinstance(value, date) or (isinstance(value, str) and re.fullmatch(_DAY, value)):
         return
     raise BadParameter(
-        name, f"is not a day ({checks.shape(value)})", "give a date, '2026-01-31', or an offset such as '-30days'"
+        name, f"is not a day ({checks.describe(value)})", "give a date, '2026-01-31', or an offset such as '-30days'"
     )

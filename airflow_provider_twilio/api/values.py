@@ -18,31 +18,31 @@ ISO_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 
 
 # Where Twilio's spelling is not the parameter's own in PascalCase.
-SPELLING = {
+WIRE_NAMES = {
     "start": "StartDate",
     "end": "EndDate",
     "transfer_to_account_sid": "AccountSid",
 }
 
 
-class _Later:
+class _Unresolved:
     """Stand for a value that is not known yet."""
 
     def __repr__(self) -> str:
         return "LATER"
 
 
-LATER: Final[Any] = _Later()
+UNRESOLVED: Final[Any] = _Unresolved()
 """Given to an operation's checks for what is only known when the task runs: it passes them all."""
 
 
-def spell(name: str) -> str:
+def wire_name(name: str) -> str:
     """Give the wire name of a parameter: ``media_url`` is ``MediaUrl``, ``date_sent_after`` is ``DateSent>``."""
-    if name in SPELLING:
-        return SPELLING[name]
+    if name in WIRE_NAMES:
+        return WIRE_NAMES[name]
     for ending, sign in (("_after", ">"), ("_before", "<")):
         if name.endswith(ending):
-            return spell(name.removesuffix(ending)) + sign
+            return wire_name(name.removesuffix(ending)) + sign
     return "".join(part[:1].upper() + part[1:] for part in name.split("_"))
 
 
@@ -117,12 +117,12 @@ def wire_values(name: str, value: Any) -> list[str]:
     return [wire_value(name, value)]
 
 
-def whole(name: str, value: Any, least: int, most: int | None = None) -> int | None:
+def parse_int(name: str, value: Any, minimum: int, maximum: int | None = None) -> int | None:
     """Read a whole number, also from the text that a template renders to."""
-    if value is None or value is LATER:
+    if value is None or value is UNRESOLVED:
         return None
     number = int(value) if isinstance(value, str) and value.strip().isdecimal() else value
-    if not isinstance(number, int) or isinstance(number, bool) or number < least or (most and number > most):
-        limits = f"a whole number from {least}" + (f" to {most}" if most else "")
+    if not isinstance(number, int) or isinstance(number, bool) or number < minimum or (maximum and number > maximum):
+        limits = f"a whole number from {minimum}" + (f" to {maximum}" if maximum else "")
         raise BadParameter(name, f"is {value!r}"[:40], f"give {limits}, or None")
     return number

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from airflow_provider_twilio.api import calls, codes, messages
 
-ENDED: Mapping[str, str] = {
+FAILURE_REASONS: Mapping[str, str] = {
     "busy": "the line was busy",
     "failed": "it could not be placed; the number may not exist",
     "no-answer": "nobody picked up in time",
@@ -85,7 +85,7 @@ class Completion(NamedTuple):
         if status in calls.FINAL and status in self.accept:
             return REACHED
         if status in calls.FAILED:
-            return Verdict("failed", f"call {call.sid} is {status}: {ENDED[status]}")
+            return Verdict("failed", f"call {call.sid} is {status}: {FAILURE_REASONS[status]}")
         if status not in calls.COMPLETED:
             return WAITING
         if self.answered_by and call.answered_by not in self.answered_by:

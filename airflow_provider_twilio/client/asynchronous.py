@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_provider_twilio.api import raw as other
 from airflow_provider_twilio.api.errors import AuthenticationFailed, ServerError, TwilioError
 from airflow_provider_twilio.api.listing import Listing, Page
-from airflow_provider_twilio.api.operation import Awaiting
-from airflow_provider_twilio.api.outcomes import lost
+from airflow_provider_twilio.api.operation import AwaitingClient
+from airflow_provider_twilio.api.outcomes import error_without_response
 from airflow_provider_twilio.api.records import Record
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.api.response import Response
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class AsyncClient(Resources[Awaiting]):
+class AsyncClient(Resources[AwaitingClient]):
     """Send requests to Twilio, awaited. Belongs to the event loop that it is first used on.
 
     :param settings: from the connection.
@@ -52,7 +52,7 @@ class AsyncClient(Resources[Awaiting]):
         self._token_lock = asyncio.Lock()
 
     @property
-    def client(self) -> Awaiting:
+    def client(self) -> AwaitingClient:
         return self
 
     async def __aenter__(self) -> AsyncClient:
@@ -70,7 +70,7 @@ class AsyncClient(Resources[Awaiting]):
     async def send(self, request: Request[T], /) -> T:
         """Send a request and read its answer, repeating it where that is safe."""
         request = self.settings.resolve(request)
-        if self.settings.dry_run and not request.reads:
+        if self.settings.dry_run and not request.is_safe:
             return dry_run.answer(self.settings, request)  # type: ignore[no-any-return]
         authorization = self._basic or await self._bearer()
         try:
@@ -83,12 +83,12 @@ class AsyncClient(Resources[Awaiting]):
 
     async def pages(self, listing: Listing[T], /) -> AsyncIterator[Page[T]]:
         """Go through a list page by page, lazily; in smaller pages where Twilio fails on large ones."""
-        request = listing.first()
+        request = listing.first_page()
         while request is not None:
             try:
                 page: Page[T] = await self.send(request)
             except ServerError as error:
-                smaller = request.smaller() if error.status == 500 else None
+                smaller = request.with_smaller_page() if error.status == 500 else None
                 if smaller is None:
                     raise
                 request = smaller
@@ -113,14 +113,14 @@ class AsyncClient(Resources[Awaiting]):
         max_segments: int | None = None,
     ) -> Record:
         """Send any other request: see :func:`airflow_provider_twilio.api.raw.request`."""
-        asked = other.request(method, path, data, json=json, repeatable=repeatable, max_segments=max_segments)
+        asked = other.raw_request(method, path, data, json=json, idempotent=repeatable, max_segments=max_segments)
         return await self.send(asked)
 
     def iterate(
         self, path: str, data: Mapping[str, Any] | None = None, *, limit: int | None = None
     ) -> AsyncIterator[Record]:
         """Go through any other list: see :func:`airflow_provider_twilio.api.raw.listing`."""
-        return self.walk(other.listing(path, data, limit=limit))
+        return self.walk(other.raw_listing(path, data, limit=limit))
 
     async def _bearer(self, refused: str | None = None) -> str:
         """Give an OAuth token's header. Whoever comes while it is fetched waits for the same one.
@@ -197,7 +197,7 @@ class AsyncClient(Resources[Awaiting]):
             ):
                 content = await answer.read()
         except (aiohttp.ClientError, OSError) as error:
-            raise lost(request, _reason(error), sent=_was_sent(error)) from None
+            raise error_without_response(request, _reason(error), sent=_was_sent(error)) from None
         return Response(answer.status, answer.headers, content)
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_provider_twilio.api import raw as other
 from airflow_provider_twilio.api.errors import AuthenticationFailed, ServerError, TwilioError
 from airflow_provider_twilio.api.listing import Listing, Page
-from airflow_provider_twilio.api.operation import Blocking
-from airflow_provider_twilio.api.outcomes import lost
+from airflow_provider_twilio.api.operation import BlockingClient
+from airflow_provider_twilio.api.outcomes import error_without_response
 from airflow_provider_twilio.api.records import Record
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.api.response import Response
@@ -33,7 +33,7 @@ MOST_IDLE = 100
 """How many idle connections are kept for the threads that share a client."""
 
 
-class Client(Resources[Blocking]):
+class Client(Resources[BlockingClient]):
     """Send requests to Twilio, and return when the answer is there. Safe to share among threads.
 
     :param settings: from the connection.
@@ -50,7 +50,7 @@ class Client(Resources[Blocking]):
         self._issuer = self
 
     @property
-    def client(self) -> Blocking:
+    def client(self) -> BlockingClient:
         return self
 
     def __enter__(self) -> Client:
@@ -74,7 +74,7 @@ class Client(Resources[Blocking]):
     def send(self, request: Request[T], /) -> T:
         """Send a request and read its answer, repeating it where that is safe."""
         request = self.settings.resolve(request)
-        if self.settings.dry_run and not request.reads:
+        if self.settings.dry_run and not request.is_safe:
             return dry_run.answer(self.settings, request)  # type: ignore[no-any-return]
         authorization = self._basic or self._bearer()
         try:
@@ -87,12 +87,12 @@ class Client(Resources[Blocking]):
 
     def pages(self, listing: Listing[T], /) -> Iterator[Page[T]]:
         """Go through a list page by page, lazily; in smaller pages where Twilio fails on large ones."""
-        request = listing.first()
+        request = listing.first_page()
         while request is not None:
             try:
                 page: Page[T] = self.send(request)
             except ServerError as error:
-                smaller = request.smaller() if error.status == 500 else None
+                smaller = request.with_smaller_page() if error.status == 500 else None
                 if smaller is None:
                     raise
                 request = smaller
@@ -116,14 +116,14 @@ class Client(Resources[Blocking]):
         max_segments: int | None = None,
     ) -> Record:
         """Send any other request: see :func:`airflow_provider_twilio.api.raw.request`."""
-        asked = other.request(method, path, data, json=json, repeatable=repeatable, max_segments=max_segments)
+        asked = other.raw_request(method, path, data, json=json, idempotent=repeatable, max_segments=max_segments)
         return self.send(asked)
 
     def iterate(
         self, path: str, data: Mapping[str, Any] | None = None, *, limit: int | None = None
     ) -> Iterator[Record]:
         """Go through any other list: see :func:`airflow_provider_twilio.api.raw.listing`."""
-        return self.walk(other.listing(path, data, limit=limit))
+        return self.walk(other.raw_listing(path, data, limit=limit))
 
     def _bearer(self, refused: str | None = None) -> str:
         """Give an OAuth token's header. Whoever comes while it is fetched waits for the same one.
@@ -194,7 +194,7 @@ class Client(Resources[Blocking]):
                 allow_redirects=False,
             )
         except requests.RequestException as error:
-            raise lost(request, _reason(error), sent=_was_sent(error)) from None
+            raise error_without_response(request, _reason(error), sent=_was_sent(error)) from None
         return Response(answer.status_code, answer.headers, answer.content)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from airflow_provider_twilio.api.records import Field, Record
-from airflow_provider_twilio.api.request import Nothing, Request
+from airflow_provider_twilio.api.request import NoContent, Request
 from airflow_provider_twilio.client.settings import Settings
 from airflow_provider_twilio.defaults import DRY_RUN
 from airflow_provider_twilio.privacy import mask
@@ -22,10 +22,10 @@ def answer(settings: Settings, request: Request[Any]) -> Any:
     The request's own values stand under the names that Twilio's records have for them; others, among them passwords,
     are left out. None for what has no answer.
     """
-    if request.answer is Nothing:
+    if request.parser is NoContent:
         log.info("Dry run, not sent: %s", request)
         return None
-    reader: Any = request.answer
+    reader: Any = request.parser
     make: type[Record] = reader if isinstance(reader, type) and issubclass(reader, Record) else Record
     values = {name: value for name, value in _values(request) if _shown(make, name)}
     values |= {"sid": None, "account_sid": settings.account_sid, "status": DRY_RUN}

@@ -21,9 +21,9 @@ class Token(Record):
     expires_in = Field(float)
 
     @classmethod
-    def read(cls, request: Request[Any], response: Response) -> Token:
+    def parse(cls, request: Request[Any], response: Response) -> Token:
         """Read a token, which must be one: a request without it would be refused for another reason."""
-        token = super().read(request, response)
+        token = super().parse(request, response)
         if not isinstance(token, Token) or not isinstance(token.get("access_token"), str):
             raise error_for_unreadable(request, response, "an object without access_token")
         return token

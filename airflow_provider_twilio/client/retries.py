@@ -6,7 +6,7 @@ import logging
 from typing import Any, cast
 
 from airflow_provider_twilio.api.errors import TwilioError
-from airflow_provider_twilio.api.outcomes import worth_repeating
+from airflow_provider_twilio.api.outcomes import is_retryable
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.client.settings import Settings
 
@@ -23,7 +23,7 @@ def wait(settings: Settings, request: Request[Any], error: TwilioError, tries: i
 
     :param tries: how often it has been tried.
     """
-    if not worth_repeating(request, error):
+    if not is_retryable(request, error):
         return None
     from tenacity import RetryCallState, stop_after_attempt, wait_random_exponential
 

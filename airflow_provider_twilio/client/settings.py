@@ -17,11 +17,11 @@ from typing import Any, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from airflow_provider_twilio.api import checks, codes
-from airflow_provider_twilio.api.already_ended import Ended
+from airflow_provider_twilio.api.already_ended import AlreadyEnded
 from airflow_provider_twilio.api.errors import BadParameter, NotFound, OutcomeUnknown, ServerError
-from airflow_provider_twilio.api.outcomes import classify
+from airflow_provider_twilio.api.outcomes import error_from_response
 from airflow_provider_twilio.api.records import Record, is_sid
-from airflow_provider_twilio.api.request import Request, quoted
+from airflow_provider_twilio.api.request import Request, percent_encode
 from airflow_provider_twilio.api.response import Response
 from airflow_provider_twilio.api.values import address_text
 from airflow_provider_twilio.client import guards
@@ -222,7 +222,7 @@ def _extras(conn_id: str, extra: str | None) -> dict[str, Any]:
             found[name] = parse(value)
         except ValueError as error:
             raise BadConnection(
-                f"connection {conn_id}, extra {name}", f"can't be read ({checks.shape(value)})", f"give {error}"
+                f"connection {conn_id}, extra {name}", f"can't be read ({checks.describe(value)})", f"give {error}"
             ) from None
     return {name: value for name, value in found.items() if value is not None and name in EXTRAS}
 
@@ -336,26 +336,26 @@ class Settings:
 
     def resolve(self, request: Request[T]) -> Request[T]:
         """Complete a request by what the connection knows: sender and address. Held against the guards here."""
-        if request.lacks:
-            supplied = {name: value for name, value in self.defaults if name in request.needs}
+        if request.is_incomplete:
+            supplied = {name: value for name, value in self.defaults if name in request.requires_one_of}
             if not supplied:
                 names = [
-                    {"From": "from_", "MessagingServiceSid": "messaging_service_sid"}[name] for name in request.needs
+                    {"From": "from_", "MessagingServiceSid": "messaging_service_sid"}[name] for name in request.requires_one_of
                 ]
                 raise BadParameter(
                     " or ".join(names), "is missing", f"give it, or set it as an extra of the connection {self.conn_id}"
                 )
-            request = request.replacing(**supplied)
-        if not request.reads:
+            request = request.with_params(**supplied)
+        if not request.is_safe:
             guards.check_recipients(request, self.allowed_recipients)
             guards.check_segments(request)
-        return request.at(self.url(request.template))
+        return request.with_path(self.url(request.template))
 
     def url(self, template: str) -> str:
         """Give the address of a path or URL, and refuse hosts that aren't Twilio's."""
         filled = template.replace("{AccountSid}", self.account_sid)
         if filled.startswith("/"):
-            return self._root(HOST) + quoted(filled, _PATH)
+            return self._root(HOST) + percent_encode(filled, _PATH)
         parts = urlsplit(filled)
         root = f"{parts.scheme}://{parts.netloc}"
         if root not in (_origin(self.base), self._root(HOST)):
@@ -367,7 +367,7 @@ class Settings:
                 )
             if parts.netloc.count(".") == 2:  # else it names its region already
                 root = self._root(parts.netloc)
-        return root + quoted(parts.path, _PATH)
+        return root + percent_encode(parts.path, _PATH)
 
     def _root(self, host: str) -> str:
         if self.base is not None:
@@ -382,18 +382,18 @@ class Settings:
         :param again: whether the request had been sent before: a DELETE that then finds nothing has succeeded, and so
             may have what ends a call or a message that has ended.
         """
-        error = classify(request, response, self.conn_id)
+        error = error_from_response(request, response, self.conn_id)
         if error is not None:
             if again and request.method == "DELETE" and isinstance(error, NotFound):
-                return request.answer.read(request, Response(204, {}, b""))
-            if again and request.get("Status") and error.code in codes.PAST_CHANGING:
-                return Request("GET", request.path, Ended(request, error))
+                return request.parser.parse(request, Response(204, {}, b""))
+            if again and request.get("Status") and error.code in codes.ALREADY_FINAL:
+                return Request("GET", request.path, AlreadyEnded(request, error))
             raise error
-        result = request.answer.read(request, response)
+        result = request.parser.parse(request, response)
         if self.validate and isinstance(result, Record):
-            fault = result.fault(request.get("AccountSid") or self.account_sid)
+            fault = result.validation_error(request.get("AccountSid") or self.account_sid)
             if fault is not None:
-                kind = ServerError if request.repeatable else OutcomeUnknown
+                kind = ServerError if request.idempotent else OutcomeUnknown
                 raise kind(
                     f"{request}: Twilio's answer {fault}; set validate=false on the connection to take it as it is",
                     status=response.status,
@@ -429,11 +429,11 @@ def _check_login(conn_id: str, login: str, secret: str, auth_type: str, account_
             )
         return
     if is_sid(login):
-        kind = checks.SID_KINDS.get(login[:2], "another resource")
+        kind = checks.SID_TYPES.get(login[:2], "another resource")
         raise BadConnection(where, f"is the SID of {kind}", "give the Account SID (AC…) or an API key SID (SK…)")
     raise BadConnection(
         where,
-        f"is neither an Account SID nor an API key SID ({checks.shape(login)})",
+        f"is neither an Account SID nor an API key SID ({checks.describe(login)})",
         "give AC… or SK… with 32 hexadecimal digits, or set the extra auth_type to oauth for a client id",
     )
 

@@ -20,11 +20,11 @@ from airflow_provider_twilio.api.errors import (
     PermissionDenied,
     TwilioError,
 )
-from airflow_provider_twilio.api.operation import Blocking
+from airflow_provider_twilio.api.operation import BlockingClient
 from airflow_provider_twilio.api.records import Record
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.client.resources import Resources
-from airflow_provider_twilio.defaults import SETTLE
+from airflow_provider_twilio.defaults import RECONCILE_TIMEOUT
 
 if TYPE_CHECKING:  # loaded when a hook is used: DAG files only import it
     from airflow_provider_twilio._airflow.send_once import OnClear
@@ -41,7 +41,7 @@ TEST_TIMEOUT = 15.0
 """Seconds that a test of the connection waits for an answer, at the most."""
 
 
-class TwilioHook(BaseHook, Resources[Blocking]):
+class TwilioHook(BaseHook, Resources[BlockingClient]):
     """Call Twilio's REST API.
 
     ``hook.messages.create(…)``, ``hook.calls.fetch(sid)``, ``for m in hook.messages.list(…)``: each resource has the
@@ -147,7 +147,7 @@ class TwilioHook(BaseHook, Resources[Blocking]):
         key: str | None = None,
         on_clear: OnClear = "resend",
         on_unsure: OnUnsure | None = None,
-        settle: float = SETTLE,
+        settle: float = RECONCILE_TIMEOUT,
     ) -> R:
         """Send a message, place a call, buy a number or open an account once, however often the task is tried.
 

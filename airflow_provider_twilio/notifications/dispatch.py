@@ -13,7 +13,7 @@ from typing import Any
 from airflow_provider_twilio._airflow import compat as _airflow
 from airflow_provider_twilio.api import twiml
 from airflow_provider_twilio.api.calls import Calls
-from airflow_provider_twilio.api.messages import LONGEST_BODY, SOONEST, Messages
+from airflow_provider_twilio.api.messages import MAX_BODY_LENGTH, MIN_SCHEDULE_AHEAD, Messages
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.notifications import history as storm
 from airflow_provider_twilio.notifications.alert import Alert, clock
@@ -31,7 +31,7 @@ def within(most: int | None, text: str) -> bool:
     """Tell whether a text fits in so many segments, and into a message at all."""
     from airflow_provider_twilio.api import segments
 
-    return len(text) <= LONGEST_BODY and (most is None or segments.count(text).segments <= most)
+    return len(text) <= MAX_BODY_LENGTH and (most is None or segments.count(text).segments <= most)
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Telling:
             if not (service := draft.get("MessagingServiceSid")):
                 notifier.log.warning("%s is not told: it is quiet until %s", who, clock(end, quiet.zone))
                 return
-            due = max(end, datetime.now(UTC) + SOONEST + MARGIN)
+            due = max(end, datetime.now(UTC) + MIN_SCHEDULE_AHEAD + MARGIN)
             scheduled = {"messaging_service_sid": service, "send_at": due, "schedule_type": "fixed"}
         notes = await self._judge(draft, due, who, context)
         if notes is None:

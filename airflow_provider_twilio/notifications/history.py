@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from airflow_provider_twilio.api.calls import Call, Calls
-from airflow_provider_twilio.api.listing import LARGEST_PAGE, Listing
+from airflow_provider_twilio.api.listing import MAX_PAGE_SIZE, Listing
 from airflow_provider_twilio.api.messages import Message, Messages
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.api.response import Response
@@ -119,8 +119,8 @@ class _LogReader:
 
     listing: Listing[Any]
 
-    def read(self, request: Request[Any], response: Response) -> Log:
-        records = self.listing.read(request, response).records
+    def parse(self, request: Request[Any], response: Response) -> Log:
+        records = self.listing.parse(request, response).records
         try:
             now = parsedate_to_datetime(response.headers["date"])
         except (KeyError, ValueError, TypeError):
@@ -136,4 +136,4 @@ def reading(send: Request[Any]) -> Request[Log]:
     to, from_ = send.get("To"), send.get("From")
     calls = "/Calls" in send.path
     listing: Listing[Any] = Calls.list(to=to, from_=from_) if calls else Messages.list(to=to, from_=from_)
-    return Request("GET", listing.path, _LogReader(listing), (*listing.data, ("PageSize", str(LARGEST_PAGE))))
+    return Request("GET", listing.path, _LogReader(listing), (*listing.data, ("PageSize", str(MAX_PAGE_SIZE))))

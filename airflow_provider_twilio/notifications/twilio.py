@@ -17,7 +17,7 @@ from airflow_provider_twilio.api.calls import Calls
 from airflow_provider_twilio.api.errors import BadParameter, TwilioError
 from airflow_provider_twilio.api.messages import Messages
 from airflow_provider_twilio.api.operation import definition
-from airflow_provider_twilio.api.values import LATER, whole
+from airflow_provider_twilio.api.values import UNRESOLVED, parse_int
 from airflow_provider_twilio.hooks.twilio import TwilioHook
 from airflow_provider_twilio.privacy import mask
 
@@ -138,10 +138,10 @@ class TwilioNotifier(BaseNotifier):
         self.call = call
         self.voice = voice
         self.language = language
-        self.max_segments = whole("max_segments", max_segments, 1)
+        self.max_segments = parse_int("max_segments", max_segments, 1)
         self.only_last_try = only_last_try
         self.dedupe_window = _window(dedupe_window)
-        self.max_per_hour = whole("max_per_hour", max_per_hour, 1)
+        self.max_per_hour = parse_int("max_per_hour", max_per_hour, 1)
         self.quiet_hours = None if quiet_hours is None else _quiet(quiet_hours)
         self.fallback = fallback
         self.on_error = on_error
@@ -156,19 +156,19 @@ class TwilioNotifier(BaseNotifier):
             checks.sid("account_sid", known(self.account_sid), "AC")
         if self.call:
             for name in ("messaging_service_sid", "content_sid", "content_variables", "max_segments"):
-                if checks.given(getattr(self, name)):
+                if checks.is_set(getattr(self, name)):
                     raise BadParameter(name, "is given with call=True", "it is of messages: leave it out")
-        elif checks.given(self.voice) or checks.given(self.language):
+        elif checks.is_set(self.voice) or checks.is_set(self.language):
             raise BadParameter("voice and language", "are given without call=True", "they are of calls: leave them out")
         checks.only_one_of(body=self.body, content_sid=self.content_sid)
         if not isinstance(self.content_variables, Mapping | None):
             raise BadParameter("content_variables", "is no mapping", 'give it as {"1": "…"}')
         fields = {name: known(getattr(self, name)) for name in self.template_fields}
-        recipients = [LATER] if known(self.to) is LATER else _recipients(self.to)
+        recipients = [UNRESOLVED] if known(self.to) is UNRESOLVED else _recipients(self.to)
         for to in recipients:
             arguments = {**fields, "to": to}
             operation, names = (Calls.create, OF_CALLS) if self.call else (Messages.create, OF_MESSAGES)
-            own = {"twiml": LATER} if self.call else {} if self.content_sid else {"body": LATER}
+            own = {"twiml": UNRESOLVED} if self.call else {} if self.content_sid else {"body": UNRESOLVED}
             definition(operation).check({name: arguments[name] for name in names} | own)
         if not self.context:  # else it is told already, and an unfit fallback must not keep it from being told
             self._make_fallback()
@@ -305,7 +305,7 @@ def _recipients(given: Any) -> list[str]:
     """Read one or several recipients; a text may hold several, as a Variable does."""
     several = given.split(",") if isinstance(given, str) else given
     if not isinstance(several, Sequence) or not several:
-        raise BadParameter("to", f"is {checks.shape(given)}", "give a number, or a list with at least one")
+        raise BadParameter("to", f"is {checks.describe(given)}", "give a number, or a list with at least one")
     return list(dict.fromkeys(one.strip() if isinstance(one, str) else one for one in several))
 
 

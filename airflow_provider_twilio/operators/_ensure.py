@@ -10,7 +10,7 @@ from airflow_provider_twilio.api.errors import InvalidRequest, NotFound
 from airflow_provider_twilio.api.operation import definition
 from airflow_provider_twilio.api.phone_numbers import AvailablePhoneNumbers, IncomingPhoneNumber, IncomingPhoneNumbers
 from airflow_provider_twilio.api.request import Request
-from airflow_provider_twilio.api.values import LATER
+from airflow_provider_twilio.api.values import UNRESOLVED
 from airflow_provider_twilio.operators._base.composite import ComposedOperator
 from airflow_provider_twilio.operators._base.send_once import SendingOperator
 from airflow_provider_twilio.operators.number_housekeeping import COLOR, differences
@@ -131,9 +131,9 @@ class EnsureNumberOperator(ComposedOperator, SendingOperator, color=COLOR):
     def check(self, given: Mapping[str, Any]) -> None:
         """Require a name, and hold the rest against the search and the purchase."""
         checks.required(friendly_name=given["friendly_name"])
-        checks.longest("friendly_name", given["friendly_name"], 64)
+        checks.max_length("friendly_name", given["friendly_name"], 64)
         SEARCH.check({name: _given(given[name]) for name in SOUGHT})
-        BUY.check({**self._settings(given), "phone_number": LATER})
+        BUY.check({**self._settings(given), "phone_number": UNRESOLVED})
 
     @staticmethod
     def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,14 +142,14 @@ class EnsureNumberOperator(ComposedOperator, SendingOperator, color=COLOR):
     def carry_out(self, context: Context, **given: Any) -> Any:
         """Find the number, or buy it."""
         settings = self._settings(given)
-        bare = BUY.function(**{**settings, "phone_number": LATER})
-        request = bare.but(data=BUY.pairs(settings))
+        bare = BUY.function(**{**settings, "phone_number": UNRESOLVED})
+        request = bare.but(data=BUY.form_data(settings))
         refused: list[str] = []
 
         def prepare(request: Request[Any]) -> Request[Any]:
             if ours := self._of_name(given["friendly_name"]):
                 raise _Ours(ours)
-            return request.replacing(PhoneNumber=self._on_offer(given, refused))
+            return request.with_params(PhoneNumber=self._on_offer(given, refused))
 
         try:
             number = self._buy(context, request, prepare, refused)
@@ -203,10 +203,10 @@ class EnsureNumberOperator(ComposedOperator, SendingOperator, color=COLOR):
         listed = self.hook.incoming_phone_numbers.list(friendly_name=name)
         found = [number for number in listed if number.friendly_name == name]
         if len(found) > 1:
-            from airflow_provider_twilio.api.errors import Ambiguous
+            from airflow_provider_twilio.api.errors import AmbiguousOutcome
 
             sids = [number.sid for number in found]
-            raise Ambiguous(f"{len(found)} numbers have this name: {', '.join(sids)}; rename all but one", sids)
+            raise AmbiguousOutcome(f"{len(found)} numbers have this name: {', '.join(sids)}; rename all but one", sids)
         return found[0] if found else None
 
     def _on_offer(self, given: Mapping[str, Any], refused: list[str]) -> str:

@@ -21,7 +21,7 @@ from airflow_provider_twilio.api.errors import BadParameter, InvalidRequest, Not
 from airflow_provider_twilio.api.messages import Message, Messages
 from airflow_provider_twilio.api.operation import definition
 from airflow_provider_twilio.api.request import Request
-from airflow_provider_twilio.api.values import LATER
+from airflow_provider_twilio.api.values import UNRESOLVED
 from airflow_provider_twilio.links.twilio import TwilioLogLink
 from airflow_provider_twilio.operators._base.send_once import SendingOperator
 from airflow_provider_twilio.privacy import mask
@@ -120,7 +120,7 @@ class ApproveBySmsOperator(SendingOperator):
         checks.required(question=given["question"])
         _can_answer("from_", given["from_"])
         asked = Question(self._code, 0.0, self.wait_timeout)
-        body = LATER if given["question"] is LATER else asked.text(given["question"])
+        body = UNRESOLVED if given["question"] is UNRESOLVED else asked.text(given["question"])
         return {**{name: given[name] for name in ASKED if name != "question"}, "body": body}
 
     def request(self, **instead: Any) -> Request[Message]:
@@ -247,6 +247,6 @@ class ApproveBySmsOperator(SendingOperator):
 
 def _can_answer(name: str, sender: str | None) -> None:
     """Refuse an alphanumeric sender: no phone can answer it."""
-    if sender is None or sender is LATER or ":" in sender or not any(letter.isalpha() for letter in sender):
+    if sender is None or sender is UNRESOLVED or ":" in sender or not any(letter.isalpha() for letter in sender):
         return
     raise BadParameter(name, "is alphanumeric, and can't be answered", "ask from a number or a short code")

@@ -19,9 +19,9 @@ from airflow_provider_twilio._airflow.outcome import permanent_errors_fail
 from airflow_provider_twilio._airflow.templates import known, runs, unrendered
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import BadParameter, RateLimited, TwilioError
-from airflow_provider_twilio.api.messages import LATEST, LONGEST_VALIDITY, SOONEST, Messages
+from airflow_provider_twilio.api.messages import MAX_SCHEDULE_AHEAD, MAX_VALIDITY_PERIOD, MIN_SCHEDULE_AHEAD, Messages
 from airflow_provider_twilio.api.operation import definition
-from airflow_provider_twilio.api.values import LATER
+from airflow_provider_twilio.api.values import UNRESOLVED
 from airflow_provider_twilio.defaults import DRY_RUN
 from airflow_provider_twilio.operators._base.operation import COLORS, TwilioOperator
 
@@ -105,13 +105,13 @@ class SendingManyOperator(TwilioOperator):
         """Check what all messages share. What rows say of their own, and what they fill in, isn't known here."""
         from airflow_provider_twilio.runtime.bulk.plan import FILLED, OWN, placeholders
 
-        filled = {name for name in FILLED if options[name] is not LATER and placeholders(options[name])}
-        if not any(checks.given(options[name]) for name in ("body", "media_url", "content_sid")):
-            options = {**options, "body": LATER}
+        filled = {name for name in FILLED if options[name] is not UNRESOLVED and placeholders(options[name])}
+        if not any(checks.is_set(options[name]) for name in ("body", "media_url", "content_sid")):
+            options = {**options, "body": UNRESOLVED}
         if options["content_variables"] is not None and options["content_sid"] is None:
-            options = {**options, "content_sid": LATER}
-        times = {name: LATER for name in CREATE.times if options[name] is not None}
-        CREATE.check({**options, **dict.fromkeys(filled, LATER), **times, "to": LATER})
+            options = {**options, "content_sid": UNRESOLVED}
+        times = {name: UNRESOLVED for name in CREATE.times if options[name] is not None}
+        CREATE.check({**options, **dict.fromkeys(filled, UNRESOLVED), **times, "to": UNRESOLVED})
         if isinstance(self.recipients, Mapping):
             return
         values = known(self.recipients)
@@ -123,7 +123,7 @@ class SendingManyOperator(TwilioOperator):
                 )
 
     def _check_recipients(self, recipients: Any) -> None:
-        if recipients is not LATER and not isinstance(recipients, str) and not recipients:
+        if recipients is not UNRESOLVED and not isinstance(recipients, str) and not recipients:
             raise BadParameter("recipients", "is empty", "give at least one")
 
     # ------------------------------------------------------------ the task
@@ -226,7 +226,7 @@ class SendingManyOperator(TwilioOperator):
             self.log.warning("Not sent: %s", fault)
         if self.rate is not None and found.of_sender:
             lasts = max(found.of_sender.values()) / self.rate
-            valid = float(self._rendered_option("validity_period") or LONGEST_VALIDITY)
+            valid = float(self._rendered_option("validity_period") or MAX_VALIDITY_PERIOD)
             if lasts > valid:
                 self.log.warning(
                     "At %g segments a second the last one goes out after %.0f s, and a message is valid for %.0f s",
@@ -286,7 +286,7 @@ class SendingManyOperator(TwilioOperator):
             return run
         else:
             generation = run["generation"] + 1
-        checks.ahead("send_at", self._rendered_option("send_at"), SOONEST, LATEST)
+        checks.within_future("send_at", self._rendered_option("send_at"), MIN_SCHEDULE_AHEAD, MAX_SCHEDULE_AHEAD)
         run = {"generation": generation, "clears": clears, "begun": time.time(), "sent": None, "summary": None}
         memory.set(NAME, run)
         return run
@@ -347,7 +347,7 @@ class SendingManyOperator(TwilioOperator):
         summary: dict[str, Any],
         run: dict[str, Any],
     ) -> Any:
-        scheduled = checks.moment("send_at", self._rendered_option("send_at"))
+        scheduled = checks.parse_timestamp("send_at", self._rendered_option("send_at"))
         due = 0.0 if scheduled is None else scheduled.timestamp()
         begun, over = max(run["begun"], due), max(run["over"], due)
         trigger = self._trigger(context, memory, run, begun, over + self.wait_timeout, summary["sent"])

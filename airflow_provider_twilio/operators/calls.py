@@ -10,7 +10,7 @@ from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api import twiml as twiml_rules
 from airflow_provider_twilio.api.calls import FINAL, Calls
 from airflow_provider_twilio.api.errors import BadParameter
-from airflow_provider_twilio.api.values import LATER
+from airflow_provider_twilio.api.values import UNRESOLVED
 from airflow_provider_twilio.operators._base.operation import TwilioOperator
 from airflow_provider_twilio.operators._base.wait import WaitingOperator
 from airflow_provider_twilio.operators.retention import DeleteOldCallsOperator, DeleteOldRecordingsOperator
@@ -188,10 +188,10 @@ class CreateCallOperator(WaitingOperator, operation=Calls.create):
         sources = {"say": say, **{name: given[name] for name in ("url", "twiml", "application_sid")}}
         checks.one_of(**sources)
         checks.only_one_of(**sources)
-        if checks.given(say):
-            later = LATER in (say, voice, language)
-            given["twiml"] = LATER if later else twiml_rules.say(say, voice, language)
-        elif checks.given(voice) or checks.given(language):
+        if checks.is_set(say):
+            later = UNRESOLVED in (say, voice, language)
+            given["twiml"] = UNRESOLVED if later else twiml_rules.say(say, voice, language)
+        elif checks.is_set(voice) or checks.is_set(language):
             raise BadParameter("voice and language", "are given without say", "TwiML names its voice itself")
         return given
 

@@ -11,7 +11,7 @@ from airflow_provider_twilio._airflow.compat import conf
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import NotFound
 from airflow_provider_twilio.api.messages import Message, Messages
-from airflow_provider_twilio.defaults import SETTLE
+from airflow_provider_twilio.defaults import RECONCILE_TIMEOUT
 from airflow_provider_twilio.operators._base.operation import TwilioOperator
 from airflow_provider_twilio.operators._base.wait import WaitingOperator
 from airflow_provider_twilio.operators.bulk import SendingManyOperator
@@ -144,7 +144,7 @@ class SendMessageOperator(WaitingOperator, operation=Messages.create):
     def trigger(self, sid: str, *, begun: float) -> MessageDeliveryTrigger:
         from airflow_provider_twilio.triggers.messages import MessageDeliveryTrigger
 
-        planned = checks.moment("send_at", self.send_at)
+        planned = checks.parse_timestamp("send_at", self.send_at)
         scheduled = None if planned is None else planned.timestamp()
         return MessageDeliveryTrigger(
             sid,
@@ -286,7 +286,7 @@ class SendMessagesOperator(SendingManyOperator):
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         on_clear: OnClear = "resend",
         on_unsure: OnUnsure | None = None,
-        settle: float = SETTLE,
+        settle: float = RECONCILE_TIMEOUT,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

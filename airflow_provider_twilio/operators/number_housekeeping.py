@@ -17,7 +17,7 @@ from airflow_provider_twilio.api.errors import BadParameter, NotFound, TwilioErr
 from airflow_provider_twilio.api.operation import definition
 from airflow_provider_twilio.api.phone_numbers import IncomingPhoneNumber, IncomingPhoneNumbers
 from airflow_provider_twilio.api.records import is_sid
-from airflow_provider_twilio.api.values import LATER, whole
+from airflow_provider_twilio.api.values import UNRESOLVED, parse_int
 from airflow_provider_twilio.operators._base.composite import ComposedOperator
 from airflow_provider_twilio.operators._base.operation import COLORS
 from airflow_provider_twilio.privacy import mask
@@ -53,11 +53,11 @@ def is_pattern(text: str) -> bool:
 
 def check_patterns(name: str, value: Any) -> None:
     """Refuse a pattern that fits every number, and one of SIDs, which fit in full only."""
-    if value is LATER:
+    if value is UNRESOLVED:
         return
     for entry in several(value):
         if not isinstance(entry, str) or not entry:
-            raise BadParameter(name, f"has an entry that is {checks.shape(entry)}", "give texts such as '+1415*'")
+            raise BadParameter(name, f"has an entry that is {checks.describe(entry)}", "give texts such as '+1415*'")
         if all(fnmatchcase(number, entry) for number in ANYWHERE):
             raise BadParameter(name, f"has the pattern {entry!r}, which fits every number", "narrow it, as in '+1415*'")
         if re.match(PART_OF_A_SID, entry):
@@ -66,7 +66,7 @@ def check_patterns(name: str, value: Any) -> None:
 
 def check_chosen(name: str, value: Any, *, patterns: bool) -> None:
     """Require numbers that are named exactly or, where that may be, by a pattern."""
-    if value is LATER:
+    if value is UNRESOLVED:
         return
     if not several(value):
         raise BadParameter(name, "is empty", EXACT)
@@ -189,7 +189,7 @@ class UpdateNumbersOperator(ComposedOperator, color=COLOR):
         check_chosen("phone_numbers", given["phone_numbers"], patterns=True)
         if all(value is None for value in settings.values()):
             raise BadParameter("phone_numbers", "are given and nothing to set on them", "give sms_url, or another")
-        UPDATE.check({"phone_number_sid": LATER, **settings})
+        UPDATE.check({"phone_number_sid": UNRESOLVED, **settings})
 
     def carry_out(self, context: Context, *, phone_numbers: Any, apply: bool, **settings: Any) -> list[dict[str, Any]]:
         """Find the differences, and make them if asked to."""
@@ -245,7 +245,7 @@ class FindIdleNumbersOperator(ComposedOperator, color=COLOR):
     def check(self, given: Mapping[str, Any]) -> None:
         """Require an age that Twilio's lists reach back to."""
         checks.required(days=given["days"])
-        whole("days", given["days"], 1, 400)
+        parse_int("days", given["days"], 1, 400)
         check_patterns("protect", given["protect"])
 
     def carry_out(self, context: Context, *, days: Any, protect: Any) -> list[dict[str, Any]]:
@@ -329,11 +329,11 @@ class ReleaseNumbersOperator(ComposedOperator, color=COLOR):
     def check(self, given: Mapping[str, Any]) -> None:
         """Require exact names, and bounds."""
         value = given["phone_numbers"]
-        if value is not LATER and several(value):  # a list that a task has found empty is nothing to do
+        if value is not UNRESOLVED and several(value):  # a list that a task has found empty is nothing to do
             check_chosen("phone_numbers", value, patterns=False)
         check_patterns("protect", given["protect"])
         checks.required(max_releases=given["max_releases"])
-        whole("max_releases", given["max_releases"], 0)
+        parse_int("max_releases", given["max_releases"], 0)
         files.check_path("report", given["report"], files.TABLES)
 
     def carry_out(

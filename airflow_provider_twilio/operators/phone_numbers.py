@@ -9,7 +9,7 @@ from airflow_provider_twilio.api.errors import NotFound
 from airflow_provider_twilio.api.operation import definition
 from airflow_provider_twilio.api.phone_numbers import AvailablePhoneNumbers, IncomingPhoneNumbers
 from airflow_provider_twilio.api.request import Request
-from airflow_provider_twilio.api.values import LATER
+from airflow_provider_twilio.api.values import UNRESOLVED
 from airflow_provider_twilio.operators._base.operation import TwilioOperator
 from airflow_provider_twilio.operators._base.send_once import SendingOperator
 from airflow_provider_twilio.operators._ensure import EnsureNumberOperator
@@ -184,7 +184,7 @@ class PurchaseNumberOperator(SendingOperator, operation=IncomingPhoneNumbers.cre
     def arguments(self, given: dict[str, Any]) -> dict[str, Any]:
         """Check where to look for a number, if that is what to do."""
         country, kind = (given.pop(name) for name in self.own_template_fields)
-        if checks.given(given["area_code"]):
+        if checks.is_set(given["area_code"]):
             SEARCH.check({"country": country, "kind": kind, "area_code": given["area_code"]})
         return given
 
@@ -344,16 +344,16 @@ class ReleaseNumberOperator(TwilioOperator, operation=IncomingPhoneNumbers.delet
         named = {"phone_number_sid": given["phone_number_sid"], "phone_number": given.pop("phone_number")}
         checks.one_of(**named)
         checks.only_one_of(**named)
-        if checks.given(named["phone_number"]):
+        if checks.is_set(named["phone_number"]):
             checks.phone_number("phone_number", named["phone_number"])
-            given["phone_number_sid"] = LATER
+            given["phone_number_sid"] = UNRESOLVED
         return given
 
     def request(self, **instead: Any) -> Any:
         """Build the Request, with the SID of the number if it is given as such."""
         given = self.rendered()
         number = given["phone_number"]
-        if checks.given(number):
+        if checks.is_set(number):
             self.arguments(given)
             self.phone_number_sid, self.phone_number = self._sid_of(number), None
         return super().request(**instead)

@@ -20,7 +20,7 @@ from airflow_provider_twilio.api.messages import MediaItems, Messages
 from airflow_provider_twilio.api.operation import definition
 from airflow_provider_twilio.api.recordings import Recordings
 from airflow_provider_twilio.api.request import Request
-from airflow_provider_twilio.api.values import LATER, whole
+from airflow_provider_twilio.api.values import UNRESOLVED, parse_int
 from airflow_provider_twilio.operators._base.composite import ComposedOperator
 from airflow_provider_twilio.operators._base.operation import COLORS
 
@@ -67,17 +67,17 @@ class RetentionOperator(ComposedOperator):
         return 0
 
     def _known(self, name: str, value: Any) -> Any:
-        return LATER if name in ("start", "end") and value is not None else super()._known(name, value)
+        return UNRESOLVED if name in ("start", "end") and value is not None else super()._known(name, value)
 
     def check(self, given: Mapping[str, Any]) -> None:
         """Require an age, and a range that has both ends, if there is one."""
         checks.required(days=given["days"])
-        whole("days", given["days"], 1)
+        parse_int("days", given["days"], 1)
         if (given["start"] is None) != (given["end"] is None):
             one, other = ("start", "end") if given["end"] is None else ("end", "start")
             raise BadParameter(one, f"is given without {other}", "give both, or none for all that is old enough")
         files.check_path("report", given["report"], files.TABLES)
-        whole("concurrency", given["concurrency"], 1, 500)
+        parse_int("concurrency", given["concurrency"], 1, 500)
 
     def carry_out(
         self,
@@ -269,7 +269,7 @@ def _range(context: Mapping[str, Any], days: int, start: Any, end: Any) -> tuple
 
 def _time(name: str, value: Any) -> datetime:
     text = str(value.isoformat() if hasattr(value, "isoformat") else value).strip()
-    when = checks.moment(name, f"{text}T00:00:00+00:00" if len(text) == 10 else text)
+    when = checks.parse_timestamp(name, f"{text}T00:00:00+00:00" if len(text) == 10 else text)
     if when is None:
         raise BadParameter(name, "is empty", "give a day, or a time with a time zone")
     return when.astimezone(UTC)

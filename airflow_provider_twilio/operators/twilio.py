@@ -9,8 +9,8 @@ from airflow_provider_twilio._airflow.compat import AirflowFailException
 from airflow_provider_twilio._airflow.templates import known, runs, unrendered
 from airflow_provider_twilio.api import raw as other
 from airflow_provider_twilio.api.errors import BadParameter, OutcomeUnknown
-from airflow_provider_twilio.api.records import drop
-from airflow_provider_twilio.api.values import LATER
+from airflow_provider_twilio.api.records import remove_keys
+from airflow_provider_twilio.api.values import UNRESOLVED
 from airflow_provider_twilio.operators._base.operation import TwilioOperator
 
 if TYPE_CHECKING:
@@ -63,17 +63,17 @@ class TwilioRequestOperator(TwilioOperator):
         self.data = data
         self.json = json
         self.repeatable = repeatable
-        if not runs(self) and not any(known(value) is LATER for value in (method, path, data, json)):
+        if not runs(self) and not any(known(value) is UNRESOLVED for value in (method, path, data, json)):
             self.request()
 
     def request(self, **instead: Any) -> Any:
         """Build the Request."""
-        return other.request(
+        return other.raw_request(
             self.method,
             self.path,
             self._mapping("data", self.data),
             json=self._mapping("json", self.json),
-            repeatable=self.repeatable,
+            idempotent=self.repeatable,
         )
 
     def execute(self, context: Context) -> Any:
@@ -93,7 +93,7 @@ class TwilioRequestOperator(TwilioOperator):
 
     def result(self, answer: Any) -> Any:
         """Give what goes to XCom, without secrets."""
-        drop([answer], SECRET)
+        remove_keys([answer], SECRET)
         return super().result(answer)
 
     @property

@@ -156,4 +156,4 @@ def _absolute(day: Any) -> str | None:
 
 def _of_account(listing: Listing[UsageRecord], sid: str) -> Listing[UsageRecord]:
     """Give the same list of another account."""
-    return listing.but(path=f"/{VERSION}/Accounts/{sid}/{listing.path}")
+    return listing.replace(path=f"/{VERSION}/Accounts/{sid}/{listing.path}")

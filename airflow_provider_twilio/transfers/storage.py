@@ -17,7 +17,7 @@ from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.listing import Listing
 from airflow_provider_twilio.api.messages import Message, Messages
 from airflow_provider_twilio.api.records import Record
-from airflow_provider_twilio.api.values import LATER, whole
+from airflow_provider_twilio.api.values import UNRESOLVED, parse_int
 from airflow_provider_twilio.operators._base.composite import ComposedOperator
 from airflow_provider_twilio.operators._base.operation import COLORS
 from airflow_provider_twilio.transfers import _tables as tables
@@ -54,7 +54,7 @@ class LogsToStorageOperator(ComposedOperator):
         """List those that were sent, or started, on these days."""
 
     def _known(self, name: str, value: Any) -> Any:
-        return LATER if name in ("start", "end") and value is not None else super()._known(name, value)
+        return UNRESOLVED if name in ("start", "end") and value is not None else super()._known(name, value)
 
     def check(self, given: Mapping[str, Any]) -> None:
         """Require a place, a format, and both ends of a range, if it isn't the data interval."""
@@ -62,7 +62,7 @@ class LogsToStorageOperator(ComposedOperator):
         files.check_path("path", given["path"])
         checks.required(file_format=given["file_format"])
         checks.choice("file_format", given["file_format"], tables.FORMATS)
-        whole("look_back", given["look_back"], 0, KEPT)
+        parse_int("look_back", given["look_back"], 0, KEPT)
         if (given["start"] is None) != (given["end"] is None):
             one, other = ("start", "end") if given["end"] is None else ("end", "start")
             raise BadParameter(one, f"is given without {other}", "give both, or none for the run's data interval")
@@ -170,7 +170,7 @@ def _time(name: str, value: Any) -> datetime:
         value = value.isoformat()
     if isinstance(value, str) and len(value.strip()) == 10:
         value = f"{value.strip()}T00:00:00+00:00"
-    when = checks.moment(name, value)
+    when = checks.parse_timestamp(name, value)
     if when is None:
         raise BadParameter(name, "is empty", "give a day, or a time with a time zone")
     return when.astimezone(UTC)

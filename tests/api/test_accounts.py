@@ -17,7 +17,7 @@ def test_an_account_is_opened_once():
     request = Accounts.create(friendly_name="Berlin")
     assert (request.method, request.template) == ("POST", "/2010-04-01/Accounts.json")
     assert request.data == (("FriendlyName", "Berlin"),)
-    assert request.repeatable is False
+    assert request.idempotent is False
 
 
 def test_ones_own_account_is_fetched_by_default():

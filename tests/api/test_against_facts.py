@@ -20,9 +20,9 @@ from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.listing import Listing
 from airflow_provider_twilio.api.operation import Resource, definition, listing, operation
 from airflow_provider_twilio.api.records import Field, Record, is_sid
-from airflow_provider_twilio.api.request import Nothing, Request
+from airflow_provider_twilio.api.request import NoContent, Request
 from airflow_provider_twilio.api.response import Response
-from airflow_provider_twilio.api.values import LATER
+from airflow_provider_twilio.api.values import UNRESOLVED
 
 FACTS: dict[str, dict[str, Any]] = json.loads(
     (Path(__file__).parents[1] / "contract" / "facts.json").read_text(encoding="utf-8")
@@ -115,7 +115,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 def wire(name: str) -> dict[str, str]:
     """Give an operation's parameters by Twilio's names."""
-    return {theirs: ours for ours, theirs in definition(OPERATIONS[name][0]).sent.items()}
+    return {theirs: ours for ours, theirs in definition(OPERATIONS[name][0]).wire_names.items()}
 
 
 def hints(name: str, parameter: str) -> set[Any]:
@@ -150,7 +150,7 @@ def test_each_operation_is_held_against_its_facts():
 def test_it_has_the_method_and_path(name: str):
     operation, arguments = OPERATIONS[name]
     made = operation(**arguments)
-    request = made.first() if isinstance(made, Listing) else made
+    request = made.first_page() if isinstance(made, Listing) else made
     assert isinstance(request, Request)
     pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(FACTS[name]["path"]))
     found = re.fullmatch(pattern, request.template.replace("{AccountSid}", AC))
@@ -207,7 +207,7 @@ def test_its_enumerations_are_twilios(name: str):
             continue
         assert [set(typing.get_args(one)) for one in literals] == [set(fact["enum"])]
         for value in fact["enum"]:
-            extra = {"send_at": LATER} if theirs == "ScheduleType" else {}
+            extra = {"send_at": UNRESOLVED} if theirs == "ScheduleType" else {}
             check(arguments | {ours: value} | extra)
         with pytest.raises(BadParameter, match=ours):
             check(arguments | {ours: "none of them"})
@@ -239,7 +239,7 @@ def test_its_record_has_a_property_for_each_field_and_no_other(name: str):
     made = operation(**arguments)
     fields = FACTS[name].get("record")
     if fields is None:
-        assert made.answer is Nothing
+        assert made.answer is NoContent
         assert FACTS[name]["status"] == 204
         return
     record: type[Record] = made.record if isinstance(made, Listing) else made.answer
@@ -264,7 +264,7 @@ def test_its_record_has_twilios_kind_of_sid(name: str):
         made = operation(**arguments)
         record: type[Record] = made.record if isinstance(made, Listing) else made.answer
         kinds = re.findall(r"\b[A-Z]{2}\b", fields["sid"]["pattern"].split("[")[0])
-        assert list(record.kinds) == kinds
+        assert list(record.sid_prefixes) == kinds
 
 
 def test_a_list_is_found_under_twilios_key(name: str):
@@ -272,10 +272,10 @@ def test_a_list_is_found_under_twilios_key(name: str):
     if not isinstance(made, Listing):
         assert "key" not in FACTS[name]
         return
-    request = made.first()
+    request = made.first_page()
     assert request is not None
     body = json.dumps({FACTS[name]["key"]: [{}], "uri": "/"}).encode()
-    assert made.read(request, Response(200, {}, body)).records == [{}]
+    assert made.parse(request, Response(200, {}, body)).records == [{}]
 
 
 @pytest.mark.parametrize(

@@ -36,8 +36,8 @@ def test_placing_a_call_sends_what_is_given_and_needs_a_caller():
         ("Record", "false"),
         ("AsyncAmd", "true"),
     )
-    assert request.needs == ("From",)
-    assert request.repeatable is False
+    assert request.requires_one_of == ("From",)
+    assert request.idempotent is False
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_calls_are_listed_by_time_status_and_parent():
         end_time_after=datetime(2026, 1, 31, 1, tzinfo=timezone(timedelta(hours=2))),
         end_time_before=date(2026, 2, 1),
     )
-    request = listing.first()
+    request = listing.first_page()
     assert request is not None
     assert request.query() == (
         f"ParentCallSid={CA}&Status=in-progress&StartTime=2026-01-31&EndTime%3E=2026-01-30T23%3A00%3A00Z"

@@ -20,7 +20,7 @@ from airflow_provider_twilio.api.phone_numbers import AvailablePhoneNumbers, Inc
 from airflow_provider_twilio.api.recordings import Recordings
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.api.usage import UsageRecords
-from airflow_provider_twilio.api.values import LATER
+from airflow_provider_twilio.api.values import UNRESOLVED
 
 TO, FROM = "+14155550100", "+14155550199"
 SM, CA, MG, HX, AP = (kind + "0" * 32 for kind in ("SM", "CA", "MG", "HX", "AP"))
@@ -101,8 +101,8 @@ def test_what_twilio_takes_passes(arguments: dict[str, Any]):
 
 
 def test_a_scheduled_message_needs_a_service_and_any_other_some_sender():
-    assert Messages.create(to=TO, body="hi").needs == ("MessagingServiceSid", "From")
-    assert create({**SCHEDULED, "send_at": ahead(3600)}).needs == ("MessagingServiceSid",)
+    assert Messages.create(to=TO, body="hi").requires_one_of == ("MessagingServiceSid", "From")
+    assert create({**SCHEDULED, "send_at": ahead(3600)}).requires_one_of == ("MessagingServiceSid",)
 
 
 # ---------------------------------------------------------------- numbers and addresses
@@ -242,7 +242,7 @@ EVERY: list[Callable[..., Any]] = [
 @pytest.mark.parametrize("operation", EVERY, ids=lambda operation: str(definition(operation)))
 def test_what_is_not_known_yet_passes_everywhere(operation: Callable[..., Any]):
     found = definition(operation)
-    found.check(dict.fromkeys(found.parameters, LATER))
+    found.check(dict.fromkeys(found.parameters, UNRESOLVED))
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_what_is_not_known_yet_passes_everywhere(operation: Callable[..., Any]):
 def test_what_is_known_is_checked_beside_what_is_not(operation: Callable[..., Any], known: dict[str, Any]):
     found = definition(operation)
     with pytest.raises(BadParameter, match=next(iter(known))):
-        found.check(dict.fromkeys(found.parameters, LATER) | known)
+        found.check(dict.fromkeys(found.parameters, UNRESOLVED) | known)
 
 
 # ---------------------------------------------------------------- one by one
@@ -269,12 +269,12 @@ def test_what_is_known_is_checked_beside_what_is_not(operation: Callable[..., An
     ],
 )
 def test_a_shape_tells_nothing_of_the_value(value: Any, shape: str):
-    assert checks.shape(value) == shape
+    assert checks.describe(value) == shape
 
 
 def test_one_of_several_and_only_one():
     checks.one_of(a=None, b=0)
-    checks.only_one_of(a="x", b=None, c=LATER, d="")
+    checks.only_one_of(a="x", b=None, c=UNRESOLVED, d="")
     refused("a or b or c is missing: give a, b or c", checks.one_of, a=None, b="", c=[])
     refused("a and c are given together: give one of them", checks.only_one_of, a="x", b=None, c="y")
 
@@ -291,7 +291,7 @@ def test_a_plain_number_may_be_left_out_but_be_no_address():
     assert "one of" not in str(error)
 
 
-@pytest.mark.parametrize("value", [1, 600, "60", 1.5, None, LATER])
+@pytest.mark.parametrize("value", [1, 600, "60", 1.5, None, UNRESOLVED])
 def test_a_number_within_its_bounds_passes(value: Any):
     checks.between("timeout", value, 1, 600)
 
@@ -303,7 +303,7 @@ def test_a_number_beyond_its_bounds_is_refused(value: Any):
 
 ANYTHING = st.one_of(
     *(st.none(), st.text(), st.binary(), st.integers(), st.floats(), st.booleans(), st.decimals(), st.datetimes()),
-    *(st.dates(), st.lists(st.text()), st.dictionaries(st.text(), st.text()), st.just(LATER), st.just(object())),
+    *(st.dates(), st.lists(st.text()), st.dictionaries(st.text(), st.text()), st.just(UNRESOLVED), st.just(object())),
     st.datetimes(timezones=st.timezones()),
     st.from_regex(r"\A(whatsapp|client|sip|\+)?:?\+?\d{0,16}\Z"),
     st.from_regex(r"\A(SM|CA|PN|AC)[0-9a-f]{30,34}\Z"),
@@ -318,13 +318,13 @@ CHECKS: list[Callable[[Any], Any]] = [
     lambda value: checks.sender("x", value),
     lambda value: checks.caller("x", value),
     lambda value: checks.phone_number("x", value),
-    lambda value: checks.longest("x", value, 3),
-    lambda value: checks.most_items("x", value, 3),
+    lambda value: checks.max_length("x", value, 3),
+    lambda value: checks.max_items("x", value, 3),
     lambda value: checks.between("x", value, 1, 2),
     lambda value: checks.choice("x", value, ("a", "b")),
-    lambda value: checks.ahead("x", value, timedelta(0), timedelta(1)),
-    lambda value: checks.moment("x", value),
-    checks.shape,
+    lambda value: checks.within_future("x", value, timedelta(0), timedelta(1)),
+    lambda value: checks.parse_timestamp("x", value),
+    checks.describe,
 ]
 
 
@@ -345,7 +345,7 @@ def test_no_operation_raises_anything_else(data: st.DataObject):
     required = {"to": TO, "body": "hi", "url": "https://example.com", "phone_number": TO, "status": "completed"}
     for chosen in (arguments, {**arguments, **{name: required[name] for name in names if name in required}}):
         try:
-            operation(**{name: value for name, value in chosen.items() if value is not LATER})
+            operation(**{name: value for name, value in chosen.items() if value is not UNRESOLVED})
         except BadParameter:
             pass
         except TypeError as error:

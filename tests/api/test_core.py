@@ -25,10 +25,10 @@ from airflow_provider_twilio.api.messages import Message, Messages
 from airflow_provider_twilio.api.operation import Resource, definition, operation
 from airflow_provider_twilio.api.phone_numbers import IncomingPhoneNumber, IncomingPhoneNumbers
 from airflow_provider_twilio.api.records import Field, Record, is_sid
-from airflow_provider_twilio.api.request import Nothing, Request
+from airflow_provider_twilio.api.request import NoContent, Request
 from airflow_provider_twilio.api.response import Response
 from airflow_provider_twilio.api.usage import UsageRecord
-from airflow_provider_twilio.api.values import spell, utc_text, wire_value, wire_values
+from airflow_provider_twilio.api.values import wire_name, utc_text, wire_value, wire_values
 
 AC, OTHER, SM = "AC" + "0" * 32, "AC" + "1" * 32, "SM" + "a" * 32
 TO, FROM = "+14155550100", "+14155550199"
@@ -40,7 +40,7 @@ def answer(body: Any, status: int = 200, **headers: str) -> Response:
 
 
 def first(listing: Listing[Any]) -> Request[Page[Any]]:
-    request = listing.first()
+    request = listing.first_page()
     assert request is not None
     return request
 
@@ -65,7 +65,7 @@ def first(listing: Listing[Any]) -> Request[Page[Any]]:
     ],
 )
 def test_names_are_spelt_as_twilio_does(ours: str, theirs: str):
-    assert spell(ours) == theirs
+    assert wire_name(ours) == theirs
 
 
 # ---------------------------------------------------------------- values
@@ -234,7 +234,7 @@ def test_a_listing_and_its_page_requests_pickle_with_all_they_hold():
     request = first(listing)
     assert pickle.loads(pickle.dumps(listing)) == listing
     assert pickle.loads(pickle.dumps(request)) == request
-    page = request.answer.read(request, answer({"messages": [], "next_page_uri": "/2010-04-01/x.json?Page=1"}))
+    page = request.parser.parse(request, answer({"messages": [], "next_page_uri": "/2010-04-01/x.json?Page=1"}))
     assert pickle.loads(pickle.dumps(page)) == page
 
 
@@ -252,35 +252,35 @@ def test_an_answer_is_shown_without_its_body(show: Callable[[Any], str]):
 
 def test_replacing_takes_every_value_of_a_name_away():
     request = Messages.create(to=TO, body="hi", media_url=["https://a/1", "https://a/2"])
-    changed = request.replacing(MediaUrl="https://b", From=FROM)
+    changed = request.with_params(MediaUrl="https://b", From=FROM)
     assert changed.data == (("To", TO), ("Body", "hi"), ("MediaUrl", "https://b"), ("From", FROM))
     assert request.get("From") is None
 
 
 def test_but_keeps_all_else():
-    request: Request[Any] = Request("PUT", "a", Nothing, (("A", "1"),), {"b": 2}, False, ("C",), 3)
+    request: Request[Any] = Request("PUT", "a", NoContent, (("A", "1"),), {"b": 2}, False, ("C",), 3)
     assert not any(getattr(request, name) == default for name, default in Request._field_defaults.items())
-    assert request.but() == request
-    other = request.but(path="z", data=())
+    assert request.replace() == request
+    other = request.replace(path="z", data=())
     assert (other.path, other.data) == ("z", ())
-    assert other.but(path=request.path, data=request.data) == request
-    assert request.at("z").saying(()) == other
+    assert other.replace(path=request.path, data=request.data) == request
+    assert request.with_path("z").with_data(()) == other
 
 
 def test_a_list_is_a_value():
     listing = Messages.list(to=TO, limit=5, page_size=3)
     same = pickle.loads(pickle.dumps(listing))
     assert (same, hash(same)) == (listing, hash(listing))
-    assert listing.but() == listing
-    assert listing.but(limit=4) == Messages.list(to=TO, limit=4, page_size=3) != listing
-    assert listing.first() == same.first()
+    assert listing.replace() == listing
+    assert listing.replace(limit=4) == Messages.list(to=TO, limit=4, page_size=3) != listing
+    assert listing.first_page() == same.first()
     with pytest.raises(BadParameter, match="page_size"):
-        listing.but(page_size=1001)
+        listing.replace(page_size=1001)
 
 
 @given(st.text(st.characters(codec="utf-8")), st.text(st.characters(codec="utf-8")))
 def test_a_form_is_written_so_that_it_is_read_the_same(name: str, value: str):
-    written = Request("POST", "a", Nothing, ((name, value), ("To", "+1 2"))).query()
+    written = Request("POST", "a", NoContent, ((name, value), ("To", "+1 2"))).query()
     assert parse_qsl(written, keep_blank_values=True) == [(name, value), ("To", "+1 2")]
     assert written.isascii()
 
@@ -299,19 +299,19 @@ def test_only_what_must_not_happen_twice_is_not_repeatable():
         Accounts.update(AC, status="active"),
         Calls.update("CA" + "0" * 32, status="completed"),
     ]
-    assert not any(request.repeatable for request in dangerous)
-    assert all(request.repeatable for request in harmless)
+    assert not any(request.idempotent for request in dangerous)
+    assert all(request.idempotent for request in harmless)
 
 
 @pytest.mark.parametrize(("size", "next_size"), [(1000, 100), (500, 100), (100, 20), (21, 20), (20, None), (1, None)])
 def test_a_page_request_shrinks_until_it_cannot(size: int, next_size: int | None):
-    smaller = first(Messages.list(to=TO, page_size=size)).smaller()
+    smaller = first(Messages.list(to=TO, page_size=size)).with_smaller_page()
     assert (smaller and smaller.get("PageSize")) == (next_size and str(next_size))
     assert smaller is None or smaller.get("To") == TO
 
 
 def test_what_has_no_pages_does_not_shrink():
-    assert Messages.fetch(SM).smaller() is None
+    assert Messages.fetch(SM).with_smaller_page() is None
 
 
 # ---------------------------------------------------------------- operations
@@ -337,11 +337,11 @@ def test_an_operation_keeps_its_name_and_documentation():
     assert Messages.create.__name__ == "create"
     assert "Send a message" in (Messages.create.__doc__ or "")
     assert str(definition(Messages.create)) == "Messages.create"
-    assert definition(Messages.create).sent["from_"] == "From"
+    assert definition(Messages.create).wire_names["from_"] == "From"
 
 
 def test_an_argument_before_the_star_is_not_sent():
-    assert definition(Messages.update).sent == {"body": "Body", "status": "Status"}
+    assert definition(Messages.update).wire_names == {"body": "Body", "status": "Status"}
     assert Messages.update(SM, body="").data == (("Body", ""),)
 
 
@@ -457,10 +457,10 @@ def test_a_record_shows_its_sid_and_status_only(show: Callable[[Any], str]):
 
 def test_an_account_is_read_without_its_token():
     wire = {"sid": AC, "auth_token": "secret", "status": "active"}
-    read = Account.read(Accounts.fetch(), answer(wire))
+    read = Account.parse(Accounts.fetch(), answer(wire))
     assert read == {"sid": AC, "status": "active"}
     request = first(Accounts.list())
-    assert request.answer.read(request, answer({"accounts": [wire]})).records == [{"sid": AC, "status": "active"}]
+    assert request.parser.parse(request, answer({"accounts": [wire]})).records == [{"sid": AC, "status": "active"}]
 
 
 @pytest.mark.parametrize("round_trip", [copy.copy, copy.deepcopy, lambda record: pickle.loads(pickle.dumps(record))])
@@ -484,16 +484,16 @@ def test_records_survive_copies_and_pickles(round_trip: Callable[[Record], Recor
     ],
 )
 def test_a_record_tells_when_it_cannot_be_the_answer(record: Record, fault: str | None):
-    assert record.fault(AC) == fault
+    assert record.validation_error(AC) == fault
 
 
 def test_a_number_just_given_away_may_belong_to_another_account():
     number = {"sid": "PN" + "0" * 32, "account_sid": OTHER}
     kept = IncomingPhoneNumbers.update(number["sid"], friendly_name="x")
     given_away = IncomingPhoneNumbers.update(number["sid"], transfer_to_account_sid=OTHER)
-    assert kept.answer.read(kept, answer(number)).fault(AC)
-    assert given_away.answer.read(given_away, answer(number)).fault(AC) is None
-    assert given_away.answer.read(given_away, answer({})).fault(AC)
+    assert kept.parser.parse(kept, answer(number)).validation_error(AC)
+    assert given_away.parser.parse(given_away, answer(number)).validation_error(AC) is None
+    assert given_away.parser.parse(given_away, answer({})).validation_error(AC)
     assert given_away.get("AccountSid") == OTHER
 
 
@@ -532,26 +532,26 @@ UNREADABLE = [
 def test_an_unreadable_answer_is_told_by_its_shape(body: bytes, shape: str):
     response = Response(200, {"content-type": "text/plain; charset=x", "twilio-request-id": "RQ1"}, body)
     with pytest.raises(ServerError, match=rf"GET /2010.*answered 200 with {shape}.*\(request RQ1\)") as caught:
-        Message.read(Messages.fetch(SM), response)
+        Message.parse(Messages.fetch(SM), response)
     assert (caught.value.status, caught.value.request_id) == (200, "RQ1")
     page = first(Messages.list())
     with pytest.raises(ServerError, match=shape):
-        page.answer.read(page, response)
+        page.parser.parse(page, response)
 
 
 def test_an_unreadable_answer_to_a_send_leaves_its_outcome_unknown():
     with pytest.raises(OutcomeUnknown):
-        Message.read(Messages.create(to=TO, body="hi"), Response(201, {}, b"<html>"))
+        Message.parse(Messages.create(to=TO, body="hi"), Response(201, {}, b"<html>"))
 
 
 @pytest.mark.parametrize("body", [b"[]", b"5", b"null", b'"text"'])
 def test_json_that_is_no_object_is_not_a_record(body: bytes):
     with pytest.raises(ServerError):
-        Message.read(Messages.fetch(SM), Response(200, {}, body))
+        Message.parse(Messages.fetch(SM), Response(200, {}, body))
 
 
 def test_a_deleted_record_is_no_answer():
-    assert Nothing.read(Messages.delete(SM), Response(204, {}, b"")) is None
+    assert NoContent.parse(Messages.delete(SM), Response(204, {}, b"")) is None
 
 
 @pytest.mark.parametrize(
@@ -569,7 +569,7 @@ def test_a_deleted_record_is_no_answer():
 def test_an_object_without_records_is_not_a_page(body: dict[str, Any]):
     request = first(Messages.list())
     with pytest.raises(ServerError, match="an object without a list of records"):
-        request.answer.read(request, answer(body))
+        request.parser.parse(request, answer(body))
 
 
 @given(
@@ -586,7 +586,7 @@ def test_an_object_without_records_is_not_a_page(body: dict[str, Any]):
 def test_reading_any_json_gives_a_page_or_an_error_of_ours(body: Any):
     request = first(Messages.list())
     try:
-        page = request.answer.read(request, answer(body))
+        page = request.parser.parse(request, answer(body))
     except TwilioError:
         return
     assert all(isinstance(record, Message) for record in page.records)
@@ -599,10 +599,10 @@ def pages(listing: Listing[Any], answers: Mapping[str, Any]) -> tuple[list[Any],
     """Walk a list as a client does; give the records and the queries that were asked."""
     found: list[Any] = []
     asked: list[str] = []
-    request = listing.first()
+    request = listing.first_page()
     while request is not None:
         asked.append(request.query())
-        page = request.answer.read(request, answer(answers[request.get("Page") or "0"]))
+        page = request.parser.parse(request, answer(answers[request.get("Page") or "0"]))
         found += page.records
         request = page.next
     return found, asked
@@ -644,7 +644,7 @@ def test_a_limit_bounds_records_page_size_and_requests(limit: int | None, size: 
         "1": {"messages": numbered(3, 4), "next_page_uri": None},
     }
     listing = Messages.list(limit=limit, page_size=2)
-    request = listing.first()
+    request = listing.first_page()
     assert (request and request.get("PageSize")) == size
     found, asked = pages(listing, answers)
     assert (len(found), len(asked)) == (count, requests)
@@ -652,7 +652,7 @@ def test_a_limit_bounds_records_page_size_and_requests(limit: int | None, size: 
 
 def test_an_empty_filter_is_kept_from_page_to_page():
     listing = Messages.list()
-    page = listing.read(first(listing), answer({"messages": [], "next_page_uri": "/2010-04-01/x.json?To=&Page=1"}))
+    page = listing.parse(first(listing), answer({"messages": [], "next_page_uri": "/2010-04-01/x.json?To=&Page=1"}))
     assert page.next is not None
     assert page.next.data == (("To", ""), ("Page", "1"))
 
@@ -668,12 +668,12 @@ def test_newer_apis_page_by_the_address_in_meta():
     request = first(listing)
     here = "https://messaging.twilio.com/v1/Services?PageSize=1000&Page=1&PageToken=DNMG"
     body = {"meta": {"key": "services", "next_page_url": here}, "services": [{"sid": "MG1"}], "links": ["x"]}
-    page = listing.read(request, answer(body))
+    page = listing.parse(request, answer(body))
     assert page.records == [{"sid": "MG1"}]
     assert page.next is not None
     assert page.next.template == "https://messaging.twilio.com/v1/Services"
     assert page.next.data == (("PageSize", "1000"), ("Page", "1"), ("PageToken", "DNMG"))
-    assert listing.read(request, answer(body | {"meta": {"key": "services", "next_page_url": None}})).next is None
+    assert listing.parse(request, answer(body | {"meta": {"key": "services", "next_page_url": None}})).next is None
 
 
 @pytest.mark.parametrize(
@@ -696,13 +696,13 @@ def test_a_next_page_on_another_host_is_refused(path: str, where: str):
     listing = Listing(path, Record)
     body = {"meta": {"key": "services", "next_page_url": where}, "services": []}
     with pytest.raises(TwilioError, match="another host"):
-        listing.read(first(listing), answer(body))
+        listing.parse(first(listing), answer(body))
 
 
 def test_the_same_product_in_another_region_is_no_other_host():
     listing = Listing("https://messaging.twilio.com/v1/Services", Record)
     where = "https://messaging.dublin.ie1.twilio.com/v1/Services?Page=1"
-    page = listing.read(first(listing), answer({"meta": {"key": "services", "next_page_url": where}, "services": []}))
+    page = listing.parse(first(listing), answer({"meta": {"key": "services", "next_page_url": where}, "services": []}))
     assert page.next is not None
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_twilio.api import codes, errors
 from airflow_provider_twilio.api.errors import (
-    Ambiguous,
+    AmbiguousOutcome,
     AuthenticationFailed,
     BadParameter,
     InvalidRequest,
@@ -26,10 +26,10 @@ from airflow_provider_twilio.api.errors import (
     RateLimited,
     ServerError,
     TwilioError,
-    Unsure,
+    OutcomeUnresolved,
 )
 from airflow_provider_twilio.api.messages import Messages
-from airflow_provider_twilio.api.outcomes import classify, error_for_unreadable, lost, retry_after, worth_repeating
+from airflow_provider_twilio.api.outcomes import error_from_response, error_for_unreadable, error_without_response, retry_after, is_retryable
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.api.response import Response
 
@@ -46,14 +46,14 @@ def refusal(status: int, code: int | None = None, message: str = "No", **headers
 
 
 def error_for(request: Request[Any], response: Response) -> TwilioError:
-    error = classify(request, response)
+    error = error_from_response(request, response)
     assert error is not None
     return error
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
 def test_a_success_is_no_error(status: int):
-    assert classify(CREATE, Response(status, {}, b"whatever")) is None
+    assert error_from_response(CREATE, Response(status, {}, b"whatever")) is None
 
 
 # What Twilio answers, what a send and what a read become, and whether the same may go out again at once.
@@ -100,7 +100,7 @@ def test_an_answer_is_classified_by_code_and_status(
 ):
     create, fetch = error_for(CREATE, refusal(status, code)), error_for(FETCH, refusal(status, code))
     assert (type(create), type(fetch)) == (sent, read)
-    assert (worth_repeating(CREATE, create), worth_repeating(FETCH, fetch)) == (send_again, read_again)
+    assert (is_retryable(CREATE, create), is_retryable(FETCH, fetch)) == (send_again, read_again)
     assert (create.code, create.status) == (code, status)
 
 
@@ -112,8 +112,8 @@ def test_what_fails_for_good_is_told_from_what_may_not():
         PermissionDenied,
         NotFound,
         OptedOut,
-        Unsure,
-        Ambiguous,
+        OutcomeUnresolved,
+        AmbiguousOutcome,
     }
     passing: set[type[TwilioError]] = {RateLimited, NotSent, ServerError, OutcomeUnknown}
     assert all(kind.permanent for kind in permanent)
@@ -130,29 +130,29 @@ def test_the_tree_in_the_docstring_is_the_tree():
 
 def test_a_lost_answer_is_told_by_what_may_have_happened():
     never, read, sent = (
-        lost(CREATE, "refused", sent=False),
-        lost(FETCH, "cut", sent=True),
-        lost(CREATE, "cut", sent=True),
+        error_without_response(CREATE, "refused", sent=False),
+        error_without_response(FETCH, "cut", sent=True),
+        error_without_response(CREATE, "cut", sent=True),
     )
     assert (type(never), type(read), type(sent)) == (NotSent, ServerError, OutcomeUnknown)
-    assert [worth_repeating(*pair) for pair in ((CREATE, never), (FETCH, read), (CREATE, sent))] == [True, True, False]
+    assert [is_retryable(*pair) for pair in ((CREATE, never), (FETCH, read), (CREATE, sent))] == [True, True, False]
     assert "may or may not" in str(sent)
 
 
 def test_a_large_page_that_fails_is_asked_for_again_smaller_and_not_as_it_is():
-    large, small = Messages.list().first(), Messages.list(page_size=20).first()
+    large, small = Messages.list().first_page(), Messages.list(page_size=20).first_page()
     assert large is not None
     assert small is not None
-    assert not worth_repeating(large, error_for(large, refusal(500)))
-    assert worth_repeating(small, error_for(small, refusal(500)))
-    assert worth_repeating(large, error_for(large, refusal(503)))
+    assert not is_retryable(large, error_for(large, refusal(500)))
+    assert is_retryable(small, error_for(small, refusal(500)))
+    assert is_retryable(large, error_for(large, refusal(503)))
 
 
 @pytest.mark.parametrize(
     "error", [ValueError(), KeyError(), BadParameter("to", "is missing", "give it"), TwilioError("x")]
 )
 def test_nothing_else_is_repeated(error: Exception):
-    assert not worth_repeating(FETCH, error)
+    assert not is_retryable(FETCH, error)
 
 
 # ---------------------------------------------------------------- what is told
@@ -187,7 +187,7 @@ def test_twilios_message_is_told_with_numbers_masked(message: str):
 def test_no_error_tells_a_parameter():
     for error in (
         error_for(CREATE, refusal(500, 20500)),
-        lost(CREATE, "cut", sent=True),
+        error_without_response(CREATE, "cut", sent=True),
         error_for_unreadable(CREATE, Response(200, {}, b"<html>secret")),
     ):
         assert not any(word in str(error) for word in (TO, "4155551234", "secret"))
@@ -233,7 +233,7 @@ def test_any_refusal_has_an_error(body: bytes, status: int):
         error_for(CREATE, refusal(429, 20429, "Slow down", retry_after="3", twilio_request_id="RQ1")),
         error_for(CREATE, refusal(500)),
         BadParameter("to", "is missing", "give to"),
-        lost(CREATE, "cut", sent=True),
+        error_without_response(CREATE, "cut", sent=True),
     ],
 )
 def test_errors_survive_pickling_with_all_they_know(error: TwilioError):
@@ -299,6 +299,6 @@ def test_a_failure_is_explained_with_its_page_and_whether_to_send_again():
 
 
 def test_every_code_that_is_acted_on_is_explained():
-    acted_on = codes.OPTED_OUT | codes.LATER | codes.PERMISSION | codes.RESENDABLE
+    acted_on = codes.OPTED_OUT | codes.RETRY_LATER | codes.PERMISSION | codes.RESENDABLE
     assert acted_on - set(codes.MEANINGS) <= {22005}
     assert all(meaning[0].islower() or meaning.startswith(("Twilio", "Meta")) for meaning in codes.MEANINGS.values())

@@ -63,7 +63,7 @@ def test_media_and_feedback_are_below_their_message():
     assert MediaItems.fetch(MM, ME).path == f"Messages/{MM}/Media/{ME}.json"
     assert MediaItems.delete(MM, ME).method == "DELETE"
     feedback = Feedback.create(SM, outcome="confirmed")
-    assert (feedback.path, feedback.answer) == (f"Messages/{SM}/Feedback.json", MessageFeedback)
+    assert (feedback.path, feedback.parser) == (f"Messages/{SM}/Feedback.json", MessageFeedback)
 
 
 def test_statuses_are_apart():

@@ -29,8 +29,8 @@ def test_a_number_is_bought_by_itself_or_by_its_area():
         ("SmsUrl", "https://example.com"),
         ("VoiceCallerIdLookup", "true"),
     )
-    assert by_number.needs == ()
-    assert by_number.repeatable is False
+    assert by_number.requires_one_of == ()
+    assert by_number.idempotent is False
     assert IncomingPhoneNumbers.create(area_code=415).data == IncomingPhoneNumbers.create(area_code="415").data
 
 
@@ -60,7 +60,7 @@ def test_an_update_sends_what_is_given_and_empties_what_is_empty():
         f"IncomingPhoneNumbers/{PN}.json",
         (("SmsUrl", ""), ("SmsApplicationSid", AP)),
     )
-    assert request.answer is IncomingPhoneNumber
+    assert request.parser is IncomingPhoneNumber
 
 
 def test_a_transfer_names_the_new_owner():
@@ -80,7 +80,7 @@ def test_the_accounts_numbers_are_listed_by_part_of_the_number():
 def test_numbers_on_offer_are_searched_by_country_and_kind(kind: Any):
     listing = AvailablePhoneNumbers.list("US", kind, area_code=415, sms_enabled=True, limit=3)
     assert listing.path == f"AvailablePhoneNumbers/US/{kind}.json"
-    request = listing.first()
+    request = listing.first_page()
     assert request is not None
     assert request.query() == "AreaCode=415&SmsEnabled=true&PageSize=3"
     assert AvailablePhoneNumbers.list("US").path == "AvailablePhoneNumbers/US/Local.json"

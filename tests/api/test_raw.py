@@ -25,8 +25,8 @@ ROOT = "/2010-04-01/Accounts/{AccountSid}"
     ],
 )
 def test_a_path_of_the_2010_api_asks_for_json(path: str, template: str):
-    assert other.request("GET", path).template == template
-    assert other.listing(path).path.endswith(template.removeprefix(f"{ROOT}/"))
+    assert other.raw_request("GET", path).template == template
+    assert other.raw_listing(path).path.endswith(template.removeprefix(f"{ROOT}/"))
 
 
 def test_parameters_go_out_as_they_are_spelt():
@@ -37,7 +37,7 @@ def test_parameters_go_out_as_they_are_spelt():
         "On": True,
         "No": None,
     }
-    assert other.request("post", "Queues", data).data == (
+    assert other.raw_request("post", "Queues", data).data == (
         ("FriendlyName", "q"),
         ("StartTime>", "2026-01-01T00:00:00Z"),
         ("Tag", "a"),
@@ -50,17 +50,17 @@ def test_parameters_go_out_as_they_are_spelt():
     ("method", "again"), [("GET", True), ("PUT", True), ("DELETE", True), ("POST", False), ("PATCH", False)]
 )
 def test_a_post_is_not_repeated_unless_told_so(method: str, again: bool):
-    assert other.request(method, "Queues").repeatable is again
-    assert other.request(method, "Queues", repeatable=True).repeatable is True
+    assert other.raw_request(method, "Queues").idempotent is again
+    assert other.raw_request(method, "Queues", idempotent=True).idempotent is True
 
 
 def test_a_body_may_be_json():
-    request = other.request("POST", "https://content.twilio.com/v1/Content", json={"friendly_name": "x"})
-    assert (request.json, request.data, request.answer) == ({"friendly_name": "x"}, (), Record)
+    request = other.raw_request("POST", "https://content.twilio.com/v1/Content", json={"friendly_name": "x"})
+    assert (request.json, request.data, request.parser) == ({"friendly_name": "x"}, (), Record)
 
 
 def test_a_list_keeps_its_filters_and_page_size():
-    listing = other.listing("Queues", {"Status": "x", "PageSize": 20}, limit=50)
+    listing = other.raw_listing("Queues", {"Status": "x", "PageSize": 20}, limit=50)
     assert (listing.data, listing.page_size, listing.limit) == ((("Status", "x"),), 20, 50)
 
 
@@ -80,4 +80,4 @@ def test_a_list_keeps_its_filters_and_page_size():
 )
 def test_what_cannot_be_sent_is_refused(arguments: dict[str, Any], said: str):
     with pytest.raises(BadParameter, match=said):
-        other.request(**({"method": "POST", "path": "Queues"} | arguments))
+        other.raw_request(**({"method": "POST", "path": "Queues"} | arguments))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_twilio.api import twiml
 from airflow_provider_twilio.api.errors import BadParameter
-from airflow_provider_twilio.api.values import LATER
+from airflow_provider_twilio.api.values import UNRESOLVED
 
 
 def test_a_text_is_spoken():
@@ -68,7 +68,7 @@ def test_a_text_that_twiml_cannot_hold_is_refused(text: Any, said: str):
         "<!-- a comment --><Response><Dial><Number>1</Number></Dial></Response>",
         "<Response><Say><![CDATA[a < b]]></Say></Response>",
         None,
-        LATER,
+        UNRESOLVED,
     ],
 )
 def test_twiml_passes(document: Any):

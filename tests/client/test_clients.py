@@ -107,8 +107,8 @@ def test_a_refusal_is_not_repeated(run, server, status):
 def test_any_other_post_is_repeated_only_if_it_may(run, server):
     server.play(Answer(503), Answer(503), Answer(200, {"ok": 1}))
     with pytest.raises(OutcomeUnknown):
-        run(server.url).send(other.request("POST", "Queues", {"FriendlyName": "q"}))
-    assert run(server.url).send(other.request("POST", "Queues", {"FriendlyName": "q"}, repeatable=True)) == {"ok": 1}
+        run(server.url).send(other.raw_request("POST", "Queues", {"FriendlyName": "q"}))
+    assert run(server.url).send(other.raw_request("POST", "Queues", {"FriendlyName": "q"}, idempotent=True)) == {"ok": 1}
     assert len(server.requests) == 3
 
 
@@ -421,7 +421,7 @@ def test_a_newer_api_pages_by_its_meta(run, server):
         ),
         Answer(200, {"services": [{"sid": sids[2]}], "meta": {"key": "services", "next_page_url": None}}),
     )
-    found = run(server.url).list(other.listing("https://messaging.twilio.com/v1/Services"))
+    found = run(server.url).list(other.raw_listing("https://messaging.twilio.com/v1/Services"))
     assert [service["sid"] for service in found] == sids
     assert [request.target for request in server.requests] == [
         f"{path}?PageSize=1000",
@@ -466,7 +466,7 @@ def test_the_query_on_the_wire(run, server):
 
 def test_json_on_the_wire(run, server):
     server.play(Answer(202, {"operationId": "x"}))
-    request = other.request("POST", "https://comms.twilio.com/v1/Messages", json={"content": {"text": "Grüße"}})
+    request = other.raw_request("POST", "https://comms.twilio.com/v1/Messages", json={"content": {"text": "Grüße"}})
     assert run(server.url).send(request) == {"operationId": "x"}
     assert server.requests[0].path == "/comms.twilio.com/v1/Messages"
     assert server.requests[0].headers["content-type"] == "application/json"
@@ -476,8 +476,8 @@ def test_json_on_the_wire(run, server):
 def test_a_path_is_encoded_once(run, server):
     server.play(Answer(200, {}), Answer(200, {}))
     client = run(server.url)
-    client.send(other.request("GET", "https://lookups.twilio.com/v2/PhoneNumbers/+14155550123"))
-    client.send(other.request("GET", "/v1/Maps/a b%20ü\r\nX: y"))
+    client.send(other.raw_request("GET", "https://lookups.twilio.com/v2/PhoneNumbers/+14155550123"))
+    client.send(other.raw_request("GET", "/v1/Maps/a b%20ü\r\nX: y"))
     assert server.requests[0].target == "/lookups.twilio.com/v2/PhoneNumbers/+14155550123"
     assert server.requests[1].target == "/v1/Maps/a%20b%20%C3%BC%0D%0AX:%20y"
 
@@ -498,7 +498,7 @@ def test_a_path_is_encoded_once(run, server):
 )
 def test_no_request_leaves_for_another_host(run, server, path):
     with pytest.raises(BadParameter):
-        run(server.url).send(other.request("GET", path))
+        run(server.url).send(other.raw_request("GET", path))
     assert server.requests == []
 
 

@@ -61,10 +61,10 @@ def test_smart_encoding_is_counted(run, server):
         (Messages.update(SID, body=""), Message),
         (IncomingPhoneNumbers.create(phone_number="+14155550100"), Record),
         (Accounts.create(friendly_name="sub"), Record),
-        (other.request("POST", "Queues", {"FriendlyName": "q"}), Record),
-        (other.request("PUT", "/v1/x", json={"to": "+14155550123"}), Record),
-        (other.request("PATCH", "/v1/x", json=["a"]), Record),
-        (other.request("DELETE", "/v1/x"), Record),
+        (other.raw_request("POST", "Queues", {"FriendlyName": "q"}), Record),
+        (other.raw_request("PUT", "/v1/x", json={"to": "+14155550123"}), Record),
+        (other.raw_request("PATCH", "/v1/x", json=["a"]), Record),
+        (other.raw_request("DELETE", "/v1/x"), Record),
         (Messages.delete(SID), type(None)),
     ],
     ids=str,
@@ -91,7 +91,7 @@ def test_all_is_checked(run, server):
     with pytest.raises(BadParameter, match="from_"):
         client.send(Messages.create(to="+14155550123", body="x"))
     with pytest.raises(BadParameter, match="host"):
-        client.send(other.request("POST", "https://evil.example/x"))
+        client.send(other.raw_request("POST", "https://evil.example/x"))
 
 
 def test_a_dry_run_needs_no_token(run, server):

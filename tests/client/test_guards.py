@@ -24,7 +24,7 @@ def dial(twiml, to="+14155550123"):
 
 
 def comms(to):
-    return other.request("POST", "https://comms.twilio.com/v1/Messages", json={"to": to, "content": {"text": "+1900"}})
+    return other.raw_request("POST", "https://comms.twilio.com/v1/Messages", json={"to": to, "content": {"text": "+1900"}})
 
 
 REFUSED = {
@@ -36,18 +36,18 @@ REFUSED = {
     "a sip address that begins alike": Calls.create(
         to="sip:+14155550123@evil.example", from_="+14155550100", url="https://example.com"
     ),
-    "a raw request": other.request("POST", "Messages", {"To": "+19005550100", "Body": "x"}),
-    "a raw request, spelt oddly": other.request("POST", "Messages", {"to": "+19005550100"}),
-    "the second of two": other.request("POST", "Messages", {"To": ["+14155550123", "+19005550100"]}),
-    "digits of another script": other.request("POST", "Messages", {"To": "+1415５５５０１２３"}),
-    "a number that is no E.164": other.request("POST", "Messages", {"To": "+1 415 555 0123"}),
-    "a conversation's participant": other.request(
+    "a raw request": other.raw_request("POST", "Messages", {"To": "+19005550100", "Body": "x"}),
+    "a raw request, spelt oddly": other.raw_request("POST", "Messages", {"to": "+19005550100"}),
+    "the second of two": other.raw_request("POST", "Messages", {"To": ["+14155550123", "+19005550100"]}),
+    "digits of another script": other.raw_request("POST", "Messages", {"To": "+1415５５５０１２３"}),
+    "a number that is no E.164": other.raw_request("POST", "Messages", {"To": "+1 415 555 0123"}),
+    "a conversation's participant": other.raw_request(
         "POST",
         "https://conversations.twilio.com/v1/Conversations/CH1/Participants",
         {"MessagingBinding.Address": "+1900555"},
     ),
-    "a caller id to verify by a call": other.request("POST", "OutgoingCallerIds", {"PhoneNumber": "+19005550100"}),
-    "a binding of Notify": other.request(
+    "a caller id to verify by a call": other.raw_request("POST", "OutgoingCallerIds", {"PhoneNumber": "+19005550100"}),
+    "a binding of Notify": other.raw_request(
         "POST",
         "https://notify.twilio.com/v1/Services/IS1/Notifications",
         {"ToBinding": ['{"binding_type": "sms", "address": "+19005550100"}']},
@@ -55,8 +55,8 @@ REFUSED = {
     "JSON": comms("+19005550100"),
     "JSON, a list": comms(["+14155550123", "+19005550100"]),
     "JSON, objects": comms([{"address": "+19005550100", "channel": "PHONE"}]),
-    "JSON, deep": other.request("PATCH", "/v1/x", json={"a": [{"To": {"number": "+19005550100"}}]}),
-    "JSON on PUT": other.request("PUT", "/v1/x", json={"to": "+19005550100"}),
+    "JSON, deep": other.raw_request("PATCH", "/v1/x", json={"a": [{"To": {"number": "+19005550100"}}]}),
+    "JSON on PUT": other.raw_request("PUT", "/v1/x", json={"to": "+19005550100"}),
     "TwiML that dials": dial(SAY.format("<Dial>+19005550100</Dial>")),
     "TwiML that dials in parts": dial(
         SAY.format("<Dial><Number>+14155550123</Number><Number>+1900555</Number></Dial>")
@@ -67,15 +67,15 @@ REFUSED = {
 TAKEN = {
     "the prefix": send("+14155550123"),
     "the prefix on a channel": send("whatsapp:+14155550123"),
-    "a pattern, spelt oddly": other.request("POST", "Calls", {"To": "Client:test-7"}),
+    "a pattern, spelt oddly": other.raw_request("POST", "Calls", {"To": "Client:test-7"}),
     "a pattern": Calls.create(to="client:test-7", from_="+14155550100", url="https://example.com"),
-    "a raw request": other.request("POST", "Messages", {"To": "+14155550123"}),
+    "a raw request": other.raw_request("POST", "Messages", {"To": "+14155550123"}),
     "JSON": comms([{"address": "+14155550123", "channel": "PHONE", "variables": {"name": "+1900"}}]),
     "TwiML that only speaks": dial(SAY.format("")),
     "TwiML that dials": dial(SAY.format("<Dial> +14155550123 </Dial>")),
     "what reaches nobody": Messages.update(SID, body=""),
-    "a list to others": Messages.list(to="+19005550100").first(),
-    "a raw read": other.request("GET", "Messages", {"To": "+19005550100"}),
+    "a list to others": Messages.list(to="+19005550100").first_page(),
+    "a raw read": other.raw_request("GET", "Messages", {"To": "+19005550100"}),
 }
 
 

@@ -153,7 +153,7 @@ def test_the_token_is_concealed_and_shown_nowhere(run, issuer):
     client = run(issuer.url, auth=OAuth("OQclient", "its secret"), conceal=concealed.append)
     client.send(Messages.fetch(SID))
     assert concealed == ["token-1"]
-    token = oauth.Token.read(
+    token = oauth.Token.parse(
         oauth.request(client.client.settings), Response(200, {}, b'{"access_token": "shh", "expires_in": 1}')
     )
     for shown in (token, client.client, client.client.settings, oauth.request(client.client.settings)):

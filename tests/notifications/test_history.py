@@ -113,7 +113,7 @@ def test_names_the_runs_that_links_lead_to():
 def test_reads_the_log_by_one_request_that_pins_what_is_known():
     request = reading(Messages.create(to="+14155550101", from_="+15005550006", body="text"))
     assert dict(request.data) == {"To": "+14155550101", "From": "+15005550006", "PageSize": "1000"}
-    assert request.reads
+    assert request.is_safe
     service = reading(Messages.create(to="+14155550101", messaging_service_sid=f"MG{'a' * 32}", body="text"))
     assert dict(service.data) == {"To": "+14155550101", "PageSize": "1000"}
 
@@ -123,5 +123,5 @@ def test_the_time_is_twilios(date: dict[str, str]):
     request = reading(Messages.create(to="+14155550101", body="text"))
     body = b'{"messages": []}'
     answer = Response(200, {"date": "Sat, 31 Jan 2026 12:00:00 GMT"}, body)
-    assert request.answer.read(request, answer).now == NOON
-    assert datetime.now(UTC) - request.answer.read(request, Response(200, date, body)).now < minutes(10)
+    assert request.parser.parse(request, answer).now == NOON
+    assert datetime.now(UTC) - request.parser.parse(request, Response(200, date, body)).now < minutes(10)

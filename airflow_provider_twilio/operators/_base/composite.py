@@ -9,7 +9,7 @@ from airflow_provider_twilio._airflow.outcome import permanent_errors_fail
 from airflow_provider_twilio._airflow.templates import known, runs, unrendered
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import BadParameter
-from airflow_provider_twilio.api.values import LATER
+from airflow_provider_twilio.api.values import UNRESOLVED
 from airflow_provider_twilio.operators._base.operation import TwilioOperator
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class ComposedOperator(TwilioOperator):
     def _known(self, name: str, value: Any) -> Any:
         """Tell what is known of a value when the DAG is parsed: a text may stand for the boolean it says."""
         value = known(value)
-        return value if value is LATER else self._read(name, value)
+        return value if value is UNRESOLVED else self._read(name, value)
 
     def check(self, given: Mapping[str, Any]) -> None:
         """Refuse what can't be meant. Called when the DAG is parsed, with :data:`LATER` for what isn't known yet."""
@@ -66,7 +66,7 @@ class ComposedOperator(TwilioOperator):
         annotation = self.spelled[name]
         value = unrendered(name, value, annotation)
         if "bool" in annotation and not isinstance(value, bool | None):
-            raise BadParameter(name, f"is not true or false ({checks.shape(value)})", "give True or False")
+            raise BadParameter(name, f"is not true or false ({checks.describe(value)})", "give True or False")
         return value
 
     def execute(self, context: Context) -> Any:

@@ -16,8 +16,8 @@ from airflow_provider_twilio.api.errors import BadParameter, NotFound
 from airflow_provider_twilio.api.listing import Listing
 from airflow_provider_twilio.api.operation import Definition, definition
 from airflow_provider_twilio.api.records import Record
-from airflow_provider_twilio.api.request import Nothing
-from airflow_provider_twilio.api.values import LATER
+from airflow_provider_twilio.api.request import NoContent
+from airflow_provider_twilio.api.values import UNRESOLVED
 from airflow_provider_twilio.defaults import DRY_RUN
 from airflow_provider_twilio.hooks.twilio import TwilioHook
 
@@ -109,7 +109,7 @@ class TwilioOperator(BaseOperator):
 
     def _known(self, name: str, value: Any) -> Any:
         """Tell what is known of a value when the DAG is parsed; of a time nothing, which may pass meanwhile."""
-        return LATER if name in self.operation.times and value is not None else known(value)
+        return UNRESOLVED if name in self.operation.times and value is not None else known(value)
 
     def arguments(self, given: dict[str, Any]) -> dict[str, Any]:
         """Turn what was given into the operation's own arguments, and check what the operation can't.
@@ -154,7 +154,7 @@ class TwilioOperator(BaseOperator):
                 answer = client.walk(request) if isinstance(request, Listing) else client.send(request)
             except NotFound as error:
                 # An earlier try may have been killed right after it had deleted it.
-                if request.answer is not Nothing or getattr(context.get("ti"), "try_number", 1) < 2:
+                if request.answer is not NoContent or getattr(context.get("ti"), "try_number", 1) < 2:
                     raise
                 self.log.info("An earlier try has perhaps deleted it: %s", error)
                 answer = None

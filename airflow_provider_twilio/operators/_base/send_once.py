@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_twilio._airflow.compat import AirflowSkipException
 from airflow_provider_twilio._airflow.outcome import permanent_errors_fail
-from airflow_provider_twilio.api.checks import choice, moment
+from airflow_provider_twilio.api.checks import choice, parse_timestamp
 from airflow_provider_twilio.api.errors import OptedOut
 from airflow_provider_twilio.api.records import Record
 from airflow_provider_twilio.api.request import Request
-from airflow_provider_twilio.api.values import LATER
-from airflow_provider_twilio.defaults import SETTLE
+from airflow_provider_twilio.api.values import UNRESOLVED
+from airflow_provider_twilio.defaults import RECONCILE_TIMEOUT
 from airflow_provider_twilio.operators._base.operation import TwilioOperator
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class SendingOperator(TwilioOperator):
         once: bool = True,
         on_clear: OnClear = "resend",
         on_unsure: OnUnsure | None = None,
-        settle: float = SETTLE,
+        settle: float = RECONCILE_TIMEOUT,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -60,11 +60,11 @@ class SendingOperator(TwilioOperator):
         """Build the Request. Times in it may have passed since it was sent: they are checked when it goes out."""
         arguments = self.arguments({**self.rendered(), **instead})
         skeleton: Request[Any] = self.operation.function(**self._timeless(arguments))
-        return skeleton.but(data=skeleton.data + self.operation.pairs(arguments))
+        return skeleton.replace(data=skeleton.data + self.operation.form_data(arguments))
 
     def _timeless(self, arguments: dict[str, Any]) -> dict[str, Any]:
         times = self.operation.times
-        return {name: LATER if name in times and value is not None else value for name, value in arguments.items()}
+        return {name: UNRESOLVED if name in times and value is not None else value for name, value in arguments.items()}
 
     def prepare(self, request: Request[Any]) -> Request[Any]:
         """Make the request ready to go out, and check what may have changed since: called by the try that sends it."""
@@ -108,5 +108,5 @@ class SendingOperator(TwilioOperator):
         from airflow_provider_twilio.runtime.idempotency.fingerprint import Dated
 
         made = Dated(record).date_created or datetime.now(UTC)
-        planned = moment("send_at", getattr(self, "send_at", None))
+        planned = parse_timestamp("send_at", getattr(self, "send_at", None))
         return made if planned is None else max(made, planned)

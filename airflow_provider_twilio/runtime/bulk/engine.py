@@ -49,7 +49,7 @@ from airflow_provider_twilio.api.errors import (
     ServerError,
     TwilioError,
 )
-from airflow_provider_twilio.api.outcomes import lost, worth_repeating
+from airflow_provider_twilio.api.outcomes import error_without_response, is_retryable
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.runtime.bulk.gc_tuning import seldom_sought
 from airflow_provider_twilio.runtime.bulk.pace import Pace, Throttle
@@ -188,19 +188,19 @@ def judge(request: Request[Any], error: TwilioError) -> Judgement:
     """Choose what to do about an error: an outcome, or try again, rest the sender, or stop it all."""
     if isinstance(error, OutcomeUnknown):
         return "unknown"
-    if worth_repeating(request, error):
+    if is_retryable(request, error):
         return "again"
     if error.code == codes.QUEUE_FULL:
         return "full"
     if isinstance(error, AuthenticationFailed) or error.code in codes.ACCOUNT_WIDE:
         return "stop"
-    if isinstance(error, PermissionDenied) and error.code not in codes.OF_REGION:
+    if isinstance(error, PermissionDenied) and error.code not in codes.GEO_PERMISSIONS:
         return "stop"
     if isinstance(error, OptedOut):
         return "skipped"
     if isinstance(error, RateLimited):
         return "later"
-    if isinstance(error, NotFound) and request.repeatable:
+    if isinstance(error, NotFound) and request.idempotent:
         return "done"
     return "failed"
 
@@ -326,8 +326,8 @@ class Engine:
             except TwilioError as error:
                 self._judge(item, error, begun)
             except BaseException as error:  # of ours: it would come again
-                if isinstance(error, Exception) and not item.request.repeatable:  # it may have been carried out
-                    self._report(Outcome(item, "unknown", error=lost(item.request, type(error).__name__, sent=True)))
+                if isinstance(error, Exception) and not item.request.idempotent:  # it may have been carried out
+                    self._report(Outcome(item, "unknown", error=error_without_response(item.request, type(error).__name__, sent=True)))
                 self._fail(error)
             else:
                 self._strikes = 0

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_twilio.api import checks, segments
 from airflow_provider_twilio.api.errors import BadParameter
-from airflow_provider_twilio.api.messages import LONGEST_BODY, Message, Messages
+from airflow_provider_twilio.api.messages import MAX_BODY_LENGTH, Message, Messages
 from airflow_provider_twilio.api.operation import definition
 from airflow_provider_twilio.api.request import Request
-from airflow_provider_twilio.api.values import LATER, wire_value
+from airflow_provider_twilio.api.values import UNRESOLVED, wire_value
 from airflow_provider_twilio.client import guards
 from airflow_provider_twilio.client.settings import Settings
 from airflow_provider_twilio.runtime.bulk.rows import PLAIN, Row, Seen, normalised
@@ -197,10 +197,10 @@ class Plan:
             return self._alike(like, to, text)
         options = {**self._options, **own, "to": to}
         # Whether send_at is still ahead is checked once, by who begins: a later try goes on with what was begun.
-        timeless = {**options, "send_at": LATER} if "send_at" in options else options
+        timeless = {**options, "send_at": UNRESOLVED} if "send_at" in options else options
         request: Request[Message] = CREATE.function(**timeless)
-        request = request.but(data=CREATE.pairs(options))
-        request = request.but(data=self._settings.resolve(request).data)
+        request = request.replace(data=CREATE.form_data(options))
+        request = request.replace(data=self._settings.resolve(request).data)
         if usual:
             self._like[text is not None] = request
         return request
@@ -209,9 +209,9 @@ class Plan:
         """Give the same request with another number, and text if it has its own: most rows have no more to check."""
         changed = {"To": to}
         if text is not None:
-            checks.longest("body", text, LONGEST_BODY)
+            checks.max_length("body", text, MAX_BODY_LENGTH)
             changed["Body"] = wire_value("body", text)
-        request = like.saying(tuple([(name, changed.get(name, value)) for name, value in like.data]))
+        request = like.with_data(tuple([(name, changed.get(name, value)) for name, value in like.data]))
         guards.check_recipients(request, self._settings.allowed_recipients)
         guards.check_segments(request)
         return request

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_twilio.api.errors import TwilioError, Unsure
+from airflow_provider_twilio.api.errors import TwilioError, OutcomeUnresolved
 from airflow_provider_twilio.api.messages import Message, Messages
 from airflow_provider_twilio.api.records import Record
 from airflow_provider_twilio.api.request import Request
@@ -163,7 +163,7 @@ class Settler:
             return {}
         why = f"it can't be told which is whose: {', '.join(fitting)}" if fitting else "Twilio lists nothing that fits"
         return {
-            item.number: Unsure(f"{item.request}: its answer was lost, and {why}; it was not sent again", list(fitting))
+            item.number: OutcomeUnresolved(f"{item.request}: its answer was lost, and {why}; it was not sent again", list(fitting))
             for item in group.items
         }
 

@@ -175,7 +175,7 @@ def _e164(number: str) -> str:
         parsed = None
     # Whether a number is in use changes faster than the library: only its length is held against it.
     if parsed is None or not phonenumbers.is_possible_number(parsed):
-        raise BadParameter("to", f"is no phone number ({checks.shape(number)})", checks.E164_REMEDY)
+        raise BadParameter("to", f"is no phone number ({checks.describe(number)})", checks.E164_REMEDY)
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
 
 

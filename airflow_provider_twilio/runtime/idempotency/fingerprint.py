@@ -186,7 +186,7 @@ RULES: Mapping[Any, Rules] = {
 
 def rules_of(request: Request[Any]) -> Rules:
     """Give the rules for a request that creates something."""
-    rules = None if request.repeatable else RULES.get(request.answer)
+    rules = None if request.idempotent else RULES.get(request.parser)
     if rules is None:
         raise BadParameter(
             "request", f"({request}) can't be sent once", "give the creation of a message, call, number or account"

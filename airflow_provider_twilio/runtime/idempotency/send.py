@@ -20,17 +20,17 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from airflow_provider_twilio.api.errors import (
-    Ambiguous,
+    AmbiguousOutcome,
     BadParameter,
     InvalidRequest,
     NotFound,
     OutcomeUnknown,
     TwilioError,
-    Unsure,
+    OutcomeUnresolved,
 )
 from airflow_provider_twilio.api.records import Record
 from airflow_provider_twilio.api.request import Request
-from airflow_provider_twilio.defaults import SETTLE
+from airflow_provider_twilio.defaults import RECONCILE_TIMEOUT
 from airflow_provider_twilio.runtime.idempotency.fingerprint import OnUnsure, Seal, created_at, fits, rules_of, sought
 from airflow_provider_twilio.runtime.idempotency.intent import Intent, is_within
 from airflow_provider_twilio.runtime.state_store import Memory
@@ -104,7 +104,7 @@ def send_once(
     *,
     key: str,
     clock: Clock | None = None,
-    settle: float = SETTLE,
+    settle: float = RECONCILE_TIMEOUT,
     on_unsure: OnUnsure | None = None,
     twins: Twins | None = None,
     taken: Callable[[], Collection[str]] | None = None,
@@ -163,7 +163,7 @@ class _Sender:
 
     def _complete(self, request: Request[Any]) -> Request[Any]:
         """Give the request with what the connection supplies; refused here if it is refused at all."""
-        return request.but(data=self.client.settings.resolve(request).data)
+        return request.replace(data=self.client.settings.resolve(request).data)
 
     def run(self, since: datetime | None) -> Record:
         state = self.memory.get(self.key)
@@ -189,7 +189,7 @@ class _Sender:
         sid = state["sid"]
         log.info("An earlier try has sent this (%s): not sending again", sid)
         self._publish(sid)
-        patience = SETTLE - (self.clock.now() - datetime.fromisoformat(state["at"])).total_seconds()
+        patience = RECONCILE_TIMEOUT - (self.clock.now() - datetime.fromisoformat(state["at"])).total_seconds()
         for pause in _pauses():
             try:
                 return cast("Record", self.client.send(self.rules.fetch(sid)))
@@ -199,15 +199,15 @@ class _Sender:
                 patience -= pause
                 self.clock.sleep(pause)
         log.warning("%s is no longer at Twilio: its record holds the SID only", sid)
-        return cast("Callable[[Any], Record]", self.request.answer)({"sid": sid})
+        return cast("Callable[[Any], Record]", self.request.parser)({"sid": sid})
 
     # ------------------------------------------------------------ sending
 
     def _send(self) -> Record:
         number = self.intent.sought.get("number") if self.intent else None
         if number:  # the same one again, never another
-            kept = self.request.but(data=tuple(pair for pair in self.request.data if pair[0] != "AreaCode"))
-            self.request = kept.replacing(PhoneNumber=number)
+            kept = self.request.replace(data=tuple(pair for pair in self.request.data if pair[0] != "AreaCode"))
+            self.request = kept.with_params(PhoneNumber=number)
         elif self.prepare is not None:
             try:
                 self.request = self._complete(self.prepare(self.request))
@@ -311,7 +311,7 @@ class _Sender:
                 log.info("It can't be told yet whether it was sent: looking again and again, for about %.0f s", left)
             self.clock.sleep(min(pause, left) if left > 0 else pause)
         if self.on_unsure == "fail":
-            raise Unsure(
+            raise OutcomeUnresolved(
                 f"{self.request}: the outcome was not known, and Twilio lists nothing that fits; it was not sent again."
                 f" {REMEDY}"
             )
@@ -321,7 +321,7 @@ class _Sender:
     def _check_recipient(self, intent: Intent) -> None:
         now = sought(self.request, self.seal)
         if intent.sought["seal"] == now["seal"] and intent.sought.get("to") != now.get("to"):
-            raise Unsure(
+            raise OutcomeUnresolved(
                 f"{self.request}: an earlier try may have sent this to another recipient than now; nothing was sent"
                 f" again. {REMEDY}"
             )
@@ -330,7 +330,7 @@ class _Sender:
         """Give what is nobody's and fits this task or a twin, the best fits only, the earliest first."""
         since, ends = min([intent.since, *map(_since, unsure)]), max([intent.ends, *map(_ends, unsure)])
         intent = replace(intent, since=since, at=ends, timeout=0.0)
-        listing = self.rules.listing(self.request, intent.sought).but(limit=MOST_RECORDS)
+        listing = self.rules.listing(self.request, intent.sought).replace(limit=MOST_RECORDS)
         found: dict[int, list[Record]] = {1: [], 2: []}
         seen = 0
         for record in self.client.walk(listing):
@@ -343,7 +343,7 @@ class _Sender:
                 if free := [record for record in found[degree] if record["sid"] not in elsewhere]:
                     return sorted(free, key=lambda record: (created_at(record) or intent.since, record["sid"]))
         elif seen >= MOST_RECORDS:
-            raise Unsure(
+            raise OutcomeUnresolved(
                 f"{self.request}: the outcome is not known, and Twilio's list is too long to look through"
                 f" ({MOST_RECORDS} records); nothing was sent again. {REMEDY}"
             )
@@ -366,10 +366,10 @@ class _Sender:
             return next(record for entry, record in pairs if entry is mine)
         return None
 
-    def _ambiguous(self, candidates: list[Record], unsure: list[dict[str, Any]]) -> Ambiguous:
+    def _ambiguous(self, candidates: list[Record], unsure: list[dict[str, Any]]) -> AmbiguousOutcome:
         sids = [record["sid"] for record in candidates]
         others = f", and {len(unsure)} more of this run may have sent the same" if unsure else ""
-        return Ambiguous(
+        return AmbiguousOutcome(
             f"{self.request}: it can't be told which is this task's: {', '.join(sids)}{others}; nothing was sent"
             f" again. {REMEDY}",
             sids,

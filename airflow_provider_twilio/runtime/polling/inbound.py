@@ -22,7 +22,7 @@ from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import BadParameter, TwilioError
 from airflow_provider_twilio.api.listing import Listing
 from airflow_provider_twilio.api.messages import INBOUND, Message, Messages
-from airflow_provider_twilio.api.values import LATER, address_text
+from airflow_provider_twilio.api.values import UNRESOLVED, address_text
 from airflow_provider_twilio.defaults import OVERLAP
 from airflow_provider_twilio.runtime.polling.shared import Connect, Poll, Source, Waiter
 
@@ -89,7 +89,7 @@ class Filter:
     def __post_init__(self) -> None:
         checks.sender("to", self.to)
         checks.sender("from_", self.from_)
-        if self.pattern is None or self.pattern is LATER:
+        if self.pattern is None or self.pattern is UNRESOLVED:
             return
         try:
             re.compile(self.pattern)

@@ -10,7 +10,7 @@ from airflow.sdk import DAG
 
 from airflow_provider_twilio._airflow.compat import AirflowFailException
 from airflow_provider_twilio.api.errors import BadParameter, ServerError
-from airflow_provider_twilio.api.values import LATER
+from airflow_provider_twilio.api.values import UNRESOLVED
 from airflow_provider_twilio.operators._base.composite import ComposedOperator
 
 Run = Callable[..., Any]
@@ -25,7 +25,7 @@ class Composed(ComposedOperator):
 
     def check(self, given: Mapping[str, Any]) -> None:
         """Refuse one name."""
-        if given["names"] is not LATER and "bad" in given["names"]:
+        if given["names"] is not UNRESOLVED and "bad" in given["names"]:
             raise BadParameter("names", "are bad", "mend them")
 
     def carry_out(self, context: Any, *, names: Any, apply: bool) -> Any:

@@ -17,7 +17,7 @@ from airflow.sdk.definitions.xcom_arg import PlainXComArg
 from airflow_provider_twilio._airflow.compat import AirflowFailException
 from airflow_provider_twilio._airflow.templates import known, unrendered
 from airflow_provider_twilio.api.errors import BadParameter, ServerError
-from airflow_provider_twilio.api.values import LATER
+from airflow_provider_twilio.api.values import UNRESOLVED
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.operators._base.operation import TwilioOperator
 from airflow_provider_twilio.operators.accounts import FetchBalanceOperator
@@ -70,16 +70,16 @@ def test_literals_are_known(literal: Any):
     ids=lambda value: type(value).__name__,
 )
 def test_the_rest_is_known_later(value: Any):
-    assert known(value) is LATER
+    assert known(value) is UNRESOLVED
 
 
 def test_an_xcomarg_is_known_later():
     with DAG("dag", schedule=None):
         output: Any = FetchBalanceOperator(task_id="balance").output
     assert type(output) is PlainXComArg
-    assert known(output) is LATER
-    assert known(output["balance"]) is LATER
-    assert known([output]) is LATER
+    assert known(output) is UNRESOLVED
+    assert known(output["balance"]) is UNRESOLVED
+    assert known([output]) is UNRESOLVED
 
 
 def test_literals_are_checked_when_the_dag_is_parsed():

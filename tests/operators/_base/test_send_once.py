@@ -359,7 +359,7 @@ def test_the_hook_tells_sends_apart_by_connection_account_and_kind(emulator: Emu
         name_of(settings, other),
         name_of(replace(settings, conn_id="another"), request),
         name_of(replace(settings, account_sid="AC" + "0" * 32), request),
-        name_of(settings, request.but(path="Calls.json")),
+        name_of(settings, request.replace(path="Calls.json")),
     }
     assert len(names) == 5
     assert {len(name) for name in names} == {24}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_twilio.api.errors import Unsure
+from airflow_provider_twilio.api.errors import OutcomeUnresolved
 from airflow_provider_twilio.api.messages import Messages
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.client.asynchronous import AsyncClient
@@ -130,7 +130,7 @@ async def test_what_a_list_can_t_tell_apart(emulator: Emulator, open_client, sin
         for request in requests[:2]:
             await client.send(request)
         found = await settler(unsure, none_taken)
-        assert all(isinstance(found[index], Unsure) for index in range(3))
+        assert all(isinstance(found[index], OutcomeUnresolved) for index in range(3))
         assert set(found[0].candidates) == {made["sid"] for made in emulator.messages}  # type: ignore[union-attr]
         await client.send(requests[2])
         found = await settler(unsure, none_taken)
@@ -167,7 +167,7 @@ async def test_one_record_is_not_given_to_two(emulator: Emulator, open_client, s
     async with open_client() as client:
         await client.send(plain)
         found = await Settler(client)(unsure, none_taken)
-    assert all(isinstance(found[number], Unsure) for number in range(2))
+    assert all(isinstance(found[number], OutcomeUnresolved) for number in range(2))
 
 
 async def test_not_listed_is_not_sent_where_that_was_asked_for(open_client, since):
@@ -175,8 +175,8 @@ async def test_not_listed_is_not_sent_where_that_was_asked_for(open_client, sinc
         asked = await Settler(client, "fail")([(item(message(1), 1), since)], none_taken)
         obscure = item(message(1, address_retention="obfuscate"), 1)
         hidden = await Settler(client)([(obscure, since)], none_taken)
-    assert isinstance(asked[1], Unsure)
-    assert isinstance(hidden[1], Unsure)
+    assert isinstance(asked[1], OutcomeUnresolved)
+    assert isinstance(hidden[1], OutcomeUnresolved)
 
 
 async def test_states(emulator: Emulator, open_client, monkeypatch):

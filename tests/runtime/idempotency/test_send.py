@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from airflow_provider_twilio.api.accounts import Account, Accounts
 from airflow_provider_twilio.api.calls import Call, Calls
 from airflow_provider_twilio.api.errors import (
-    Ambiguous,
+    AmbiguousOutcome,
     BadParameter,
     InvalidRequest,
     OutcomeUnknown,
     RateLimited,
-    Unsure,
+    OutcomeUnresolved,
 )
 from airflow_provider_twilio.api.messages import Message, Messages
 from airflow_provider_twilio.api.phone_numbers import IncomingPhoneNumber, IncomingPhoneNumbers
@@ -300,7 +300,7 @@ def test_never_sent_is_not_concluded_before_time_out_and_settle_have_passed(worl
 
 def test_a_recipient_that_twilio_hides_is_not_sent_to_again(world: World, emulator: Emulator):
     emulator.fail_next(method="POST", status=500)
-    with pytest.raises(Unsure, match="not sent again"):
+    with pytest.raises(OutcomeUnresolved, match="not sent again"):
         world.run(message(address_retention="obfuscate"))
     assert world.run(message(address_retention="obfuscate"), on_unsure="send")["sid"] == sids(emulator)[0]
 
@@ -390,7 +390,7 @@ def test_a_body_that_changes_with_every_try_is_found_by_what_was_sent(world: Wor
 def test_a_recipient_that_changes_with_every_try_fails(world: World, emulator: Emulator):
     with pytest.raises(Killed):
         world.run(message(), kill_at=ACCEPTED)
-    with pytest.raises(Unsure, match="another recipient"):
+    with pytest.raises(OutcomeUnresolved, match="another recipient"):
         world.run(message(to="+14155550199"))
     assert emulator.journal.count("POST") == 1
 
@@ -408,7 +408,7 @@ def test_a_list_without_end_fails(world: World, emulator: Emulator, monkeypatch:
     for number in range(4):
         world.run(message(body=f"{number}"), key=f"{number}")
     emulator.fail_next(method="POST", status=500)
-    with pytest.raises(Unsure, match="too long"):
+    with pytest.raises(OutcomeUnresolved, match="too long"):
         world.run(message())
 
 
@@ -547,7 +547,7 @@ def test_a_purchase_that_is_nowhere_is_not_repeated(world: World, emulator: Emul
         if kind == "number"
         else Accounts.create(friendly_name="Branch 7")
     )
-    with pytest.raises(Unsure, match="not sent again"):
+    with pytest.raises(OutcomeUnresolved, match="not sent again"):
         found_after(world, request, status=500)
     assert emulator.journal.count("POST") == 1
     assert not owned(emulator)
@@ -645,7 +645,7 @@ def test_of_twins_only_one_was_accepted(emulator: Emulator):
     killed_in_flight(one, accepted=True)
     killed_in_flight(other, accepted=False)
     for twin in (one, other):
-        with pytest.raises(Ambiguous) as caught:
+        with pytest.raises(AmbiguousOutcome) as caught:
             twin.run(message())
         assert caught.value.candidates == tuple(sids(emulator))
         assert caught.value.candidates[0] in str(caught.value)
@@ -753,7 +753,7 @@ def test_calls_with_other_words_are_twins_that_no_record_tells_apart(emulator: E
     for twin, word in ((one, "One"), (other, "Two")):
         with pytest.raises(Killed):
             twin.run(Calls.create(to=TO, from_=FROM, twiml=f"<Response><Say>{word}</Say></Response>"), kill_at=ACCEPTED)
-    with pytest.raises(Ambiguous):
+    with pytest.raises(AmbiguousOutcome):
         one.run(Calls.create(to=TO, from_=FROM, twiml="<Response><Say>One</Say></Response>"))
 
 
@@ -761,7 +761,7 @@ def test_two_that_fit_and_no_twin_fail(world: World, emulator: Emulator):
     with Client(config(emulator)) as other:
         other.send(message())
     emulator.fail_next(method="POST", accept_then_drop=True)
-    with pytest.raises(Ambiguous) as caught:
+    with pytest.raises(AmbiguousOutcome) as caught:
         world.run(message())
     assert set(caught.value.candidates) == set(sids(emulator))
 
@@ -840,7 +840,7 @@ def test_any_crashes_of_twins_give_each_its_own_or_fail(
         try:
             if record := attempt(twins[who], message(), kill_at, fault):
                 owned[who].add(record["sid"])
-        except Ambiguous:
+        except AmbiguousOutcome:
             failed.add(who)
         assert len(sids(emulator)) <= 2
         emulator.clock.advance(pause)

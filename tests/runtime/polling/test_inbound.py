@@ -148,7 +148,7 @@ async def test_several_numbers_are_asked_for_together_unless_that_is_dearer(
     listeners: Listening, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ):
     small = replace(inbound.RECEIVED, name="small")
-    monkeypatch.setattr(inbound, "since", lambda after, **filters: _since(after, **filters).but(page_size=5))
+    monkeypatch.setattr(inbound, "since", lambda after, **filters: _since(after, **filters).replace(page_size=5))
     monkeypatch.setattr(inbound, "RECEIVED", small)
     heard = [listeners.start(Filter(to=to)) for to in (OURS, "+15005550099")]
     await until(lambda: listeners.lists)

@@ -146,12 +146,12 @@ def numbers(meter: Meter) -> Iterator[str]:
 def ours(port: int, in_flight: int) -> Callable[[float], Meter]:
     from airflow_provider_twilio.client.asynchronous import AsyncClient
     from airflow_provider_twilio.client.settings import Basic, Settings
-    from airflow_provider_twilio.runtime.background import Aside
+    from airflow_provider_twilio.runtime.background import BackgroundRunner
     from airflow_provider_twilio.runtime.bulk.engine import run
-    from airflow_provider_twilio.runtime.bulk.plan import SENT, Plan
+    from airflow_provider_twilio.runtime.bulk.plan import SENT, MessagePlan
 
     settings = Settings(ACCOUNT, Basic(ACCOUNT, TOKEN), base=f"http://127.0.0.1:{port}", retries=0)
-    plan = Plan({"from_": SENDER, "body": BODY}, settings)
+    plan = MessagePlan({"from_": SENDER, "body": BODY}, settings)
 
     async def send(seconds: float) -> Meter:
         async with AsyncClient(settings, concurrency=in_flight) as client:
@@ -167,7 +167,7 @@ def ours(port: int, in_flight: int) -> Callable[[float], Meter]:
             await run(client, plan.items(rows(), verdicts), meter, concurrency=in_flight)
         return meter
 
-    return lambda seconds: Aside(send(seconds)).run()
+    return lambda seconds: BackgroundRunner(send(seconds)).run()
 
 
 def twilio_async(port: int, in_flight: int, wider: bool = False) -> Callable[[float], Meter]:
@@ -227,8 +227,8 @@ def twilio_threads(port: int, in_flight: int) -> Callable[[float], Meter]:
 def bare(port: int, in_flight: int) -> Callable[[float], Meter]:
     import aiohttp
 
-    from airflow_provider_twilio.client.eager_request import RequestAtOnce
-    from airflow_provider_twilio.runtime.background import Aside
+    from airflow_provider_twilio.client.eager_request import EagerClientRequest
+    from airflow_provider_twilio.runtime.background import BackgroundRunner
 
     path = f"/2010-04-01/Accounts/{ACCOUNT}/Messages.json"
     headers = {
@@ -247,7 +247,7 @@ def bare(port: int, in_flight: int) -> Callable[[float], Meter]:
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=timeout,
-            request_class=RequestAtOnce,
+            request_class=EagerClientRequest,
         ) as session:
 
             async def post() -> None:
@@ -265,7 +265,7 @@ def bare(port: int, in_flight: int) -> Callable[[float], Meter]:
             await asyncio.gather(*(work() for _ in range(in_flight)))
         return meter
 
-    return lambda seconds: Aside(send(seconds)).run()
+    return lambda seconds: BackgroundRunner(send(seconds)).run()
 
 
 MAKE: dict[str, Callable[[int, int], Callable[[float], Meter]]] = {
@@ -291,26 +291,26 @@ def end_to_end(recipients: int) -> None:
     """Send files of recipients to an emulator in another process, with checkpoints and without; print each turn."""
     from airflow_provider_twilio.client.asynchronous import AsyncClient
     from airflow_provider_twilio.client.settings import Basic, Settings
-    from airflow_provider_twilio.runtime.background import Aside
-    from airflow_provider_twilio.runtime.bulk.checkpoints import run_resuming
+    from airflow_provider_twilio.runtime.background import BackgroundRunner
+    from airflow_provider_twilio.runtime.bulk.checkpoints import run_resumable
     from airflow_provider_twilio.runtime.bulk.engine import run
-    from airflow_provider_twilio.runtime.bulk.plan import Plan, preflight
+    from airflow_provider_twilio.runtime.bulk.plan import MessagePlan, preflight
     from airflow_provider_twilio.runtime.bulk.rows import rows
-    from airflow_provider_twilio.runtime.state_store import Folder
+    from airflow_provider_twilio.runtime.state_store import FolderStore
 
     told = json.loads(sys.stdin.readline())
     settings = Settings(told["login"], Basic(told["login"], told["password"]), base=told["url"], retries=0)
 
     async def send(client: AsyncClient, path: Path, ledger: Path | None) -> dict[str, float]:
         began, cpu = time.perf_counter(), time.process_time()
-        plan = Plan({"from_": SENDER, "body": "Dear {name}, your order is on its way."}, settings)
+        plan = MessagePlan({"from_": SENDER, "body": "Dear {name}, your order is on its way."}, settings)
         found = preflight(plan(rows(path)))
         checked = time.perf_counter() - began
         items = plan.items(rows(path), found.verdicts)
         if ledger is None:
             await run(client, items)
         else:
-            await run_resuming(client, items, memory=Folder(ledger), key="bulk")
+            await run_resumable(client, items, store=FolderStore(ledger), key="bulk")
         seconds, spent = time.perf_counter() - began, time.process_time() - cpu
         return {"seconds": seconds, "checked": checked, "cpu": spent}
 
@@ -325,7 +325,7 @@ def end_to_end(recipients: int) -> None:
                     print(json.dumps({"side": word, **await send(client, path, ledgers[word])}))
 
     with tempfile.TemporaryDirectory() as folder:
-        Aside(turns(Path(folder))).run()
+        BackgroundRunner(turns(Path(folder))).run()
     print(json.dumps({"memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
 
 

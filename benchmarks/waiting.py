@@ -75,12 +75,12 @@ class Control:
 def shared_poll(sids: list[str], settings: Any, interval: float) -> list[Coroutine[Any, Any, Any]]:
     from airflow_provider_twilio.api.verdicts import Delivery
     from airflow_provider_twilio.client.asynchronous import AsyncClient
-    from airflow_provider_twilio.runtime.polling.status import FETCHES_AT_ONCE, MESSAGES, Wait, wait_for
+    from airflow_provider_twilio.runtime.polling.status import FETCH_CONCURRENCY, MESSAGES, StatusWait, wait_for
 
     def connect() -> AsyncClient:
-        return AsyncClient(settings, concurrency=FETCHES_AT_ONCE)
+        return AsyncClient(settings, concurrency=FETCH_CONCURRENCY)
 
-    return [wait_for(Wait(sid, Delivery(), interval=interval), MESSAGES, "benchmark", connect) for sid in sids]
+    return [wait_for(StatusWait(sid, Delivery(), interval=interval), MESSAGES, "benchmark", connect) for sid in sids]
 
 
 def one_by_one(sids: list[str], settings: Any, interval: float) -> list[Coroutine[Any, Any, Any]]:

@@ -32,7 +32,7 @@ task_failed = TwilioNotifier(
 # What a context lacks (a DAG's may have no task) doesn't keep the alert from being sent: see docs/alerting.md.
 run_failed = TwilioNotifier(
     **someone,
-    body="The run {{ run_id }} of {{ alert.dag_id }} {{ alert.what }}. Nobody was billed. {{ alert.link }}",
+    body="The run {{ run_id }} of {{ alert.dag_id }} {{ alert.event }}. Nobody was billed. {{ alert.link }}",
     dedupe_window=timedelta(minutes=30),
 )
 

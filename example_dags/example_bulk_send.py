@@ -54,7 +54,7 @@ with DAG(
         body="Dear {name}, we are open again on Monday.",
         rate=100,
         max_failures=0.05,
-        ledger="{{ ti.xcom_pull('export') }}.ledger",
+        checkpoint_path="{{ ti.xcom_pull('export') }}.ledger",
         results="{{ ti.xcom_pull('export') }}.results.csv",
         wait_for_delivery=True,
         deferrable=True,

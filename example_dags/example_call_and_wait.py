@@ -28,7 +28,7 @@ with DAG(
         from_="{{ params.from_ }}",
         say="This is Airflow. The run {{ run_id }} needs you.",
         language="en-GB",
-        timeout=30,  # seconds it may ring; how long the sensor waits is another matter
+        ring_timeout=30,  # seconds it may ring; how long the sensor waits is another matter
     )
 
     wait = CallCompletionSensor(

@@ -29,6 +29,8 @@ FAILED = [
     errors.NotFound,
     errors.OptedOut,
     errors.OutcomeUnknown,
+    errors.OutcomeUnresolved,
+    errors.AmbiguousOutcome,
 ]
 
 
@@ -75,7 +77,7 @@ def test_an_unknown_outcome_is_settled_by_the_next_try_where_the_hook_sends_once
     context = {"ti": SimpleNamespace(**facts, xcom_push=lambda **_: None, xcom_pull=lambda **_: [])}
     emulator.fail_next(3, drop=True, method="POST")
     with pytest.raises(errors.OutcomeUnknown) as lost:
-        hook.send_once(context, request, settle=0)
+        hook.send_once(context, request, reconcile_timeout=0)
     assert decide(lost.value, **context).action.value == "retry"
     assert decide(pickle.loads(pickle.dumps(lost.value))).action.value == "retry"
     with pytest.raises(errors.OutcomeUnknown) as lost:

@@ -31,28 +31,28 @@ except ImportError:  # before 3.2
 log = logging.getLogger(__name__)
 
 __all__ = [
-    "UNTOLD",
+    "STATE_UNKNOWN",
     "AirflowFailException",
     "AirflowSensorTimeout",
     "AirflowSkipException",
     "DownstreamTasksSkipped",
     "TaskDeferred",
-    "accessors",
     "asset_stores",
-    "branch",
     "conf",
     "failed_tasks",
+    "get_own_xcom",
+    "get_task_state",
     "lineage",
-    "own_xcom",
     "redact",
-    "state_of",
+    "skip_all_except",
+    "template_accessors",
 ]
 
-UNTOLD = "untold"
+STATE_UNKNOWN = "untold"
 """In place of a state that can't be read."""
 
 
-def state_of(task_instance: Any) -> str | None:
+def get_task_state(task_instance: Any) -> str | None:
     """Ask Airflow for the state of a task."""
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
@@ -67,11 +67,11 @@ def state_of(task_instance: Any) -> str | None:
         state: str | None = states[task_instance.run_id][name if index < 0 else f"{name}_{index}"]
     except Exception:  # whatever it is, it does not tell that a user acted
         log.warning("The task's state can't be read", exc_info=True)
-        return UNTOLD
+        return STATE_UNKNOWN
     return state
 
 
-async def own_xcom(task_instance: Any, key: str) -> Any:
+async def get_own_xcom(task_instance: Any, key: str) -> Any:
     """Read an XCom of a trigger's own task; None where there is none, or it can't be read."""
     from airflow.sdk.execution_time.xcom import XCom
     from asgiref.sync import sync_to_async
@@ -101,7 +101,7 @@ def failed_tasks(dag_id: str, run_ids: list[str]) -> int | None:
         return None
 
 
-def accessors() -> dict[str, Any]:
+def template_accessors() -> dict[str, Any]:
     """Give what templates read Variables and connections by: the contexts of some callbacks have neither."""
     from airflow.sdk.execution_time.context import ConnectionAccessor, VariableAccessor
 
@@ -120,7 +120,7 @@ def lineage() -> Any:
     return get_hook_lineage_collector()  # type: ignore[no-untyped-call,unused-ignore]
 
 
-def branch(context: Any, tasks: list[str] | None) -> None:
+def skip_all_except(context: Any, tasks: list[str] | None) -> None:
     """Run of what follows only these tasks, and skip the others."""
     try:
         from airflow.sdk.bases.branch import BranchMixIn

@@ -15,7 +15,7 @@ from airflow_provider_twilio.api.errors import TwilioError
 
 
 @contextmanager
-def permanent_errors_fail() -> Iterator[None]:
+def fail_on_permanent_errors() -> Iterator[None]:
     """Make errors that would come again fail the task at once, whatever its ``retries``."""
     try:
         yield
@@ -25,7 +25,7 @@ def permanent_errors_fail() -> Iterator[None]:
         raise
 
 
-def conclude(
+def raise_for_event(
     told: Mapping[str, Any],
     *,
     skip_opted_out: bool = False,

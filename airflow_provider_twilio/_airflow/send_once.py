@@ -13,9 +13,9 @@ from airflow_provider_twilio.api.errors import OutcomeUnknown
 from airflow_provider_twilio.api.records import Record
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.defaults import RECONCILE_TIMEOUT
-from airflow_provider_twilio.runtime.idempotency.fingerprint import OnUnsure
+from airflow_provider_twilio.runtime.idempotency.fingerprint import OnUnresolved
 from airflow_provider_twilio.runtime.idempotency.send import send_once
-from airflow_provider_twilio.runtime.state_store import of_task
+from airflow_provider_twilio.runtime.state_store import store_for_task
 
 if TYPE_CHECKING:
     from airflow_provider_twilio.client.blocking import Client
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound=Record)
 OnClear = Literal["resend", "skip"]
 
-GUESSING = 20_000
+KEY_HASH_ROUNDS = 20_000
 """Rounds of hashing that naming a request by what it says takes: about ten milliseconds."""
-NAME = "twilio_sid"
+STORE_KEY = "twilio_sid"
 """The key in the state store, with what it is for behind it, and the key of the XCom."""
 
 
-class XComTwins:
+class XComSiblings:
     """Tell the other sending tasks of the run, and this task's map indexes, by XCom what this one owns.
 
     Airflow takes a task's XComs away when its next try starts: it publishes anew what it remembers.
@@ -42,7 +42,7 @@ class XComTwins:
     def __init__(self, ti: Any, key: str) -> None:
         self._ti, self._key = ti, key
         self._told = False
-        self.who: list[Any] = [ti.task_id, ti.map_index]
+        self.owner: list[Any] = [ti.task_id, ti.map_index]
 
     def publish(self, entry: dict[str, Any], /) -> None:
         # That it may have sent something is told by mapped tasks only: the others seldom send the same.
@@ -52,7 +52,7 @@ class XComTwins:
 
     def entries(self) -> list[dict[str, Any]]:
         found = self._ti.xcom_pull(task_ids=self._task_ids(), key=self._key)
-        return [entry for entry in found or () if isinstance(entry, dict) and "who" in entry]
+        return [entry for entry in found or () if isinstance(entry, dict) and "owner" in entry]
 
     def _task_ids(self) -> list[str]:
         dag = getattr(getattr(self._ti, "task", None), "dag", None)
@@ -64,14 +64,14 @@ def _sends(task: Any) -> bool:
     return bool(getattr(getattr(task, "operator_class", type(task)), "sends_once", False))
 
 
-def name_of(settings: Settings, request: Request[Any]) -> str:
+def default_key(settings: Settings, request: Request[Any]) -> str:
     """Name a request by what it says, and by which connection, in a way that doesn't tell what it says.
 
     The next try must find it, though the credentials, or what the connection supplies, have changed by then: so no
     secret hides what it says. What does is that each guess at a number or text takes as long as the naming has.
     """
     said = json.dumps([settings.conn_id, request.path, request.data]).encode()
-    return hashlib.pbkdf2_hmac("sha256", said, settings.account_sid.encode(), GUESSING, dklen=12).hex()
+    return hashlib.pbkdf2_hmac("sha256", said, settings.account_sid.encode(), KEY_HASH_ROUNDS, dklen=12).hex()
 
 
 def send_once_in_task(
@@ -81,8 +81,8 @@ def send_once_in_task(
     *,
     name: str = "",
     on_clear: OnClear = "resend",
-    on_unsure: OnUnsure | None = None,
-    settle: float = RECONCILE_TIMEOUT,
+    on_unresolved: OnUnresolved | None = None,
+    reconcile_timeout: float = RECONCILE_TIMEOUT,
     prepare: Callable[[Request[R]], Request[R]] | None = None,
 ) -> R:
     """Send a request once in a task: see :func:`airflow_provider_twilio.runtime.idempotency.send.send_once`.
@@ -91,33 +91,41 @@ def send_once_in_task(
     :param name: tells several sends of one task apart.
     :param on_clear: whether a task that a user has cleared sends again (``resend``), or not (``skip``).
     """
-    ti, memory = context.get("ti"), of_task(context)
+    ti, memory = context.get("ti"), store_for_task(context)
     if ti is None:
-        return send_once(client, memory, request, key=NAME, on_unsure=on_unsure, settle=settle, prepare=prepare)
-    base = f"{NAME}.{name}" if name else NAME
+        return send_once(
+            client,
+            memory,
+            request,
+            key=STORE_KEY,
+            on_unresolved=on_unresolved,
+            reconcile_timeout=reconcile_timeout,
+            prepare=prepare,
+        )
+    base = f"{STORE_KEY}.{name}" if name else STORE_KEY
 
     def of_earlier_clears() -> set[str]:
-        states = [memory.get(f"{base}.{number}") for number in range(ti.max_tries)] if memory.lasting else []
+        states = [memory.get(f"{base}.{number}") for number in range(ti.max_tries)] if memory.durable else []
         return {state["sid"] for state in states if state and state.get("sid")}
 
-    with _settled_by_the_next_try():
+    with _reconciled_by_next_try():
         return send_once(
             client,
             memory,
             request,
             # No retry changes `max_tries`, and only clearing this very task raises it.
             key=f"{base}.{ti.max_tries}" if on_clear == "resend" else base,
-            settle=settle,
-            on_unsure=on_unsure,
-            twins=XComTwins(ti, base),
-            taken=of_earlier_clears if on_clear == "resend" else None,
-            since=None if memory.lasting else _began(context, ti, on_clear),
+            reconcile_timeout=reconcile_timeout,
+            on_unresolved=on_unresolved,
+            siblings=XComSiblings(ti, base),
+            claimed_sids=of_earlier_clears if on_clear == "resend" else None,
+            possible_since=None if memory.durable else _earliest_send(context, ti, on_clear),
             prepare=prepare,
         )
 
 
 @contextmanager
-def _settled_by_the_next_try() -> Iterator[None]:
+def _reconciled_by_next_try() -> Iterator[None]:
     try:
         yield
     except OutcomeUnknown as error:
@@ -125,7 +133,7 @@ def _settled_by_the_next_try() -> Iterator[None]:
         raise
 
 
-def _began(context: Mapping[str, Any], ti: Any, on_clear: OnClear) -> datetime | None:
+def _earliest_send(context: Mapping[str, Any], ti: Any, on_clear: OnClear) -> datetime | None:
     """Give when an earlier try may have begun, where nothing is remembered; None if this is the first."""
     retries = getattr(getattr(ti, "task", None), "retries", None) or 0
     first = ti.max_tries - retries + 1 if on_clear == "resend" else 1

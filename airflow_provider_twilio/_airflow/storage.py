@@ -21,10 +21,10 @@ from airflow_provider_twilio.api.values import UNRESOLVED
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
-TABLES = (".csv", ".jsonl")
+TABLE_FORMATS = (".csv", ".jsonl")
 """The endings of files that :func:`write_table` writes."""
 
-LASTING = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError, IsADirectoryError)
+PERMANENT_ERRORS = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError, IsADirectoryError)
 """What a store says that it will say again. Anything else may pass, such as that it is busy."""
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ def check_path(name: str, value: Any, endings: Sequence[str] = ()) -> None:
         raise BadParameter(name, f"has another ending ({checks.describe(text)})", f"end it in {' or '.join(endings)}")
 
 
-def place(name: str, path: str) -> ObjectStoragePath:
+def resolve_path(name: str, path: str) -> ObjectStoragePath:
     """Give the place on its store that a path names; the connection may stand before an ``@``."""
     from airflow.sdk import ObjectStoragePath
 
@@ -56,7 +56,7 @@ def place(name: str, path: str) -> ObjectStoragePath:
 
 
 @contextmanager
-def written(name: str, target: ObjectStoragePath, reader: Any) -> Iterator[Path]:
+def atomic_write(name: str, target: ObjectStoragePath, reader: Any) -> Iterator[Path]:
     """Give a local file to write; when it is done it takes the target's place, whole.
 
     On a file system by renaming, on an object store by an upload, which shows only once it is complete. What may
@@ -70,11 +70,11 @@ def written(name: str, target: ObjectStoragePath, reader: Any) -> Iterator[Path]
         yield local
         try:
             _put(local, target)
-        except LASTING as error:
+        except PERMANENT_ERRORS as error:
             raise BadParameter(
                 name, f"can't be written ({target}): {type(error).__name__}: {error.strerror or error}", "mend it"
             ) from error
-    _tell(target, reader)
+    _emit_lineage(target, reader)
 
 
 def _put(local: Path, target: ObjectStoragePath) -> None:
@@ -94,7 +94,7 @@ def _put(local: Path, target: ObjectStoragePath) -> None:
         beside.unlink(missing_ok=True)
 
 
-def _tell(target: ObjectStoragePath, reader: Any) -> None:
+def _emit_lineage(target: ObjectStoragePath, reader: Any) -> None:
     """Tell Airflow's lineage what was written."""
     uri = str(target)
     lineage().add_output_asset(context=reader, uri=uri if "://" in uri else f"file://{uri}")
@@ -105,8 +105,8 @@ def write_table(name: str, path: str, columns: Sequence[str], rows: Iterable[Map
 
     :param name: the parameter that the path was given as.
     """
-    target = place(name, path)
-    with written(name, target, reader) as local, local.open("w", encoding="utf-8", newline="") as file:
+    target = resolve_path(name, path)
+    with atomic_write(name, target, reader) as local, local.open("w", encoding="utf-8", newline="") as file:
         return write_csv(file, columns, rows) if path.endswith(".csv") else write_jsonl(file, columns, rows)
 
 
@@ -138,7 +138,7 @@ def write_jsonl(file: IO[str], columns: Sequence[str], rows: Iterable[Mapping[st
 
 def read_table(name: str, path: str) -> Iterator[Mapping[str, Any]]:
     """Read the rows of a table that :func:`write_table` has written; none if there is no such file."""
-    target = place(name, path)
+    target = resolve_path(name, path)
     if not target.exists():
         return
     with target.fs.open(target.path, "r", encoding="utf-8", newline="") as file:

@@ -17,7 +17,7 @@ from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.values import UNRESOLVED
 
 
-def known(value: Any) -> Any:
+def resolve_literal(value: Any) -> Any:
     """Give a plain literal as it is, and :data:`LATER` for what is only known when the task runs.
 
     That is what holds a template or an XComArg, and times: what is right of a time now may be wrong then.
@@ -27,13 +27,13 @@ def known(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | Decimal):
         return value
     if isinstance(value, Mapping):
-        return value if all(known(item) is not UNRESOLVED for item in value.values()) else UNRESOLVED
+        return value if all(resolve_literal(item) is not UNRESOLVED for item in value.values()) else UNRESOLVED
     if isinstance(value, Sequence):
-        return value if all(known(item) is not UNRESOLVED for item in value) else UNRESOLVED
+        return value if all(resolve_literal(item) is not UNRESOLVED for item in value) else UNRESOLVED
     return UNRESOLVED
 
 
-def runs(task: BaseOperator) -> bool:
+def is_mapped_at_runtime(task: BaseOperator) -> bool:
     """Tell whether this is made of a mapped task that runs, not of a DAG file: then ``execute`` does the checks.
 
     An error of ``__init__`` would be retried there.
@@ -41,7 +41,7 @@ def runs(task: BaseOperator) -> bool:
     return bool(getattr(task, "_BaseOperator__from_mapped", False))
 
 
-def unrendered(name: str, value: Any, annotation: str) -> Any:
+def parse_rendered(name: str, value: Any, annotation: str) -> Any:
     """Give the value that was meant by a text, which is all that a template can render.
 
     ``"True"`` is a boolean where the parameter takes one, ``"5"`` a number, ``"['a', 'b']"`` a list and
@@ -84,6 +84,6 @@ def _literal(text: str, otherwise: Any, takes_text: bool) -> Any:
         return otherwise
 
 
-def about(task_type: type) -> str | None:
+def doc_summary(task_type: type) -> str | None:
     """Give what a class's docstring says before its parameters: the web UI shows it beside the task."""
     return cleandoc(task_type.__doc__ or "").split("\n:param", 1)[0].strip() or None

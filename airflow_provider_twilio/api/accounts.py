@@ -25,7 +25,7 @@ MAX_NAME_LENGTH = 64
 class Account(Record):
     """Hold an account, without the auth token that Twilio sends with it."""
 
-    kinds = KINDS
+    sid_prefixes = KINDS
     secrets = frozenset({"auth_token"})
 
     sid = Sid()
@@ -42,7 +42,7 @@ class Account(Record):
 class Balance(Record):
     """Hold the money left on an account."""
 
-    kinds = ()
+    sid_prefixes = ()
 
     account_sid = Field(str)
     balance = Field(Decimal)

@@ -34,7 +34,7 @@ _DIGITS = r"[0-9A-D#*wW]*"
 class Call(Record):
     """Hold a call. ``duration`` is in seconds, ``queue_time`` in milliseconds; ``price`` is negative when charged."""
 
-    kinds = KINDS
+    sid_prefixes = KINDS
 
     sid = Sid()
     account_sid = Field(str)
@@ -83,7 +83,7 @@ class Calls(Resource[C_co]):
         status_callback_event: Sequence[str] | str | None = None,
         status_callback_method: Literal["GET", "POST"] | None = None,
         send_digits: str | None = None,
-        timeout: int | None = None,
+        ring_timeout: int | None = None,
         time_limit: int | None = None,
         record: bool | None = None,
         recording_channels: str | None = None,
@@ -124,7 +124,7 @@ class Calls(Resource[C_co]):
         :param status_callback_event: of ``initiated``, ``ringing``, ``answered``, ``completed`` (the default).
         :param status_callback_method: how ``status_callback`` is asked.
         :param send_digits: up to 32 keys to press once connected: 0-9, A-D, # and the star; w waits 0.5 s, W 1 s.
-        :param timeout: seconds it may ring, up to 600 (Twilio's default is 60).
+        :param ring_timeout: seconds it may ring, up to 600 (Twilio's default is 60).
         :param time_limit: the longest the call may last, in seconds.
         :param record: whether to record the call.
         :param recording_channels: ``mono`` or ``dual``.
@@ -169,7 +169,7 @@ class Calls(Resource[C_co]):
             async_amd_status_callback_method=async_amd_status_callback_method,
         )
         _digits(send_digits)
-        checks.between("timeout", timeout, 1, LONGEST_TIMEOUT, " seconds")
+        checks.between("ring_timeout", ring_timeout, 1, LONGEST_TIMEOUT, " seconds")
         milliseconds = " milliseconds"
         checks.between(
             "machine_detection_speech_threshold", machine_detection_speech_threshold, 1000, 6000, milliseconds
@@ -291,7 +291,9 @@ def _digits(value: Any) -> None:
         return
     if not isinstance(value, str) or not re.fullmatch(_DIGITS, value):
         raise BadParameter(
-            "send_digits", f"has other keys than a phone ({checks.describe(value)})", "give 0-9, A-D, #, *, w and W only"
+            "send_digits",
+            f"has other keys than a phone ({checks.describe(value)})",
+            "give 0-9, A-D, #, *, w and W only",
         )
     checks.max_length("send_digits", value, LONGEST_DIGITS, "keys")
 

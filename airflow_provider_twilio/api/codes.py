@@ -110,8 +110,8 @@ def page(code: int) -> str:
     return f"https://www.twilio.com/docs/api/errors/{code}"
 
 
-def explain(code: int, resendable: frozenset[int] = RESENDABLE) -> str:
+def explain(code: int, resendable_codes: frozenset[int] = RESENDABLE) -> str:
     """Tell what a failure's code means, whether sending again can help, and where Twilio explains it."""
     meaning = MEANINGS.get(code, "a failure that Twilio explains on its page")
-    helps = "sending again can help" if code in resendable else "sending again does not help"
+    helps = "sending again can help" if code in resendable_codes else "sending again does not help"
     return f"error {code}: {meaning}; {helps}. See {page(code)}"

@@ -11,8 +11,8 @@
     ├── NotSent                 retry: Twilio never received the request
     ├── ServerError             retry: the request is idempotent
     ├── OutcomeUnknown          reconcile before any retry: Twilio may have carried the request out
-    └── Unsure       inspect Twilio's records: reconciling did not settle the outcome
-        └── Ambiguous    … and more than one record may be the result
+    └── OutcomeUnresolved       inspect Twilio's records: reconciling did not settle the outcome
+        └── AmbiguousOutcome    … and more than one record may be the result
 
 Errors name the request without its parameters, and quote Twilio's message with phone numbers masked.
 """

@@ -45,7 +45,7 @@ MAX_VALIDITY_PERIOD = 36_000
 class Message(Record):
     """Hold a message. ``price`` is negative when charged, and None until Twilio has billed it."""
 
-    kinds = KINDS
+    sid_prefixes = KINDS
 
     sid = Sid()
     account_sid = Field(str)
@@ -72,7 +72,7 @@ class Message(Record):
 class Media(Record):
     """Hold what is known of a message's media item; its content is behind its ``uri`` without ``.json``."""
 
-    kinds = ("ME",)
+    sid_prefixes = ("ME",)
 
     sid = Sid()
     account_sid = Field(str)
@@ -86,7 +86,7 @@ class Media(Record):
 class MessageFeedback(Record):
     """Hold what was told to Twilio of a message's success."""
 
-    kinds = ()
+    sid_prefixes = ()
 
     account_sid = Field(str)
     message_sid = Field(str)

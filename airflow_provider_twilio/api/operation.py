@@ -18,7 +18,7 @@ from typing import (
 
 from airflow_provider_twilio.api.listing import Listing
 from airflow_provider_twilio.api.request import Request
-from airflow_provider_twilio.api.values import address_text, wire_name, utc_text, wire_values
+from airflow_provider_twilio.api.values import address_text, utc_text, wire_name, wire_values
 
 P = ParamSpec("P")
 
@@ -70,7 +70,7 @@ class Definition:
     :param verb: what a client does with the result: ``send`` or ``walk``.
     """
 
-    def __init__(self, function: Callable[..., Any], verb: Literal["send", "walk"]) -> None:
+    def __init__(self, function: Callable[..., Any], verb: Literal["send", "iter_records"]) -> None:
         self.function: Callable[..., Any] = getattr(function, "__func__", function)
         self.verb = verb
         written: Any = inspect.unwrap(self.function)
@@ -103,7 +103,7 @@ class Definition:
         @wraps(self.function)
         def build(*args: Any, **kwargs: Any) -> Any:
             skeleton = self.function(*args, **kwargs)
-            return skeleton.but(data=skeleton.data + self.form_data(kwargs))
+            return skeleton.replace(data=skeleton.data + self.form_data(kwargs))
 
         build.definition = self  # type: ignore[attr-defined]
         return build
@@ -182,7 +182,7 @@ class listing(Generic[P, T]):  # noqa: N801
     """
 
     def __init__(self, function: Callable[P, Listing[T]]) -> None:
-        self.definition = Definition(function, "walk")
+        self.definition = Definition(function, "iter_records")
 
     @overload
     def __get__(self, instance: None, owner: type) -> Callable[P, Listing[T]]: ...

@@ -63,7 +63,9 @@ def error_from_response(request: Request[Any], response: Response, conn_id: str 
         "retry_after": retry_after(response.headers.get("retry-after")),
     }
     told = " ".join(str(body.get("message") or body.get("detail") or body.get("title") or response.shape()).split())
-    text = f"refused with {status}" + (f", code {code}: " if code else ": ") + mask(told)[:MAX_QUOTED_MESSAGE].rstrip(".")
+    text = (
+        f"refused with {status}" + (f", code {code}: " if code else ": ") + mask(told)[:MAX_QUOTED_MESSAGE].rstrip(".")
+    )
     if code:
         text += f". See {codes.page(code)}"
     kind = _error_type(request, status, code)

@@ -33,7 +33,7 @@ _PLACE = r"\s*-?[0-9]{1,2}(\.[0-9]*)?\s*,\s*-?[0-9]{1,3}(\.[0-9]*)?\s*"
 class IncomingPhoneNumber(Record):
     """Hold a number of the account. ``capabilities`` tells whether it can do ``voice``, ``sms``, ``mms``, ``fax``."""
 
-    kinds = KINDS
+    sid_prefixes = KINDS
 
     sid = Sid()
     account_sid = Field(str)
@@ -75,14 +75,14 @@ class IncomingPhoneNumber(Record):
 class _TransferredNumber(IncomingPhoneNumber):
     """Hold a number as the answer to its transfer: it rightly belongs to another account than the one asked."""
 
-    def fault(self, account_sid: str | None) -> str | None:
+    def validation_error(self, account_sid: str | None) -> str | None:
         return super().validation_error(None)
 
 
 class AvailablePhoneNumber(Record):
     """Hold a number on offer. ``capabilities`` tells whether it can do ``voice``, ``sms``, ``mms``."""
 
-    kinds = ()
+    sid_prefixes = ()
 
     phone_number = Field(str)
     friendly_name = Field(str)

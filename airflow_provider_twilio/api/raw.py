@@ -31,7 +31,7 @@ def raw_request(
         ``{AccountSid}`` is filled in), or on another host of Twilio's (``https://messaging.twilio.com/v1/Services``).
     :param data: parameters in Twilio's own spelling; lists are repeated, times written in UTC.
     :param json: a JSON body instead, for the APIs that take one.
-    :param repeatable: whether a POST or PATCH may be sent again when its outcome is unknown.
+    :param idempotent: whether a POST or PATCH may be sent again when its outcome is unknown.
     :param max_segments: refuse a ``Body`` of more segments.
     """
     method = str(method).upper()

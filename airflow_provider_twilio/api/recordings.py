@@ -21,7 +21,7 @@ FINAL = COMPLETED | FAILED
 class Recording(Record):
     """Hold what is known of a recording: ``duration`` in seconds; the sound itself is behind ``media_url``."""
 
-    kinds = KINDS
+    sid_prefixes = KINDS
 
     sid = Sid()
     account_sid = Field(str)

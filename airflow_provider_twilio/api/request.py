@@ -46,7 +46,7 @@ class Request(NamedTuple, Generic[T]):
     :param answer: reads what comes back.
     :param data: form parameters (the query of a GET) in Twilio's spelling.
     :param json: a JSON body, instead of a form.
-    :param repeatable: whether Twilio may see it twice without harm. Sending, dialling, buying and opening an account
+    :param idempotent: whether Twilio may see it twice without harm. Sending, dialling, buying and opening an account
         may not be repeated.
     :param needs: wire names of which one must be there when it is sent; the connection may supply them.
     :param max_segments: how many segments its body may have at the most; the client refuses more.

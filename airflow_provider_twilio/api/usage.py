@@ -23,7 +23,7 @@ _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}|[+-][0-9]+(day|month|year)s?"
 class UsageRecord(Record):
     """Hold what was used of one category in one period. ``price`` is positive, in ``price_unit``."""
 
-    kinds = ()
+    sid_prefixes = ()
 
     account_sid = Field(str)
     category = Field(str)

@@ -19,6 +19,7 @@ ISO_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 
 # Where Twilio's spelling is not the parameter's own in PascalCase.
 WIRE_NAMES = {
+    "ring_timeout": "Timeout",
     "start": "StartDate",
     "end": "EndDate",
     "transfer_to_account_sid": "AccountSid",

@@ -49,7 +49,7 @@ class Delivery(NamedTuple):
     """Take ``sent`` (the carrier has it) for success."""
     sent_grace: float | None = None
     """Take ``sent`` for success when it has lasted so many seconds: many carriers report no more."""
-    resendable: frozenset[int] = codes.RESENDABLE
+    resendable_codes: frozenset[int] = codes.RESENDABLE
     """Error codes after which sending again can help; they only word the reason."""
 
     def verdict(self, record: Mapping[str, Any], now: datetime) -> Verdict:
@@ -59,7 +59,7 @@ class Delivery(NamedTuple):
         if status in messages.DELIVERED or status in messages.INBOUND:
             return REACHED
         if status in messages.FAILED:
-            why = f": {codes.explain(message.error_code, self.resendable)}" if message.error_code else ""
+            why = f": {codes.explain(message.error_code, self.resendable_codes)}" if message.error_code else ""
             return Verdict("failed", f"message {message.sid} is {status}{why}", message.error_code)
         if status == "sent" and (self.accept_sent or self._graced(message, now)):
             return REACHED

@@ -21,7 +21,7 @@ from airflow_provider_twilio.client import dry_run, oauth, wire
 from airflow_provider_twilio.client import retries as retrying
 from airflow_provider_twilio.client.resources import Resources
 from airflow_provider_twilio.client.settings import OAuth, Settings
-from airflow_provider_twilio.client.threads import off_loop
+from airflow_provider_twilio.client.threads import run_in_thread
 from airflow_provider_twilio.privacy import mask_logs
 
 if TYPE_CHECKING:
@@ -39,13 +39,13 @@ class AsyncClient(Resources[AwaitingClient]):
     """
 
     def __init__(
-        self, settings: Settings, *, conceal: Callable[[str], object] | None = None, concurrency: int = 100
+        self, settings: Settings, *, mask_secret: Callable[[str], object] | None = None, concurrency: int = 100
     ) -> None:
         self.settings = settings
         self.concurrency = concurrency
         # aiohttp's own queue for a connection would count as time to connect, and a busy client as a dead host.
         self._turn = asyncio.Semaphore(concurrency)
-        self._conceal = conceal
+        self._mask_secret = mask_secret
         self._basic = None if isinstance(settings.auth, OAuth) else settings.auth.header
         self._token: oauth.Token | None = None
         self._token_ends = 0.0
@@ -71,17 +71,17 @@ class AsyncClient(Resources[AwaitingClient]):
         """Send a request and read its answer, repeating it where that is safe."""
         request = self.settings.resolve(request)
         if self.settings.dry_run and not request.is_safe:
-            return dry_run.answer(self.settings, request)  # type: ignore[no-any-return]
-        authorization = self._basic or await self._bearer()
+            return dry_run.dry_run_record(self.settings, request)  # type: ignore[no-any-return]
+        authorization = self._basic or await self._bearer_token()
         try:
-            return await self._repeat(request, authorization)
+            return await self._send_with_retries(request, authorization)
         except AuthenticationFailed:
             if self._basic:
                 raise
         # The token has run out or was revoked. What was refused for that has not been done.
-        return await self._repeat(request, await self._bearer(refused=authorization))
+        return await self._send_with_retries(request, await self._bearer_token(refused=authorization))
 
-    async def pages(self, listing: Listing[T], /) -> AsyncIterator[Page[T]]:
+    async def iter_pages(self, listing: Listing[T], /) -> AsyncIterator[Page[T]]:
         """Go through a list page by page, lazily; in smaller pages where Twilio fails on large ones."""
         request = listing.first_page()
         while request is not None:
@@ -96,9 +96,9 @@ class AsyncClient(Resources[AwaitingClient]):
             yield page
             request = page.next
 
-    async def walk(self, listing: Listing[T], /) -> AsyncIterator[T]:
+    async def iter_records(self, listing: Listing[T], /) -> AsyncIterator[T]:
         """Go through a list to the end of its last page, lazily."""
-        async for page in self.pages(listing):
+        async for page in self.iter_pages(listing):
             for record in page.records:
                 yield record
 
@@ -109,20 +109,20 @@ class AsyncClient(Resources[AwaitingClient]):
         data: Mapping[str, Any] | None = None,
         *,
         json: Any = None,
-        repeatable: bool = False,
+        idempotent: bool = False,
         max_segments: int | None = None,
     ) -> Record:
         """Send any other request: see :func:`airflow_provider_twilio.api.raw.request`."""
-        asked = other.raw_request(method, path, data, json=json, idempotent=repeatable, max_segments=max_segments)
+        asked = other.raw_request(method, path, data, json=json, idempotent=idempotent, max_segments=max_segments)
         return await self.send(asked)
 
     def iterate(
         self, path: str, data: Mapping[str, Any] | None = None, *, limit: int | None = None
     ) -> AsyncIterator[Record]:
         """Go through any other list: see :func:`airflow_provider_twilio.api.raw.listing`."""
-        return self.walk(other.raw_listing(path, data, limit=limit))
+        return self.iter_records(other.raw_listing(path, data, limit=limit))
 
-    async def _bearer(self, refused: str | None = None) -> str:
+    async def _bearer_token(self, refused: str | None = None) -> str:
         """Give an OAuth token's header. Whoever comes while it is fetched waits for the same one.
 
         :param refused: the header that Twilio no longer takes.
@@ -130,23 +130,25 @@ class AsyncClient(Resources[AwaitingClient]):
         async with self._token_lock:
             if self._token is None or time.monotonic() >= self._token_ends or self._token.header == refused:
                 asked = time.monotonic()
-                request = self.settings.resolve(oauth.request(self.settings))
-                self._token = await self._repeat(request, None)
-                self._token_ends = self._token.ends(asked)
-                if self._conceal:
+                request = self.settings.resolve(oauth.token_request(self.settings))
+                self._token = await self._send_with_retries(request, None)
+                self._token_ends = self._token.expires_at(asked)
+                if self._mask_secret:
                     # Airflow's way to mask a secret blocks, and would wait for this very loop.
-                    await off_loop(self._conceal, self._token.header.removeprefix("Bearer "))
+                    await run_in_thread(self._mask_secret, self._token.header.removeprefix("Bearer "))
             return self._token.header
 
-    async def _repeat(self, request: Request[T], authorization: str | None) -> T:
+    async def _send_with_retries(self, request: Request[T], authorization: str | None) -> T:
         """Send a resolved request until it is answered, or should not be sent again."""
         tries, perhaps_done = 0, False
         while True:
             tries += 1
             try:
-                answer = self.settings.read(request, await self._exchange(request, authorization), again=perhaps_done)
+                answer = self.settings.read(
+                    request, await self._send_single_request(request, authorization), again=perhaps_done
+                )
             except TwilioError as error:
-                seconds = retrying.wait(self.settings, request, error, tries)
+                seconds = retrying.retry_delay(self.settings, request, error, tries)
                 if seconds is None:
                     raise
                 perhaps_done |= isinstance(error, ServerError)
@@ -162,9 +164,9 @@ class AsyncClient(Resources[AwaitingClient]):
 
         options: dict[str, Any] = {}
         if sys.version_info < (3, 12):
-            from airflow_provider_twilio.client.eager_request import RequestAtOnce
+            from airflow_provider_twilio.client.eager_request import EagerClientRequest
 
-            options["request_class"] = RequestAtOnce
+            options["request_class"] = EagerClientRequest
         mask_logs("aiohttp.client", "aiohttp.internal")
         local = self.settings.base is not None and self.settings.base.startswith("http://")
         session = aiohttp.ClientSession(
@@ -181,7 +183,7 @@ class AsyncClient(Resources[AwaitingClient]):
             session._retry_connection = False
         return session
 
-    async def _exchange(self, request: Request[Any], authorization: str | None) -> Response:
+    async def _send_single_request(self, request: Request[Any], authorization: str | None) -> Response:
         """Move the bytes, once, and name what went wrong if they did not."""
         import aiohttp
         import yarl

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MOST_IDLE = 100
+MAX_IDLE_CONNECTIONS = 100
 """How many idle connections are kept for the threads that share a client."""
 
 
@@ -40,14 +40,14 @@ class Client(Resources[BlockingClient]):
     :param conceal: is told each secret that only arises here, an access token.
     """
 
-    def __init__(self, settings: Settings, *, conceal: Callable[[str], object] | None = None) -> None:
+    def __init__(self, settings: Settings, *, mask_secret: Callable[[str], object] | None = None) -> None:
         self.settings = settings
-        self._conceal = conceal
+        self._mask_secret = mask_secret
         self._basic = None if isinstance(settings.auth, OAuth) else settings.auth.header
         self._token: oauth.Token | None = None
         self._token_ends = 0.0
         self._token_lock = threading.Lock()
-        self._issuer = self
+        self._token_source = self
 
     @property
     def client(self) -> BlockingClient:
@@ -59,10 +59,10 @@ class Client(Resources[BlockingClient]):
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def apart(self, **settings: Any) -> Client:
+    def with_settings(self, **settings: Any) -> Client:
         """Give a client with connections of its own and other settings, which shares this one's token."""
-        client = type(self)(replace(self.settings, **settings), conceal=self._conceal)
-        client._issuer = self._issuer
+        client = type(self)(replace(self.settings, **settings), mask_secret=self._mask_secret)
+        client._token_source = self._token_source
         return client
 
     def close(self) -> None:
@@ -75,17 +75,17 @@ class Client(Resources[BlockingClient]):
         """Send a request and read its answer, repeating it where that is safe."""
         request = self.settings.resolve(request)
         if self.settings.dry_run and not request.is_safe:
-            return dry_run.answer(self.settings, request)  # type: ignore[no-any-return]
-        authorization = self._basic or self._bearer()
+            return dry_run.dry_run_record(self.settings, request)  # type: ignore[no-any-return]
+        authorization = self._basic or self._bearer_token()
         try:
-            return self._repeat(request, authorization)
+            return self._send_with_retries(request, authorization)
         except AuthenticationFailed:
             if self._basic:
                 raise
         # The token has run out or was revoked. What was refused for that has not been done.
-        return self._repeat(request, self._bearer(refused=authorization))
+        return self._send_with_retries(request, self._bearer_token(refused=authorization))
 
-    def pages(self, listing: Listing[T], /) -> Iterator[Page[T]]:
+    def iter_pages(self, listing: Listing[T], /) -> Iterator[Page[T]]:
         """Go through a list page by page, lazily; in smaller pages where Twilio fails on large ones."""
         request = listing.first_page()
         while request is not None:
@@ -100,9 +100,9 @@ class Client(Resources[BlockingClient]):
             yield page
             request = page.next
 
-    def walk(self, listing: Listing[T], /) -> Iterator[T]:
+    def iter_records(self, listing: Listing[T], /) -> Iterator[T]:
         """Go through a list to the end of its last page, lazily."""
-        for page in self.pages(listing):
+        for page in self.iter_pages(listing):
             yield from page.records
 
     def request(
@@ -112,45 +112,47 @@ class Client(Resources[BlockingClient]):
         data: Mapping[str, Any] | None = None,
         *,
         json: Any = None,
-        repeatable: bool = False,
+        idempotent: bool = False,
         max_segments: int | None = None,
     ) -> Record:
         """Send any other request: see :func:`airflow_provider_twilio.api.raw.request`."""
-        asked = other.raw_request(method, path, data, json=json, idempotent=repeatable, max_segments=max_segments)
+        asked = other.raw_request(method, path, data, json=json, idempotent=idempotent, max_segments=max_segments)
         return self.send(asked)
 
     def iterate(
         self, path: str, data: Mapping[str, Any] | None = None, *, limit: int | None = None
     ) -> Iterator[Record]:
         """Go through any other list: see :func:`airflow_provider_twilio.api.raw.listing`."""
-        return self.walk(other.raw_listing(path, data, limit=limit))
+        return self.iter_records(other.raw_listing(path, data, limit=limit))
 
-    def _bearer(self, refused: str | None = None) -> str:
+    def _bearer_token(self, refused: str | None = None) -> str:
         """Give an OAuth token's header. Whoever comes while it is fetched waits for the same one.
 
         :param refused: the header that Twilio no longer takes.
         """
-        if self._issuer is not self:
-            return self._issuer._bearer(refused)
+        if self._token_source is not self:
+            return self._token_source._bearer_token(refused)
         with self._token_lock:
             if self._token is None or time.monotonic() >= self._token_ends or self._token.header == refused:
                 asked = time.monotonic()
-                request = self.settings.resolve(oauth.request(self.settings))
-                self._token = self._repeat(request, None)
-                self._token_ends = self._token.ends(asked)
-                if self._conceal:
-                    self._conceal(self._token.header.removeprefix("Bearer "))
+                request = self.settings.resolve(oauth.token_request(self.settings))
+                self._token = self._send_with_retries(request, None)
+                self._token_ends = self._token.expires_at(asked)
+                if self._mask_secret:
+                    self._mask_secret(self._token.header.removeprefix("Bearer "))
             return self._token.header
 
-    def _repeat(self, request: Request[T], authorization: str | None) -> T:
+    def _send_with_retries(self, request: Request[T], authorization: str | None) -> T:
         """Send a resolved request until it is answered, or should not be sent again."""
         tries, perhaps_done = 0, False
         while True:
             tries += 1
             try:
-                answer = self.settings.read(request, self._exchange(request, authorization), again=perhaps_done)
+                answer = self.settings.read(
+                    request, self._send_single_request(request, authorization), again=perhaps_done
+                )
             except TwilioError as error:
-                seconds = retrying.wait(self.settings, request, error, tries)
+                seconds = retrying.retry_delay(self.settings, request, error, tries)
                 if seconds is None:
                     raise
                 perhaps_done |= isinstance(error, ServerError)
@@ -178,7 +180,7 @@ class Client(Resources[BlockingClient]):
             session.mount(scheme, _adapter())
         return session
 
-    def _exchange(self, request: Request[Any], authorization: str | None) -> Response:
+    def _send_single_request(self, request: Request[Any], authorization: str | None) -> Response:
         """Move the bytes, once, and name what went wrong if they did not."""
         import requests
 
@@ -227,7 +229,7 @@ def _adapter() -> HTTPAdapter:
                 pool.ConnectionCls = Connection
             return pool
 
-    return Adapter(pool_maxsize=MOST_IDLE)
+    return Adapter(pool_maxsize=MAX_IDLE_CONNECTIONS)
 
 
 def _cause(error: requests.RequestException) -> Any:

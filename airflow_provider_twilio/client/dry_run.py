@@ -16,7 +16,7 @@ from airflow_provider_twilio.privacy import mask
 log = logging.getLogger(__name__)
 
 
-def answer(settings: Settings, request: Request[Any]) -> Any:
+def dry_run_record(settings: Settings, request: Request[Any]) -> Any:
     """Log a resolved request, and give the record it stands for: ``status`` is ``dry-run``, ``sid`` is None.
 
     The request's own values stand under the names that Twilio's records have for them; others, among them passwords,

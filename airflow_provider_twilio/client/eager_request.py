@@ -14,27 +14,27 @@ from typing import Any
 from aiohttp import ClientRequest
 
 
-class RequestAtOnce(ClientRequest):
+class EagerClientRequest(ClientRequest):
     """Write as much of the request as the connection takes, before anything else has its turn."""
 
     def write_bytes(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, None]:
-        return begun(super().write_bytes(*args, **kwargs))
+        return start_eagerly(super().write_bytes(*args, **kwargs))
 
 
-def begun(work: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None]:
+def start_eagerly(work: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None]:
     """Take a coroutine's first step, in the caller's own task, and give one that takes the others."""
     try:
         waits_for = work.send(None)
     except StopIteration:
         return _nothing()
-    return Begun(work, waits_for)
+    return StartedCoroutine(work, waits_for)
 
 
 async def _nothing() -> None:
     pass
 
 
-class Begun(Coroutine[Any, Any, None]):
+class StartedCoroutine(Coroutine[Any, Any, None]):
     """Be a coroutine whose first step is taken: say once more what it waits for, then go on."""
 
     def __init__(self, work: Coroutine[Any, Any, None], waits_for: Any) -> None:

@@ -10,7 +10,7 @@ from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.api.response import Response
 from airflow_provider_twilio.client.settings import Settings
 
-MARGIN = 60.0
+EXPIRY_MARGIN = 60.0
 """How many seconds before its end a token is renewed, unless it is so short-lived that half of its life is less."""
 
 
@@ -32,16 +32,16 @@ class Token(Record):
     def header(self) -> str:
         return f"Bearer {self.access_token}"
 
-    def ends(self, now: float) -> float:
+    def expires_at(self, now: float) -> float:
         """Give the moment, on the clock that gave ``now``, from which it should be renewed."""
         try:
             lifetime = max(0.0, self.expires_in or 0.0)
         except ValueError:
             lifetime = 0.0
-        return now + max(lifetime - MARGIN, lifetime / 2)
+        return now + max(lifetime - EXPIRY_MARGIN, lifetime / 2)
 
 
-def request(settings: Settings) -> Request[Token]:
+def token_request(settings: Settings) -> Request[Token]:
     """Ask for an access token."""
     data = (
         ("grant_type", "client_credentials"),

@@ -12,11 +12,11 @@ from airflow_provider_twilio.client.settings import Settings
 
 log = logging.getLogger(__name__)
 
-FIRST_WAIT = 1.0
+FIRST_DELAY = 1.0
 """The longest first wait, in seconds; each further one may be twice as long."""
 
 
-def wait(settings: Settings, request: Request[Any], error: TwilioError, tries: int) -> float | None:
+def retry_delay(settings: Settings, request: Request[Any], error: TwilioError, tries: int) -> float | None:
     """Give the seconds to wait before the request goes out again; None if it may not, or has been tried enough.
 
     As long as Twilio asked, or exponentially longer with full jitter; never longer than ``retry_max_wait``.
@@ -32,7 +32,7 @@ def wait(settings: Settings, request: Request[Any], error: TwilioError, tries: i
     state.attempt_number = tries
     if stop_after_attempt(settings.retries + 1)(state):
         return None
-    by_itself = wait_random_exponential(multiplier=FIRST_WAIT, max=settings.retry_max_wait)
+    by_itself = wait_random_exponential(multiplier=FIRST_DELAY, max=settings.retry_max_wait)
     seconds = by_itself(state) if error.retry_after is None else min(error.retry_after, settings.retry_max_wait)
     log.warning("%s; trying again in %.1f s (%d of %d)", error, seconds, tries, settings.retries)
     return seconds

@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 HOST = "api.twilio.com"
 DAY = 86_400
-LONGEST_CONNECT = 10.0
+MAX_CONNECT_TIMEOUT = 10.0
 EDGES: Mapping[str, str] = {
     "us1": "ashburn",
     "us2": "umatilla",
@@ -184,11 +184,11 @@ EXTRAS: Mapping[str, Callable[[Any], Any]] = {
 }
 
 
-ONLY_CHOICE: Mapping[str, Callable[[Any], Any]] = {"http_version": _any_of("1.1")}
+FIXED_EXTRAS: Mapping[str, Callable[[Any], Any]] = {"http_version": _any_of("1.1")}
 """Extras that may be said, but have one value; the form doesn't ask for them."""
 
 
-OTHER_NAMES: Mapping[str, str] = {
+ALIASES: Mapping[str, str] = {
     "sender": "from_",
     "phone_number": "from_",
     "sid": "account_sid",
@@ -208,12 +208,14 @@ def _extras(conn_id: str, extra: str | None) -> dict[str, Any]:
         raise BadConnection(f"connection {conn_id}, extra", "is not a JSON object", 'give one such as {"timeout": 30}')
     found = {}
     for name, value in raw.items():
-        parse = EXTRAS.get(name) or ONLY_CHOICE.get(name)
+        parse = EXTRAS.get(name) or FIXED_EXTRAS.get(name)
         if parse is None:
             import difflib
 
-            like = OTHER_NAMES.get(name.lower())
-            near = [like] if like else difflib.get_close_matches(name.lower(), [*EXTRAS, *ONLY_CHOICE], n=1, cutoff=0.6)
+            like = ALIASES.get(name.lower())
+            near = (
+                [like] if like else difflib.get_close_matches(name.lower(), [*EXTRAS, *FIXED_EXTRAS], n=1, cutoff=0.6)
+            )
             hint = f"did you mean {near[0]}?" if near else f"the extras are {', '.join(EXTRAS)}"
             raise BadConnection(f"connection {conn_id}, extra {name}", "is not known", hint)
         if value is None or value == "":
@@ -325,10 +327,10 @@ class Settings:
     @property
     def connect_timeout(self) -> float:
         """Seconds to connect: not as long as an answer may take, for several addresses may be tried one by one."""
-        return min(self.timeout, LONGEST_CONNECT)
+        return min(self.timeout, MAX_CONNECT_TIMEOUT)
 
     @property
-    def local(self) -> bool:
+    def is_local(self) -> bool:
         """Whether the base address is this machine's: the environment's proxies don't apply then."""
         return self.base is not None and is_loopback(urlsplit(self.base).hostname or "")
 
@@ -340,7 +342,8 @@ class Settings:
             supplied = {name: value for name, value in self.defaults if name in request.requires_one_of}
             if not supplied:
                 names = [
-                    {"From": "from_", "MessagingServiceSid": "messaging_service_sid"}[name] for name in request.requires_one_of
+                    {"From": "from_", "MessagingServiceSid": "messaging_service_sid"}[name]
+                    for name in request.requires_one_of
                 ]
                 raise BadParameter(
                     " or ".join(names), "is missing", f"give it, or set it as an extra of the connection {self.conn_id}"

@@ -11,7 +11,7 @@ T = TypeVar("T")
 _thread = ThreadPoolExecutor(1, thread_name_prefix="twilio-off-loop")
 
 
-async def off_loop(function: Callable[..., T], *arguments: object) -> T:
+async def run_in_thread(function: Callable[..., T], *arguments: object) -> T:
     """Call a function in a thread that may go back to this loop: Airflow 3.1's triggerer answers only there.
 
     It is one thread for all, since a task of Airflow 3.1 must not ask twice at once; and one of ours, since asgiref's

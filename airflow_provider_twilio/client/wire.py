@@ -35,7 +35,7 @@ def encode(request: Request[Any], authorization: str | None) -> tuple[str, dict[
 
 def proxy(settings: Settings) -> str | None:
     """Give the proxy to go through: the connection's, or the environment's; none to this machine."""
-    if settings.proxy or settings.local:
+    if settings.proxy or settings.is_local:
         return settings.proxy
     from urllib.request import getproxies, proxy_bypass
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
 
-from airflow_provider_twilio._airflow.outcome import permanent_errors_fail
+from airflow_provider_twilio._airflow.outcome import fail_on_permanent_errors
 from airflow_provider_twilio.api.errors import (
     AuthenticationFailed,
     BadParameter,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:  # loaded when a hook is used: DAG files only import it
     from airflow_provider_twilio.client.asynchronous import AsyncClient
     from airflow_provider_twilio.client.blocking import Client
     from airflow_provider_twilio.client.settings import Settings
-    from airflow_provider_twilio.runtime.idempotency.fingerprint import OnUnsure
+    from airflow_provider_twilio.runtime.idempotency.fingerprint import OnUnresolved
 
 R = TypeVar("R", bound=Record)
 
@@ -90,7 +90,7 @@ class TwilioHook(BaseHook, Resources[BlockingClient]):
     def _made_client(self) -> Client:
         from airflow_provider_twilio.client.blocking import Client
 
-        return Client(self._settings(), conceal=mask_secret)
+        return Client(self._settings(), mask_secret=mask_secret)
 
     @asynccontextmanager
     async def aclient(self, *, concurrency: int = 100, retries: int | None = None) -> AsyncIterator[AsyncClient]:
@@ -100,13 +100,13 @@ class TwilioHook(BaseHook, Resources[BlockingClient]):
         :param retries: further tries of a request that may be repeated, where it isn't what the connection says.
         """
         from airflow_provider_twilio.client.asynchronous import AsyncClient
-        from airflow_provider_twilio.client.threads import off_loop
+        from airflow_provider_twilio.client.threads import run_in_thread
 
         # What asks Airflow's supervisor blocks, or is lost on an event loop; a thread suits each version and process.
-        settings = await off_loop(self._settings)
+        settings = await run_in_thread(self._settings)
         if retries is not None:
             settings = replace(settings, retries=retries)
-        async with AsyncClient(settings, conceal=mask_secret, concurrency=concurrency) as client:
+        async with AsyncClient(settings, mask_secret=mask_secret, concurrency=concurrency) as client:
             yield client
 
     def _settings(self) -> Settings:
@@ -124,7 +124,7 @@ class TwilioHook(BaseHook, Resources[BlockingClient]):
         data: Mapping[str, Any] | None = None,
         *,
         json: Any = None,
-        repeatable: bool = False,
+        idempotent: bool = False,
         max_segments: int | None = None,
     ) -> Record:
         """Send any request for which there is no resource here.
@@ -134,10 +134,10 @@ class TwilioHook(BaseHook, Resources[BlockingClient]):
             ``{AccountSid}`` is filled in), or on another host of Twilio's (``https://messaging.twilio.com/v1/Services``).
         :param data: parameters in Twilio's own spelling.
         :param json: a JSON body instead, for the APIs that take one.
-        :param repeatable: whether a POST or PATCH may be sent again when its outcome is unknown.
+        :param idempotent: whether a POST or PATCH may be sent again when its outcome is unknown.
         :param max_segments: refuse a ``Body`` of more segments.
         """
-        return self.client.request(method, path, data, json=json, repeatable=repeatable, max_segments=max_segments)
+        return self.client.request(method, path, data, json=json, idempotent=idempotent, max_segments=max_segments)
 
     def send_once(
         self,
@@ -146,8 +146,8 @@ class TwilioHook(BaseHook, Resources[BlockingClient]):
         *,
         key: str | None = None,
         on_clear: OnClear = "resend",
-        on_unsure: OnUnsure | None = None,
-        settle: float = RECONCILE_TIMEOUT,
+        on_unresolved: OnUnresolved | None = None,
+        reconcile_timeout: float = RECONCILE_TIMEOUT,
     ) -> R:
         """Send a message, place a call, buy a number or open an account once, however often the task is tried.
 
@@ -159,16 +159,22 @@ class TwilioHook(BaseHook, Resources[BlockingClient]):
         :param key: names this send among those of the task; by default what it says does, so that the same request
             twice in one task is sent once. Give it where a try may say something else than the one before.
         :param on_clear: ``resend`` when a user clears the task, or ``skip``.
-        :param on_unsure: ``send`` or ``fail`` where an earlier try's outcome can't be known: by default messages and
+        :param on_unresolved: ``resend`` or ``fail`` where an earlier try's outcome can't be known: by default messages and
             calls are sent, purchases and new accounts fail.
-        :param settle: seconds, beyond the connection's time-out, before what Twilio doesn't list was never sent.
+        :param reconcile_timeout: seconds, beyond the connection's time-out, before what Twilio doesn't list was never sent.
         """
-        from airflow_provider_twilio._airflow.send_once import name_of, send_once_in_task
+        from airflow_provider_twilio._airflow.send_once import default_key, send_once_in_task
 
-        with permanent_errors_fail():
-            name = key or name_of(self.client.settings, request)
+        with fail_on_permanent_errors():
+            name = key or default_key(self.client.settings, request)
             return send_once_in_task(
-                context, self.client, request, name=name, on_clear=on_clear, on_unsure=on_unsure, settle=settle
+                context,
+                self.client,
+                request,
+                name=name,
+                on_clear=on_clear,
+                on_unresolved=on_unresolved,
+                reconcile_timeout=reconcile_timeout,
             )
 
     def iterate(
@@ -216,7 +222,7 @@ class TwilioHook(BaseHook, Resources[BlockingClient]):
             secrets = settings.secrets
             # Whoever pressed the button waits for the answer, and Airflow, which makes up a name, for a minute at most.
             settings = replace(settings, conn_id="", retries=0, timeout=min(settings.timeout, TEST_TIMEOUT))
-            with Client(settings, conceal=mask_secret) as client:
+            with Client(settings, mask_secret=mask_secret) as client:
                 works, told = _try_connection(client)
         except TwilioError as error:
             works, told = False, str(error)

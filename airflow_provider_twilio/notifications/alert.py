@@ -21,14 +21,14 @@ LEAST_NAME, LEAST_QUESTION = 24, 12
 """To how many characters a name, and a question, is shortened so that the link stays."""
 LONGEST_INSTANCE = 20
 
-OF_TASKS = {
+TASK_EVENTS = {
     "failed": "failed",
     "up_for_retry": "failed, is retried",
     "success": "succeeded",
     "skipped": "was skipped",
     "asks": "asks",
 }
-OF_RUNS = {"success": "succeeded", "timed_out": "timed out", "all_tasks_deadlocked": "is deadlocked"}
+RUN_EVENTS = {"success": "succeeded", "timed_out": "timed out", "all_tasks_deadlocked": "is deadlocked"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class Alert:
 
     dag_id: str
     run_id: str
-    what: str
+    event: str
     task_id: str | None = None
     map_index: int = -1
     try_number: int | None = None
@@ -68,12 +68,12 @@ class Alert:
         run, ti = context.get("dag_run"), context.get("ti") or context.get("task_instance")
         if isinstance(run, Mapping):  # a deadline's, as JSON
             dag_id, run_id = str(run.get("dag_id", "")), str(run.get("dag_run_id") or run.get("run_id", ""))
-            return cls(dag_id=dag_id, run_id=run_id, what="missed its deadline", link=_link(dag_id, run_id))
+            return cls(dag_id=dag_id, run_id=run_id, event="missed its deadline", link=_link(dag_id, run_id))
         dag_id = str(getattr(context.get("dag"), "dag_id", None) or getattr(ti or run, "dag_id", ""))
         run_id = str(context.get("run_id") or getattr(ti or run, "run_id", ""))
         if ti is None or "reason" in context:
-            what = OF_RUNS.get(str(context.get("reason")), "failed")
-            return cls(dag_id=dag_id, run_id=run_id, what=what, link=_link(dag_id, run_id))
+            what = RUN_EVENTS.get(str(context.get("reason")), "failed")
+            return cls(dag_id=dag_id, run_id=run_id, event=what, link=_link(dag_id, run_id))
         return cls._of_task(context, ti, dag_id, run_id)
 
     @classmethod
@@ -95,7 +95,7 @@ class Alert:
             run_id=run_id,
             task_id=ti.task_id,
             map_index=index,
-            what=OF_TASKS.get(state, state.replace("_", " ")),
+            event=TASK_EVENTS.get(state, state.replace("_", " ")),
             try_number=try_number,
             tries=tries,
             error=type(error).__name__ if error else "",
@@ -118,16 +118,16 @@ class Alert:
     @property
     def tag(self) -> str:
         """Six characters that stand for this alert: DAG, task and what happened, of whichever run and map index."""
-        told = "\n".join((_base(), _instance(), self.dag_id, self.task_id or "", self.what))
+        told = "\n".join((_base(), _instance(), self.dag_id, self.task_id or "", self.event))
         number = int.from_bytes(hashlib.sha256(told.encode()).digest()[:8])
         return "".join(LETTERS[number // len(LETTERS) ** place % len(LETTERS)] for place in range(6))
 
     @property
     def text(self) -> str:
         """All that the default text says, however long it is."""
-        return self.within(lambda text: True)
+        return self.fit(lambda text: True)
 
-    def within(self, fits: Callable[[str], bool], zone: tzinfo = UTC, *notes: str, end: str = "") -> str:
+    def fit(self, fits: Callable[[str], bool], zone: tzinfo = UTC, *notes: str, end: str = "") -> str:
         """Say it in what fits, within GSM-7.
 
         What there is no room for goes in this order: the error and the tries, the middle of the name, the end of the
@@ -142,13 +142,13 @@ class Alert:
 
         name, question = transliterate(self.name), transliterate(self.question)
         number, most = self.try_number or 0, self.tries or 1
-        given_up = self.what == "failed" and number < most  # "try 1 of 3" would promise two more
+        given_up = self.event == "failed" and number < most  # "try 1 of 3" would promise two more
         tries = f", try {number} of {most}" if number and most > 1 and not given_up else ""
         error = f" ({self.error})" if self.error else ""
         run = f", run {transliterate(self.run_id)}"
 
         def said(called: str, asks: str, details: str, link: str) -> str:
-            what = f"{self.what}: {asks}" if asks else f"{self.what}{details}, {clock(self.when, zone)}"
+            what = f"{self.event}: {asks}" if asks else f"{self.event}{details}, {clock(self.when, zone)}"
             first = f"{_instance()}: {called} {what}"
             return " ".join(filter(None, (first if link and not notes else f"{first}.", *notes, link))) + end
 
@@ -169,7 +169,7 @@ class Alert:
         """Say it for a voice to read out."""
         what = f"task {self.task_id} of DAG {self.dag_id}" if self.task_id else f"DAG {self.dag_id}"
         asks = f": {self.question}" if self.question else ""
-        said = f"{_instance()} alert. {what} {self.what}{asks}, {clock(self.when, zone)}."
+        said = f"{_instance()} alert. {what} {self.event}{asks}, {clock(self.when, zone)}."
         return re.sub(r"[_.]+(?=\w)", " ", said)
 
 

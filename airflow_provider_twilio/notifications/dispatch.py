@@ -17,17 +17,17 @@ from airflow_provider_twilio.api.messages import MAX_BODY_LENGTH, MIN_SCHEDULE_A
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.notifications import history as storm
 from airflow_provider_twilio.notifications.alert import Alert, clock
-from airflow_provider_twilio.notifications.modes import Client, Hurried, Way
+from airflow_provider_twilio.notifications.modes import ExecutionMode, NotifierClient, TimeBoxedClient
 from airflow_provider_twilio.notifications.twilio import OF_CALLS, OF_MESSAGES, VARIABLES, TwilioNotifier
 from airflow_provider_twilio.privacy import mask
 
-LONGEST_SPEECH = 3000
+MAX_SPEECH = 3000
 """Characters that a call says at the most, escaped: with what is around them there may be 4000."""
 MARGIN = timedelta(minutes=1)
 """How much later than the soonest that Twilio takes a message is scheduled."""
 
 
-def within(most: int | None, text: str) -> bool:
+def fits_segments(most: int | None, text: str) -> bool:
     """Tell whether a text fits in so many segments, and into a message at all."""
     from airflow_provider_twilio.api import segments
 
@@ -35,7 +35,7 @@ def within(most: int | None, text: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Telling:
+class Dispatch:
     """Tell one recipient.
 
     :ivar fields: the notifier's, rendered, and ``to`` the one recipient.
@@ -44,15 +44,15 @@ class Telling:
     notifier: TwilioNotifier
     alert: Alert
     fields: Mapping[str, Any]
-    client: Client | Hurried
-    way: Way
+    client: NotifierClient | TimeBoxedClient
+    way: ExecutionMode
 
     async def tell(self, context: Mapping[str, Any]) -> None:
         """Tell, unless it is to be held back."""
         notifier, who = self.notifier, mask(str(self.fields["to"]))
         draft = self.client.settings.resolve(self._request())
         due, quiet = None, notifier.quiet_hours
-        if quiet and (end := quiet.until(datetime.now(UTC))):
+        if quiet and (end := quiet.end_after(datetime.now(UTC))):
             if not (service := draft.get("MessagingServiceSid")):
                 notifier.log.warning("%s is not told: it is quiet until %s", who, clock(end, quiet.zone))
                 return
@@ -72,7 +72,7 @@ class Telling:
         if not (window or most):
             return []
         past = None
-        for patience in (self.notifier.apart, 0):
+        for patience in (self.notifier.burst_window, 0):
             past = await self._past(draft, due)
             if past is None:
                 return []
@@ -89,16 +89,16 @@ class Telling:
             await self.way.sleep(random.uniform(0, patience))  # noqa: S311 (no secret)
         return await self._notes(past, held, context) if past and most else []
 
-    async def _past(self, draft: Request[Any], due: datetime | None) -> storm.Past | None:
+    async def _past(self, draft: Request[Any], due: datetime | None) -> storm.AlertHistory | None:
         """Read the log; None where that fails: it is rather told once too often."""
         try:
-            log = await self.client.send(storm.reading(draft))
+            log = await self.client.send(storm.history_request(draft))
         except Exception as error:
             self.notifier.log.warning("Twilio's log can't be read, so nothing is held back: %s", mask(str(error)))
             return None
         return log.past(due, tagged=self._tagged)
 
-    async def _notes(self, past: storm.Past, held: datetime | None, context: Mapping[str, Any]) -> list[str]:
+    async def _notes(self, past: storm.AlertHistory, held: datetime | None, context: Mapping[str, Any]) -> list[str]:
         notes, most = [], self.notifier.max_per_hour or 1
         if not held and (since := past.held_since(most)):
             runs = {self.alert.run_id, *(run for one in past.last(most) for run in one.runs(self.alert.dag_id))}
@@ -108,7 +108,7 @@ class Telling:
             elif failed > most:
                 notes.append(f"Since {self._at(since)} some were held back: {failed} tasks failed.")
         if until := held or past.closes_until(most):
-            notes.append(f"{storm.CLOSED} {self._at(until)}.")
+            notes.append(f"{storm.MORE_HELD_BACK} {self._at(until)}.")
         return notes
 
     def _at(self, when: datetime) -> str:
@@ -142,9 +142,11 @@ class Telling:
         end = f" #{self.alert.tag}" if notifier.dedupe_window or notifier.max_per_hour else ""
         if body is None:
             alert = replace(self.alert, question=self._safe(self.alert.question))
-            return alert.within(partial(within, notifier.max_segments or 1), self._zone, *notes, end=end)
+            return alert.fit(partial(fits_segments, notifier.max_segments or 1), self._zone, *notes, end=end)
         end = "".join(f" {note}" for note in notes) + end
-        return segments.shorten(self._safe(str(body)), lambda text: within(notifier.max_segments, text + end)) + end
+        return (
+            segments.shorten(self._safe(str(body)), lambda text: fits_segments(notifier.max_segments, text + end)) + end
+        )
 
     def _speech(self, *notes: str) -> str:
         from xml.sax.saxutils import escape
@@ -153,7 +155,7 @@ class Telling:
 
         body = self.fields["body"]
         said = self._safe(self.alert.speech(self._zone) if body is None else str(body))
-        return " ".join((segments.shorten(said, lambda text: len(escape(text)) <= LONGEST_SPEECH), *notes))
+        return " ".join((segments.shorten(said, lambda text: len(escape(text)) <= MAX_SPEECH), *notes))
 
     def _safe(self, text: str) -> str:
         """Mask what Airflow knows for a secret, the connection's among them; leave out what no message can hold."""

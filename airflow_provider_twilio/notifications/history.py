@@ -22,13 +22,13 @@ from airflow_provider_twilio.api.response import Response
 from airflow_provider_twilio.notifications.alert import TAG
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-CLOSED = "More are held back until"
-NOT_TOLD = frozenset({"failed", "undelivered", "canceled", "busy", "no-answer"})
+MORE_HELD_BACK = "More are held back until"
+UNDELIVERED = frozenset({"failed", "undelivered", "canceled", "busy", "no-answer"})
 """Statuses of what did not reach anybody: it doesn't make the same alert a repetition."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class PastAlert:
     """Hold one alert of the log: when, what, and where its link led."""
 
     at: datetime
@@ -42,13 +42,13 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
-class Log:
+class MessageLog:
     """Hold what somebody has been sent, in order, and what the time is at Twilio."""
 
     records: Sequence[Message | Call]
     now: datetime
 
-    def past(self, due: datetime | None, *, tagged: bool) -> Past:
+    def past(self, due: datetime | None, *, tagged: bool) -> AlertHistory:
         """Give the alerts among it.
 
         :param due: when the next one is to arrive, where that isn't now: what else is scheduled arrives with it.
@@ -57,25 +57,25 @@ class Log:
         due = due or self.now
         sent = [self._sent(record, due) for record in self.records if record.get("direction") == "outbound-api"]
         known = [one for one in sent if (one.tag or not tagged) and one.status != "canceled"]
-        return Past(sorted(known, key=lambda one: one.at), due)
+        return AlertHistory(sorted(known, key=lambda one: one.at), due)
 
     @staticmethod
-    def _sent(record: Message | Call, due: datetime) -> Sent:
+    def _sent(record: Message | Call, due: datetime) -> PastAlert:
         begun = record.date_sent if isinstance(record, Message) else record.start_time
         text, status = str(record.get("body") or ""), str(record.get("status"))
         tag = TAG.search(text)
         at = due if status == "scheduled" else begun or record.date_created or due
-        return Sent(at, status, tag[1] if tag else None, text)
+        return PastAlert(at, status, tag[1] if tag else None, text)
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class AlertHistory:
     """Judge the next alert by those before it, in order.
 
     :param due: when the next one is to arrive.
     """
 
-    alerts: Sequence[Sent]
+    alerts: Sequence[PastAlert]
     due: datetime
 
     def repeats(self, tag: str | None, window: timedelta) -> datetime | None:
@@ -83,7 +83,7 @@ class Past:
 
         :param tag: the alert's; None where it can't be told from others.
         """
-        same = [one for one in self.alerts if tag in (None, one.tag) and one.status not in NOT_TOLD]
+        same = [one for one in self.alerts if tag in (None, one.tag) and one.status not in UNDELIVERED]
         return same[-1].at if same and same[-1].at > self.due - window else None
 
     def held_until(self, most: int) -> datetime | None:
@@ -93,7 +93,7 @@ class Past:
 
     def is_announced(self) -> bool:
         """Tell whether any alert of the last hour says that more are held back."""
-        return any(CLOSED in one.text for one in self.alerts if one.at > self.due - HOUR)
+        return any(MORE_HELD_BACK in one.text for one in self.alerts if one.at > self.due - HOUR)
 
     def closes_until(self, most: int) -> datetime | None:
         """Give until when the next alert is the last one, if it is."""
@@ -106,7 +106,7 @@ class Past:
         full = len(last) == most and last[-1].at - last[0].at < HOUR and last[-1].at > self.due - DAY
         return last[-1].at if full else None
 
-    def last(self, most: int) -> Sequence[Sent]:
+    def last(self, most: int) -> Sequence[PastAlert]:
         return self.alerts[-most:]
 
     def _recent(self) -> list[datetime]:
@@ -119,16 +119,16 @@ class _LogReader:
 
     listing: Listing[Any]
 
-    def parse(self, request: Request[Any], response: Response) -> Log:
+    def parse(self, request: Request[Any], response: Response) -> MessageLog:
         records = self.listing.parse(request, response).records
         try:
             now = parsedate_to_datetime(response.headers["date"])
         except (KeyError, ValueError, TypeError):
             now = datetime.now(UTC)
-        return Log(records, now)
+        return MessageLog(records, now)
 
 
-def reading(send: Request[Any]) -> Request[Log]:
+def history_request(send: Request[Any]) -> Request[MessageLog]:
     """Give the one request that reads back what a send's recipient has had.
 
     :param send: with what the connection supplies: the sender is known, or a messaging service chooses it.

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-HURRY = {"timeout": 6.0, "retries": 1, "retry_max_wait": 3.0}
+CALLBACK_LIMITS = {"timeout": 6.0, "retries": 1, "retry_max_wait": 3.0}
 """How long Twilio is waited for outside a task: the DAG processor kills callbacks that take long, without a word."""
-TROUBLED = {"timeout": 2.0, "retries": 0}
+LIMITS_AFTER_FAILURE = {"timeout": 2.0, "retries": 0}
 """How long still, once one has waited in vain."""
 
 
-class Client(Protocol):
+class NotifierClient(Protocol):
     """A client of either kind, awaited."""
 
     settings: Settings
@@ -35,17 +35,17 @@ class Client(Protocol):
     async def send(self, request: Request[T], /) -> T: ...
 
 
-class Hurried:
+class TimeBoxedClient:
     """A client that leaves time for the fallback, whoever else is to be told.
 
     :param client: any other.
     :param seconds: after so many nothing more is sent.
     """
 
-    def __init__(self, client: Client, seconds: float) -> None:
+    def __init__(self, client: NotifierClient, seconds: float) -> None:
         self._client = client
         self._ends = time.monotonic() + seconds
-        self._wait_no_longer_than(HURRY)
+        self._wait_no_longer_than(CALLBACK_LIMITS)
 
     @property
     def settings(self) -> Settings:
@@ -57,7 +57,7 @@ class Hurried:
         try:
             return await self._client.send(request)
         except (NotSent, ServerError, OutcomeUnknown):  # no recipient's trouble: it will meet the others, too
-            self._wait_no_longer_than(TROUBLED)
+            self._wait_no_longer_than(LIMITS_AFTER_FAILURE)
             raise
 
     def _wait_no_longer_than(self, most: Mapping[str, float]) -> None:
@@ -66,22 +66,22 @@ class Hurried:
         self._client.settings = replace(settings, **least)
 
 
-class Way(Protocol):
+class ExecutionMode(Protocol):
     """What differs between a callback that blocks and one that is awaited."""
 
-    def client(self, hook: TwilioHook) -> AbstractAsyncContextManager[Client]: ...
+    def client(self, hook: TwilioHook) -> AbstractAsyncContextManager[NotifierClient]: ...
     async def run(self, function: Callable[..., T], *arguments: Any) -> T: ...
     async def notify(self, notifier: BaseNotifier, context: Any) -> None: ...
     async def sleep(self, seconds: float) -> None: ...
     async def failed(self, context: Mapping[str, Any], dag_id: str, run_ids: list[str]) -> int | None: ...
 
 
-class Blocking:
+class SyncMode:
     """Do all here and now: nothing that it awaits waits."""
 
     @asynccontextmanager
-    async def client(self, hook: TwilioHook) -> AsyncIterator[Client]:
-        with hook.client.apart() as client:
+    async def client(self, hook: TwilioHook) -> AsyncIterator[NotifierClient]:
+        with hook.client.with_settings() as client:
             yield _Immediate(client)
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
@@ -118,7 +118,7 @@ class _Immediate:
         return answer
 
 
-def finish(coroutine: Coroutine[Any, Any, T]) -> T:
+def run_to_completion(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine that never waits to its end."""
     try:
         coroutine.send(None)
@@ -129,11 +129,11 @@ def finish(coroutine: Coroutine[Any, Any, T]) -> T:
     raise RuntimeError("it waited")
 
 
-class Awaiting:
+class AsyncMode:
     """Leave the event loop to others meanwhile: what blocks runs in a thread."""
 
     @asynccontextmanager
-    async def client(self, hook: TwilioHook) -> AsyncIterator[Client]:
+    async def client(self, hook: TwilioHook) -> AsyncIterator[NotifierClient]:
         async with hook.aclient() as client:
             yield client
 

@@ -42,7 +42,7 @@ class QuietHours:
         except (TypeError, ValueError, OSError, KeyError):
             raise BadParameter("quiet_hours", "has a time zone that isn't known", REMEDY) from None
 
-    def until(self, now: datetime) -> datetime | None:
+    def end_after(self, now: datetime) -> datetime | None:
         """Give when the quiet hours that are on now end; None if none are."""
         here = now.astimezone(self.zone)
         clock, over_midnight = here.time(), self.start > self.end

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.sdk import BaseNotifier
 
 from airflow_provider_twilio._airflow import compat as _airflow
-from airflow_provider_twilio._airflow.templates import known, unrendered
+from airflow_provider_twilio._airflow.templates import parse_rendered, resolve_literal
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.calls import Calls
 from airflow_provider_twilio.api.errors import BadParameter, TwilioError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # loaded when there is something to tell: DAG files only impo
     from airflow.sdk import Context
 
     from airflow_provider_twilio.notifications.alert import Alert
-    from airflow_provider_twilio.notifications.modes import Way
+    from airflow_provider_twilio.notifications.modes import ExecutionMode
     from airflow_provider_twilio.notifications.quiet_hours import QuietHours
 
 OF_CALLS = ("to", "from_")
@@ -99,9 +99,9 @@ class TwilioNotifier(BaseNotifier):
         "account_sid",
     )
 
-    apart = 10.0
+    burst_window = 10.0
     """Seconds over which callbacks spread that find as many alerts as there may be, and none that says so."""
-    enough = 20.0
+    time_budget = 20.0
     """Seconds outside a task after which nobody more is told: the DAG processor kills what takes longer than
     ``dag_file_processor_timeout`` (50), the fallback too."""
 
@@ -153,7 +153,7 @@ class TwilioNotifier(BaseNotifier):
         """Hold what is literal against Twilio's rules."""
         checks.choice("on_error", self.on_error, ("raise", "log"))
         if self.account_sid is not None:
-            checks.sid("account_sid", known(self.account_sid), "AC")
+            checks.sid("account_sid", resolve_literal(self.account_sid), "AC")
         if self.call:
             for name in ("messaging_service_sid", "content_sid", "content_variables", "max_segments"):
                 if checks.is_set(getattr(self, name)):
@@ -163,8 +163,8 @@ class TwilioNotifier(BaseNotifier):
         checks.only_one_of(body=self.body, content_sid=self.content_sid)
         if not isinstance(self.content_variables, Mapping | None):
             raise BadParameter("content_variables", "is no mapping", 'give it as {"1": "…"}')
-        fields = {name: known(getattr(self, name)) for name in self.template_fields}
-        recipients = [UNRESOLVED] if known(self.to) is UNRESOLVED else _recipients(self.to)
+        fields = {name: resolve_literal(getattr(self, name)) for name in self.template_fields}
+        recipients = [UNRESOLVED] if resolve_literal(self.to) is UNRESOLVED else _recipients(self.to)
         for to in recipients:
             arguments = {**fields, "to": to}
             operation, names = (Calls.create, OF_CALLS) if self.call else (Messages.create, OF_MESSAGES)
@@ -197,26 +197,26 @@ class TwilioNotifier(BaseNotifier):
 
     def notify(self, context: Context) -> None:
         """Tell, and return when all recipients were tried."""
-        from airflow_provider_twilio.notifications.modes import Blocking, finish
+        from airflow_provider_twilio.notifications.modes import SyncMode, run_to_completion
 
-        finish(self._notify(context, Blocking()))
+        run_to_completion(self._notify(context, SyncMode()))
 
     async def async_notify(self, context: Context) -> None:
         """Tell, and return when all recipients were tried."""
-        from airflow_provider_twilio.notifications.modes import Awaiting
+        from airflow_provider_twilio.notifications.modes import AsyncMode
 
-        await self._notify(context, Awaiting())
+        await self._notify(context, AsyncMode())
 
     # ------------------------------------------------------------ what both do
 
-    async def _notify(self, context: Mapping[str, Any], way: Way) -> None:
+    async def _notify(self, context: Mapping[str, Any], way: ExecutionMode) -> None:
         from airflow_provider_twilio.notifications.alert import Alert
-        from airflow_provider_twilio.notifications.dispatch import Telling
-        from airflow_provider_twilio.notifications.modes import Hurried
+        from airflow_provider_twilio.notifications.dispatch import Dispatch
+        from airflow_provider_twilio.notifications.modes import TimeBoxedClient
 
         alert = Alert.of(context)
         if self.only_last_try and alert.to_be_retried:
-            self.log.info("Nobody is told: %s, try %s of %s", alert.what, alert.try_number, alert.tries)
+            self.log.info("Nobody is told: %s, try %s of %s", alert.event, alert.try_number, alert.tries)
             return
         errors: dict[str, Exception] = {}
         conn_id = self.twilio_conn_id
@@ -225,10 +225,10 @@ class TwilioNotifier(BaseNotifier):
             conn_id = fields["twilio_conn_id"]
             recipients = _recipients(fields["to"])
             async with way.client(TwilioHook(conn_id, fields["account_sid"])) as own:
-                client = own if "exception" in context else Hurried(own, self.enough)
+                client = own if "exception" in context else TimeBoxedClient(own, self.time_budget)
                 for to in recipients:
                     try:
-                        await Telling(self, alert, {**fields, "to": to}, client, way).tell(context)
+                        await Dispatch(self, alert, {**fields, "to": to}, client, way).tell(context)
                     except Exception as error:
                         errors[mask(str(to))] = error
         except Exception as error:
@@ -236,7 +236,7 @@ class TwilioNotifier(BaseNotifier):
         if errors:
             await self._failed(NotificationFailed(conn_id, errors), context, way)
 
-    async def _failed(self, failure: NotificationFailed, context: Mapping[str, Any], way: Way) -> None:
+    async def _failed(self, failure: NotificationFailed, context: Mapping[str, Any], way: ExecutionMode) -> None:
         if self.fallback is not None:
             self.log.error("%s. The fallback is tried", failure)
             try:
@@ -255,13 +255,13 @@ class TwilioNotifier(BaseNotifier):
         """Render the fields into values of their own."""
         from jinja2 import StrictUndefined
 
-        from airflow_provider_twilio.notifications.dispatch import within
+        from airflow_provider_twilio.notifications.dispatch import fits_segments
 
         dag = context.get("dag")
         environment = self.get_template_env(dag)
         if dag is None:  # else the DAG decides what a name that is missing does
             environment.undefined = StrictUndefined
-        offered: Any = {**_airflow.accessors(), "run_id": alert.run_id, **context, "alert": alert}
+        offered: Any = {**_airflow.template_accessors(), "run_id": alert.run_id, **context, "alert": alert}
         run = offered.get("dag_run", {})
         if isinstance(run, Mapping):  # a deadline's has other names, and a DAG's may have none
             offered["dag_run"] = {"dag_id": alert.dag_id, "run_id": alert.run_id, **run}
@@ -274,7 +274,7 @@ class TwilioNotifier(BaseNotifier):
                 if name not in ("body", VARIABLES):
                     raise BadParameter(name, f"can't be rendered ({what})", "mend the template") from None
                 self.log.warning("%s can't be rendered, the default text takes its place: %s", name, what)
-                return None if name == "body" else alert.within(partial(within, 1))
+                return None if name == "body" else alert.fit(partial(fits_segments, 1))
             return given if isinstance(given, str | Sequence) or given is None else str(given)
 
         fields = {name: rendered(name, getattr(self, name)) for name in self.template_fields if name != VARIABLES}
@@ -311,7 +311,7 @@ def _recipients(given: Any) -> list[str]:
 
 def _meant(name: str, value: Any) -> Any:
     """Read what a template has rendered, as operators do; an empty text is left out."""
-    meant = unrendered(name, value, "str | Sequence[str]" if name == "to" else "str")
+    meant = parse_rendered(name, value, "str | Sequence[str]" if name == "to" else "str")
     return None if isinstance(meant, str) and not meant.strip() else meant
 
 

@@ -11,9 +11,9 @@ from airflow_provider_twilio.api.operation import definition
 from airflow_provider_twilio.api.phone_numbers import AvailablePhoneNumbers, IncomingPhoneNumber, IncomingPhoneNumbers
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.api.values import UNRESOLVED
-from airflow_provider_twilio.operators._base.composite import ComposedOperator
-from airflow_provider_twilio.operators._base.send_once import SendingOperator
-from airflow_provider_twilio.operators.number_housekeeping import COLOR, differences
+from airflow_provider_twilio.operators._base.composite import CompositeOperator
+from airflow_provider_twilio.operators._base.send_once import SendOnceOperator
+from airflow_provider_twilio.operators.number_housekeeping import COLOR, diff
 from airflow_provider_twilio.privacy import mask
 
 if TYPE_CHECKING:
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 BUY = definition(IncomingPhoneNumbers.create)
 SEARCH = definition(AvailablePhoneNumbers.list)
-SOUGHT = (
+SEARCH_PARAMETERS = (
     "country", "kind", "area_code", "contains", "sms_enabled", "mms_enabled", "voice_enabled", "fax_enabled",
     "in_region", "in_locality",
 )  # fmt: skip
 """The parameters that a number is searched by; all others are set on it."""
-MOST_TRIES = 10
+MAX_ATTEMPTS = 10
 """How many numbers are tried that somebody else has just bought."""
 OFFERS = 20
 
 
-class _Ours(Exception):
+class _AlreadyOwned(Exception):
     """Tell that the number is there already: there is nothing to buy."""
 
     def __init__(self, number: IncomingPhoneNumber) -> None:
@@ -39,7 +39,7 @@ class _Ours(Exception):
         self.number = number
 
 
-class EnsureNumberOperator(ComposedOperator, SendingOperator, color=COLOR):
+class EnsureNumberOperator(CompositeOperator, SendOnceOperator, color=COLOR):
     """Have a number of this name: find it or, where there is none, buy one. Its record goes to XCom.
 
     It is known by its name: run again, whatever was retried, killed or cleared, it changes nothing and buys nothing.
@@ -81,9 +81,9 @@ class EnsureNumberOperator(ComposedOperator, SendingOperator, color=COLOR):
     :param api_version: the version of the API for the number's calls. (templated)
     :param once: ``False`` trusts the name alone, and remembers nothing of a purchase that is under way.
     :param on_clear: ``resend`` looks again when a user clears the task; ``skip`` gives the number it had.
-    :param on_unsure: ``send`` (the default here) or ``fail`` where an earlier try's outcome can't be known. The very
+    :param on_unresolved: ``resend`` (the default here) or ``fail`` where an earlier try's outcome can't be known. The very
         same number is asked for again, which can't be bought twice.
-    :param settle: seconds, beyond the connection's time-out, before what Twilio doesn't list was never bought.
+    :param reconcile_timeout: seconds, beyond the connection's time-out, before what Twilio doesn't list was never bought.
 
     https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource#provision-a-phone-number
     """
@@ -126,37 +126,37 @@ class EnsureNumberOperator(ComposedOperator, SendingOperator, color=COLOR):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())
 
     def check(self, given: Mapping[str, Any]) -> None:
         """Require a name, and hold the rest against the search and the purchase."""
         checks.required(friendly_name=given["friendly_name"])
         checks.max_length("friendly_name", given["friendly_name"], 64)
-        SEARCH.check({name: _given(given[name]) for name in SOUGHT})
+        SEARCH.check({name: _given(given[name]) for name in SEARCH_PARAMETERS})
         BUY.check({**self._settings(given), "phone_number": UNRESOLVED})
 
     @staticmethod
     def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: _given(value) for name, value in given.items() if name not in SOUGHT}
+        return {name: _given(value) for name, value in given.items() if name not in SEARCH_PARAMETERS}
 
-    def carry_out(self, context: Context, **given: Any) -> Any:
+    def perform(self, context: Context, **given: Any) -> Any:
         """Find the number, or buy it."""
         settings = self._settings(given)
         bare = BUY.function(**{**settings, "phone_number": UNRESOLVED})
-        request = bare.but(data=BUY.form_data(settings))
+        request = bare.replace(data=BUY.form_data(settings))
         refused: list[str] = []
 
         def prepare(request: Request[Any]) -> Request[Any]:
-            if ours := self._of_name(given["friendly_name"]):
-                raise _Ours(ours)
-            return request.with_params(PhoneNumber=self._on_offer(given, refused))
+            if ours := self._find_by_name(given["friendly_name"]):
+                raise _AlreadyOwned(ours)
+            return request.with_params(PhoneNumber=self._first_available(given, refused))
 
         try:
             number = self._buy(context, request, prepare, refused)
-        except _Ours as ours:
+        except _AlreadyOwned as ours:
             number = ours.number
             self.log.info("It is ours already: nothing is bought")
-            if differing := differences(number, {name: value for name, value in settings.items() if name in number}):
+            if differing := diff(number, {name: value for name, value in settings.items() if name in number}):
                 self.log.warning("Its %s differ: UpdateNumbersOperator sets them", ", ".join(differing))
         return self.result(number)
 
@@ -185,20 +185,20 @@ class EnsureNumberOperator(ComposedOperator, SendingOperator, color=COLOR):
                     # What an earlier try was refused stays settled under its own name.
                     name=f"ensure.{len(refused)}" if refused else "",
                     on_clear=self.on_clear,
-                    on_unsure=self.on_unsure or "send",
-                    settle=self.settle,
+                    on_unresolved=self.on_unresolved or "resend",
+                    reconcile_timeout=self.reconcile_timeout,
                     prepare=noted,
                 )
             except InvalidRequest as error:
-                if error.code != codes.NUMBER_TAKEN or len(refused) >= MOST_TRIES:
+                if error.code != codes.NUMBER_TAKEN or len(refused) >= MAX_ATTEMPTS:
                     raise
                 taken = asked[-1].get("PhoneNumber") if asked else None
                 self.log.info("%s is taken: looking whether it is ours", mask(taken or "The number of an earlier try"))
                 refused.append(taken or "")
-                if ours := self._of_name(request.get("FriendlyName") or ""):
-                    raise _Ours(ours) from None
+                if ours := self._find_by_name(request.get("FriendlyName") or ""):
+                    raise _AlreadyOwned(ours) from None
 
-    def _of_name(self, name: str) -> IncomingPhoneNumber | None:
+    def _find_by_name(self, name: str) -> IncomingPhoneNumber | None:
         """Find the one number of this name."""
         listed = self.hook.incoming_phone_numbers.list(friendly_name=name)
         found = [number for number in listed if number.friendly_name == name]
@@ -209,8 +209,8 @@ class EnsureNumberOperator(ComposedOperator, SendingOperator, color=COLOR):
             raise AmbiguousOutcome(f"{len(found)} numbers have this name: {', '.join(sids)}; rename all but one", sids)
         return found[0] if found else None
 
-    def _on_offer(self, given: Mapping[str, Any], refused: list[str]) -> str:
-        wanted = {name: _given(given[name]) for name in SOUGHT}
+    def _first_available(self, given: Mapping[str, Any], refused: list[str]) -> str:
+        wanted = {name: _given(given[name]) for name in SEARCH_PARAMETERS}
         country, kind = wanted.pop("country"), wanted.pop("kind")
         for offer in self.hook.available_phone_numbers.list(country, kind, **wanted, limit=OFFERS):
             if offer.phone_number and offer.phone_number not in refused:

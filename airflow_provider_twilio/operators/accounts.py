@@ -7,16 +7,16 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_twilio._airflow.compat import AirflowFailException
-from airflow_provider_twilio._airflow.outcome import permanent_errors_fail
+from airflow_provider_twilio._airflow.outcome import fail_on_permanent_errors
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.accounts import Account, Accounts, Balances
 from airflow_provider_twilio.api.errors import BadParameter, InvalidRequest, NotFound, PermissionDenied
 from airflow_provider_twilio.api.listing import Listing
 from airflow_provider_twilio.api.phone_numbers import IncomingPhoneNumber
 from airflow_provider_twilio.api.request import VERSION
-from airflow_provider_twilio.operators._base.composite import ComposedOperator
+from airflow_provider_twilio.operators._base.composite import CompositeOperator
 from airflow_provider_twilio.operators._base.operation import COLORS, TwilioOperator
-from airflow_provider_twilio.operators._base.send_once import SendingOperator
+from airflow_provider_twilio.operators._base.send_once import SendOnceOperator
 from airflow_provider_twilio.privacy import mask
 
 if TYPE_CHECKING:
@@ -32,23 +32,23 @@ class FetchBalanceOperator(TwilioOperator, operation=Balances.fetch):
     https://www.twilio.com/docs/usage/api/account-balance
     """
 
-    own_template_fields = ("minimum",)
+    extra_template_fields = ("minimum",)
     minimum: Any
 
     def __init__(self, *, minimum: Decimal | float | str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())
 
-    def arguments(self, given: dict[str, Any]) -> dict[str, Any]:
+    def build_arguments(self, given: dict[str, Any]) -> dict[str, Any]:
         """Read the floor."""
         checks.amount("minimum", given.pop("minimum"))
         return given
 
     def execute(self, context: Context) -> Any:
         """Fetch, and compare. Errors that would come again fail the task at once."""
-        with permanent_errors_fail():
+        with fail_on_permanent_errors():
             self.request()
-            minimum = checks.amount("minimum", self.rendered()["minimum"])
+            minimum = checks.amount("minimum", self.rendered_arguments()["minimum"])
             balance = self.hook.fetch_balance()
             if minimum is not None and balance.remaining < minimum:
                 raise AirflowFailException(balance.below(minimum))
@@ -70,10 +70,10 @@ class FetchAccountOperator(TwilioOperator, operation=Accounts.fetch):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())
 
 
-class CreateAccountOperator(SendingOperator, operation=Accounts.create):
+class CreateAccountOperator(SendOnceOperator, operation=Accounts.create):
     """Open a subaccount of the account whose credentials these are. Its record goes to XCom.
 
     It is opened once, whatever is retried, killed or lost; a name of its own lets it be found again.
@@ -81,8 +81,8 @@ class CreateAccountOperator(SendingOperator, operation=Accounts.create):
     :param friendly_name: what to call it, up to 64 characters; the date by default. (templated)
     :param once: ``False`` opens one in every try of the task.
     :param on_clear: ``resend`` when a user clears the task, or ``skip``.
-    :param on_unsure: ``send`` or ``fail`` (the default here) where an earlier try's outcome can't be known.
-    :param settle: seconds, beyond the connection's time-out, before what Twilio doesn't list was never opened.
+    :param on_unresolved: ``resend`` or ``fail`` (the default here) where an earlier try's outcome can't be known.
+    :param reconcile_timeout: seconds, beyond the connection's time-out, before what Twilio doesn't list was never opened.
 
     https://www.twilio.com/docs/iam/api/subaccounts#create-a-subaccount
     """
@@ -94,7 +94,7 @@ class CreateAccountOperator(SendingOperator, operation=Accounts.create):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())
 
 
 class ListAccountsOperator(TwilioOperator, operation=Accounts.list):
@@ -118,7 +118,7 @@ class ListAccountsOperator(TwilioOperator, operation=Accounts.list):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())
 
 
 class UpdateAccountOperator(TwilioOperator, operation=Accounts.update):
@@ -140,9 +140,9 @@ class UpdateAccountOperator(TwilioOperator, operation=Accounts.update):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())
 
-    def arguments(self, given: dict[str, Any]) -> dict[str, Any]:
+    def build_arguments(self, given: dict[str, Any]) -> dict[str, Any]:
         """Refuse to close an account by the way."""
         if given["status"] == "closed":
             raise BadParameter(
@@ -153,7 +153,7 @@ class UpdateAccountOperator(TwilioOperator, operation=Accounts.update):
         return given
 
 
-class _StatusOperator(ComposedOperator, color=COLORS["Accounts"]):
+class _StatusOperator(CompositeOperator, color=COLORS["Accounts"]):
     """Change the status of a subaccount, which is named twice: by its SID, and by its name."""
 
     status: ClassVar[Literal["active", "suspended", "closed"]]
@@ -201,9 +201,9 @@ class SuspendAccountOperator(_StatusOperator):
 
     def __init__(self, *, target_account_sid: str, friendly_name: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())
 
-    def carry_out(self, context: Context, *, target_account_sid: str, friendly_name: str) -> Any:
+    def perform(self, context: Context, *, target_account_sid: str, friendly_name: str) -> Any:
         """Suspend it."""
         return self.result(self._change(self._target(target_account_sid, friendly_name)))
 
@@ -221,9 +221,9 @@ class ActivateAccountOperator(_StatusOperator):
 
     def __init__(self, *, target_account_sid: str, friendly_name: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())
 
-    def carry_out(self, context: Context, *, target_account_sid: str, friendly_name: str) -> Any:
+    def perform(self, context: Context, *, target_account_sid: str, friendly_name: str) -> Any:
         """Activate it."""
         return self.result(self._change(self._target(target_account_sid, friendly_name)))
 
@@ -246,11 +246,9 @@ class CloseAccountOperator(_StatusOperator):
         self, *, target_account_sid: str, friendly_name: str, apply: bool | str = False, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())
 
-    def carry_out(
-        self, context: Context, *, target_account_sid: str, friendly_name: str, apply: bool
-    ) -> dict[str, Any]:
+    def perform(self, context: Context, *, target_account_sid: str, friendly_name: str, apply: bool) -> dict[str, Any]:
         """Name what will be lost and, if asked to, close the account."""
         account = self._target(target_account_sid, friendly_name)
         lost = None if account.status == "closed" else self._numbers(account)
@@ -266,7 +264,7 @@ class CloseAccountOperator(_StatusOperator):
         """List its numbers; None where Twilio doesn't tell, as it may not of a suspended account."""
         path = f"/{VERSION}/Accounts/{account.sid}/IncomingPhoneNumbers.json"
         try:
-            owned = list(self.hook.client.walk(Listing(path, IncomingPhoneNumber)))
+            owned = list(self.hook.client.iter_records(Listing(path, IncomingPhoneNumber)))
         except (PermissionDenied, InvalidRequest, NotFound) as error:
             self.log.warning("The numbers that are lost with it can't be listed: %s", error)
             return None

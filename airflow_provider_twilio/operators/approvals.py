@@ -11,11 +11,11 @@ from airflow_provider_twilio._airflow.compat import (
     AirflowFailException,
     AirflowSkipException,
     DownstreamTasksSkipped,
-    branch,
     conf,
+    skip_all_except,
 )
-from airflow_provider_twilio._airflow.outcome import permanent_errors_fail
-from airflow_provider_twilio._airflow.templates import known, runs, unrendered
+from airflow_provider_twilio._airflow.outcome import fail_on_permanent_errors
+from airflow_provider_twilio._airflow.templates import is_mapped_at_runtime, parse_rendered, resolve_literal
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import BadParameter, InvalidRequest, NotFound, OptedOut
 from airflow_provider_twilio.api.messages import Message, Messages
@@ -23,7 +23,7 @@ from airflow_provider_twilio.api.operation import definition
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.api.values import UNRESOLVED
 from airflow_provider_twilio.links.twilio import TwilioLogLink
-from airflow_provider_twilio.operators._base.send_once import SendingOperator
+from airflow_provider_twilio.operators._base.send_once import SendOnceOperator
 from airflow_provider_twilio.privacy import mask
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ ANSWERS = ("yes", "no", "timeout", "unreachable")
 SAMPLE = "SM" + "0" * 32
 
 
-class ApproveBySmsOperator(SendingOperator):
+class ApproveBySmsOperator(SendOnceOperator):
     """Ask a phone by message, and wait for its YES or NO.
 
     The question ends with how to answer, such as ``Reply YES 4821 or NO 4821 within 30 min``. What counts comes from
@@ -65,13 +65,13 @@ class ApproveBySmsOperator(SendingOperator):
         default_deferrable`` says.
     :param once: ``False`` asks in every try of the task.
     :param on_clear: ``resend`` when a user clears the task, or ``skip``.
-    :param on_unsure: ``send`` or ``fail`` where an earlier try's outcome can't be known.
-    :param settle: seconds, beyond the connection's time-out, before what Twilio doesn't list was never sent.
+    :param on_unresolved: ``resend`` or ``fail`` where an earlier try's outcome can't be known.
+    :param reconcile_timeout: seconds, beyond the connection's time-out, before what Twilio doesn't list was never sent.
 
     https://www.twilio.com/docs/messaging/api/message-resource#create-a-message-resource
     """
 
-    own_template_fields = ASKED
+    extra_template_fields = ASKED
     template_fields = (*ASKED, "twilio_conn_id", "account_sid")
     operator_extra_links = (TwilioLogLink(),)
     inherits_from_skipmixin = True
@@ -92,7 +92,7 @@ class ApproveBySmsOperator(SendingOperator):
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
-        from airflow_provider_twilio.runtime.approval import LONGEST
+        from airflow_provider_twilio.runtime.approval import MAX_QUESTION_LENGTH
 
         super().__init__(**kwargs)
         self.to = to
@@ -106,12 +106,16 @@ class ApproveBySmsOperator(SendingOperator):
         self.deferrable = deferrable
         if poll_interval <= 0:
             raise BadParameter("poll_interval", f"is {poll_interval}", "give seconds above 0")
-        if not 1 <= wait_timeout <= LONGEST or wait_timeout != int(wait_timeout):
-            raise BadParameter("wait_timeout", f"is {wait_timeout}", f"give whole seconds, 1 to {LONGEST:.0f}")
+        if not 1 <= wait_timeout <= MAX_QUESTION_LENGTH or wait_timeout != int(wait_timeout):
+            raise BadParameter(
+                "wait_timeout", f"is {wait_timeout}", f"give whole seconds, 1 to {MAX_QUESTION_LENGTH:.0f}"
+            )
         for name in follow or ():
             checks.choice("follow", name, ANSWERS)
-        if not runs(self):
-            definition(Messages.create).check(self._message({name: known(getattr(self, name)) for name in ASKED}))
+        if not is_mapped_at_runtime(self):
+            definition(Messages.create).check(
+                self._message({name: resolve_literal(getattr(self, name)) for name in ASKED})
+            )
 
     def _message(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Give the arguments of the question's message."""
@@ -125,7 +129,7 @@ class ApproveBySmsOperator(SendingOperator):
 
     def request(self, **instead: Any) -> Request[Message]:
         """Build the question's message, the same in every try."""
-        given = {name: unrendered(name, getattr(self, name), "str") or None for name in ASKED}
+        given = {name: parse_rendered(name, getattr(self, name), "str") or None for name in ASKED}
         return Messages.create(**self._message({**given, **instead}))
 
     def prepare(self, request: Request[Any]) -> Request[Any]:
@@ -135,9 +139,9 @@ class ApproveBySmsOperator(SendingOperator):
 
     def execute(self, context: Context) -> Any:
         """Ask, and wait. Errors that would come again fail the task at once."""
-        from airflow_provider_twilio.runtime.polling.events import event as outcome
+        from airflow_provider_twilio.runtime.polling.events import wait_event as outcome
 
-        with permanent_errors_fail():
+        with fail_on_permanent_errors():
             if self.follow and self._mapped(context):
                 remedy = "leave it out, or put an EmptyOperator between the question and mapped work"
                 raise BadParameter("follow", "is given where the task, or one directly behind it, is mapped", remedy)
@@ -155,7 +159,7 @@ class ApproveBySmsOperator(SendingOperator):
             trigger = self._trigger(record["sid"], self.sent_at(context, record).timestamp(), self._sender(record))
             if self.deferrable:
                 # Airflow may fail a wait that ends at once, and did perhaps: a retry's own could fail likewise.
-                told = trigger.look(self.hook.client) if context["ti"].try_number > 1 else None
+                told = trigger.check(self.hook.client) if context["ti"].try_number > 1 else None
                 if told is None:
                     self.defer(trigger=trigger, method_name="execute_complete")
             else:
@@ -168,12 +172,12 @@ class ApproveBySmsOperator(SendingOperator):
 
     def _derived(self, context: Context) -> str:
         """Derive a code that is the same in every try of this task, and that none can tell without the credentials."""
-        from airflow_provider_twilio.runtime.idempotency.fingerprint import Seal
+        from airflow_provider_twilio.runtime.idempotency.fingerprint import KeyedHash
 
         ti = context["ti"]
         clears = ti.max_tries if self.on_clear == "resend" else 0
         names = [ti.dag_id, ti.run_id, ti.task_id, ti.map_index, clears]
-        return f"{int(Seal.of(self.hook.client.settings).json(names), 16) % 9000 + 1000}"
+        return f"{int(KeyedHash.from_settings(self.hook.client.settings).json(names), 16) % 9000 + 1000}"
 
     def _sender(self, record: Message) -> str | None:
         """Give the number that has asked; None while Twilio has not chosen it."""
@@ -240,7 +244,7 @@ class ApproveBySmsOperator(SendingOperator):
             chosen = [task for task in sorted(self.downstream_task_ids) if task not in others]
         mapped = self._mapped(context)
         with suppress(*[DownstreamTasksSkipped] if mapped else ()):
-            branch(context, chosen or None)
+            skip_all_except(context, chosen or None)
         if mapped:
             raise AirflowSkipException(f"{mask(self.to)} answers: {answer}")
 

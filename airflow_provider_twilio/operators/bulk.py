@@ -15,8 +15,8 @@ from airflow.sdk.log import mask_secret
 
 from airflow_provider_twilio._airflow import storage as files
 from airflow_provider_twilio._airflow.compat import AirflowFailException
-from airflow_provider_twilio._airflow.outcome import permanent_errors_fail
-from airflow_provider_twilio._airflow.templates import known, runs, unrendered
+from airflow_provider_twilio._airflow.outcome import fail_on_permanent_errors
+from airflow_provider_twilio._airflow.templates import is_mapped_at_runtime, parse_rendered, resolve_literal
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import BadParameter, RateLimited, TwilioError
 from airflow_provider_twilio.api.messages import MAX_SCHEDULE_AHEAD, MAX_VALIDITY_PERIOD, MIN_SCHEDULE_AHEAD, Messages
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_twilio.client.settings import Settings
-    from airflow_provider_twilio.runtime.bulk.engine import Item, Tally
-    from airflow_provider_twilio.runtime.bulk.plan import Plan, Planned, Preflight
+    from airflow_provider_twilio.runtime.bulk.engine import Tally, WorkItem
+    from airflow_provider_twilio.runtime.bulk.plan import MessagePlan, PlannedMessage, Preflight
     from airflow_provider_twilio.runtime.bulk.rows import Row
-    from airflow_provider_twilio.runtime.state_store import Memory
+    from airflow_provider_twilio.runtime.state_store import StateStore
     from airflow_provider_twilio.triggers.messages import MessagesDeliveryTrigger
 
 # What is of `bulk` and `triggers` is imported where it is used: a DAG file that only names the operator pays nothing.
 
 CREATE = definition(Messages.create)
 OPTIONS = tuple(name for name in CREATE.names if name != "to")
-NAME = "twilio_bulk"
+STORE_KEY = "twilio_bulk"
 """The key in the memory, and of the XComs with SIDs, with what it is for behind it."""
-MOST_IN_STORE = 20_000
+MAX_IN_STORE = 20_000
 """So many messages may be remembered in Airflow's state store; beyond, a ledger is needed."""
 
 
@@ -52,8 +52,8 @@ class SendingManyOperator(TwilioOperator):
     they are of, so that a retry goes on, and a Clear of what had come to its end begins anew.
     """
 
-    own_template_fields: ClassVar[tuple[str, ...]] = (*OPTIONS, "recipients", "ledger", "results")
-    template_fields = (*own_template_fields, "twilio_conn_id", "account_sid")
+    extra_template_fields: ClassVar[tuple[str, ...]] = (*OPTIONS, "recipients", "checkpoint_path", "results")
+    template_fields = (*extra_template_fields, "twilio_conn_id", "account_sid")
     ui_color = COLORS["Messages"]
 
     recipients: Any
@@ -63,7 +63,7 @@ class SendingManyOperator(TwilioOperator):
     rate: float | None
     max_failures: float | None
     min_balance: float | None
-    ledger: str | None
+    checkpoint_path: str | None
     results: str | None
     wait_for_delivery: bool
     accept_sent: bool
@@ -72,18 +72,18 @@ class SendingManyOperator(TwilioOperator):
     wait_timeout: float
     deferrable: bool
     on_clear: str
-    on_unsure: Any
-    settle: float
+    on_unresolved: Any
+    reconcile_timeout: float
 
-    def keep(self, arguments: Mapping[str, Any]) -> None:
+    def _set_arguments(self, arguments: Mapping[str, Any]) -> None:
         """Keep all arguments, unchanged, and check what of them is known already."""
         for name, value in arguments.items():
             if name not in ("self", "kwargs", "__class__"):
                 setattr(self, name, value)
-        if not runs(self):
+        if not is_mapped_at_runtime(self):
             self._check()
-            self._check_options({name: known(getattr(self, name)) for name in OPTIONS})
-            self._check_recipients(known(self.recipients))
+            self._check_options({name: resolve_literal(getattr(self, name)) for name in OPTIONS})
+            self._check_recipients(resolve_literal(self.recipients))
 
     def _check(self) -> None:
         for name in ("concurrency", "rate", "poll_interval", "wait_timeout"):
@@ -91,11 +91,11 @@ class SendingManyOperator(TwilioOperator):
             if value is not None and not value > 0:
                 raise BadParameter(name, f"is {value}", "give a number above 0")
         checks.choice("on_clear", self.on_clear, ("resend", "skip"))
-        checks.choice("on_unsure", self.on_unsure, ("send", "fail"))
+        checks.choice("on_unresolved", self.on_unresolved, ("resend", "fail"))
         failures = self.max_failures
         if failures is not None and (isinstance(failures, bool) or failures < 0 or (failures > 1 and failures % 1)):
             raise BadParameter("max_failures", f"is {failures}", "give a number, or a share such as 0.05")
-        results = known(self.results)
+        results = resolve_literal(self.results)
         if isinstance(results, str):
             from airflow_provider_twilio.runtime.bulk.results import check
 
@@ -103,9 +103,9 @@ class SendingManyOperator(TwilioOperator):
 
     def _check_options(self, options: dict[str, Any]) -> None:
         """Check what all messages share. What rows say of their own, and what they fill in, isn't known here."""
-        from airflow_provider_twilio.runtime.bulk.plan import FILLED, OWN, placeholders
+        from airflow_provider_twilio.runtime.bulk.plan import FORMATTED_FIELDS, ROW_OVERRIDES, placeholders
 
-        filled = {name for name in FILLED if options[name] is not UNRESOLVED and placeholders(options[name])}
+        filled = {name for name in FORMATTED_FIELDS if options[name] is not UNRESOLVED and placeholders(options[name])}
         if not any(checks.is_set(options[name]) for name in ("body", "media_url", "content_sid")):
             options = {**options, "body": UNRESOLVED}
         if options["content_variables"] is not None and options["content_sid"] is None:
@@ -114,9 +114,12 @@ class SendingManyOperator(TwilioOperator):
         CREATE.check({**options, **dict.fromkeys(filled, UNRESOLVED), **times, "to": UNRESOLVED})
         if isinstance(self.recipients, Mapping):
             return
-        values = known(self.recipients)
+        values = resolve_literal(self.recipients)
         if filled and isinstance(values, list | tuple) and values and all(isinstance(one, str) for one in values):
-            names = {name for field in filled for name in placeholders(options[field])} - {self.recipient_column, *OWN}
+            names = {name for field in filled for name in placeholders(options[field])} - {
+                self.recipient_column,
+                *ROW_OVERRIDES,
+            }
             if names:
                 raise BadParameter(
                     "body", f"names {{{min(names)}}}, which the recipients have not", "give mappings, or mend the name"
@@ -130,12 +133,12 @@ class SendingManyOperator(TwilioOperator):
 
     def execute(self, context: Context) -> Any:
         """Send to all who have not been sent to yet, and wait if asked to. What would befall all fails the task."""
-        with permanent_errors_fail():
+        with fail_on_permanent_errors():
             return self._execute(context)
 
     def _execute(self, context: Context) -> Any:
-        from airflow_provider_twilio.runtime.bulk.checkpoints import remembered
-        from airflow_provider_twilio.runtime.bulk.plan import preflight, refuse
+        from airflow_provider_twilio.runtime.bulk.checkpoints import stored_outcomes
+        from airflow_provider_twilio.runtime.bulk.plan import preflight, raise_for_preflight
 
         self._check()
         settings = self.hook.client.settings
@@ -143,44 +146,44 @@ class SendingManyOperator(TwilioOperator):
         began = time.monotonic()
         found = preflight(plan(read()))
 
-        def planned() -> Iterator[Planned]:
+        def planned() -> Iterator[PlannedMessage]:
             return plan(read(), found.verdicts)
 
-        most = self._most_failures(found.rows)
-        refuse(found, most)
-        self._tell(found, time.monotonic() - began)
+        most = self._failure_limit(found.rows)
+        raise_for_preflight(found, most)
+        self._log_preflight(found, time.monotonic() - began)
         if settings.dry_run:
             return self._dry_run(planned, found)
-        memory = self._memory(context, found.messages)
-        run = self._run(context, memory)
+        memory = self._state_store(context, found.messages)
+        run = self._load_or_start_run(context, memory)
         if run["summary"] is not None:
             self.log.info("All of it was sent before: not sending again")
-            return self._judged(run["summary"])
-        key = f"{NAME}.{run['generation']}"
-        if next(iter(remembered(memory, key)), None) is None:  # what was sent since then has cost something
+            return self._enforce_max_failures(run["summary"])
+        key = f"{STORE_KEY}.{run['generation']}"
+        if next(iter(stored_outcomes(memory, key)), None) is None:  # what was sent since then has cost something
             self._check_balance()
         began = time.monotonic()
         try:
             items = plan.items(read(), found.verdicts)
-            tally, sent = self.beside(self._send(settings, items, found, memory, key, most))
+            tally, sent = self.run_in_background(self._send(settings, items, found, memory, key, most))
         except TwilioError:
             self._write(planned, memory, key, {}, "unsent")
             raise
         seconds = time.monotonic() - began
-        summary = summarised(found, tally, seconds, sent)
+        summary = build_summary(found, tally, seconds, sent)
         self.log.info("Sent: %s", summary)
         over = time.time() if sent or run.get("over") is None else run["over"]
         run = {**run, "sent": summary, "over": over}
-        memory.set(NAME, run)
+        memory.set(STORE_KEY, run)
         if not (self.wait_for_delivery and tally.done):
             return self._finish(context, memory, planned, summary)
         return self._wait(context, settings, memory, planned, summary, run)
 
-    def _plan(self, settings: Settings) -> Plan:
-        from airflow_provider_twilio.runtime.bulk.plan import Plan
+    def _plan(self, settings: Settings) -> MessagePlan:
+        from airflow_provider_twilio.runtime.bulk.plan import MessagePlan
 
         options = {name: self._rendered_option(name) for name in OPTIONS}
-        return Plan(options, settings, column=self.recipient_column, one_per_recipient=self.one_per_recipient)
+        return MessagePlan(options, settings, column=self.recipient_column, one_per_recipient=self.one_per_recipient)
 
     def _rows(self) -> Callable[[], Iterator[Row]]:
         """Give a way to go through the rows, the same each time."""
@@ -192,10 +195,10 @@ class SendingManyOperator(TwilioOperator):
         value = getattr(self, name)
         if isinstance(value, str) and not value.strip():
             return None
-        return unrendered(name, value, str(CREATE.parameters[name].annotation))
+        return parse_rendered(name, value, str(CREATE.parameters[name].annotation))
 
     def _recipients(self) -> Any:
-        recipients = unrendered("recipients", self.recipients, "Sequence")
+        recipients = parse_rendered("recipients", self.recipients, "Sequence")
         if isinstance(recipients, str):
             if not recipients.strip():
                 raise BadParameter("recipients", "is empty", "give a list, or the path of a file")
@@ -210,13 +213,13 @@ class SendingManyOperator(TwilioOperator):
 
         return ObjectStoragePath(path.strip())
 
-    def _most_failures(self, rows: int) -> int | None:
+    def _failure_limit(self, rows: int) -> int | None:
         most = self.max_failures
         if most is None or isinstance(most, int):
             return most
         return int(most) if most > 1 else int(most * rows)
 
-    def _tell(self, found: Preflight, seconds: float) -> None:
+    def _log_preflight(self, found: Preflight, seconds: float) -> None:
         """Say what is about to be sent, and warn of what would wait too long."""
         self.log.info(
             "%d rows: %d messages of %d segments, %d duplicates, %d that can't be sent; checked in %.1f s",
@@ -233,12 +236,12 @@ class SendingManyOperator(TwilioOperator):
                     self.rate, lasts, valid,
                 )  # fmt: skip
 
-    def _dry_run(self, planned: Callable[[], Iterator[Planned]], found: Preflight) -> dict[str, Any]:
+    def _dry_run(self, planned: Callable[[], Iterator[PlannedMessage]], found: Preflight) -> dict[str, Any]:
         from airflow_provider_twilio.runtime.bulk.engine import Tally
 
         self.log.info("Dry run: nothing is sent")
         self._write_table(planned, (), {}, DRY_RUN)
-        return {**summarised(found, Tally(), 0.0, 0), "segments": found.segments, "status": DRY_RUN}
+        return {**build_summary(found, Tally(), 0.0, 0), "segments": found.segments, "status": DRY_RUN}
 
     def _check_balance(self) -> None:
         if self.min_balance is None:
@@ -249,37 +252,37 @@ class SendingManyOperator(TwilioOperator):
 
     # ------------------------------------------------------------ what is remembered
 
-    def _memory(self, context: Context, messages: int) -> Memory:
+    def _state_store(self, context: Context, messages: int) -> StateStore:
         """Give the ledger, a folder of this very task instance, or Airflow's state store."""
-        from airflow_provider_twilio.runtime.state_store import Folder, TaskState
+        from airflow_provider_twilio.runtime.state_store import FolderStore, TaskStateStore
 
-        if self.ledger:
+        if self.checkpoint_path:
             ti = context.get("ti")
             index = getattr(ti, "map_index", -1)
             parts = [getattr(ti, name, None) or name for name in ("dag_id", "run_id", "task_id")]
-            folder = self._path(self.ledger)
+            folder = self._path(self.checkpoint_path)
             for part in [*parts, *([str(index)] if index >= 0 else [])]:
                 folder = folder / re.sub(r"[^\w.+:-]", "_", part)
-            return Folder(folder)
+            return FolderStore(folder)
         store = context.get("task_state_store")
         if store is None:
             raise BadParameter(
-                "ledger",
+                "checkpoint_path",
                 "is missing",
                 "give a folder, such as s3://bucket/ledger: this Airflow has no task state store",
             )
-        if messages > MOST_IN_STORE:
+        if messages > MAX_IN_STORE:
             raise BadParameter(
-                "ledger",
+                "checkpoint_path",
                 f"is missing for {messages} messages",
-                f"give a folder, such as s3://bucket/ledger: beyond {MOST_IN_STORE} the task state store is too small",
+                f"give a folder, such as s3://bucket/ledger: beyond {MAX_IN_STORE} the task state store is too small",
             )
-        return TaskState(store)
+        return TaskStateStore(store)
 
-    def _run(self, context: Context, memory: Memory) -> dict[str, Any]:
+    def _load_or_start_run(self, context: Context, memory: StateStore) -> dict[str, Any]:
         """Give the record of the run to go on with; a new one where there is none, or a user cleared what had ended."""
         clears = getattr(context.get("ti"), "max_tries", 0)
-        run: dict[str, Any] | None = memory.get(NAME)
+        run: dict[str, Any] | None = memory.get(STORE_KEY)
         if run is None:
             generation = 0
         elif run["summary"] is None or run["clears"] == clears or self.on_clear == "skip":
@@ -288,7 +291,7 @@ class SendingManyOperator(TwilioOperator):
             generation = run["generation"] + 1
         checks.within_future("send_at", self._rendered_option("send_at"), MIN_SCHEDULE_AHEAD, MAX_SCHEDULE_AHEAD)
         run = {"generation": generation, "clears": clears, "begun": time.time(), "sent": None, "summary": None}
-        memory.set(NAME, run)
+        memory.set(STORE_KEY, run)
         return run
 
     # ------------------------------------------------------------ sending
@@ -296,18 +299,18 @@ class SendingManyOperator(TwilioOperator):
     async def _send(
         self,
         settings: Settings,
-        items: AsyncIterator[Item],
+        items: AsyncIterator[WorkItem],
         found: Preflight,
-        memory: Memory,
+        memory: StateStore,
         key: str,
         most: int | None,
     ) -> tuple[Tally, int]:
         """Send what was not sent yet; give what came of all, and how many were sent now."""
         from airflow_provider_twilio.client.asynchronous import AsyncClient
-        from airflow_provider_twilio.runtime.bulk.checkpoints import run_resuming
+        from airflow_provider_twilio.runtime.bulk.checkpoints import run_resumable
         from airflow_provider_twilio.runtime.bulk.engine import Outcome, Tally
         from airflow_provider_twilio.runtime.bulk.progress import progress
-        from airflow_provider_twilio.runtime.bulk.reconcile import AT_ONCE, Settler
+        from airflow_provider_twilio.runtime.bulk.reconcile import CONCURRENCY, Reconciler
 
         sent, failures = 0, 0 if most is None else found.invalid
 
@@ -317,21 +320,21 @@ class SendingManyOperator(TwilioOperator):
 
         tally = Tally()
         async with (
-            AsyncClient(replace(settings, retries=0), conceal=mask_secret, concurrency=self.concurrency) as client,
-            AsyncClient(settings, conceal=mask_secret, concurrency=AT_ONCE) as asker,
+            AsyncClient(replace(settings, retries=0), mask_secret=mask_secret, concurrency=self.concurrency) as client,
+            AsyncClient(settings, mask_secret=mask_secret, concurrency=CONCURRENCY) as asker,
             progress(tally, "messages", found.messages),
         ):
-            await run_resuming(
+            await run_resumable(
                 client,
                 items,
                 tell,
-                memory=memory,
+                store=memory,
                 key=key,
-                settle=Settler(asker, self.on_unsure),
-                patience=settings.timeout + self.settle,
+                reconcile=Reconciler(asker, self.on_unresolved),
+                patience=settings.timeout + self.reconcile_timeout,
                 concurrency=self.concurrency,
                 rate=self.rate,
-                most_failures=None if most is None else most - failures,
+                max_failures=None if most is None else most - failures,
                 tally=tally,
             )
         return tally, sent
@@ -342,8 +345,8 @@ class SendingManyOperator(TwilioOperator):
         self,
         context: Context,
         settings: Settings,
-        memory: Memory,
-        planned: Callable[[], Iterator[Planned]],
+        memory: StateStore,
+        planned: Callable[[], Iterator[PlannedMessage]],
         summary: dict[str, Any],
         run: dict[str, Any],
     ) -> Any:
@@ -354,30 +357,30 @@ class SendingManyOperator(TwilioOperator):
         if self.deferrable:
             self.defer(trigger=trigger, method_name="execute_complete")
         from airflow_provider_twilio.client.asynchronous import AsyncClient
-        from airflow_provider_twilio.runtime.polling.status import FETCHES_AT_ONCE
+        from airflow_provider_twilio.runtime.polling.status import FETCH_CONCURRENCY
 
         def connect() -> AsyncClient:
-            return AsyncClient(replace(settings, retries=0), conceal=mask_secret, concurrency=FETCHES_AT_ONCE)
+            return AsyncClient(replace(settings, retries=0), mask_secret=mask_secret, concurrency=FETCH_CONCURRENCY)
 
         sids = self._sids(memory, run)
-        counted = self.beside(trigger.wait_for(chain.from_iterable(sids), connect))
+        counted = self.run_in_background(trigger.wait_for(chain.from_iterable(sids), connect))
         return self._finish(context, memory, planned, {**summary, **counted})
 
     def _trigger(
-        self, context: Context, memory: Memory, run: dict[str, Any], begun: float, deadline: float, sent: int
+        self, context: Context, memory: StateStore, run: dict[str, Any], begun: float, deadline: float, sent: int
     ) -> MessagesDeliveryTrigger:
         """Give the trigger that waits, which reads the SIDs where they are: in the ledger, or in XComs."""
-        from airflow_provider_twilio.runtime.state_store import Folder
+        from airflow_provider_twilio.runtime.state_store import FolderStore
         from airflow_provider_twilio.triggers.messages import MessagesDeliveryTrigger
 
-        key, pushed = f"{NAME}.{run['generation']}", 0
+        key, pushed = f"{STORE_KEY}.{run['generation']}", 0
         ti: Any = context.get("ti")
-        if self.deferrable and not isinstance(memory, Folder):
+        if self.deferrable and not isinstance(memory, FolderStore):
             for pushed, sids in enumerate(self._sids(memory, run), 1):
                 ti.xcom_push(key=f"{key}.{pushed - 1}", value=sids)
         return MessagesDeliveryTrigger(
             key,
-            ledger=str(memory.path) if isinstance(memory, Folder) else None,
+            checkpoint_path=str(memory.path) if isinstance(memory, FolderStore) else None,
             xcoms=pushed,
             of_task=[ti.dag_id, ti.run_id, ti.task_id, ti.map_index] if pushed else ["", "", "", -1],
             messages=sent,
@@ -390,89 +393,89 @@ class SendingManyOperator(TwilioOperator):
             sent_grace=self.sent_grace,
         )
 
-    def _sids(self, memory: Memory, run: dict[str, Any]) -> Iterator[list[str]]:
-        from airflow_provider_twilio.runtime.bulk.checkpoints import sids
+    def _sids(self, memory: StateStore, run: dict[str, Any]) -> Iterator[list[str]]:
+        from airflow_provider_twilio.runtime.bulk.checkpoints import stored_sids
 
-        return sids(memory, f"{NAME}.{run['generation']}")
+        return stored_sids(memory, f"{STORE_KEY}.{run['generation']}")
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """End as the trigger's event says."""
-        with permanent_errors_fail():
+        with fail_on_permanent_errors():
             if "delivered" not in event:
                 raise AirflowFailException(f"The trigger told nothing that can be understood: {sorted(event)}")
             plan, read = self._plan(self.hook.client.settings), self._rows()
-            memory = self._memory(context, 0)
-            return self._finish(context, memory, lambda: plan(read()), {**memory.get(NAME)["sent"], **event})
+            memory = self._state_store(context, 0)
+            return self._finish(context, memory, lambda: plan(read()), {**memory.get(STORE_KEY)["sent"], **event})
 
     # ------------------------------------------------------------ the end
 
     def _finish(
         self,
         context: Context,
-        memory: Memory,
-        planned: Callable[[], Iterator[Planned]],
+        memory: StateStore,
+        planned: Callable[[], Iterator[PlannedMessage]],
         summary: dict[str, Any],
     ) -> dict[str, Any]:
         """Write the table, forget what was remembered, and give what goes to XCom."""
-        from airflow_provider_twilio.runtime.bulk.checkpoints import forget
+        from airflow_provider_twilio.runtime.bulk.checkpoints import delete_checkpoints
 
-        run = memory.get(NAME)
-        key = f"{NAME}.{run['generation']}"
-        states = self.beside(self._states(memory, run)) if self.results and "delivered" in summary else {}
+        run = memory.get(STORE_KEY)
+        key = f"{STORE_KEY}.{run['generation']}"
+        states = self.run_in_background(self._states(memory, run)) if self.results and "delivered" in summary else {}
         self._write(planned, memory, key, states, "unsent")
         if not summary["later"]:
-            memory.set(NAME, {**run, "summary": summary})
-            forget(memory, key, summary["rows"])
-        told = self._judged(summary)
+            memory.set(STORE_KEY, {**run, "summary": summary})
+            delete_checkpoints(memory, key, summary["rows"])
+        told = self._enforce_max_failures(summary)
         if summary["later"]:
             raise RateLimited(
                 f"{summary['later']} are left for the next try, since their senders' queues are full: {told}"
             )
         return told
 
-    def _judged(self, summary: dict[str, Any]) -> dict[str, Any]:
+    def _enforce_max_failures(self, summary: dict[str, Any]) -> dict[str, Any]:
         """Give a summary, if no more have failed than may: also where an earlier try has stored it, and was killed."""
-        most = self._most_failures(summary["rows"])
+        most = self._failure_limit(summary["rows"])
         failed = sum(summary["failed"].values())
         undelivered = sum(summary.get("undelivered", {}).values()) + summary.get("waiting", 0)
         if most is not None and failed + undelivered > most:
             raise AirflowFailException(f"{failed} have failed and {undelivered} were not delivered: {summary}")
         return summary
 
-    async def _states(self, memory: Memory, run: dict[str, Any]) -> dict[str, Any]:
+    async def _states(self, memory: StateStore, run: dict[str, Any]) -> dict[str, Any]:
         from airflow_provider_twilio.client.asynchronous import AsyncClient
-        from airflow_provider_twilio.runtime.bulk.reconcile import AT_ONCE, states
+        from airflow_provider_twilio.runtime.bulk.reconcile import CONCURRENCY, fetch_statuses
 
         sids = set(chain.from_iterable(self._sids(memory, run)))
-        async with AsyncClient(self.hook.client.settings, conceal=mask_secret, concurrency=AT_ONCE) as client:
-            return await states(client, sids)
+        async with AsyncClient(self.hook.client.settings, mask_secret=mask_secret, concurrency=CONCURRENCY) as client:
+            return await fetch_statuses(client, sids)
 
     def _write(
         self,
-        planned: Callable[[], Iterator[Planned]],
-        memory: Memory,
+        planned: Callable[[], Iterator[PlannedMessage]],
+        memory: StateStore,
         key: str,
         states: Mapping[str, Any],
         unsent: str,
     ) -> None:
-        from airflow_provider_twilio.runtime.bulk.checkpoints import remembered
+        from airflow_provider_twilio.runtime.bulk.checkpoints import stored_outcomes
 
-        self._write_table(planned, chain.from_iterable(remembered(memory, key)), states, unsent)
+        self._write_table(planned, chain.from_iterable(stored_outcomes(memory, key)), states, unsent)
 
     def _write_table(
-        self, planned: Callable[[], Iterator[Planned]], remembered: Any, states: Mapping[str, Any], unsent: str
+        self, planned: Callable[[], Iterator[PlannedMessage]], remembered: Any, states: Mapping[str, Any], unsent: str
     ) -> None:
         if not self.results:
             return
         from airflow_provider_twilio.runtime.bulk.results import check, table, write
 
         check(self.results)
-        with files.written("results", files.place("results", self.results.strip()), self.hook) as local:
+        with files.atomic_write("results", files.resolve_path("results", self.results.strip()), self.hook) as local:
             write(local, table(planned(), remembered, states, unsent))
         self.log.info("What became of each row is in %s", self.results)
 
 
-def summarised(found: Preflight, tally: Tally, seconds: float, sent: int) -> dict[str, Any]:
+def build_summary(found: Preflight, tally: Tally, seconds: float, sent: int) -> dict[str, Any]:
     """Give the numbers that go to XCom. ``rows`` is the sum of sent, skipped, failed, later and duplicates.
 
     :param sent: how many were sent in so many ``seconds``.

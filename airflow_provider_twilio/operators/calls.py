@@ -12,7 +12,7 @@ from airflow_provider_twilio.api.calls import FINAL, Calls
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.values import UNRESOLVED
 from airflow_provider_twilio.operators._base.operation import TwilioOperator
-from airflow_provider_twilio.operators._base.wait import WaitingOperator
+from airflow_provider_twilio.operators._base.wait import SendAndWaitOperator
 from airflow_provider_twilio.operators.retention import DeleteOldCallsOperator, DeleteOldRecordingsOperator
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 
-class CreateCallOperator(WaitingOperator, operation=Calls.create):
+class CreateCallOperator(SendAndWaitOperator, operation=Calls.create):
     """Place a call. Its record goes to XCom.
 
     It is placed once, whatever is retried, killed or lost. With ``wait_for_completion`` the task succeeds when the call
@@ -53,7 +53,7 @@ class CreateCallOperator(WaitingOperator, operation=Calls.create):
     :param status_callback_method: how ``status_callback`` is asked. (templated)
     :param send_digits: up to 32 keys to press once connected: 0-9, A-D, # and the star; w waits 0.5 s, W 1 s.
         (templated)
-    :param timeout: seconds it may ring, up to 600 (Twilio's default is 60). (templated)
+    :param ring_timeout: seconds it may ring, up to 600 (Twilio's default is 60). (templated)
     :param time_limit: the longest the call may last, in seconds. (templated)
     :param record: whether to record the call. (templated)
     :param recording_channels: ``mono`` or ``dual``. (templated)
@@ -93,15 +93,15 @@ class CreateCallOperator(WaitingOperator, operation=Calls.create):
     :param deferrable: wait in the triggerer, which costs no worker slot.
     :param once: ``False`` calls in every try of the task.
     :param on_clear: ``resend`` when a user clears the task, or ``skip``.
-    :param on_unsure: ``send`` or ``fail`` where an earlier try's outcome can't be known.
-    :param settle: seconds, beyond the connection's time-out, before what Twilio doesn't list was never placed.
+    :param on_unresolved: ``resend`` or ``fail`` where an earlier try's outcome can't be known.
+    :param reconcile_timeout: seconds, beyond the connection's time-out, before what Twilio doesn't list was never placed.
 
     https://www.twilio.com/docs/voice/api/call-resource#create-a-call-resource
     """
 
     template_fields_renderers = {"twiml": "html"}
     sample = "CA" + "0" * 32
-    own_template_fields = ("say", "voice", "language")
+    extra_template_fields = ("say", "voice", "language")
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class CreateCallOperator(WaitingOperator, operation=Calls.create):
         status_callback_event: Sequence[str] | str | None = None,
         status_callback_method: Literal["GET", "POST"] | None = None,
         send_digits: str | None = None,
-        timeout: int | str | None = None,
+        ring_timeout: int | str | None = None,
         time_limit: int | str | None = None,
         record: bool | str | None = None,
         recording_channels: str | None = None,
@@ -154,7 +154,7 @@ class CreateCallOperator(WaitingOperator, operation=Calls.create):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())
         for status in accept:
             checks.choice("accept", status, sorted(FINAL))
         self.wait_for_completion = wait_for_completion
@@ -163,10 +163,10 @@ class CreateCallOperator(WaitingOperator, operation=Calls.create):
         self.hang_up_on_kill = hang_up_on_kill
 
     @property
-    def waits(self) -> bool:
+    def should_wait(self) -> bool:
         return self.wait_for_completion
 
-    def trigger(self, sid: str, *, begun: float) -> CallCompletionTrigger:
+    def build_trigger(self, sid: str, *, started: float) -> CallCompletionTrigger:
         from airflow_provider_twilio.triggers.calls import CallCompletionTrigger
 
         return CallCompletionTrigger(
@@ -174,17 +174,17 @@ class CreateCallOperator(WaitingOperator, operation=Calls.create):
             twilio_conn_id=self.twilio_conn_id,
             account_sid=self.account_sid,
             poll_interval=self.poll_interval,
-            deadline=begun + self.wait_timeout,
-            created=begun,
+            deadline=started + self.wait_timeout,
+            created=started,
             accept=list(self.accept),
             answered_by=[self.answered_by] if isinstance(self.answered_by, str) else list(self.answered_by),
             hang_up_on_kill=self.hang_up_on_kill,
-            on_clear=self.clears,
+            on_clear=self.clear_mode,
         )
 
-    def arguments(self, given: dict[str, Any]) -> dict[str, Any]:
+    def build_arguments(self, given: dict[str, Any]) -> dict[str, Any]:
         """Write what is to be said as TwiML."""
-        say, voice, language = (given.pop(name) for name in self.own_template_fields)
+        say, voice, language = (given.pop(name) for name in self.extra_template_fields)
         sources = {"say": say, **{name: given[name] for name in ("url", "twiml", "application_sid")}}
         checks.one_of(**sources)
         checks.only_one_of(**sources)
@@ -211,7 +211,7 @@ class FetchCallOperator(TwilioOperator, operation=Calls.fetch):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())
 
 
 class ListCallsOperator(TwilioOperator, operation=Calls.list):
@@ -252,7 +252,7 @@ class ListCallsOperator(TwilioOperator, operation=Calls.list):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())
 
 
 class UpdateCallOperator(TwilioOperator, operation=Calls.update):
@@ -291,7 +291,7 @@ class UpdateCallOperator(TwilioOperator, operation=Calls.update):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())
 
 
 class DeleteCallOperator(TwilioOperator, operation=Calls.delete):
@@ -309,4 +309,4 @@ class DeleteCallOperator(TwilioOperator, operation=Calls.delete):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Variable
 
-from airflow_provider_twilio._airflow.outcome import permanent_errors_fail
-from airflow_provider_twilio._airflow.templates import known, runs, unrendered
+from airflow_provider_twilio._airflow.outcome import fail_on_permanent_errors
+from airflow_provider_twilio._airflow.templates import is_mapped_at_runtime, parse_rendered, resolve_literal
 from airflow_provider_twilio.api.errors import BadParameter, NotFound
 from airflow_provider_twilio.api.messages import Message, Messages
 from airflow_provider_twilio.defaults import LOOKBACK, OVERLAP
@@ -44,7 +44,7 @@ class ReadInboundMessagesOperator(TwilioOperator):
     https://www.twilio.com/docs/messaging/api/message-resource#read-multiple-message-resources
     """
 
-    own_template_fields = FILTERS
+    extra_template_fields = FILTERS
     template_fields = (*FILTERS, "twilio_conn_id", "account_sid")
     ui_color = "#f3e3f7"
 
@@ -70,24 +70,24 @@ class ReadInboundMessagesOperator(TwilioOperator):
         for name, value in (("lookback", lookback), ("overlap", overlap)):
             if value < 0:
                 raise BadParameter(name, f"is {value}", "give seconds, 0 or more")
-        if not runs(self):
+        if not is_mapped_at_runtime(self):
             from airflow_provider_twilio.runtime.polling.inbound import Filter
 
-            Filter(*(known(value) for value in (to, from_, pattern)))
+            Filter(*(resolve_literal(value) for value in (to, from_, pattern)))
 
     def execute(self, context: Context) -> list[Message]:
         """Read what is new, and remember that this run has read it before it is told."""
         from airflow_provider_twilio.runtime.polling.inbound import (
             Cursor,
             Filter,
-            Look,
+            Snapshot,
             earliest_first,
-            received,
-            since,
-            when,
+            is_inbound,
+            messages_since,
+            timestamp,
         )
 
-        with permanent_errors_fail():
+        with fail_on_permanent_errors():
             wanted = Filter(*(self._filter(name) for name in FILTERS))
             name, run_id = self._variable(context["ti"]), context["ti"].run_id
             kept = Variable.get(name, default=None, deserialize_json=True) or {}
@@ -96,19 +96,21 @@ class ReadInboundMessagesOperator(TwilioOperator):
             seen = {sid: moment for read in by_run.values() for sid, moment in read.items()}
             cursor.resume([{**kept, "seen": seen}])
             listed, newest = list[Message](), 0.0
-            for message in self.hook.client.walk(since(cursor.after, to=wanted.to, from_=wanted.from_)):
-                newest = max(newest, when(message))
-                if received(message):
+            for message in self.hook.client.iter_records(
+                messages_since(cursor.after, to=wanted.to, from_=wanted.from_)
+            ):
+                newest = max(newest, timestamp(message))
+                if is_inbound(message):
                     listed.append(message)
-            new = cursor.take(Look(earliest_first(listed), newest), wanted)
-            mine = {**by_run.pop(run_id, {}), **{str(message.sid): when(message) for message in new}}
+            new = cursor.advance(Snapshot(earliest_first(listed), newest), wanted)
+            mine = {**by_run.pop(run_id, {}), **{str(message.sid): timestamp(message) for message in new}}
             if mine:
                 by_run[run_id] = mine
             self._remember(name, kept, {"after": cursor.after, "runs": self._recent(by_run, cursor.after)})
             return self._told(mine, {str(message.sid): message for message in listed})
 
     def _filter(self, name: str) -> str | None:
-        value = unrendered(name, getattr(self, name), "str")
+        value = parse_rendered(name, getattr(self, name), "str")
         if isinstance(value, str) and not value.strip():
             raise BadParameter(name, "is empty", "leave it out to read all, or give a value")
         return None if value is None else str(value)

@@ -13,7 +13,7 @@ from airflow_provider_twilio.api.errors import NotFound
 from airflow_provider_twilio.api.messages import Message, Messages
 from airflow_provider_twilio.defaults import RECONCILE_TIMEOUT
 from airflow_provider_twilio.operators._base.operation import TwilioOperator
-from airflow_provider_twilio.operators._base.wait import WaitingOperator
+from airflow_provider_twilio.operators._base.wait import SendAndWaitOperator
 from airflow_provider_twilio.operators.bulk import SendingManyOperator
 from airflow_provider_twilio.operators.retention import DeleteOldMessagesOperator, RedactOldMessagesOperator
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_twilio._airflow.send_once import OnClear
-    from airflow_provider_twilio.runtime.idempotency.fingerprint import OnUnsure
+    from airflow_provider_twilio.runtime.idempotency.fingerprint import OnUnresolved
     from airflow_provider_twilio.triggers.messages import MessageDeliveryTrigger
 
 __all__ = [
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 
-class SendMessageOperator(WaitingOperator, operation=Messages.create):
+class SendMessageOperator(SendAndWaitOperator, operation=Messages.create):
     """Send a message: SMS, MMS, WhatsApp or RCS. Its record goes to XCom, without the body.
 
     It is sent once, whatever is retried, killed or lost. With ``wait_for_delivery`` the task succeeds when the message
@@ -73,15 +73,15 @@ class SendMessageOperator(WaitingOperator, operation=Messages.create):
     :param wait_for_delivery: wait for the message's end.
     :param accept_sent: take ``sent`` (the carrier has it) for success.
     :param sent_grace: take ``sent`` for success when it has lasted so many seconds: many carriers report no more.
-    :param resendable: error codes after which sending again can help, for the failure's words.
+    :param resendable_codes: error codes after which sending again can help, for the failure's words.
     :param skip_opted_out: skip instead of failing when the recipient has opted out.
     :param poll_interval: seconds between two looks.
     :param wait_timeout: seconds from the send, or from ``send_at``, after which the task fails, without retry.
     :param deferrable: wait in the triggerer, which costs no worker slot.
     :param once: ``False`` sends in every try of the task.
     :param on_clear: ``resend`` when a user clears the task, or ``skip``.
-    :param on_unsure: ``send`` or ``fail`` where an earlier try's outcome can't be known.
-    :param settle: seconds, beyond the connection's time-out, before what Twilio doesn't list was never sent.
+    :param on_unresolved: ``resend`` or ``fail`` where an earlier try's outcome can't be known.
+    :param reconcile_timeout: seconds, beyond the connection's time-out, before what Twilio doesn't list was never sent.
 
     https://www.twilio.com/docs/messaging/api/message-resource#create-a-message-resource
     """
@@ -124,24 +124,24 @@ class SendMessageOperator(WaitingOperator, operation=Messages.create):
         wait_for_delivery: bool = False,
         accept_sent: bool = False,
         sent_grace: float | None = None,
-        resendable: Sequence[int] | None = None,
+        resendable_codes: Sequence[int] | None = None,
         skip_opted_out: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())
         self.include_body = include_body
         self.wait_for_delivery = wait_for_delivery
         self.accept_sent = accept_sent
         self.sent_grace = sent_grace
-        self.resendable = resendable
+        self.resendable_codes = resendable_codes
         self.skip_opted_out = skip_opted_out
 
     @property
-    def waits(self) -> bool:
+    def should_wait(self) -> bool:
         return self.wait_for_delivery
 
-    def trigger(self, sid: str, *, begun: float) -> MessageDeliveryTrigger:
+    def build_trigger(self, sid: str, *, started: float) -> MessageDeliveryTrigger:
         from airflow_provider_twilio.triggers.messages import MessageDeliveryTrigger
 
         planned = checks.parse_timestamp("send_at", self.send_at)
@@ -151,14 +151,14 @@ class SendMessageOperator(WaitingOperator, operation=Messages.create):
             twilio_conn_id=self.twilio_conn_id,
             account_sid=self.account_sid,
             poll_interval=self.poll_interval,
-            deadline=begun + self.wait_timeout,
+            deadline=started + self.wait_timeout,
             not_before=scheduled,
-            created=begun,
+            created=started,
             accept_sent=self.accept_sent,
             sent_grace=self.sent_grace,
-            resendable=None if self.resendable is None else sorted(self.resendable),
+            resendable_codes=None if self.resendable_codes is None else sorted(self.resendable_codes),
             cancel_on_kill=scheduled is not None,
-            on_clear=self.clears,
+            on_clear=self.clear_mode,
         )
 
     def result(self, answer: Message) -> Any:
@@ -221,7 +221,7 @@ class SendMessagesOperator(SendingManyOperator):
     :param rate: segments a second, for each sender by itself; None for as fast as it goes.
     :param max_failures: end the task when more have failed, or a share such as ``0.05``; None for any number.
     :param min_balance: refuse to begin with less on the account.
-    :param ledger: a folder, local or in any object store, that remembers what has been done, each task instance in a
+    :param checkpoint_path: a folder, local or in any object store, that remembers what has been done, each task instance in a
         folder of its own: needed for more than 20,000 messages, and before Airflow 3.3. (templated)
     :param results: a ``.csv``, ``.jsonl`` or ``.ndjson`` file to write what became of each row to. (templated)
     :param wait_for_delivery: wait until all have been delivered or have failed, and count both.
@@ -232,8 +232,8 @@ class SendMessagesOperator(SendingManyOperator):
     :param deferrable: wait in the triggerer, which costs no worker slot.
     :param on_clear: what to do when a user clears a task that had sent all: ``resend``, or ``skip``. One that had not
         goes on in any case.
-    :param on_unsure: ``send`` or ``fail`` where the outcome of a request can't be known.
-    :param settle: seconds, beyond the connection's time-out, before what Twilio doesn't list was never sent.
+    :param on_unresolved: ``resend`` or ``fail`` where the outcome of a request can't be known.
+    :param reconcile_timeout: seconds, beyond the connection's time-out, before what Twilio doesn't list was never sent.
 
     https://www.twilio.com/docs/messaging/api/message-resource#create-a-message-resource
     """
@@ -276,7 +276,7 @@ class SendMessagesOperator(SendingManyOperator):
         rate: float | None = None,
         max_failures: float | None = None,
         min_balance: float | None = None,
-        ledger: str | None = None,
+        checkpoint_path: str | None = None,
         results: str | None = None,
         wait_for_delivery: bool = False,
         accept_sent: bool = False,
@@ -285,12 +285,12 @@ class SendMessagesOperator(SendingManyOperator):
         wait_timeout: float = 3600.0,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         on_clear: OnClear = "resend",
-        on_unsure: OnUnsure | None = None,
-        settle: float = RECONCILE_TIMEOUT,
+        on_unresolved: OnUnresolved | None = None,
+        reconcile_timeout: float = RECONCILE_TIMEOUT,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())
 
 
 class FetchMessageOperator(TwilioOperator, operation=Messages.fetch):
@@ -303,7 +303,7 @@ class FetchMessageOperator(TwilioOperator, operation=Messages.fetch):
 
     def __init__(self, *, message_sid: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())
 
 
 class ListMessagesOperator(TwilioOperator, operation=Messages.list):
@@ -333,7 +333,7 @@ class ListMessagesOperator(TwilioOperator, operation=Messages.list):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())
 
 
 class UpdateMessageOperator(TwilioOperator, operation=Messages.update):
@@ -350,7 +350,7 @@ class UpdateMessageOperator(TwilioOperator, operation=Messages.update):
         self, *, message_sid: str, body: str | None = None, status: Literal["canceled"] | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())
 
 
 class DeleteMessageOperator(TwilioOperator, operation=Messages.delete):
@@ -363,4 +363,4 @@ class DeleteMessageOperator(TwilioOperator, operation=Messages.delete):
 
     def __init__(self, *, message_sid: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())

@@ -18,7 +18,7 @@ from airflow_provider_twilio.api.operation import definition
 from airflow_provider_twilio.api.phone_numbers import IncomingPhoneNumber, IncomingPhoneNumbers
 from airflow_provider_twilio.api.records import is_sid
 from airflow_provider_twilio.api.values import UNRESOLVED, parse_int
-from airflow_provider_twilio.operators._base.composite import ComposedOperator
+from airflow_provider_twilio.operators._base.composite import CompositeOperator
 from airflow_provider_twilio.operators._base.operation import COLORS
 from airflow_provider_twilio.privacy import mask
 
@@ -34,16 +34,16 @@ ANYWHERE = ("+14155550100", "+442079460018", "+61255500100", "+493023125000", "+
 PART_OF_A_SID = r"(?i)PN[0-9a-f]*[*?[]"
 EXACT = "give SIDs (PN…) or numbers in E.164, each in full"
 REPORTED = ("sid", "phone_number", "friendly_name", "outcome")
-AT_ONCE = 20
+CONCURRENCY = 20
 """Numbers that are looked at together."""
-CHUNK = 300
+CHUNK_SIZE = 300
 """Numbers a value of the task state store, which may hold 64 KB."""
 
 
 # ---------------------------------------------------------------- which numbers
 
 
-def several(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
     return [value] if isinstance(value, str) else list(value)
 
 
@@ -55,7 +55,7 @@ def check_patterns(name: str, value: Any) -> None:
     """Refuse a pattern that fits every number, and one of SIDs, which fit in full only."""
     if value is UNRESOLVED:
         return
-    for entry in several(value):
+    for entry in as_list(value):
         if not isinstance(entry, str) or not entry:
             raise BadParameter(name, f"has an entry that is {checks.describe(entry)}", "give texts such as '+1415*'")
         if all(fnmatchcase(number, entry) for number in ANYWHERE):
@@ -68,9 +68,9 @@ def check_chosen(name: str, value: Any, *, patterns: bool) -> None:
     """Require numbers that are named exactly or, where that may be, by a pattern."""
     if value is UNRESOLVED:
         return
-    if not several(value):
+    if not as_list(value):
         raise BadParameter(name, "is empty", EXACT)
-    for entry in several(value):
+    for entry in as_list(value):
         if not isinstance(entry, str):
             raise BadParameter(name, f"has an entry of type {type(entry).__name__}", EXACT)
         if is_pattern(entry):
@@ -84,14 +84,14 @@ def check_chosen(name: str, value: Any, *, patterns: bool) -> None:
             checks.phone_number(name, entry)
 
 
-def fits(number: Mapping[str, Any], patterns: Iterable[str]) -> bool:
+def matches_any(number: Mapping[str, Any], patterns: Iterable[str]) -> bool:
     """Tell whether a number, by itself or by its name, in whatever case, fits one of these patterns, or is its SID."""
     wanted = {pattern.casefold() for pattern in patterns}
     texts = [str(number[key]).casefold() for key in ("phone_number", "friendly_name") if number.get(key)]
     return number["sid"].casefold() in wanted or any(fnmatchcase(text, pattern) for text in texts for pattern in wanted)
 
 
-def choose(
+def select(
     owned: Iterable[IncomingPhoneNumber], wanted: Sequence[str]
 ) -> tuple[dict[str, IncomingPhoneNumber], list[str]]:
     """Give the numbers that are wanted, by SID, in the order of the list, and what of it names none."""
@@ -101,7 +101,7 @@ def choose(
     missing = []
     for entry in wanted:
         if is_pattern(entry):
-            found = [record for record in held if fits(record, [entry])]
+            found = [record for record in held if matches_any(record, [entry])]
         else:
             found = [by_name[entry]] if entry in by_name else []
         chosen |= {record.sid: record for record in found}
@@ -110,7 +110,7 @@ def choose(
     return chosen, missing
 
 
-def not_ours(missing: Sequence[str], account_sid: str, done: str) -> NotFound:
+def unowned_error(missing: Sequence[str], account_sid: str, done: str) -> NotFound:
     return NotFound(
         f"account {account_sid} has no number {', '.join(map(mask, missing[:10]))}"
         f"{f' nor {len(missing) - 10} more' if len(missing) > 10 else ''}; nothing was {done}. If they are another"
@@ -118,7 +118,7 @@ def not_ours(missing: Sequence[str], account_sid: str, done: str) -> NotFound:
     )
 
 
-def differences(number: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, list[Any]]:
+def diff(number: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Give what setting a number up would change: each setting's value now, and then."""
     found = {}
     for name, value in settings.items():
@@ -131,7 +131,7 @@ def differences(number: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[
 # ---------------------------------------------------------------- the operators
 
 
-class UpdateNumbersOperator(ComposedOperator, color=COLOR):
+class UpdateNumbersOperator(CompositeOperator, color=COLOR):
     """Set up many numbers alike. The differences are shown first, and made with ``apply``; they go to XCom.
 
     A number that is already as it should be is left alone, and so is what isn't given; ``""`` empties.
@@ -181,7 +181,7 @@ class UpdateNumbersOperator(ComposedOperator, color=COLOR):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())
 
     def check(self, given: Mapping[str, Any]) -> None:
         """Require numbers, and something to set on them."""
@@ -191,16 +191,16 @@ class UpdateNumbersOperator(ComposedOperator, color=COLOR):
             raise BadParameter("phone_numbers", "are given and nothing to set on them", "give sms_url, or another")
         UPDATE.check({"phone_number_sid": UNRESOLVED, **settings})
 
-    def carry_out(self, context: Context, *, phone_numbers: Any, apply: bool, **settings: Any) -> list[dict[str, Any]]:
+    def perform(self, context: Context, *, phone_numbers: Any, apply: bool, **settings: Any) -> list[dict[str, Any]]:
         """Find the differences, and make them if asked to."""
         client = self.hook.client
-        chosen, missing = choose(client.incoming_phone_numbers.list(), several(phone_numbers))
+        chosen, missing = select(client.incoming_phone_numbers.list(), as_list(phone_numbers))
         if missing:
-            raise not_ours(missing, client.settings.account_sid, "changed")
+            raise unowned_error(missing, client.settings.account_sid, "changed")
         shown: list[dict[str, Any]] = []
         applies = apply and not client.settings.dry_run
         for number in chosen.values():
-            changes = differences(number, settings)
+            changes = diff(number, settings)
             if not changes:
                 continue
             self.log.info("%s %s: %s", number.sid, mask(number.phone_number or ""), _told(changes))
@@ -222,7 +222,7 @@ class UpdateNumbersOperator(ComposedOperator, color=COLOR):
         return shown
 
 
-class FindIdleNumbersOperator(ComposedOperator, color=COLOR):
+class FindIdleNumbersOperator(CompositeOperator, color=COLOR):
     """Find numbers without any traffic, in or out, messages or calls, and what they cost. They go to XCom.
 
     Failed messages and calls count as traffic, and those over WhatsApp. A number is not judged before it has been there
@@ -240,7 +240,7 @@ class FindIdleNumbersOperator(ComposedOperator, color=COLOR):
 
     def __init__(self, *, days: int | str, protect: Sequence[str] | str = (), **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())
 
     def check(self, given: Mapping[str, Any]) -> None:
         """Require an age that Twilio's lists reach back to."""
@@ -248,13 +248,13 @@ class FindIdleNumbersOperator(ComposedOperator, color=COLOR):
         parse_int("days", given["days"], 1, 400)
         check_patterns("protect", given["protect"])
 
-    def carry_out(self, context: Context, *, days: Any, protect: Any) -> list[dict[str, Any]]:
+    def perform(self, context: Context, *, days: Any, protect: Any) -> list[dict[str, Any]]:
         """Look at each number, some at a time."""
         since = datetime.now(UTC) - timedelta(days=int(days))
         hook = self.hook
         owned = list(hook.incoming_phone_numbers.list())
-        judged = [number for number in owned if not fits(number, several(protect)) and _before(number, since)]
-        idle = self.beside(self._idle(judged, since))
+        judged = [number for number in owned if not matches_any(number, as_list(protect)) and _before(number, since)]
+        idle = self.run_in_background(self._idle(judged, since))
         rents = self._rents() if idle else {}
         found = [
             {
@@ -275,8 +275,8 @@ class FindIdleNumbersOperator(ComposedOperator, color=COLOR):
         return found
 
     async def _idle(self, numbers: Sequence[IncomingPhoneNumber], since: datetime) -> list[IncomingPhoneNumber]:
-        async with self.hook.aclient(concurrency=AT_ONCE) as client:
-            gate = asyncio.Semaphore(AT_ONCE)
+        async with self.hook.aclient(concurrency=CONCURRENCY) as client:
+            gate = asyncio.Semaphore(CONCURRENCY)
 
             async def used(number: IncomingPhoneNumber) -> bool:
                 async with gate:
@@ -295,7 +295,7 @@ class FindIdleNumbersOperator(ComposedOperator, color=COLOR):
         }
 
 
-class ReleaseNumbersOperator(ComposedOperator, color=COLOR):
+class ReleaseNumbersOperator(CompositeOperator, color=COLOR):
     """Release numbers, each named exactly, with ``apply``. What became of each goes to XCom, and into the report.
 
     It can't be undone: anyone may buy the numbers next. Nothing is released if any of them isn't the account's, if they
@@ -324,19 +324,19 @@ class ReleaseNumbersOperator(ComposedOperator, color=COLOR):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())
 
     def check(self, given: Mapping[str, Any]) -> None:
         """Require exact names, and bounds."""
         value = given["phone_numbers"]
-        if value is not UNRESOLVED and several(value):  # a list that a task has found empty is nothing to do
+        if value is not UNRESOLVED and as_list(value):  # a list that a task has found empty is nothing to do
             check_chosen("phone_numbers", value, patterns=False)
         check_patterns("protect", given["protect"])
         checks.required(max_releases=given["max_releases"])
         parse_int("max_releases", given["max_releases"], 0)
-        files.check_path("report", given["report"], files.TABLES)
+        files.check_path("report", given["report"], files.TABLE_FORMATS)
 
-    def carry_out(
+    def perform(
         self,
         context: Context,
         *,
@@ -347,18 +347,18 @@ class ReleaseNumbersOperator(ComposedOperator, color=COLOR):
         apply: bool,
     ) -> list[dict[str, Any]]:
         """Release what is to be released, after all that could forbid it has been asked."""
-        client, plan = self.hook.client, Plan(context)
+        client, plan = self.hook.client, ReleasePlan(context)
         before = plan.read()
-        chosen, missing = choose(client.incoming_phone_numbers.list(), several(phone_numbers))
+        chosen, missing = select(client.incoming_phone_numbers.list(), as_list(phone_numbers))
         gone = [before.get(entry) for entry in missing]
-        again = plan.memory.lasting or getattr(context.get("ti"), "try_number", 1) < 2
+        again = plan.memory.durable or getattr(context.get("ti"), "try_number", 1) < 2
         if again and not all(gone):
             unknown = [entry for entry, row in zip(missing, gone, strict=True) if row is None]
-            raise not_ours(unknown, client.settings.account_sid, "released")
+            raise unowned_error(unknown, client.settings.account_sid, "released")
         applies = apply and not client.settings.dry_run
         pending = "to be released" if applies else "would be released"
         rows = [
-            {**_row(number), "outcome": "protected" if fits(number, several(protect)) else pending}
+            {**_row(number), "outcome": "protected" if matches_any(number, as_list(protect)) else pending}
             for number in chosen.values()
         ]
         rows += [{**row, "outcome": "released"} for row in _unique(gone)]
@@ -409,13 +409,13 @@ class ReleaseNumbersOperator(ComposedOperator, color=COLOR):
             files.write_table("report", report, REPORTED, rows, self.hook)
 
 
-class Plan:
+class ReleasePlan:
     """Remember which numbers a task is about to release, so that a later try knows those that are gone for its own."""
 
     def __init__(self, context: Mapping[str, Any]) -> None:
-        from airflow_provider_twilio.runtime.state_store import of_task
+        from airflow_provider_twilio.runtime.state_store import store_for_task
 
-        self.memory = of_task(context)
+        self.memory = store_for_task(context)
 
     def read(self) -> dict[str, dict[str, Any]]:
         """Give the numbers planned before, by SID and by number."""
@@ -426,7 +426,7 @@ class Plan:
 
     def write(self, rows: Mapping[str, Mapping[str, Any]]) -> None:
         entries = [[row[name] for name in REPORTED[:3]] for row in rows.values()]
-        chunks = [entries[at : at + CHUNK] for at in range(0, len(entries), CHUNK)]
+        chunks = [entries[at : at + CHUNK_SIZE] for at in range(0, len(entries), CHUNK_SIZE)]
         for at, chunk in enumerate(chunks):
             self.memory.set(f"twilio_release.{at}", chunk)
         if chunks:

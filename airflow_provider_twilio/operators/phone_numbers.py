@@ -11,12 +11,12 @@ from airflow_provider_twilio.api.phone_numbers import AvailablePhoneNumbers, Inc
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.api.values import UNRESOLVED
 from airflow_provider_twilio.operators._base.operation import TwilioOperator
-from airflow_provider_twilio.operators._base.send_once import SendingOperator
+from airflow_provider_twilio.operators._base.send_once import SendOnceOperator
 from airflow_provider_twilio.operators._ensure import EnsureNumberOperator
 from airflow_provider_twilio.operators.number_housekeeping import (
     FindIdleNumbersOperator,
-    Plan,
     ReleaseNumbersOperator,
+    ReleasePlan,
     UpdateNumbersOperator,
 )
 from airflow_provider_twilio.privacy import mask
@@ -100,10 +100,10 @@ class SearchNumbersOperator(TwilioOperator, operation=AvailablePhoneNumbers.list
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())
 
 
-class PurchaseNumberOperator(SendingOperator, operation=IncomingPhoneNumbers.create):
+class PurchaseNumberOperator(SendOnceOperator, operation=IncomingPhoneNumbers.create):
     """Buy a number. Its record goes to XCom.
 
     It is bought once, whatever is retried, killed or lost. By area code it first finds one number on offer, and then
@@ -139,13 +139,13 @@ class PurchaseNumberOperator(SendingOperator, operation=IncomingPhoneNumbers.cre
     :param kind: the kind to look for by area code, such as ``Local`` or ``TollFree``. (templated)
     :param once: ``False`` buys in every try of the task.
     :param on_clear: ``resend`` when a user clears the task, or ``skip``.
-    :param on_unsure: ``send`` or ``fail`` (the default here) where an earlier try's outcome can't be known.
-    :param settle: seconds, beyond the connection's time-out, before what Twilio doesn't list was never bought.
+    :param on_unresolved: ``resend`` or ``fail`` (the default here) where an earlier try's outcome can't be known.
+    :param reconcile_timeout: seconds, beyond the connection's time-out, before what Twilio doesn't list was never bought.
 
     https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource#provision-a-phone-number
     """
 
-    own_template_fields = ("country", "kind")
+    extra_template_fields = ("country", "kind")
 
     def __init__(
         self,
@@ -179,11 +179,11 @@ class PurchaseNumberOperator(SendingOperator, operation=IncomingPhoneNumbers.cre
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())
 
-    def arguments(self, given: dict[str, Any]) -> dict[str, Any]:
+    def build_arguments(self, given: dict[str, Any]) -> dict[str, Any]:
         """Check where to look for a number, if that is what to do."""
-        country, kind = (given.pop(name) for name in self.own_template_fields)
+        country, kind = (given.pop(name) for name in self.extra_template_fields)
         if checks.is_set(given["area_code"]):
             SEARCH.check({"country": country, "kind": kind, "area_code": given["area_code"]})
         return given
@@ -196,9 +196,9 @@ class PurchaseNumberOperator(SendingOperator, operation=IncomingPhoneNumbers.cre
         request = super().prepare(request)
         if request.get("AreaCode") is None:
             return request
-        return self.request(phone_number=self._on_offer(**self.rendered()), area_code=None)
+        return self.request(phone_number=self._first_available(**self.rendered_arguments()), area_code=None)
 
-    def _on_offer(self, *, country: str, kind: Any, area_code: int | str, **others: Any) -> str:
+    def _first_available(self, *, country: str, kind: Any, area_code: int | str, **others: Any) -> str:
         offers = self.hook.available_phone_numbers.list(country, kind, area_code=area_code, limit=1)
         for offer in offers:
             if offer.phone_number:
@@ -221,7 +221,7 @@ class FetchNumberOperator(TwilioOperator, operation=IncomingPhoneNumbers.fetch):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())
 
 
 class ListNumbersOperator(TwilioOperator, operation=IncomingPhoneNumbers.list):
@@ -249,7 +249,7 @@ class ListNumbersOperator(TwilioOperator, operation=IncomingPhoneNumbers.list):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())
 
 
 class UpdateNumberOperator(TwilioOperator, operation=IncomingPhoneNumbers.update):
@@ -314,7 +314,7 @@ class UpdateNumberOperator(TwilioOperator, operation=IncomingPhoneNumbers.update
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())
 
 
 class ReleaseNumberOperator(TwilioOperator, operation=IncomingPhoneNumbers.delete):
@@ -328,18 +328,18 @@ class ReleaseNumberOperator(TwilioOperator, operation=IncomingPhoneNumbers.delet
     https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource#delete-an-incomingphonenumber-resource
     """
 
-    own_template_fields = ("phone_number",)
+    extra_template_fields = ("phone_number",)
 
     phone_number_sid: str | None
     phone_number: str | None
-    plan: Plan
+    plan: ReleasePlan
     """Knows the SID of a number that an earlier try released."""
 
     def __init__(self, *, phone_number_sid: str | None = None, phone_number: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())
 
-    def arguments(self, given: dict[str, Any]) -> dict[str, Any]:
+    def build_arguments(self, given: dict[str, Any]) -> dict[str, Any]:
         """Require one way of naming the number; its SID is looked up where it isn't given."""
         named = {"phone_number_sid": given["phone_number_sid"], "phone_number": given.pop("phone_number")}
         checks.one_of(**named)
@@ -351,16 +351,16 @@ class ReleaseNumberOperator(TwilioOperator, operation=IncomingPhoneNumbers.delet
 
     def request(self, **instead: Any) -> Any:
         """Build the Request, with the SID of the number if it is given as such."""
-        given = self.rendered()
+        given = self.rendered_arguments()
         number = given["phone_number"]
         if checks.is_set(number):
-            self.arguments(given)
+            self.build_arguments(given)
             self.phone_number_sid, self.phone_number = self._sid_of(number), None
         return super().request(**instead)
 
     def execute(self, context: Context) -> Any:
         """Release it; in a retry, also where an earlier try was killed right after it had."""
-        self.plan = Plan(context)
+        self.plan = ReleasePlan(context)
         return super().execute(context)
 
     def _sid_of(self, number: str) -> str:

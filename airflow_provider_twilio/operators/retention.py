@@ -21,14 +21,14 @@ from airflow_provider_twilio.api.operation import definition
 from airflow_provider_twilio.api.recordings import Recordings
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.api.values import UNRESOLVED, parse_int
-from airflow_provider_twilio.operators._base.composite import ComposedOperator
+from airflow_provider_twilio.operators._base.composite import CompositeOperator
 from airflow_provider_twilio.operators._base.operation import COLORS
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_twilio.runtime.bulk.engine import Outcome
-    from airflow_provider_twilio.runtime.state_store import Memory
+    from airflow_provider_twilio.runtime.state_store import StateStore
 
 COLUMNS = ("sid", "date_created", "outcome", "code", "reason", "run_id")
 PLANNED = "twilio_retention"
@@ -36,7 +36,7 @@ PLANNED = "twilio_retention"
 MEDIA = definition(MediaItems.list)
 
 
-class RetentionOperator(ComposedOperator):
+class RetentionOperator(CompositeOperator):
     """Find records that are older than so many days, report them and, with ``apply``, redact or delete them.
 
     What is old counts from the run, so that each try means the same records. The report is written before anything is
@@ -48,14 +48,14 @@ class RetentionOperator(ComposedOperator):
     """What has become of a record: ``redacted`` or ``deleted``."""
 
     @abstractmethod
-    def lists(self, since: datetime | None, until: datetime, *, unsent: bool) -> Listing[Any]:
+    def list_candidates(self, since: datetime | None, until: datetime, *, unsent: bool) -> Listing[Any]:
         """List what may be old enough."""
 
     @abstractmethod
     def request_for(self, sid: str) -> Request[Any]:
         """Give the request that redacts or deletes one."""
 
-    async def first(self, client: Any, ledger: Ledger, concurrency: int) -> None:
+    async def before_run(self, client: Any, ledger: WorkList, concurrency: int) -> None:
         """Do what comes before that."""
 
     def is_due(self, record: Any) -> bool:
@@ -66,8 +66,8 @@ class RetentionOperator(ComposedOperator):
         """Count the media of a message that are to be deleted with it."""
         return 0
 
-    def _known(self, name: str, value: Any) -> Any:
-        return UNRESOLVED if name in ("start", "end") and value is not None else super()._known(name, value)
+    def _literal_of(self, name: str, value: Any) -> Any:
+        return UNRESOLVED if name in ("start", "end") and value is not None else super()._literal_of(name, value)
 
     def check(self, given: Mapping[str, Any]) -> None:
         """Require an age, and a range that has both ends, if there is one."""
@@ -76,10 +76,10 @@ class RetentionOperator(ComposedOperator):
         if (given["start"] is None) != (given["end"] is None):
             one, other = ("start", "end") if given["end"] is None else ("end", "start")
             raise BadParameter(one, f"is given without {other}", "give both, or none for all that is old enough")
-        files.check_path("report", given["report"], files.TABLES)
+        files.check_path("report", given["report"], files.TABLE_FORMATS)
         parse_int("concurrency", given["concurrency"], 1, 500)
 
-    def carry_out(
+    def perform(
         self,
         context: Context,
         *,
@@ -93,18 +93,18 @@ class RetentionOperator(ComposedOperator):
         **others: Any,
     ) -> dict[str, Any]:
         """Find, report and, if asked to, do it."""
-        from airflow_provider_twilio.runtime.state_store import of_task
+        from airflow_provider_twilio.runtime.state_store import store_for_task
 
         since, until = _range(context, int(days), start, end)
         settings = self.hook.client.settings
         applies = apply and not settings.dry_run
-        memory = of_task(context)
+        memory = store_for_task(context)
         run_id = str(context.get("run_id") or "")
         meant = str([days, start, end, include_unsent, others])
-        with Ledger(self.done, run_id, applies) as ledger:
+        with WorkList(self.done, run_id, applies) as ledger:
             if report is not None:
-                ledger.recall(_earlier(report, run_id), since, until)
-            listed = self.hook.client.walk(self.lists(since, until, unsent=include_unsent))
+                ledger.load_report(_earlier(report, run_id), since, until)
+            listed = self.hook.client.iter_records(self.list_candidates(since, until, unsent=include_unsent))
             ledger.plan(
                 (str(r.sid), f"{r.date_created:%Y-%m-%dT%H:%M:%SZ}", self.media_of(r))
                 for r in listed
@@ -118,42 +118,42 @@ class RetentionOperator(ComposedOperator):
             if applies:
                 self.log.info("%d records are to be %s", ledger.due, self.done)
                 try:
-                    self.beside(self._do(ledger, int(concurrency)))
+                    self.run_in_background(self._do(ledger, int(concurrency)))
                 finally:
                     self._report(report, ledger)
             elif ledger.due:
                 self.log.info("Nothing was %s: set apply=True for %d records", self.done, ledger.due)
-            told = ledger.told(before)
+            told = ledger.summary(before)
         self.log.info("%s", told)
         if told["failed"]:
             where = f"; {report} names them" if report else "; a report would name them"
             raise AirflowFailException(f"{told['failed']} of {told['records']} records were not {self.done}{where}")
         return {**told, "until": until.isoformat(), "report": report, "applied": applies}
 
-    def _before(self, memory: Memory, ledger: Ledger, meant: str) -> int:
+    def _before(self, memory: StateStore, ledger: WorkList, meant: str) -> int:
         """Tell how many records earlier tries that meant the same have done, where no report tells of them."""
         earlier, planned = memory.get(PLANNED) or ("", 0)
         planned = max(planned if earlier == meant else 0, ledger.records)
         memory.set(PLANNED, [meant, planned])
         return int(planned) - ledger.records
 
-    def _report(self, report: str | None, ledger: Ledger) -> None:
+    def _report(self, report: str | None, ledger: WorkList) -> None:
         if report is not None:
             files.write_table("report", report, COLUMNS, ledger.rows(), self.hook)
 
-    async def _do(self, ledger: Ledger, concurrency: int) -> None:
-        from airflow_provider_twilio.runtime.bulk.engine import Item, Tally, run
+    async def _do(self, ledger: WorkList, concurrency: int) -> None:
+        from airflow_provider_twilio.runtime.bulk.engine import Tally, WorkItem, run
         from airflow_provider_twilio.runtime.bulk.progress import progress
 
         async with self.hook.aclient(concurrency=concurrency, retries=0) as client:  # the engine repeats by itself
-            await self.first(client, ledger, concurrency)
+            await self.before_run(client, ledger, concurrency)
             tally = Tally()
-            items = (Item(self.request_for(sid), name=sid) for sid, _ in ledger.left())
+            items = (WorkItem(self.request_for(sid), key=sid) for sid, _ in ledger.left())
             async with progress(tally, "records", ledger.due):
-                await run(client, items, ledger.note, concurrency=concurrency, tally=tally)
+                await run(client, items, ledger.record, concurrency=concurrency, tally=tally)
 
 
-class Ledger:
+class WorkList:
     """Hold what is to be done about which record, and what came of it: on disk, however many they are."""
 
     def __init__(self, done: str, run_id: str, applies: bool) -> None:
@@ -179,7 +179,7 @@ class Ledger:
         self._database.close()
         self._folder.cleanup()
 
-    def recall(self, rows: Iterable[Mapping[str, Any]], since: datetime | None, until: datetime) -> None:
+    def load_report(self, rows: Iterable[Mapping[str, Any]], since: datetime | None, until: datetime) -> None:
         """Take in what an earlier try was about to do: what is looked for now and not found again, it has done.
 
         What it only would have done is not taken in. What is not looked for now is unknown, unless it had been done.
@@ -215,12 +215,12 @@ class Ledger:
                 sid, media = line.split()
                 yield sid, int(media)
 
-    def note(self, outcome: Outcome) -> None:
+    def record(self, outcome: Outcome) -> None:
         """Take down what came of one. What failed before stays failed, whatever else goes well."""
         kind = {"done": self._done, "later": "later"}.get(outcome.kind, "failed")
         self._database.execute(
             "UPDATE records SET outcome = ?, code = ?, reason = ? WHERE sid = ? AND outcome IN ('due', ?)",
-            (kind, outcome.code, outcome.reason or None, outcome.item.name, "later" if kind == "failed" else "due"),
+            (kind, outcome.code, outcome.reason or None, outcome.item.key, "later" if kind == "failed" else "due"),
         )
 
     @property
@@ -233,7 +233,7 @@ class Ledger:
         (count,) = self._database.execute("SELECT count(*) FROM records WHERE outcome = 'due'").fetchone()
         return int(count)
 
-    def told(self, before: int) -> dict[str, int]:
+    def summary(self, before: int) -> dict[str, int]:
         """Count what became of the records; it adds up to all of them."""
         counts = dict(self._database.execute("SELECT outcome, count(*) FROM records GROUP BY outcome").fetchall())
         return {
@@ -323,9 +323,9 @@ class RedactOldMessagesOperator(RetentionOperator, color=COLORS["Messages"]):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())
 
-    def lists(self, since: datetime | None, until: datetime, *, unsent: bool) -> Listing[Any]:
+    def list_candidates(self, since: datetime | None, until: datetime, *, unsent: bool) -> Listing[Any]:
         """List messages."""
         return _messages(since, until, unsent)
 
@@ -341,30 +341,30 @@ class RedactOldMessagesOperator(RetentionOperator, color=COLORS["Messages"]):
         """Count its media, if they are to go."""
         return (record.num_media or 0) if self._read("media", self.media) else 0
 
-    async def first(self, client: Any, ledger: Ledger, concurrency: int) -> None:
+    async def first(self, client: Any, ledger: WorkList, concurrency: int) -> None:
         """Delete the media."""
-        from airflow_provider_twilio.runtime.bulk.engine import Item, run
+        from airflow_provider_twilio.runtime.bulk.engine import WorkItem, run
 
-        def asked() -> Iterator[Item]:
+        def asked() -> Iterator[WorkItem]:
             for sid, media in ledger.left():
-                page = MEDIA.build(sid).first() if media else None
+                page = MEDIA.build(sid).first_page() if media else None
                 if page is not None:
-                    yield Item(page, name=sid)
+                    yield WorkItem(page, key=sid)
 
         found: list[tuple[str, str]] = []
 
         def listed(outcome: Outcome) -> None:
-            if outcome.kind == "done" and outcome.answer is not None:
-                found.extend((outcome.item.name, media.sid) for media in outcome.answer.records)
+            if outcome.kind == "done" and outcome.result is not None:
+                found.extend((outcome.item.key, media.sid) for media in outcome.result.records)
             elif outcome.kind != "done":
-                ledger.note(outcome)
+                ledger.record(outcome)
 
         def deleted(outcome: Outcome) -> None:
             if outcome.kind != "done":
-                ledger.note(outcome)
+                ledger.record(outcome)
 
         await run(client, asked(), listed, concurrency=concurrency)
-        deletes = (Item(MediaItems.delete(sid, media), name=sid) for sid, media in found)
+        deletes = (WorkItem(MediaItems.delete(sid, media), key=sid) for sid, media in found)
         await run(client, deletes, deleted, concurrency=concurrency)
 
 
@@ -401,9 +401,9 @@ class DeleteOldMessagesOperator(RetentionOperator, color=COLORS["Messages"]):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())
 
-    def lists(self, since: datetime | None, until: datetime, *, unsent: bool) -> Listing[Any]:
+    def list_candidates(self, since: datetime | None, until: datetime, *, unsent: bool) -> Listing[Any]:
         """List messages."""
         return _messages(since, until, unsent)
 
@@ -445,9 +445,9 @@ class DeleteOldCallsOperator(RetentionOperator, color=COLORS["Calls"]):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())
 
-    def lists(self, since: datetime | None, until: datetime, *, unsent: bool) -> Listing[Any]:
+    def list_candidates(self, since: datetime | None, until: datetime, *, unsent: bool) -> Listing[Any]:
         """List calls."""
         dated = {} if unsent else {"start_time_after": since, "start_time_before": until}
         listing: Listing[Any] = definition(Calls.list).build(**dated)
@@ -488,9 +488,9 @@ class DeleteOldRecordingsOperator(RetentionOperator, color=COLORS["Calls"]):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())
 
-    def lists(self, since: datetime | None, until: datetime, *, unsent: bool) -> Listing[Any]:
+    def list_candidates(self, since: datetime | None, until: datetime, *, unsent: bool) -> Listing[Any]:
         """List recordings."""
         listing: Listing[Any] = definition(Recordings.list).build(date_created_after=since, date_created_before=until)
         return listing

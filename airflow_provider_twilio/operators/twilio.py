@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_twilio._airflow.compat import AirflowFailException
-from airflow_provider_twilio._airflow.templates import known, runs, unrendered
+from airflow_provider_twilio._airflow.templates import is_mapped_at_runtime, parse_rendered, resolve_literal
 from airflow_provider_twilio.api import raw as other
 from airflow_provider_twilio.api.errors import BadParameter, OutcomeUnknown
 from airflow_provider_twilio.api.records import remove_keys
@@ -38,7 +38,7 @@ class TwilioRequestOperator(TwilioOperator):
         (templated)
     :param data: parameters in Twilio's own spelling; lists are repeated, times written in UTC. (templated)
     :param json: a JSON body instead, for the APIs that take one. (templated)
-    :param repeatable: whether a POST or PATCH may be sent again when its outcome is unknown; otherwise
+    :param idempotent: whether a POST or PATCH may be sent again when its outcome is unknown; otherwise
         the task then fails for good, whatever its ``retries``.
 
     https://www.twilio.com/docs/usage/requests-to-twilio
@@ -54,7 +54,7 @@ class TwilioRequestOperator(TwilioOperator):
         path: str,
         data: Mapping[str, Any] | str | None = None,
         json: Any = None,
-        repeatable: bool = False,
+        idempotent: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -62,8 +62,10 @@ class TwilioRequestOperator(TwilioOperator):
         self.path = path
         self.data = data
         self.json = json
-        self.repeatable = repeatable
-        if not runs(self) and not any(known(value) is UNRESOLVED for value in (method, path, data, json)):
+        self.idempotent = idempotent
+        if not is_mapped_at_runtime(self) and not any(
+            resolve_literal(value) is UNRESOLVED for value in (method, path, data, json)
+        ):
             self.request()
 
     def request(self, **instead: Any) -> Any:
@@ -73,7 +75,7 @@ class TwilioRequestOperator(TwilioOperator):
             self.path,
             self._mapping("data", self.data),
             json=self._mapping("json", self.json),
-            idempotent=self.repeatable,
+            idempotent=self.idempotent,
         )
 
     def execute(self, context: Context) -> Any:
@@ -81,12 +83,12 @@ class TwilioRequestOperator(TwilioOperator):
         try:
             return super().execute(context)
         except OutcomeUnknown as error:
-            raise AirflowFailException(f"{error}. Set repeatable=True if it may happen twice") from error
+            raise AirflowFailException(f"{error}. Set idempotent=True if it may happen twice") from error
 
     @staticmethod
     def _mapping(name: str, value: Any) -> Any:
         """Read what a template for the whole of it has rendered."""
-        read = unrendered(name, value, "Mapping | Sequence")
+        read = parse_rendered(name, value, "Mapping | Sequence")
         if isinstance(read, str):
             raise BadParameter(name, "is a text that is no mapping", "give a mapping, or a template that renders one")
         return read

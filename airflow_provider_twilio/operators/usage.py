@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_twilio._airflow import storage as files
 from airflow_provider_twilio._airflow.compat import AirflowFailException
-from airflow_provider_twilio._airflow.templates import known
+from airflow_provider_twilio._airflow.templates import resolve_literal
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import BadParameter, PermissionDenied
 from airflow_provider_twilio.api.listing import Listing
 from airflow_provider_twilio.api.operation import definition
 from airflow_provider_twilio.api.request import VERSION
 from airflow_provider_twilio.api.usage import UsageRecord, UsageRecords
-from airflow_provider_twilio.operators._base.composite import ComposedOperator
+from airflow_provider_twilio.operators._base.composite import CompositeOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -33,7 +33,7 @@ PERIODS: Mapping[str, Any] = {
 TOTAL = "totalprice"
 
 
-class UsageReportOperator(ComposedOperator, color="#ece6f6"):
+class UsageReportOperator(CompositeOperator, color="#ece6f6"):
     """Write what was used, and what it cost, into a file, and fail if it cost more than a budget. The sum goes to XCom.
 
     A row is one category of one account in one period. Categories nest (``sms`` holds ``sms-outbound``): never sum them
@@ -66,10 +66,10 @@ class UsageReportOperator(ComposedOperator, color="#ece6f6"):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())
 
-    def _known(self, name: str, value: Any) -> Any:
-        return value if isinstance(value, date) else super()._known(name, known(value))
+    def _literal_of(self, name: str, value: Any) -> Any:
+        return value if isinstance(value, date) else super()._literal_of(name, resolve_literal(value))
 
     def check(self, given: Mapping[str, Any]) -> None:
         """Require a range with both ends, a file to write, and a budget that is one."""
@@ -80,10 +80,10 @@ class UsageReportOperator(ComposedOperator, color="#ece6f6"):
         if first and last and first > last:
             raise BadParameter("start and end", "are the wrong way round", "give the first day, then the last")
         checks.choice("by", given["by"], list(PERIODS))
-        files.check_path("path", given["path"], files.TABLES)
+        files.check_path("path", given["path"], files.TABLE_FORMATS)
         checks.amount("budget", given["budget"])
 
-    def carry_out(
+    def perform(
         self,
         context: Context,
         *,
@@ -140,7 +140,7 @@ class UsageReportOperator(ComposedOperator, color="#ece6f6"):
             for category in categories:
                 wanted: Listing[UsageRecord] = listing(category=category, **span, include_subaccounts=not alone)
                 try:
-                    for record in self.hook.client.walk(_of_account(wanted, sid)):
+                    for record in self.hook.client.iter_records(_of_account(wanted, sid)):
                         yield {**record, "account_name": name}
                 except PermissionDenied as error:  # of a suspended account, perhaps
                     self.log.warning("Account %s does not tell its usage: %s", sid, error)

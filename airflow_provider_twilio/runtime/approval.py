@@ -14,11 +14,11 @@ from typing import Literal, NamedTuple
 
 from airflow_provider_twilio.api.listing import Listing
 from airflow_provider_twilio.api.messages import Message
-from airflow_provider_twilio.runtime.polling.inbound import received, since, when
+from airflow_provider_twilio.runtime.polling.inbound import is_inbound, messages_since, timestamp
 
-LONGEST = 7 * 86_400.0
+MAX_QUESTION_LENGTH = 7 * 86_400.0
 """Seconds for which a question may be open, and for which the log is read back."""
-STOPS = frozenset({"stop", "stopall", "unsubscribe", "cancel", "end", "quit", "revoke", "optout"})
+STOP_WORDS = frozenset({"stop", "stopall", "unsubscribe", "cancel", "end", "quit", "revoke", "optout"})
 """https://help.twilio.com/articles/223134027"""
 UNITS = {"h": 3600, "min": 60, "s": 1}
 
@@ -36,7 +36,7 @@ class Reply(NamedTuple):
     def read(cls, body: str | None) -> Reply | None:
         """Read a message: an answer and a code, and nothing else; None for any other."""
         text = (body or "").strip().lower()
-        if text.strip(" .!") in STOPS:
+        if text.strip(" .!") in STOP_WORDS:
             return cls("stop")
         found = _REPLY.fullmatch(text)
         if found is None:
@@ -72,10 +72,10 @@ class Question:
         if found is None:
             return None
         made = message.date_created  # from which on the one who asked counts, too
-        return cls(found[1], made.timestamp() if made else when(message), int(found[2]) * UNITS[found[3]])
+        return cls(found[1], made.timestamp() if made else timestamp(message), int(found[2]) * UNITS[found[3]])
 
 
-def answered(question: Question, sid: str, log: Sequence[Message]) -> tuple[Reply, Message] | None:
+def find_reply(question: Question, sid: str, log: Sequence[Message]) -> tuple[Reply, Message] | None:
     """Tell what was answered to a question, and by which message; None if nothing was.
 
     A reply with a code is meant for the open question of that code, a bare one for the only question that is open. What
@@ -88,9 +88,9 @@ def answered(question: Question, sid: str, log: Sequence[Message]) -> tuple[Repl
     # At the same second a question stands before a reply: that errs on the side of taking it for none.
     story: list[tuple[float, int, str, Question | Reply, Message | None]] = [(question.asked, 0, sid, question, None)]
     for entry in log:
-        said = Reply.read(entry.body) if received(entry) else Question.read(entry)
+        said = Reply.read(entry.body) if is_inbound(entry) else Question.read(entry)
         if said is not None and entry.sid != sid:
-            story.append((when(entry), int(isinstance(said, Reply)), str(entry.sid), said, entry))
+            story.append((timestamp(entry), int(isinstance(said, Reply)), str(entry.sid), said, entry))
     open_: dict[str, Question] = {}
     for at, _, of, told, message in sorted(story, key=lambda event: event[:3]):
         if isinstance(told, Question):
@@ -110,5 +110,5 @@ def answered(question: Question, sid: str, log: Sequence[Message]) -> tuple[Repl
 
 def conversation(question: Question, phone: str, number: str) -> tuple[Listing[Message], Listing[Message]]:
     """Give the lists that hold what a phone and a number have written to each other."""
-    begin = question.asked - LONGEST
-    return since(begin, to=phone, from_=number), since(begin, to=number, from_=phone)
+    begin = question.asked - MAX_QUESTION_LENGTH
+    return messages_since(begin, to=phone, from_=number), messages_since(begin, to=number, from_=phone)

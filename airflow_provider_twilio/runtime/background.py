@@ -20,7 +20,7 @@ import uvloop
 T = TypeVar("T")
 
 
-class Aside(Generic[T]):
+class BackgroundRunner(Generic[T]):
     """Hold a coroutine, to be run once."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
@@ -28,11 +28,11 @@ class Aside(Generic[T]):
         self._task: asyncio.Task[Any] | None = None
         self._cancelled = False
         self._ended = False
-        self._answer: T
+        self._result: T
         self._error: BaseException | None = None
         # Bare locks and a bare thread: they stay as they are when a signal's exception strikes. In `threading`, which
         # waits for a thread to start or to end, another error might be raised instead, or the end be forgotten.
-        self._begun, self._end = _thread.allocate_lock(), _thread.allocate_lock()
+        self._started, self._end = _thread.allocate_lock(), _thread.allocate_lock()
 
     def run(self) -> T:
         """Run it, and give what it gives or raise what it raises.
@@ -47,7 +47,7 @@ class Aside(Generic[T]):
             _thread.start_new_thread(work, (self._work,))
             self._end.acquire()
         except BaseException:
-            if self._begun.acquire(blocking=False):  # it has not begun, and will not
+            if self._started.acquire(blocking=False):  # it has not begun, and will not
                 self._coroutine.close()
                 raise
             self.cancel()
@@ -56,7 +56,7 @@ class Aside(Generic[T]):
             raise
         if self._error is not None:
             raise self._error
-        return self._answer
+        return self._result
 
     def cancel(self) -> None:
         """Cancel it, from any thread or a signal's handler, at any time. This does not wait for its end."""
@@ -66,11 +66,11 @@ class Aside(Generic[T]):
                 self._task.get_loop().call_soon_threadsafe(self._task.cancel)
 
     def _work(self) -> None:
-        if not self._begun.acquire(blocking=False):
+        if not self._started.acquire(blocking=False):
             return
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                self._answer = runner.run(self._main())
+                self._result = runner.run(self._main())
         except BaseException as error:  # raised again where it is waited for
             self._error = error
         finally:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 
-class Memory(Protocol):
+class StateStore(Protocol):
     """Remember JSON values by key. What :meth:`set` has returned from survives the process being killed."""
 
-    lasting: bool
+    durable: bool
     """Whether it remembers at all."""
 
     def get(self, key: str) -> Any:
@@ -28,7 +28,7 @@ class Memory(Protocol):
         """Forget a value, if there is one."""
 
 
-class TaskState:
+class TaskStateStore:
     """Remember in Airflow's task state store, which outlives retries, deferrals and Clear. Airflow 3.3 and later.
 
     Each task instance of each run has its own. A call is a round trip to Airflow's API server, and lasts once it is
@@ -37,7 +37,7 @@ class TaskState:
     :param store: ``context["task_state_store"]``, or anything with its get, set and delete.
     """
 
-    lasting = True
+    durable = True
 
     def __init__(self, store: Any) -> None:
         self.store = store
@@ -52,7 +52,7 @@ class TaskState:
         self.store.delete(key)
 
 
-class Folder:
+class FolderStore:
     """Remember in a folder, one small file or object a key: local, S3, GCS, wherever a path leads.
 
     It outlives retries and whole runs. Nobody else may write there.
@@ -60,7 +60,7 @@ class Folder:
     :param path: the folder; made when the first value is kept.
     """
 
-    lasting = True
+    durable = True
 
     def __init__(self, path: Any) -> None:
         # An object store takes a value whole or not at all; a local file could be left half written.
@@ -89,10 +89,10 @@ class Folder:
         (self.path / f"{key}.json").unlink(missing_ok=True)
 
 
-class Nothing:
+class NullStore:
     """Remember nothing: all there is before Airflow 3.3."""
 
-    lasting = False
+    durable = False
 
     def get(self, key: str) -> Any:
         return None
@@ -104,7 +104,7 @@ class Nothing:
         pass
 
 
-def of_task(context: Mapping[str, Any]) -> Memory:
+def store_for_task(context: Mapping[str, Any]) -> StateStore:
     """Give what Airflow lets a task remember: nothing before Airflow 3.3."""
     store = context.get("task_state_store")
-    return Nothing() if store is None else TaskState(store)
+    return NullStore() if store is None else TaskStateStore(store)

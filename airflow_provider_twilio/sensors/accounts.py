@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
-from airflow_provider_twilio._airflow.outcome import permanent_errors_fail
-from airflow_provider_twilio._airflow.templates import known, runs
+from airflow_provider_twilio._airflow.outcome import fail_on_permanent_errors
+from airflow_provider_twilio._airflow.templates import is_mapped_at_runtime, resolve_literal
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import TwilioError
 from airflow_provider_twilio.hooks.twilio import TwilioHook
@@ -47,9 +47,9 @@ class BalanceSensor(BaseSensorOperator):
         self.minimum = minimum
         self.twilio_conn_id = twilio_conn_id
         self.account_sid = account_sid
-        if not runs(self):
+        if not is_mapped_at_runtime(self):
             checks.required(minimum=minimum)
-            checks.amount("minimum", known(minimum))
+            checks.amount("minimum", resolve_literal(minimum))
 
     @cached_property
     def hook(self) -> TwilioHook:
@@ -57,7 +57,7 @@ class BalanceSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Look once."""
-        with permanent_errors_fail():
+        with fail_on_permanent_errors():
             checks.required(minimum=self.minimum)
             minimum = checks.amount("minimum", self.minimum) or Decimal()
             try:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_twilio._airflow.compat import AirflowSensorTimeout, conf
-from airflow_provider_twilio._airflow.outcome import permanent_errors_fail
-from airflow_provider_twilio._airflow.templates import about, known, runs
+from airflow_provider_twilio._airflow.outcome import fail_on_permanent_errors
+from airflow_provider_twilio._airflow.templates import doc_summary, is_mapped_at_runtime, resolve_literal
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.defaults import DRY_RUN
 from airflow_provider_twilio.hooks.twilio import TwilioHook
@@ -53,7 +53,7 @@ class WaitSensor(BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.doc_md = self.doc_md or about(type(self))
+        self.doc_md = self.doc_md or doc_summary(type(self))
         self.twilio_conn_id = twilio_conn_id
         self.account_sid = account_sid
         self.deferrable = deferrable
@@ -61,8 +61,8 @@ class WaitSensor(BaseSensorOperator):
 
     def check_sid(self, name: str, value: str | None, *kinds: str) -> None:
         """Check a literal when the DAG is parsed; the trigger checks what is only known when the task runs."""
-        if value is not None and not runs(self):
-            checks.sid(name, known(value), *kinds)
+        if value is not None and not is_mapped_at_runtime(self):
+            checks.sid(name, resolve_literal(value), *kinds)
 
     @cached_property
     def hook(self) -> TwilioHook:
@@ -79,12 +79,12 @@ class WaitSensor(BaseSensorOperator):
             return PokeReturnValue(is_done=True, xcom_value={"sid": None, "status": DRY_RUN})
         started = self._started(context)
         deadline = started + float(self.timeout)
-        with permanent_errors_fail():
+        with fail_on_permanent_errors():
             trigger = self.trigger(deadline=deadline, created=started)
             if not self._shown:
                 TwilioLogLink.show(context, self.hook.client.settings, trigger.sid)
                 self._shown = True
-            told = trigger.look(self.hook.client)
+            told = trigger.check(self.hook.client)
         if told is not None:
             return PokeReturnValue(is_done=True, xcom_value=self._conclude(told))
         if self.deferrable:
@@ -111,6 +111,6 @@ class WaitSensor(BaseSensorOperator):
         return self._conclude(event)
 
     def _conclude(self, told: dict[str, Any]) -> dict[str, Any]:
-        from airflow_provider_twilio._airflow.outcome import conclude
+        from airflow_provider_twilio._airflow.outcome import raise_for_event
 
-        return conclude(told, skip_opted_out=self.skip_opted_out, late=AirflowSensorTimeout)
+        return raise_for_event(told, skip_opted_out=self.skip_opted_out, late=AirflowSensorTimeout)

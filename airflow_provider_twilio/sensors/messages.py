@@ -21,7 +21,7 @@ class MessageDeliverySensor(WaitSensor):
     :param message_sid: the message, SM… or MM…. (templated)
     :param accept_sent: take ``sent`` (the carrier has it) for success.
     :param sent_grace: take ``sent`` for success when it has lasted so many seconds: many carriers report no more.
-    :param resendable: error codes after which sending again can help, for the failure's words.
+    :param resendable_codes: error codes after which sending again can help, for the failure's words.
     :param skip_opted_out: skip instead of failing when the recipient had opted out.
     :param deferrable: wait in the triggerer, which costs no worker slot.
     :param twilio_conn_id: the Airflow connection. (templated)
@@ -38,7 +38,7 @@ class MessageDeliverySensor(WaitSensor):
         message_sid: str,
         accept_sent: bool = False,
         sent_grace: float | None = None,
-        resendable: Sequence[int] | None = None,
+        resendable_codes: Sequence[int] | None = None,
         skip_opted_out: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -47,7 +47,7 @@ class MessageDeliverySensor(WaitSensor):
         self.check_sid("message_sid", message_sid, *KINDS)
         self.accept_sent = accept_sent
         self.sent_grace = sent_grace
-        self.resendable = resendable
+        self.resendable_codes = resendable_codes
         self.skip_opted_out = skip_opted_out
 
     def trigger(self, *, deadline: float | None, created: float) -> MessageDeliveryTrigger:
@@ -62,5 +62,5 @@ class MessageDeliverySensor(WaitSensor):
             created=created,
             accept_sent=self.accept_sent,
             sent_grace=self.sent_grace,
-            resendable=None if self.resendable is None else sorted(self.resendable),
+            resendable_codes=None if self.resendable_codes is None else sorted(self.resendable_codes),
         )

@@ -18,7 +18,7 @@ from airflow_provider_twilio.api.listing import Listing
 from airflow_provider_twilio.api.messages import Message, Messages
 from airflow_provider_twilio.api.records import Record
 from airflow_provider_twilio.api.values import UNRESOLVED, parse_int
-from airflow_provider_twilio.operators._base.composite import ComposedOperator
+from airflow_provider_twilio.operators._base.composite import CompositeOperator
 from airflow_provider_twilio.operators._base.operation import COLORS
 from airflow_provider_twilio.transfers import _tables as tables
 from airflow_provider_twilio.transfers._stage import Entry, Stage
@@ -32,7 +32,7 @@ LONGEST_WAY = timedelta(days=36)
 """The most that may pass between a message being made and being sent: 35 days by ``send_at``, and the queue."""
 
 
-class LogsToStorageOperator(ComposedOperator):
+class LogsToStorageOperator(CompositeOperator):
     """Write the records that were made in a data interval, a file for each day (UTC) of ``date_created``.
 
     What a record's file is never changes with its status: each SID is in one file, once. The days before the interval
@@ -53,8 +53,8 @@ class LogsToStorageOperator(ComposedOperator):
     def dated(after: date, before: date) -> Listing[Any]:
         """List those that were sent, or started, on these days."""
 
-    def _known(self, name: str, value: Any) -> Any:
-        return UNRESOLVED if name in ("start", "end") and value is not None else super()._known(name, value)
+    def _literal_of(self, name: str, value: Any) -> Any:
+        return UNRESOLVED if name in ("start", "end") and value is not None else super()._literal_of(name, value)
 
     def check(self, given: Mapping[str, Any]) -> None:
         """Require a place, a format, and both ends of a range, if it isn't the data interval."""
@@ -67,7 +67,7 @@ class LogsToStorageOperator(ComposedOperator):
             one, other = ("start", "end") if given["end"] is None else ("end", "start")
             raise BadParameter(one, f"is given without {other}", "give both, or none for the run's data interval")
 
-    def carry_out(
+    def perform(
         self,
         context: Context,
         *,
@@ -84,7 +84,7 @@ class LogsToStorageOperator(ComposedOperator):
         columns = tables.columns_of(self.kind, () if include_body else ("body",))
         interval = _days(*_interval(context, start, end))
         days = _with_look_back(interval, int(look_back))
-        folder = files.place("path", path)
+        folder = files.resolve_path("path", path)
         written: dict[str, int] = {}
         with Stage(lasting=list(columns).index("body") if include_body else None) as stage:
             known = set()
@@ -103,7 +103,7 @@ class LogsToStorageOperator(ComposedOperator):
                 if not changes and day in known:
                     continue
                 target = folder / f"{day}.{file_format}"
-                with files.written("path", target, self.hook) as local:
+                with files.atomic_write("path", target, self.hook) as local:
                     tables.write(local, stage.rows(day), columns)
                 written[str(target)] = changes
                 self.log.info("%s: %d records, %d of them new or changed", target, stage.count(day), changes)
@@ -112,7 +112,7 @@ class LogsToStorageOperator(ComposedOperator):
 
     def _entries(self, listing: Listing[Any], days: list[str], columns: tables.Columns) -> Iterator[Entry]:
         place = list(columns).index("date_created")
-        for record in self.hook.client.walk(listing):
+        for record in self.hook.client.iter_records(listing):
             row = tables.row_of(record, columns) if _made(record, days) else None
             if row is not None:
                 made = row[place] or ""
@@ -226,7 +226,7 @@ class MessagesToStorageOperator(LogsToStorageOperator, color=COLORS["Messages"])
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())
 
     @staticmethod
     def all() -> Listing[Any]:
@@ -275,7 +275,7 @@ class CallsToStorageOperator(LogsToStorageOperator, color=COLORS["Calls"]):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())
 
     @staticmethod
     def all() -> Listing[Any]:

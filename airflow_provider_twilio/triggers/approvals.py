@@ -15,18 +15,18 @@ from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import NotFound, TwilioError
 from airflow_provider_twilio.api.messages import KINDS, Message, Messages
 from airflow_provider_twilio.api.verdicts import Delivery
-from airflow_provider_twilio.runtime.approval import Question, answered, conversation
-from airflow_provider_twilio.runtime.polling.events import event, gone, refused
-from airflow_provider_twilio.runtime.polling.inbound import Cursor, Filter, Listener, listening, when
-from airflow_provider_twilio.runtime.polling.shared import PollEnded
-from airflow_provider_twilio.runtime.polling.status import FRESH, MESSAGES, Wait, wait_for
-from airflow_provider_twilio.triggers.base import SharingTrigger
+from airflow_provider_twilio.runtime.approval import Question, conversation, find_reply
+from airflow_provider_twilio.runtime.polling.events import missing, rejected, wait_event
+from airflow_provider_twilio.runtime.polling.inbound import Cursor, Filter, Listener, subscribe, timestamp
+from airflow_provider_twilio.runtime.polling.shared import PollFailed
+from airflow_provider_twilio.runtime.polling.status import MESSAGES, NOT_FOUND_GRACE, StatusWait, wait_for
+from airflow_provider_twilio.triggers.base import SharedPollTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_twilio.client.blocking import Client
 
 
-class AnswerTrigger(SharingTrigger):
+class AnswerTrigger(SharedPollTrigger):
     """Wait until a phone has answered a question, or can't.
 
     It listens together with all who listen for the account's messages. What it hears from the phone makes it read what
@@ -81,14 +81,14 @@ class AnswerTrigger(SharingTrigger):
     async def _arrive(self) -> dict[str, Any] | None:
         """Wait until the question has arrived or is lost; tell of a loss, which no answer can follow."""
         arguments = self.arguments
-        wait = Wait(
+        wait = StatusWait(
             self.sid,
             Delivery(),
             interval=arguments["poll_interval"],
             deadline=arguments["deadline"],
             created=arguments["created"],
         )
-        with suppress(PollEnded):
+        with suppress(PollFailed):
             told = await wait_for(wait, MESSAGES, self.account, self.connect)
             if told["outcome"] == "failed":
                 return told
@@ -105,10 +105,10 @@ class AnswerTrigger(SharingTrigger):
             deadline=arguments["deadline"],
         )
         try:
-            async with listening(listener, self.account, self.connect):
+            async with subscribe(listener, self.account, self.connect):
                 while True:
-                    look = await listener.look()
-                    new = cursor.take(look, self.wanted)
+                    look = await listener.next_snapshot()
+                    new = cursor.advance(look, self.wanted)
                     heard += new
                     unread = unread or bool(new)
                     if unread:
@@ -123,9 +123,9 @@ class AnswerTrigger(SharingTrigger):
                             if told is not None:
                                 return told
                     if look.last:
-                        return self._late(look.trouble or (trouble if unread else ""))
+                        return self._late(look.error or (trouble if unread else ""))
         except TwilioError as error:
-            return refused(self.sid, error)
+            return rejected(self.sid, error)
 
     async def _read(self, heard: Iterable[Message]) -> dict[str, Any] | None:
         """Read what was written to and fro, and tell what was answered."""
@@ -134,37 +134,39 @@ class AnswerTrigger(SharingTrigger):
             if not number:  # heard before Twilio's record says it: the next look reads again
                 raise TwilioError(f"{self.sid}: Twilio has not told yet which number asked")
             lists = conversation(self.question, self.arguments["to"], number)
-            log = [message for listing in lists async for message in client.walk(listing)]
+            log = [message for listing in lists async for message in client.iter_records(listing)]
         return self._answer(number, [*log, *heard])
 
     def _answer(self, number: str, log: Iterable[Message]) -> dict[str, Any] | None:
         """Tell what was answered to the number that asked."""
         said = {str(message.sid): message for message in log if number in (message.to, message.from_)}
-        found = answered(self.question, self.sid, list(said.values()))
+        found = find_reply(self.question, self.sid, list(said.values()))
         if found is None:
             return None
         reply, message = found
-        at = datetime.fromtimestamp(when(message), UTC).isoformat()
+        at = datetime.fromtimestamp(timestamp(message), UTC).isoformat()
         facts = {"reply_sid": message.sid, "answered_at": at}
         if reply.says == "stop":
-            return {**event(self.sid, "failed", f"the phone has answered {self.sid} with STOP"), **facts}
-        return {**event(self.sid, "reached"), "answer": reply.says, **facts}
+            return {**wait_event(self.sid, "failed", f"the phone has answered {self.sid} with STOP"), **facts}
+        return {**wait_event(self.sid, "reached"), "answer": reply.says, **facts}
 
     def _late(self, trouble: str = "") -> dict[str, Any]:
-        return event(self.sid, "timeout", f"{self.sid} was not answered in time" + (f": {trouble}" if trouble else ""))
+        return wait_event(
+            self.sid, "timeout", f"{self.sid} was not answered in time" + (f": {trouble}" if trouble else "")
+        )
 
     def wait(self, client: Client) -> dict[str, Any]:
         """Wait on a worker, whose slot it holds meanwhile, and tell the outcome."""
         while True:
             last = time.time() >= self.arguments["deadline"]
-            told = self.look(client)
+            told = self.check(client)
             if told is not None:
                 return told
             if last:
                 return self._late()
             time.sleep(max(0.0, min(self.arguments["poll_interval"], self.arguments["deadline"] - time.time())))
 
-    def look(self, client: Client) -> dict[str, Any] | None:
+    def check(self, client: Client) -> dict[str, Any] | None:
         """Look once, and tell the outcome; None while there is none."""
         number, lost = self.arguments["from_"], None
         try:
@@ -172,18 +174,20 @@ class AnswerTrigger(SharingTrigger):
                 record = client.send(Messages.fetch(self.sid))
             except NotFound as error:  # just sent, perhaps; or deleted since, and the phone still has it
                 if number is None:
-                    return None if time.time() - self.arguments["created"] < FRESH else gone(self.sid, error)
+                    return (
+                        None if time.time() - self.arguments["created"] < NOT_FOUND_GRACE else missing(self.sid, error)
+                    )
             else:
                 number = number or record.from_
                 verdict = Delivery().verdict(record, datetime.now(UTC))
-                lost = event(self.sid, "failed", verdict.reason, record) if verdict.outcome == "failed" else None
+                lost = wait_event(self.sid, "failed", verdict.reason, record) if verdict.outcome == "failed" else None
             if number:
                 lists = conversation(self.question, self.arguments["to"], number)
-                log = [message for listing in lists for message in client.walk(listing)]
+                log = [message for listing in lists for message in client.iter_records(listing)]
                 return self._answer(number, log) or lost
         except TwilioError as error:
             if error.permanent:
-                return refused(self.sid, error)
+                return rejected(self.sid, error)
             self.log.warning("Waiting on: %s", error)
             return None
         return lost

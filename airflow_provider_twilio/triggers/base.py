@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_twilio._airflow.compat import (
-    UNTOLD,
-    own_xcom,
-    state_of,
+    STATE_UNKNOWN,
+    get_own_xcom,
+    get_task_state,
 )
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import BadParameter, NotFound, TwilioError
@@ -26,31 +26,31 @@ from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.api.verdicts import Goal
 from airflow_provider_twilio.hooks.twilio import TwilioHook
 from airflow_provider_twilio.links.twilio import TwilioLogLink
-from airflow_provider_twilio.runtime.polling.events import gone, late, refused, weigh
+from airflow_provider_twilio.runtime.polling.events import evaluate, missing, rejected, timed_out
 from airflow_provider_twilio.runtime.polling.shared import Connect, Source
-from airflow_provider_twilio.runtime.polling.status import FETCHES_AT_ONCE, FRESH, Wait, wait_for
+from airflow_provider_twilio.runtime.polling.status import FETCH_CONCURRENCY, NOT_FOUND_GRACE, StatusWait, wait_for
 
 if TYPE_CHECKING:
     from airflow_provider_twilio.client.asynchronous import AsyncClient
     from airflow_provider_twilio.client.blocking import Client
 
-TIMES = frozenset({"poll_interval", "deadline", "not_before", "created", "sent_grace", "lookback", "overlap"})
+TIME_ARGUMENTS = frozenset({"poll_interval", "deadline", "not_before", "created", "sent_grace", "lookback", "overlap"})
 """Arguments that are numbers of seconds."""
 
 
-UNHARMED = frozenset({"deferred", "success", "skipped", UNTOLD})
+SURVIVING_STATES = frozenset({"deferred", "success", "skipped", STATE_UNKNOWN})
 """The states in which a task that was deferred has not been killed: still deferred, or marked as well done."""
 
 
-LONGEST_STOP = 10.0
+MAX_STOP_SECONDS = 10.0
 """Seconds for which a task that is killed on a worker waits until what it waited for is stopped."""
 
 
-SECOND_LOOK = 1.0
+RECHECK_DELAY = 1.0
 """Seconds after which a worker looks again for what was not found."""
 
 
-class SharingTrigger(BaseTrigger):
+class SharedPollTrigger(BaseTrigger):
     """Take part in a poll that is shared by all of an account.
 
     Its arguments are JSON primitives and carry no credentials and no texts: they are checked as it is made, which is
@@ -83,7 +83,7 @@ class SharingTrigger(BaseTrigger):
         return partial(open_client, *self.account)
 
 
-class WaitTrigger(SharingTrigger):
+class WaitTrigger(SharedPollTrigger):
     """Wait for one record to come to its end, together with all who wait for that account's records.
 
     :param arguments: the subclass's arguments, as it was given them, without any number.
@@ -106,13 +106,13 @@ class WaitTrigger(SharingTrigger):
         """What counts as success."""
 
     @abstractmethod
-    def stop(self) -> Request[Any] | None:
+    def stop_request(self) -> Request[Any] | None:
         """Give the request that stops what is waited for when a user kills the task; None to leave it be."""
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and tell the outcome in one event."""
         arguments = self.arguments
-        wait = Wait(
+        wait = StatusWait(
             self.sid,
             self.goal,
             interval=arguments["poll_interval"],
@@ -123,21 +123,21 @@ class WaitTrigger(SharingTrigger):
         outcome = await wait_for(wait, self.source, self.account, self.connect)
         yield TriggerEvent(outcome)  # type: ignore[no-untyped-call]
 
-    def look(self, client: Client) -> dict[str, Any] | None:
+    def check(self, client: Client) -> dict[str, Any] | None:
         """Look once, on a worker, and tell the outcome; None to look again later."""
         try:
             record = self._fetch(client)
         except NotFound as error:
-            return gone(self.sid, error)
+            return missing(self.sid, error)
         except TwilioError as error:
             if error.permanent:
-                return refused(self.sid, error)
+                return rejected(self.sid, error)
             self.log.warning("Waiting on: %s", error)
             return self._late(str(error))
         if record is None:
             return self._late("it is not found")
         self.log.info("%s is %s", self.sid, record.get("status"))
-        return weigh(self.goal, self.sid, record) or self._late(f"it is {record.get('status')}", record)
+        return evaluate(self.goal, self.sid, record) or self._late(f"it is {record.get('status')}", record)
 
     def _fetch(self, client: Client) -> Record | None:
         """Fetch the record. That it isn't there counts when seen twice, and not just after the creation."""
@@ -145,22 +145,22 @@ class WaitTrigger(SharingTrigger):
         try:
             return client.send(request)
         except NotFound:
-            if time.time() - (self.arguments["created"] or 0.0) < FRESH:
+            if time.time() - (self.arguments["created"] or 0.0) < NOT_FOUND_GRACE:
                 return None
-        time.sleep(SECOND_LOOK)
+        time.sleep(RECHECK_DELAY)
         return client.send(request)
 
     def _late(self, seen: str, record: Record | None = None) -> dict[str, Any] | None:
         """Tell that the deadline has passed, if it has."""
         deadline = self.arguments["deadline"]
-        return None if deadline is None or time.time() < deadline else late(self.sid, seen, record)
+        return None if deadline is None or time.time() < deadline else timed_out(self.sid, seen, record)
 
     def wait(self, client: Client) -> dict[str, Any]:
         """Wait on a worker, whose slot it holds meanwhile, and tell the outcome."""
         self.log.info("Waiting for %s", self.sid)
         deadline = self.arguments["deadline"] or math.inf
         time.sleep(max(0.0, min(self.arguments.get("not_before") or 0.0, deadline) - time.time()))
-        while (told := self.look(client)) is None:
+        while (told := self.check(client)) is None:
             time.sleep(max(0.0, min(self.arguments["poll_interval"], deadline - time.time())))
         return told
 
@@ -171,7 +171,7 @@ class WaitTrigger(SharingTrigger):
         deferred, and for this SID; where that can't be told, nothing is stopped. Nor is it after the deadline: then the
         task may have come to its own end; nor by Clear where the cleared task waits on for the same.
         """
-        request = self.stop()
+        request = self.stop_request()
         if request is None or self._late(""):
             return
         # Airflow cancels a killed trigger anew every second until it is gone, and this method with it.
@@ -184,8 +184,8 @@ class WaitTrigger(SharingTrigger):
         from asgiref.sync import sync_to_async
 
         # Of the two ways to ask, blocking and awaited, only the blocking one is Airflow's own word; so in a thread.
-        state = await sync_to_async(state_of)(self.task_instance)
-        if self._kills(state, cleared=state not in UNHARMED) or await self._was_replaced():
+        state = await sync_to_async(get_task_state)(self.task_instance)
+        if self._kills(state, cleared=state not in SURVIVING_STATES) or await self._was_replaced():
             with self._logged():
                 async with self.hook.aclient() as client:
                     await client.send(request)
@@ -197,13 +197,13 @@ class WaitTrigger(SharingTrigger):
         It does so from a signal's handler: what that has interrupted may hold what is asked for here, so it is done in
         a thread, and not waited for long.
         """
-        if request := self.stop():
+        if request := self.stop_request():
             stopping = threading.Thread(target=self._stop_on_worker, args=(client, request), daemon=True)
             stopping.start()
-            stopping.join(LONGEST_STOP)
+            stopping.join(MAX_STOP_SECONDS)
 
     def _stop_on_worker(self, client: Client, request: Request[Any]) -> None:
-        state = state_of(self.task_instance)
+        state = get_task_state(self.task_instance)
         if self._kills(state, cleared=state == "restarting"):
             with self._logged():
                 client.send(request)
@@ -224,7 +224,7 @@ class WaitTrigger(SharingTrigger):
 
     async def _was_replaced(self) -> bool:
         """Tell whether the task, cleared meanwhile, has another message or call by now: its link leads there."""
-        link = await own_xcom(self.task_instance, TwilioLogLink().xcom_key)
+        link = await get_own_xcom(self.task_instance, TwilioLogLink().xcom_key)
         return bool(link) and self.sid not in str(link)
 
 
@@ -236,7 +236,7 @@ _stopping: set[asyncio.Task[None]] = set()
 async def open_client(twilio_conn_id: str, account_sid: str | None) -> AsyncIterator[AsyncClient]:
     """Open the client that a poll asks by."""
     # The poll has its own way to be patient: a client that repeats would only make all wait for one.
-    async with TwilioHook(twilio_conn_id, account_sid).aclient(concurrency=FETCHES_AT_ONCE, retries=0) as client:
+    async with TwilioHook(twilio_conn_id, account_sid).aclient(concurrency=FETCH_CONCURRENCY, retries=0) as client:
         yield client
 
 
@@ -244,7 +244,7 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
     """Require JSON primitives, and times that are times, before anything is sent."""
     for name, value in arguments.items():
         _check_json(name, value)
-    for name in TIMES & arguments.keys():
+    for name in TIME_ARGUMENTS & arguments.keys():
         _check_time(name, arguments[name])
     if not arguments["poll_interval"]:
         raise BadParameter("poll_interval", f"is {arguments['poll_interval']}", "give seconds above 0")

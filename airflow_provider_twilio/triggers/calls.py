@@ -61,5 +61,5 @@ class CallCompletionTrigger(WaitTrigger):
     def goal(self) -> Completion:
         return Completion(tuple(self.arguments["accept"]), tuple(self.arguments["answered_by"]))
 
-    def stop(self) -> Request[Any] | None:
+    def stop_request(self) -> Request[Any] | None:
         return Calls.update(self.sid, status="completed") if self.arguments["hang_up_on_kill"] else None

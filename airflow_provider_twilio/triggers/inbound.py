@@ -18,20 +18,20 @@ from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import TwilioError
 from airflow_provider_twilio.api.messages import Message
 from airflow_provider_twilio.defaults import LOOKBACK, OVERLAP
-from airflow_provider_twilio.runtime.polling.inbound import Cursor, Filter, Listener, Look, listening
-from airflow_provider_twilio.runtime.polling.shared import PollEnded
-from airflow_provider_twilio.triggers.base import SharingTrigger
+from airflow_provider_twilio.runtime.polling.inbound import Cursor, Filter, Listener, Snapshot, subscribe
+from airflow_provider_twilio.runtime.polling.shared import PollFailed
+from airflow_provider_twilio.triggers.base import SharedPollTrigger
 
 log = logging.getLogger(__name__)
 
 INCLUDABLE = ("from", "to", "body", "num_media")
 TAKEN_OVER = 3.0
 """Seconds within which an event has left this process: Airflow fetches events once a second."""
-RESTS = (60.0, 300.0)
+ERROR_DELAYS = (60.0, 300.0)
 """Seconds before what Twilio does not accept is tried again: at first, and then."""
 
 
-class InboundMessageTrigger(SharingTrigger, BaseEventTrigger):
+class InboundMessageTrigger(SharedPollTrigger, BaseEventTrigger):
     """Tell of messages that come in, for an ``AssetWatcher``: a DAG scheduled on the asset starts.
 
     One event tells of all that is new, by SID: ``{"sids": ["SM…"]}``. It is told at least once, over restarts of the
@@ -76,22 +76,22 @@ class InboundMessageTrigger(SharingTrigger, BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Tell of what comes in, for ever. What Twilio does not accept is logged, and tried again later."""
-        rests = iter(RESTS)
+        rests = iter(ERROR_DELAYS)
         rest = next(rests)
-        cursor = _Stored(self.arguments, asset_stores(self))
+        cursor = _CursorStore(self.arguments, asset_stores(self))
         await cursor.load()
         while True:
             listener = Listener(self.arguments["to"], interval=self.arguments["poll_interval"], cursor=cursor.cursor)
             try:
-                async with listening(listener, self.account, self.connect):
+                async with subscribe(listener, self.account, self.connect):
                     while True:
-                        look = await listener.look()
-                        rests = iter(RESTS)
+                        look = await listener.next_snapshot()
+                        rests = iter(ERROR_DELAYS)
                         rest = next(rests)
-                        await cursor.keep()
-                        if new := cursor.take(look, self.wanted):
+                        await cursor.save()
+                        if new := cursor.advance(look, self.wanted):
                             yield TriggerEvent(self.told(new))  # type: ignore[no-untyped-call]
-            except (TwilioError, PollEnded) as error:
+            except (TwilioError, PollFailed) as error:
                 # Airflow would start a watcher that raises anew every few seconds, and say so in no task's log.
                 log.error(
                     "Inbound messages can't be read by the connection %s, which is tried again in %.0f s. %s: %s",
@@ -112,7 +112,7 @@ class InboundMessageTrigger(SharingTrigger, BaseEventTrigger):
         return event
 
 
-class _Stored:
+class _CursorStore:
     """Keep a cursor in the state stores of the assets that are watched, where there are any.
 
     What an event has told is stored only once Airflow has stored the event: a triggerer that dies in between tells it
@@ -133,12 +133,12 @@ class _Stored:
         self.cursor.resume([await store.get(self._key) for store in self._stores])
         await self._write()
 
-    def take(self, look: Look, wanted: Filter) -> list[Message]:
-        new = self.cursor.take(look, wanted)
+    def advance(self, look: Snapshot, wanted: Filter) -> list[Message]:
+        new = self.cursor.advance(look, wanted)
         self._told = self._told or bool(new)
         return new
 
-    async def keep(self) -> None:
+    async def save(self) -> None:
         """Store the cursor, if there is something to it. Everything told before has left this process by then.
 
         Airflow's supervisor answers requests and stores events by turns: an event that it had received before it

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_twilio._airflow.compat import own_xcom
+from airflow_provider_twilio._airflow.compat import get_own_xcom
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.codes import RESENDABLE
 from airflow_provider_twilio.api.messages import KINDS, Messages
@@ -36,7 +36,7 @@ class MessageDeliveryTrigger(WaitTrigger):
     :param created: when the message was created, in seconds since the epoch.
     :param accept_sent: take ``sent`` for success.
     :param sent_grace: take ``sent`` for success when it has lasted so many seconds.
-    :param resendable: error codes after which sending again can help, for the reason's words.
+    :param resendable_codes: error codes after which sending again can help, for the reason's words.
     :param cancel_on_kill: cancel the message, if it is still scheduled, when a user kills the task.
     :param on_clear: ``resend`` where Clear kills the task, ``skip`` where it waits on for the same after it.
 
@@ -57,7 +57,7 @@ class MessageDeliveryTrigger(WaitTrigger):
         created: float | None = None,
         accept_sent: bool = False,
         sent_grace: float | None = None,
-        resendable: Sequence[int] | None = None,
+        resendable_codes: Sequence[int] | None = None,
         cancel_on_kill: bool = False,
         on_clear: OnClear = "resend",
     ) -> None:
@@ -71,14 +71,14 @@ class MessageDeliveryTrigger(WaitTrigger):
 
     @property
     def goal(self) -> Delivery:
-        codes = self.arguments["resendable"]
+        codes = self.arguments["resendable_codes"]
         return Delivery(
             self.arguments["accept_sent"],
             self.arguments["sent_grace"],
             RESENDABLE if codes is None else frozenset(codes),
         )
 
-    def stop(self) -> Request[Any] | None:
+    def stop_request(self) -> Request[Any] | None:
         return Messages.update(self.sid, status="canceled") if self.arguments["cancel_on_kill"] else None
 
 
@@ -88,7 +88,7 @@ class MessagesDeliveryTrigger(BaseTrigger):
     Its row carries no SIDs: they are read where the task has put them.
 
     :param key: what the ledger's entries, or the XComs, are named by.
-    :param ledger: the folder; None where the SIDs are in XComs.
+    :param checkpoint_path: the folder; None where the SIDs are in XComs.
     :param xcoms: in how many.
     :param of_task: whose XComs: the ids of DAG, run and task, and the map index.
     :param messages: how many SIDs there must be.
@@ -107,7 +107,7 @@ class MessagesDeliveryTrigger(BaseTrigger):
         self,
         key: str,
         *,
-        ledger: str | None = None,
+        checkpoint_path: str | None = None,
         xcoms: int = 0,
         of_task: Sequence[Any] = ("", "", "", -1),
         messages: int = 0,
@@ -157,20 +157,20 @@ class MessagesDeliveryTrigger(BaseTrigger):
         from asgiref.sync import sync_to_async
 
         key = self.arguments["key"]
-        if self.arguments["ledger"] is not None:
-            return await sync_to_async(_of_ledger)(self.arguments["ledger"], key)
+        if self.arguments["checkpoint_path"] is not None:
+            return await sync_to_async(_of_ledger)(self.arguments["checkpoint_path"], key)
         # Not of `self.task_instance`: a trigger that runs in `dag.test()` has none.
         owner = SimpleNamespace(
             **dict(zip(("dag_id", "run_id", "task_id", "map_index"), self.arguments["of_task"], strict=True))
         )
-        found = [await own_xcom(owner, f"{key}.{number}") for number in range(self.arguments["xcoms"])]
+        found = [await get_own_xcom(owner, f"{key}.{number}") for number in range(self.arguments["xcoms"])]
         return list(chain.from_iterable(part or () for part in found))
 
 
-def _of_ledger(ledger: str, key: str) -> list[str]:
+def _of_ledger(checkpoint_path: str, key: str) -> list[str]:
     from airflow.sdk import ObjectStoragePath
 
-    from airflow_provider_twilio.runtime.bulk.checkpoints import sids
-    from airflow_provider_twilio.runtime.state_store import Folder
+    from airflow_provider_twilio.runtime.bulk.checkpoints import stored_sids
+    from airflow_provider_twilio.runtime.state_store import FolderStore
 
-    return list(chain.from_iterable(sids(Folder(ObjectStoragePath(ledger)), key)))
+    return list(chain.from_iterable(stored_sids(FolderStore(ObjectStoragePath(checkpoint_path)), key)))

@@ -172,7 +172,7 @@ def test_what_twilio_requires_is_required_or_may_come_from_the_connection(name: 
     parameters = definition(operation).parameters
     for theirs in FACTS[name]["required"]:
         optional = parameters[wire(name)[theirs]].default is None
-        assert not optional or theirs in operation(**arguments).needs
+        assert not optional or theirs in operation(**arguments).requires_one_of
 
 
 def test_its_parameters_have_twilios_types(name: str):
@@ -239,10 +239,10 @@ def test_its_record_has_a_property_for_each_field_and_no_other(name: str):
     made = operation(**arguments)
     fields = FACTS[name].get("record")
     if fields is None:
-        assert made.answer is NoContent
+        assert made.parser is NoContent
         assert FACTS[name]["status"] == 204
         return
-    record: type[Record] = made.record if isinstance(made, Listing) else made.answer
+    record: type[Record] = made.record if isinstance(made, Listing) else made.parser
     properties = {field.name: field for field in vars(record).values() if isinstance(field, Field)}
     assert set(properties) == set(fields) - record.secrets
     assert record.secrets <= set(fields)
@@ -262,7 +262,7 @@ def test_its_record_has_twilios_kind_of_sid(name: str):
     if "sid" in fields:
         operation, arguments = OPERATIONS[name]
         made = operation(**arguments)
-        record: type[Record] = made.record if isinstance(made, Listing) else made.answer
+        record: type[Record] = made.record if isinstance(made, Listing) else made.parser
         kinds = re.findall(r"\b[A-Z]{2}\b", fields["sid"]["pattern"].split("[")[0])
         assert list(record.sid_prefixes) == kinds
 

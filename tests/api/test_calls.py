@@ -23,7 +23,7 @@ def test_placing_a_call_sends_what_is_given_and_needs_a_caller():
         status_callback_event=["ringing", "completed"],
         async_amd=True,
         record=False,
-        timeout=30,
+        ring_timeout=30,
     )
     assert request.template == "/2010-04-01/Accounts/{AccountSid}/Calls.json"
     assert request.data == (
@@ -49,8 +49,8 @@ def test_placing_a_call_sends_what_is_given_and_needs_a_caller():
         ({"twiml": "<Response/>", "application_sid": AP}, "twiml and application_sid are given together"),
         ({"twiml": "<Response>"}, "twiml is not well-formed XML"),
         ({"twiml": f"<Response>{'x' * 4000}</Response>"}, "twiml has 4021 characters: Twilio takes at most 4000"),
-        ({"url": URL, "timeout": 601}, "timeout is 601: give 1 to 600 seconds"),
-        ({"url": URL, "timeout": 0}, "timeout is 0"),
+        ({"url": URL, "ring_timeout": 601}, "ring_timeout is 601: give 1 to 600 seconds"),
+        ({"url": URL, "ring_timeout": 0}, "ring_timeout is 0"),
         ({"url": URL, "send_digits": "1" * 33}, "send_digits has 33 keys: Twilio takes at most 32"),
         ({"url": URL, "send_digits": "12,34"}, "send_digits has other keys than a phone"),
         ({"url": URL, "send_digits": 1234}, "send_digits has other keys"),
@@ -73,7 +73,7 @@ def test_a_call_that_twilio_would_refuse_is_not_placed(arguments: dict[str, Any]
         {"application_sid": AP},
         {"twiml": "<Response><Hangup/></Response>"},
         {"url": URL, "send_digits": "W1234#*ABCDw" + "0" * 20},
-        {"url": URL, "timeout": 600, "byoc": BY},
+        {"url": URL, "ring_timeout": 600, "byoc": BY},
     ],
 )
 def test_what_twilio_takes_passes(arguments: dict[str, Any]):

@@ -247,7 +247,7 @@ def test_what_is_not_known_yet_passes_everywhere(operation: Callable[..., Any]):
 
 @pytest.mark.parametrize(
     ("operation", "known"),
-    [(Messages.create, {"to": "no number"}), (Calls.create, {"timeout": 601}), (Calls.update, {"status": "gone"})],
+    [(Messages.create, {"to": "no number"}), (Calls.create, {"ring_timeout": 601}), (Calls.update, {"status": "gone"})],
 )
 def test_what_is_known_is_checked_beside_what_is_not(operation: Callable[..., Any], known: dict[str, Any]):
     found = definition(operation)

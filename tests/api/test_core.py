@@ -28,7 +28,7 @@ from airflow_provider_twilio.api.records import Field, Record, is_sid
 from airflow_provider_twilio.api.request import NoContent, Request
 from airflow_provider_twilio.api.response import Response
 from airflow_provider_twilio.api.usage import UsageRecord
-from airflow_provider_twilio.api.values import wire_name, utc_text, wire_value, wire_values
+from airflow_provider_twilio.api.values import utc_text, wire_name, wire_value, wire_values
 
 AC, OTHER, SM = "AC" + "0" * 32, "AC" + "1" * 32, "SM" + "a" * 32
 TO, FROM = "+14155550100", "+14155550199"
@@ -273,7 +273,7 @@ def test_a_list_is_a_value():
     assert (same, hash(same)) == (listing, hash(listing))
     assert listing.replace() == listing
     assert listing.replace(limit=4) == Messages.list(to=TO, limit=4, page_size=3) != listing
-    assert listing.first_page() == same.first()
+    assert listing.first_page() == same.first_page()
     with pytest.raises(BadParameter, match="page_size"):
         listing.replace(page_size=1001)
 
@@ -323,7 +323,7 @@ class Client:
     def send(self, request: Request[Any], /) -> Any:
         return ("sent", request)
 
-    def walk(self, listing: Listing[Any], /) -> Any:
+    def iter_records(self, listing: Listing[Any], /) -> Any:
         return ("walked", listing)
 
 

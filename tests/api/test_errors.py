@@ -22,14 +22,20 @@ from airflow_provider_twilio.api.errors import (
     NotSent,
     OptedOut,
     OutcomeUnknown,
+    OutcomeUnresolved,
     PermissionDenied,
     RateLimited,
     ServerError,
     TwilioError,
-    OutcomeUnresolved,
 )
 from airflow_provider_twilio.api.messages import Messages
-from airflow_provider_twilio.api.outcomes import error_from_response, error_for_unreadable, error_without_response, retry_after, is_retryable
+from airflow_provider_twilio.api.outcomes import (
+    error_for_unreadable,
+    error_from_response,
+    error_without_response,
+    is_retryable,
+    retry_after,
+)
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.api.response import Response
 

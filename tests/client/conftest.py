@@ -37,7 +37,7 @@ class RunsBlocking:
         return self.client.send(request)
 
     def list(self, listing):
-        return list(self.client.walk(listing))
+        return list(self.client.iter_records(listing))
 
     def together(self, requests):
         """Send them all at once, each in a thread of its own."""
@@ -58,7 +58,7 @@ class RunsAwaiting:
 
     def list(self, listing):
         async def walk():
-            return [record async for record in self.client.walk(listing)]
+            return [record async for record in self.client.iter_records(listing)]
 
         return self.loop.run(walk())
 
@@ -81,10 +81,10 @@ def run(request) -> Iterator[Callable[..., Running]]:
     opened = []
 
     def open_client(base: str | None, *, settings: Settings | None = None, **options: Any) -> Running:
-        conceal = options.pop("conceal", None)
+        conceal = options.pop("mask_secret", None)
         values = {"auth": Basic(ACCOUNT, TOKEN), "base": base, "timeout": 5.0, "retries": 3, "retry_max_wait": 0.01}
         made: Running = request.param(
-            settings or Settings(account_sid=ACCOUNT, **{**values, **options}), conceal=conceal
+            settings or Settings(account_sid=ACCOUNT, **{**values, **options}), mask_secret=conceal
         )
         opened.append(made)
         return made

@@ -108,7 +108,9 @@ def test_any_other_post_is_repeated_only_if_it_may(run, server):
     server.play(Answer(503), Answer(503), Answer(200, {"ok": 1}))
     with pytest.raises(OutcomeUnknown):
         run(server.url).send(other.raw_request("POST", "Queues", {"FriendlyName": "q"}))
-    assert run(server.url).send(other.raw_request("POST", "Queues", {"FriendlyName": "q"}, idempotent=True)) == {"ok": 1}
+    assert run(server.url).send(other.raw_request("POST", "Queues", {"FriendlyName": "q"}, idempotent=True)) == {
+        "ok": 1
+    }
     assert len(server.requests) == 3
 
 
@@ -215,7 +217,7 @@ def ended(sid, status):
 def test_what_ends_something_has_done_so_where_its_answer_was_lost(run, server, lost, change, refusal, found):
     server.play(lost, refusal, Answer(503), Answer(200, found))
     record = run(server.url).send(change)
-    assert (type(record), record) == (change.answer, found)
+    assert (type(record), record) == (change.parser, found)
     assert [request.method for request in server.requests] == ["POST", "POST", "GET", "GET"]
     assert len({request.target for request in server.requests}) == 1
 
@@ -271,7 +273,7 @@ def test_what_cannot_have_been_ended_before_is_told(run, server, change, before)
 def test_a_body_that_cannot_be_read_says_so(run, server, answer, told, request_):
     answer.headers = {**answer.headers, "Twilio-Request-Id": "RQ123"}
     server.play(answer)
-    with pytest.raises(ServerError if request_.repeatable else OutcomeUnknown, match=told) as caught:
+    with pytest.raises(ServerError if request_.idempotent else OutcomeUnknown, match=told) as caught:
         run(server.url, retries=0).send(request_)
     assert "200" in str(caught.value)
     assert "RQ123" in str(caught.value)

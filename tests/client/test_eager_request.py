@@ -14,7 +14,7 @@ import pytest
 import uvloop
 
 from airflow_provider_twilio.client.asynchronous import AsyncClient
-from airflow_provider_twilio.client.eager_request import RequestAtOnce, begun
+from airflow_provider_twilio.client.eager_request import EagerClientRequest, start_eagerly
 from airflow_provider_twilio.client.settings import Basic, Settings
 
 ACCOUNT = "AC" + "a" * 32
@@ -81,7 +81,7 @@ def new_loop(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEve
 
 
 def session() -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(request_class=RequestAtOnce)
+    return aiohttp.ClientSession(request_class=EagerClientRequest)
 
 
 async def post(client: aiohttp.ClientSession, url: str, body: bytes) -> bytes:
@@ -169,7 +169,7 @@ def test_what_has_begun_goes_on(awaited: bool):
     async def go() -> list[str]:
         seen, answer = list[str](), asyncio.get_running_loop().create_future()
         asyncio.get_running_loop().call_later(0.01, answer.set_result, "answer")
-        rest = begun(works(seen, answer))
+        rest = start_eagerly(works(seen, answer))
         assert seen == ["begun"]
         await (rest if awaited else asyncio.create_task(rest))
         return seen
@@ -181,7 +181,7 @@ def test_what_has_begun_goes_on(awaited: bool):
 def test_it_is_told_when_it_is_cancelled(when: str):
     async def go() -> list[str]:
         seen, answer = list[str](), asyncio.get_running_loop().create_future()
-        task = asyncio.create_task(begun(works(seen, answer)))
+        task = asyncio.create_task(start_eagerly(works(seen, answer)))
         if when != "before it goes on":
             await asyncio.sleep(0)
         if when == "when it has what it waited for":
@@ -200,6 +200,6 @@ def test_what_is_done_at_once_has_nothing_left():
         pass
 
     async def go() -> None:
-        await asyncio.create_task(begun(at_once()))
+        await asyncio.create_task(start_eagerly(at_once()))
 
     asyncio.run(go())

@@ -24,7 +24,9 @@ def dial(twiml, to="+14155550123"):
 
 
 def comms(to):
-    return other.raw_request("POST", "https://comms.twilio.com/v1/Messages", json={"to": to, "content": {"text": "+1900"}})
+    return other.raw_request(
+        "POST", "https://comms.twilio.com/v1/Messages", json={"to": to, "content": {"text": "+1900"}}
+    )
 
 
 REFUSED = {

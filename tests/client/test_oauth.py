@@ -97,7 +97,7 @@ def test_the_token_is_renewed_before_it_ends(client, issuer):
     ("expires_in", "ends"), [(3600, 3540), (120, 60), (60, 30), (0, 0), (None, 0), ("3600", 3540), ("x", 0), (-5, 0)]
 )
 def test_when_a_token_is_renewed(expires_in, ends):
-    assert oauth.Token({"access_token": "t", "expires_in": expires_in}).ends(1000.0) == 1000 + ends
+    assert oauth.Token({"access_token": "t", "expires_in": expires_in}).expires_at(1000.0) == 1000 + ends
 
 
 def test_a_revoked_token_is_renewed_once(client, issuer):
@@ -150,13 +150,13 @@ def test_a_token_that_is_not_given(run, server, answer, error):
 
 def test_the_token_is_concealed_and_shown_nowhere(run, issuer):
     concealed: list[str] = []
-    client = run(issuer.url, auth=OAuth("OQclient", "its secret"), conceal=concealed.append)
+    client = run(issuer.url, auth=OAuth("OQclient", "its secret"), mask_secret=concealed.append)
     client.send(Messages.fetch(SID))
     assert concealed == ["token-1"]
     token = oauth.Token.parse(
-        oauth.request(client.client.settings), Response(200, {}, b'{"access_token": "shh", "expires_in": 1}')
+        oauth.token_request(client.client.settings), Response(200, {}, b'{"access_token": "shh", "expires_in": 1}')
     )
-    for shown in (token, client.client, client.client.settings, oauth.request(client.client.settings)):
+    for shown in (token, client.client, client.client.settings, oauth.token_request(client.client.settings)):
         assert "shh" not in repr(shown) + str(shown)
         assert "its secret" not in repr(shown) + str(shown)
 
@@ -166,7 +166,7 @@ def test_a_client_apart_shares_the_token():
         settings = Settings(emulator.account_sid, OAuth(*emulator.oauth_client), base=emulator.url)
         with Client(settings) as client:
             for _ in range(3):
-                with client.apart(retries=0) as single:
+                with client.with_settings(retries=0) as single:
                     single.send(Messages.create(to="+14155550123", from_=emulator.phone_number, body="x"))
         assert emulator.journal.count("POST", "/v2/token") == 1
         assert emulator.journal.count("POST", "/Messages.json") == 3

@@ -14,9 +14,9 @@ from asgiref.sync import async_to_sync, sync_to_async
 
 from airflow_provider_twilio.client.asynchronous import AsyncClient
 from airflow_provider_twilio.client.settings import OAuth, Settings
-from airflow_provider_twilio.client.threads import off_loop
+from airflow_provider_twilio.client.threads import run_in_thread
 from airflow_provider_twilio.emulator import serve
-from airflow_provider_twilio.runtime.background import Aside
+from airflow_provider_twilio.runtime.background import BackgroundRunner
 
 LONG = 30.0
 
@@ -39,7 +39,7 @@ def beside(caller: str, work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
 
     def run() -> None:
         try:
-            told.set_result(CALLERS[caller](lambda: Aside(work()).run()))
+            told.set_result(CALLERS[caller](lambda: BackgroundRunner(work()).run()))
         except BaseException as error:
             told.set_exception(error)
 
@@ -50,7 +50,7 @@ def beside(caller: str, work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
 @pytest.mark.parametrize("caller", CALLERS)
 def test_beside_a_thread_that_waits(caller: str):
     async def work() -> tuple[threading.Thread, threading.Thread]:
-        return await off_loop(threading.current_thread), threading.current_thread()
+        return await run_in_thread(threading.current_thread), threading.current_thread()
 
     thread, loops = beside(caller, work)
     assert thread is not loops
@@ -63,7 +63,7 @@ def test_a_token_is_concealed_beside_a_thread_that_waits(caller: str):
         settings = Settings(emulator.account_sid, OAuth(*emulator.oauth_client), base=emulator.url)
 
         async def work() -> list[Any]:
-            async with AsyncClient(settings, conceal=concealed.append) as client:
+            async with AsyncClient(settings, mask_secret=concealed.append) as client:
                 return [message async for message in client.messages.list()]
 
         assert beside(caller, work) == []
@@ -81,7 +81,7 @@ async def test_one_call_at_a_time():
         time.sleep(0.01)
         busy -= 1
 
-    await asyncio.gather(*(off_loop(ask) for _ in range(10)))
+    await asyncio.gather(*(run_in_thread(ask) for _ in range(10)))
     assert most == 1
 
 
@@ -106,7 +106,7 @@ async def test_concealing_may_ask_over_the_clients_own_loop():
         settings = Settings(emulator.account_sid, OAuth(*emulator.oauth_client), base=emulator.url)
         async with await asyncio.start_server(answer, "127.0.0.1", 0) as supervisor:
             reader, writer = await asyncio.open_connection(*supervisor.sockets[0].getsockname())
-            async with AsyncClient(settings, conceal=lambda s: concealed.append(async_to_sync(ask)(s))) as client:
+            async with AsyncClient(settings, mask_secret=lambda s: concealed.append(async_to_sync(ask)(s))) as client:
                 assert [message async for message in client.messages.list()] == []
             assert await ask("next") == "next"  # no answer was left behind
             writer.close()

@@ -17,13 +17,13 @@ from asgiref.sync import async_to_sync, sync_to_async
 
 from airflow_provider_twilio import connection_form
 from airflow_provider_twilio._airflow.compat import AirflowFailException
-from airflow_provider_twilio._airflow.outcome import permanent_errors_fail
+from airflow_provider_twilio._airflow.outcome import fail_on_permanent_errors
 from airflow_provider_twilio.api.errors import BadParameter, NotFound, RateLimited
 from airflow_provider_twilio.api.messages import Message
 from airflow_provider_twilio.api.records import Record
 from airflow_provider_twilio.client.settings import BadConnection, Basic
 from airflow_provider_twilio.hooks.twilio import TwilioHook
-from airflow_provider_twilio.runtime.background import Aside
+from airflow_provider_twilio.runtime.background import BackgroundRunner
 
 TO = "+14155550123"
 
@@ -97,7 +97,7 @@ def test_the_awaited_client_opens_beside_a_thread_that_waits_for_it(emulator):
             return client.settings.account_sid
 
     async def task():
-        return await sync_to_async(lambda: Aside(opened()).run())()
+        return await sync_to_async(lambda: BackgroundRunner(opened()).run())()
 
     told: Future[str] = Future()
     threading.Thread(target=lambda: told.set_result(async_to_sync(task)()), daemon=True).start()
@@ -357,12 +357,12 @@ def test_the_form_of_airflow_3_1():
 
 
 def test_permanent_errors_fail_the_task():
-    with pytest.raises(AirflowFailException, match="NotFound: gone") as caught, permanent_errors_fail():
+    with pytest.raises(AirflowFailException, match="NotFound: gone") as caught, fail_on_permanent_errors():
         raise NotFound("gone")
     assert isinstance(caught.value.__cause__, NotFound)
-    with pytest.raises(RateLimited), permanent_errors_fail():
+    with pytest.raises(RateLimited), fail_on_permanent_errors():
         raise RateLimited("later")
-    with pytest.raises(KeyError), permanent_errors_fail():
+    with pytest.raises(KeyError), fail_on_permanent_errors():
         raise KeyError
 
 

@@ -20,53 +20,53 @@ def one(text: str) -> bool:
 
 
 def alert(**fields: object) -> Alert:
-    return Alert(**{"dag_id": "orders", "run_id": "r1", "what": "failed", "when": NOON, **fields})  # type: ignore[arg-type]
+    return Alert(**{"dag_id": "orders", "run_id": "r1", "event": "failed", "when": NOON, **fields})  # type: ignore[arg-type]
 
 
 def test_says_what_where_and_when_with_the_link():
     told = alert(task_id="load", map_index=3, try_number=3, tries=3, error="KeyError", link=f"{BASE}/dags/orders")
-    assert told.within(one) == (f"Airflow: orders.load[3] failed, try 3 of 3 (KeyError), 12:00 UTC {BASE}/dags/orders")
+    assert told.fit(one) == (f"Airflow: orders.load[3] failed, try 3 of 3 (KeyError), 12:00 UTC {BASE}/dags/orders")
 
 
 def test_names_the_run_where_there_is_no_link():
-    assert alert(task_id="load").within(one) == "Airflow: orders.load failed, run r1, 12:00 UTC."
+    assert alert(task_id="load").fit(one) == "Airflow: orders.load failed, run r1, 12:00 UTC."
 
 
 def test_names_the_airflow(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("AIRFLOW__API__INSTANCE_NAME", "Production (Łódź)")
-    assert alert().within(one).startswith("Production (Lodz): orders failed")
+    assert alert().fit(one).startswith("Production (Lodz): orders failed")
 
 
 def test_gives_up_what_matters_least_first():
     link = f"{BASE}/dags/orders/runs/{RUN}/tasks/load_all"
     told = alert(task_id="load_all", try_number=3, tries=3, error="AirflowException", link=link)
-    assert told.within(one) == f"Airflow: orders.load_all failed, try 3 of 3, 12:00 UTC {link}"
+    assert told.fit(one) == f"Airflow: orders.load_all failed, try 3 of 3, 12:00 UTC {link}"
     longer = alert(dag_id="a_rather_long_name_of_a_dag", task_id="and_a_task_that_is_long", link=link)
-    assert longer.within(one) == f"Airflow: a_rather_long_n..sk_that_is_long failed, 12:00 UTC {link}"
+    assert longer.fit(one) == f"Airflow: a_rather_long_n..sk_that_is_long failed, 12:00 UTC {link}"
     longest = alert(dag_id="x" * 250, task_id="load_all", link=f"{BASE}/{'x' * 100}")
-    assert longest.within(one).startswith("Airflow: xxxx")
-    assert longest.within(one).endswith("xx.load_all failed, 12:00 UTC.")
+    assert longest.fit(one).startswith("Airflow: xxxx")
+    assert longest.fit(one).endswith("xx.load_all failed, 12:00 UTC.")
 
 
 def test_a_failure_for_good_before_the_last_try_promises_no_further_one():
     link = f"{BASE}/dags/orders/runs/{RUN}/tasks/load"
     told = {"task_id": "load", "try_number": 1, "tries": 3, "error": "Undelivered", "link": link}
-    assert alert(**told).within(one) == f"Airflow: orders.load failed (Undelivered), 12:00 UTC {link}"
-    retried = alert(**told, what="failed, is retried", to_be_retried=True)
+    assert alert(**told).fit(one) == f"Airflow: orders.load failed (Undelivered), 12:00 UTC {link}"
+    retried = alert(**told, event="failed, is retried", to_be_retried=True)
     assert retried.text.startswith("Airflow: orders.load failed, is retried, try 1 of 3 (Undelivered), ")
 
 
 def test_a_question_keeps_the_link_that_answers_it():
     link = f"{BASE}/dags/orders/runs/{RUN[:29]}/tasks/approve/required_actions"
-    told = alert(task_id="approve", what="asks", question="Ship version 7 of the " + "very long " * 9, link=link)
-    text = told.within(one)
+    told = alert(task_id="approve", event="asks", question="Ship version 7 of the " + "very long " * 9, link=link)
+    text = told.fit(one)
     assert text.startswith("Airflow: orders.approve asks: Ship version 7")
     assert text.endswith(f"... {link}")
 
 
 def test_notes_and_the_end_stay():
     told = alert(task_id="load", link=f"{BASE}/{'x' * 100}", error="KeyError")
-    text = told.within(one, UTC, "More are held back until 13:00 UTC.", end=" #BCDFGH")
+    text = told.fit(one, UTC, "More are held back until 13:00 UTC.", end=" #BCDFGH")
     assert text == (
         "Airflow: orders.load failed (KeyError), run r1, 12:00 UTC. More are held back until 13:00 UTC. #BCDFGH"
     )
@@ -89,7 +89,7 @@ def test_is_within_its_segments_and_gsm_whatever_the_names_are():
             link=made.choice(["", BASE + "/x" * made.choice([5, 60, 200])]),
         )
         for most in (1, 2):
-            text = told.within(lambda text, most=most: count(text).segments <= most, UTC, end=" #BCDFGH")  # type: ignore[misc]
+            text = told.fit(lambda text, most=most: count(text).segments <= most, UTC, end=" #BCDFGH")  # type: ignore[misc]
             counted = count(text)
             assert (counted.encoding, counted.segments <= most) == ("GSM-7", True), text
             assert text.endswith(" #BCDFGH")
@@ -97,7 +97,7 @@ def test_is_within_its_segments_and_gsm_whatever_the_names_are():
 
 def test_reads_a_tasks_context():
     told = Alert.of(task_context(map_index=3))
-    assert (told.name, told.what, told.try_number, told.tries) == ("orders.load[3]", "failed", 3, 3)
+    assert (told.name, told.event, told.try_number, told.tries) == ("orders.load[3]", "failed", 3, 3)
     assert told.error == "KeyError"
     assert told.link == f"{BASE}/dags/orders/runs/{RUN}/tasks/load/mapped/3"
     assert not told.to_be_retried
@@ -114,7 +114,7 @@ def test_reads_a_tasks_context():
 )
 def test_tells_what_happened_by_the_tasks_state(state: str | None, what: str):
     told = Alert.of(task_context(state=state))
-    assert (told.what, told.to_be_retried) == (what, state == "up_for_retry")
+    assert (told.event, told.to_be_retried) == (what, state == "up_for_retry")
 
 
 def test_tells_of_a_killed_task_whether_it_is_retried():
@@ -133,14 +133,14 @@ def test_tells_of_a_killed_task_whether_it_is_retried():
 )
 def test_reads_a_dags_context(reason: str, what: str):
     poor, rich = Alert.of(dag_context(reason)), Alert.of({**task_context(), **dag_context(reason)})
-    assert poor.within(one).startswith(f"Airflow: orders {what}")
-    assert (rich.name, rich.what, rich.task_id) == ("orders", what, None)
+    assert poor.fit(one).startswith(f"Airflow: orders {what}")
+    assert (rich.name, rich.event, rich.task_id) == ("orders", what, None)
     assert rich.link == poor.link == f"{BASE}/dags/orders/runs/{RUN}"
 
 
 def test_reads_a_deadlines_context():
     told = Alert.of(deadline_context())
-    assert (told.name, told.what, told.run_id) == ("orders", "missed its deadline", RUN)
+    assert (told.name, told.event, told.run_id) == ("orders", "missed its deadline", RUN)
     assert told.link == f"{BASE}/dags/orders/runs/{RUN}"
 
 
@@ -188,5 +188,5 @@ def test_speaks_without_link_and_underscores():
 
 
 def test_a_context_of_nothing_still_says_something():
-    assert Alert.of({}).within(one).startswith("Airflow: something failed")
+    assert Alert.of({}).fit(one).startswith("Airflow: something failed")
     assert Alert.of({"ti": SimpleNamespace(task_id="t", dag_id="d", run_id="r")}).name == "d.t"

@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_twilio.api.calls import Call
 from airflow_provider_twilio.api.messages import Message, Messages
 from airflow_provider_twilio.api.response import Response
-from airflow_provider_twilio.notifications.history import Log, Past, reading
+from airflow_provider_twilio.notifications.history import AlertHistory, MessageLog, history_request
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 ONE, OTHER = "BCDFGH", "23456Z"
@@ -31,8 +31,8 @@ def message(ago: float, tag: str | None = ONE, status: str = "delivered", **fiel
     return Message({"direction": "outbound-api", "status": status, "body": body, **dates, **fields})
 
 
-def past(*records: Message | Call, tagged: bool = True, due: datetime | None = None) -> Past:
-    return Log(records, NOON).past(due, tagged=tagged)
+def past(*records: Message | Call, tagged: bool = True, due: datetime | None = None) -> AlertHistory:
+    return MessageLog(records, NOON).past(due, tagged=tagged)
 
 
 def test_only_alerts_count():
@@ -111,16 +111,16 @@ def test_names_the_runs_that_links_lead_to():
 
 
 def test_reads_the_log_by_one_request_that_pins_what_is_known():
-    request = reading(Messages.create(to="+14155550101", from_="+15005550006", body="text"))
+    request = history_request(Messages.create(to="+14155550101", from_="+15005550006", body="text"))
     assert dict(request.data) == {"To": "+14155550101", "From": "+15005550006", "PageSize": "1000"}
     assert request.is_safe
-    service = reading(Messages.create(to="+14155550101", messaging_service_sid=f"MG{'a' * 32}", body="text"))
+    service = history_request(Messages.create(to="+14155550101", messaging_service_sid=f"MG{'a' * 32}", body="text"))
     assert dict(service.data) == {"To": "+14155550101", "PageSize": "1000"}
 
 
 @pytest.mark.parametrize("date", [{}, {"date": "yesterday"}])
 def test_the_time_is_twilios(date: dict[str, str]):
-    request = reading(Messages.create(to="+14155550101", body="text"))
+    request = history_request(Messages.create(to="+14155550101", body="text"))
     body = b'{"messages": []}'
     answer = Response(200, {"date": "Sat, 31 Jan 2026 12:00:00 GMT"}, body)
     assert request.parser.parse(request, answer).now == NOON

@@ -33,7 +33,7 @@ def at(text: str) -> datetime:
     ],
 )
 def test_until(given: Any, now: str, end: str | None):
-    assert QuietHours.read(given).until(at(now)) == (None if end is None else at(end))
+    assert QuietHours.read(given).end_after(at(now)) == (None if end is None else at(end))
 
 
 @pytest.mark.parametrize(

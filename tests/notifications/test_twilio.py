@@ -279,7 +279,7 @@ def test_whoever_comes_after_a_burst_that_did_not_know_says_it(emulator: Emulato
     assert "held back" not in "".join(bodies(emulator))
     for index in range(2):
         notifier = TwilioNotifier(to=TO, max_per_hour=3)
-        notifier.apart = 0.01
+        notifier.burst_window = 0.01
         notify(notifier, task_context(map_index=index))
     assert len(bodies(emulator)) == 6
     assert "More are held back until" in bodies(emulator)[-1]
@@ -437,7 +437,7 @@ def test_trouble_with_one_recipient_shortens_the_wait_for_the_others(notify: Not
 
 def test_a_twilio_that_stalls_leaves_time_for_the_fallback(notify: Notify, monkeypatch: pytest.MonkeyPatch):
     notifier = TwilioNotifier(to=[TO, ALSO], from_=OWNED, fallback=Remembering())
-    notifier.enough = 3
+    notifier.time_budget = 3
     with Scripted(Stall(4), repeat=True) as server:
         monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", f"twilio://AC{'a' * 32}:token@127.0.0.1:{server.port}")
         with pytest.raises(NotificationFailed, match="not sent, no time is left"):

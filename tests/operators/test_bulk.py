@@ -111,7 +111,9 @@ def test_recipients_as_json(emulator: Emulator, run):
 
 
 def test_a_mapped_task(emulator: Emulator, run_mapped, tmp_path: Path):
-    summary = run_mapped(SendMessagesOperator, recipients=numbers(3), body="hello", from_=SENDER, ledger=str(tmp_path))
+    summary = run_mapped(
+        SendMessagesOperator, recipients=numbers(3), body="hello", from_=SENDER, checkpoint_path=str(tmp_path)
+    )
     assert summary["sent"] == 3
 
 
@@ -168,7 +170,7 @@ def test_a_killed_task_sends_no_more_and_the_next_try_the_rest(emulator: Emulato
     people = numbers(400)
     given: Any = context()
     arguments: dict[str, Any] = {"recipients": people, "from_": SENDER, "body": "hello"}
-    task = SendMessagesOperator(task_id="task", **arguments, concurrency=20, settle=0.5)
+    task = SendMessagesOperator(task_id="task", **arguments, concurrency=20, reconcile_timeout=0.5)
     task.on_kill()  # nothing runs yet
 
     def kill() -> None:
@@ -363,7 +365,7 @@ def test_failures_are_allowed_by_number_or_share(emulator: Emulator, run, most: 
 
 
 def test_what_is_left_for_later_is_for_the_next_try(emulator: Emulator, run, monkeypatch):
-    monkeypatch.setattr(engine, "FULL", 0.001)
+    monkeypatch.setattr(engine, "QUEUE_BACKOFF", 0.001)
     given = context()
     people = ["+15005559205", *numbers(3)]
     with pytest.raises(RateLimited, match="1 are left for the next try"):
@@ -402,12 +404,12 @@ def test_a_ledger(emulator: Emulator, run, tmp_path: Path):
         send(run, given, recipients=numbers(5))
     emulator.fail_next(1, status=401, skip=3)
     with pytest.raises(AirflowFailException):
-        send(run, given, recipients=numbers(5), ledger=f"file://{tmp_path}", concurrency=1)
+        send(run, given, recipients=numbers(5), checkpoint_path=f"file://{tmp_path}", concurrency=1)
     folder = tmp_path / "dag" / "run_1" / "task"
     assert sorted(path.name for path in folder.iterdir()) == [
         "twilio_bulk.0.0.json", "twilio_bulk.0.owner.json", "twilio_bulk.json",
     ]  # fmt: skip
-    assert send(run, given, recipients=numbers(5), ledger=str(tmp_path))["sent"] == 5
+    assert send(run, given, recipients=numbers(5), checkpoint_path=str(tmp_path))["sent"] == 5
     assert [path.name for path in folder.iterdir()] == ["twilio_bulk.json"]
     assert len(emulator.messages) == 5
 
@@ -476,7 +478,7 @@ def test_the_wait_begins_when_all_is_sent(emulator: Emulator, run, sent: bool):
     assert kept["begun"] == ago
 
 
-@pytest.mark.parametrize("where", ["store", "ledger"])
+@pytest.mark.parametrize("where", ["store", "checkpoint_path"])
 async def test_waiting_in_the_triggerer(emulator: Emulator, run, tmp_path: Path, monkeypatch, where: str):
     import asyncio
 
@@ -490,7 +492,7 @@ async def test_waiting_in_the_triggerer(emulator: Emulator, run, tmp_path: Path,
         "deferrable": True,
         "poll_interval": 0.2,
         "results": str(tmp_path / "table.jsonl"),
-        **({"ledger": str(tmp_path)} if where == "ledger" else {}),
+        **({"checkpoint_path": str(tmp_path)} if where == "checkpoint_path" else {}),
     }
     with pytest.raises(TaskDeferred) as deferred:
         await asyncio.to_thread(send, run, given, **arguments)
@@ -505,7 +507,7 @@ async def test_waiting_in_the_triggerer(emulator: Emulator, run, tmp_path: Path,
         async def own_xcom(_: Any, key: str) -> Any:
             return given["ti"].pushed[key]
 
-        monkeypatch.setattr(messages, "own_xcom", own_xcom)  # there is no Airflow here to ask
+        monkeypatch.setattr(messages, "get_own_xcom", own_xcom)  # there is no Airflow here to ask
     events = [event async for event in trigger.run()]
     payload = events[0].payload
     assert payload == {"delivered": 25, "undelivered": {"30003": 1}, "waiting": 0}

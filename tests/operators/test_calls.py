@@ -34,7 +34,7 @@ BAD = [
     (CreateCallOperator, {"to": TO, "say": "bell \x07"}, "say has a character that XML can't hold"),
     (CreateCallOperator, {"to": TO, "twiml": "<Response>"}, "twiml is not well-formed XML"),
     (CreateCallOperator, {"to": "messenger:1", "url": URL}, "to is a messenger: address"),
-    (CreateCallOperator, {"to": TO, "url": URL, "timeout": 601}, "timeout is 601"),
+    (CreateCallOperator, {"to": TO, "url": URL, "ring_timeout": 601}, "ring_timeout is 601"),
     (FetchCallOperator, {"call_sid": MESSAGE}, "expected a call SID, CA….*got a message SID"),
     (DeleteCallOperator, {"call_sid": "{}"}, "call_sid is not a SID"),
     (UpdateCallOperator, {"call_sid": CALL}, "status or url or .* is missing"),

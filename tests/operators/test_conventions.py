@@ -19,7 +19,7 @@ from airflow_provider_twilio.api.calls import Calls
 from airflow_provider_twilio.api.messages import Messages
 from airflow_provider_twilio.api.operation import Definition, Resource
 from airflow_provider_twilio.api.phone_numbers import AvailablePhoneNumbers, IncomingPhoneNumbers
-from airflow_provider_twilio.operators._base.composite import ComposedOperator
+from airflow_provider_twilio.operators._base.composite import CompositeOperator
 from airflow_provider_twilio.operators._base.operation import TwilioOperator
 
 PACKAGE = "airflow_provider_twilio.operators"
@@ -60,7 +60,7 @@ OTHER_DEFAULTS = {
     "ReleaseNumberOperator": {"phone_number_sid": None},  # or the number itself
 }
 
-# What is templated of those that run no one operation, beside their `own_template_fields`.
+# What is templated of those that run no one operation, beside their `extra_template_fields`.
 BY_HAND = {"TwilioRequestOperator": {"method", "path", "data", "json"}}
 
 SID = "a" * 32
@@ -133,7 +133,7 @@ def test_the_parameters_are_the_operations(kind: type[TwilioOperator]):
     wanted |= OTHER_DEFAULTS.get(kind.__name__, {})
     given = own_parameters(kind)
     assert {name: given[name].default for name in wanted} == wanted
-    further = given.keys() - wanted.keys() - set(kind.own_template_fields)
+    further = given.keys() - wanted.keys() - set(kind.extra_template_fields)
     assert all(given[name].default is not inspect.Parameter.empty for name in further)
 
 
@@ -144,14 +144,14 @@ def test_all_are_keywords(kind: type[TwilioOperator]):
 
 @pytest.mark.parametrize("kind", OPERATORS)
 def test_all_are_templated(kind: type[TwilioOperator]):
-    if issubclass(kind, ComposedOperator):
+    if issubclass(kind, CompositeOperator):
         twilios = set(own_parameters(kind))
     elif hasattr(kind, "operation"):
         twilios = set(kind.operation.parameters)
     else:
         twilios = BY_HAND.get(kind.__name__, set())
     assert isinstance(kind.template_fields, tuple)
-    assert set(kind.template_fields) == {*twilios, *kind.own_template_fields, "twilio_conn_id", "account_sid"}
+    assert set(kind.template_fields) == {*twilios, *kind.extra_template_fields, "twilio_conn_id", "account_sid"}
     assert set(kind.template_fields_renderers) <= set(kind.template_fields)
 
 

@@ -25,7 +25,7 @@ def outcomes(report: Path) -> Counter[str]:
 
 def test_one_number_is_bought_however_often_it_is_killed(emulator: Emulator, tmp_path: Path):
     emulator.quirks.set(latency=0.05)
-    given = {"friendly_name": "alerts", "country": "US", "area_code": 415, "settle": 1}
+    given = {"friendly_name": "alerts", "country": "US", "area_code": 415, "reconcile_timeout": 1}
     killed, run = 0, 0
     while killed < 20:
         run += 1

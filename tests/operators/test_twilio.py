@@ -111,11 +111,11 @@ def test_a_post_is_repeated_only_if_it_may_be(run: Run, emulator: Emulator, monk
     monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", f"{emulator.connection_uri}/?retry_max_wait=0.01")
     arguments = {"method": "POST", "path": "Messages", "data": {"To": TO, "From": FROM, "Body": "x"}}
     emulator.fail_next(1, status=503)
-    with pytest.raises(AirflowFailException, match="repeatable=True"):  # whatever the task's retries
+    with pytest.raises(AirflowFailException, match="idempotent=True"):  # whatever the task's retries
         run(TwilioRequestOperator, **arguments)
     assert len(emulator.journal) == 1
     emulator.fail_next(1, status=503)
-    run(TwilioRequestOperator, **arguments, repeatable=True)
+    run(TwilioRequestOperator, **arguments, idempotent=True)
     assert len(emulator.journal) == 3
 
 

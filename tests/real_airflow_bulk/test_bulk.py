@@ -74,7 +74,7 @@ def kill_at(emulator: Emulator, pid: Path, counts: list[int]) -> int:
     return kills
 
 
-@pytest.mark.parametrize("where", ["store", "ledger"])
+@pytest.mark.parametrize("where", ["store", "checkpoint_path"])
 def test_each_gets_one_whatever_is_killed(airflow: Airflow, emulator: Emulator, tmp_path: Path, where: str):
     if where == "store" and version.startswith("3.1."):
         pytest.skip("this Airflow has no task state store")
@@ -85,7 +85,7 @@ def test_each_gets_one_whatever_is_killed(airflow: Airflow, emulator: Emulator, 
     pid, table = tmp_path / "pid", tmp_path / "table.csv"
     conf = {
         "recipients": str(tmp_path / "people.csv"),
-        "ledger": "" if where == "store" else str(tmp_path / "ledger"),
+        "checkpoint_path": "" if where == "store" else str(tmp_path / "checkpoint_path"),
         "results": str(table),
         "pid": str(pid),
     }
@@ -127,7 +127,7 @@ def test_each_gets_one_whatever_is_killed(airflow: Airflow, emulator: Emulator, 
 
 def test_mapped_over_workers(airflow: Airflow, emulator: Emulator, tmp_path: Path):
     emulator.reset()
-    run_id = airflow.trigger("bulk_mapped", {"ledger": str(tmp_path)})
+    run_id = airflow.trigger("bulk_mapped", {"checkpoint_path": str(tmp_path)})
     run = airflow.wait("bulk_mapped", run_id, timeout=300)
     assert set(run.tasks.values()) == {"success"}
     sent = [airflow.xcom("bulk_mapped", run_id, f"send[{index}]")["sent"] for index in range(4)]

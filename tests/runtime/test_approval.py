@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_twilio.api.messages import Message
 from airflow_provider_twilio.api.segments import count
-from airflow_provider_twilio.runtime.approval import Question, Reply, answered
+from airflow_provider_twilio.runtime.approval import Question, Reply, find_reply
 
 NOW = 1_750_000_000.0
 OURS = "SMours"
@@ -32,7 +32,7 @@ def asked(second: float, code: str | None, lasts: float = 600, sid: str = "") ->
 
 
 def answer(code: str | None, *log: Message, lasts: float = 600) -> Any:
-    found = answered(Question(code, NOW, lasts), OURS, log)
+    found = find_reply(Question(code, NOW, lasts), OURS, log)
     return None if found is None else (found[0].says, found[1].sid)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_twilio.runtime.background import Aside
+from airflow_provider_twilio.runtime.background import BackgroundRunner
 
 LONG = 30.0
 
@@ -47,10 +47,10 @@ def test_it_gives_what_the_coroutine_gives_or_raises():
         await asyncio.sleep(0)
         raise error
 
-    assert Aside(gives()).run() != threading.get_ident()
+    assert BackgroundRunner(gives()).run() != threading.get_ident()
     for error in (ValueError("no"), SystemExit(3)):
         with pytest.raises(type(error)) as raised:
-            Aside(raises(error)).run()
+            BackgroundRunner(raises(error)).run()
         assert raised.value is error
 
 
@@ -61,7 +61,7 @@ def test_it_sees_the_context_of_who_waits():
         return variable.get()
 
     variable.set("set")
-    assert Aside(reads()).run() == "set"
+    assert BackgroundRunner(reads()).run() == "set"
 
 
 def test_it_runs_where_an_event_loop_runs():
@@ -69,7 +69,7 @@ def test_it_runs_where_an_event_loop_runs():
         return 3
 
     async def outer() -> int:
-        return Aside(inner()).run()
+        return BackgroundRunner(inner()).run()
 
     assert asyncio.run(outer()) == 3
 
@@ -98,7 +98,7 @@ def test_a_signal_is_raised_whatever_the_loop_is_at():
             raise
 
     with on_alarm(strike_and_tell), pytest.raises(TimedOut):
-        Aside(works()).run()
+        BackgroundRunner(works()).run()
     assert ended == ["cancelled"]
 
 
@@ -119,7 +119,7 @@ def test_a_signal_at_any_time_is_raised_when_the_coroutine_has_ended():
         for number in range(3000):
             try:
                 signal.setitimer(signal.ITIMER_REAL, 2e-5 * (number % 100 + 1))
-                Aside(works(0.0005)).run()
+                BackgroundRunner(works(0.0005)).run()
                 signal.setitimer(signal.ITIMER_REAL, 0)
             except TimedOut:
                 raised += 1
@@ -140,7 +140,7 @@ def test_a_second_signal_does_not_wait_for_the_end():
     with on_alarm(strike):
         signal.setitimer(signal.ITIMER_REAL, 0.05)
         with pytest.raises(TimedOut):
-            Aside(stubborn()).run()
+            BackgroundRunner(stubborn()).run()
         assert not goes_on.is_set()
         goes_on.set()
 
@@ -157,7 +157,7 @@ def test_it_is_cancelled(whence: str):
             ended.append("cancelled")
             raise
 
-    aside = Aside(works())
+    aside = BackgroundRunner(works())
     with on_alarm(lambda signum, frame: aside.cancel()):
         if whence == "before":
             aside.cancel()

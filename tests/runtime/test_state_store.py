@@ -9,7 +9,7 @@ import pytest
 from airflow.sdk import ObjectStoragePath
 from airflow.sdk.io import attach
 
-from airflow_provider_twilio.runtime.state_store import Folder, Memory, Nothing, TaskState
+from airflow_provider_twilio.runtime.state_store import FolderStore, NullStore, StateStore, TaskStateStore
 
 
 class Store:
@@ -32,13 +32,13 @@ class Store:
 
 def test_task_state_keeps_what_it_is_told():
     store = Store()
-    memory: Memory = TaskState(store)
-    assert memory.lasting
+    memory: StateStore = TaskStateStore(store)
+    assert memory.durable
     assert memory.get("a") is None
     memory.set("a", {"sid": "SM1"})
     memory.set("b", 1)
     assert memory.get("a") == {"sid": "SM1"}
-    assert TaskState(store).get("a") == {"sid": "SM1"}
+    assert TaskStateStore(store).get("a") == {"sid": "SM1"}
     memory.delete("a")
     memory.delete("a")
     assert (memory.get("a"), memory.get("b")) == (None, 1)
@@ -46,8 +46,8 @@ def test_task_state_keeps_what_it_is_told():
 
 @pytest.mark.parametrize("value", [1, {"sid": "SM1"}])
 def test_nothing_keeps_nothing(value: Any):
-    memory: Memory = Nothing()
-    assert not memory.lasting
+    memory: StateStore = NullStore()
+    assert not memory.durable
     memory.set("a", value)
     assert memory.get("a") is None
     memory.delete("a")
@@ -61,14 +61,14 @@ def in_memory(path: str) -> ObjectStoragePath:
 
 class TestFolder:
     @pytest.fixture(params=["pathlib", "ObjectStoragePath", "another store"])
-    def folder(self, request, tmp_path) -> Folder:
+    def folder(self, request, tmp_path) -> FolderStore:
         if request.param == "pathlib":
-            return Folder(tmp_path / "ledger" / "run")
+            return FolderStore(tmp_path / "checkpoint_path" / "run")
         if request.param == "ObjectStoragePath":
-            return Folder(ObjectStoragePath(f"file://{tmp_path}/ledger/run"))
-        return Folder(in_memory(f"{tmp_path.name}/ledger/run"))
+            return FolderStore(ObjectStoragePath(f"file://{tmp_path}/ledger/run"))
+        return FolderStore(in_memory(f"{tmp_path.name}/ledger/run"))
 
-    def test_remembers(self, folder: Folder):
+    def test_remembers(self, folder: FolderStore):
         assert folder.get("a.0") is None
         folder.set("a.0", {"rows": [None, "SM1"]})
         folder.set("a.0", {"rows": ["é", "SM1"]})
@@ -78,17 +78,17 @@ class TestFolder:
         assert folder.get("a.0") is None
 
     def test_what_is_on_a_store_is_kept_there(self, tmp_path):
-        Folder(in_memory(f"{tmp_path.name}/ledger")).set("a", 1)
+        FolderStore(in_memory(f"{tmp_path.name}/ledger")).set("a", 1)
         assert fsspec.filesystem("memory").cat_file(f"/{tmp_path.name}/ledger/a.json") == b"1"
 
     def test_leaves_nothing_behind(self, tmp_path):
-        folder = Folder(tmp_path)
+        folder = FolderStore(tmp_path)
         folder.set("a", 1)
         folder.delete("a")
         assert list(tmp_path.iterdir()) == []
 
     def test_a_file_is_there_whole_or_not_at_all(self, tmp_path):
-        folder = Folder(tmp_path)
+        folder = FolderStore(tmp_path)
         folder.set("a", "before")
         (tmp_path / "a.json.part").write_text('"half', encoding="utf-8")  # as a crash leaves it
         assert folder.get("a") == "before"

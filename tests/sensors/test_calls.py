@@ -48,7 +48,7 @@ def test_each_end(
 ):
     emulator.clock.freeze()
     call = TwilioHook().calls.create(
-        to=to, from_=emulator.phone_number, twiml="<Response/>", machine_detection="Enable", timeout=20
+        to=to, from_=emulator.phone_number, twiml="<Response/>", machine_detection="Enable", ring_timeout=20
     )
 
     def change() -> None:

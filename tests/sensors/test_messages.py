@@ -8,8 +8,8 @@ import pytest
 
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.hooks.twilio import TwilioHook
-from airflow_provider_twilio.runtime.polling import status as poll
-from airflow_provider_twilio.runtime.polling.events import TOLD
+from airflow_provider_twilio.runtime.polling import shared, status
+from airflow_provider_twilio.runtime.polling.events import EVENT_FIELDS
 from airflow_provider_twilio.sensors.messages import MessageDeliverySensor
 from airflow_provider_twilio.triggers import base
 from tests.sensors.conftest import MODES, Mode, Runner
@@ -46,7 +46,7 @@ ENDS: list[tuple[str, int | None, dict[str, Any], str, str]] = [
     (
         "undelivered",
         30006,
-        {"resendable": [30006]},
+        {"resendable_codes": [30006]},
         "AirflowFailException",
         (
             f"message {{sid}} is undelivered: error 30006: the number is a landline, or its carrier can't be reached;"
@@ -100,7 +100,7 @@ def test_each_end(
     if outcome == "success":
         assert told["status"] == words
         assert told["sid"] == sid
-        assert set(told) <= {"sid", *TOLD}
+        assert set(told) <= {"sid", *EVENT_FIELDS}
     else:
         assert told.startswith(words.format(sid=sid))
     assert "secret" not in str(told)
@@ -141,9 +141,9 @@ def test_a_scheduled_message_that_is_canceled(run: Runner, emulator: Emulator, s
 def test_a_message_that_is_gone(
     run: Runner, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, mode: Mode, soft_fail: bool
 ):
-    monkeypatch.setattr(poll, "FRESH", 0.3)
-    monkeypatch.setattr(base, "FRESH", 0.3)
-    monkeypatch.setattr(base, "SECOND_LOOK", 0.01)
+    monkeypatch.setattr(status, "NOT_FOUND_GRACE", 0.3)
+    monkeypatch.setattr(base, "NOT_FOUND_GRACE", 0.3)
+    monkeypatch.setattr(base, "RECHECK_DELAY", 0.01)
     missing = "SM" + "0" * 32
     ended, told = run(MessageDeliverySensor, mode, message_sid=missing, soft_fail=soft_fail)
     if soft_fail:
@@ -163,7 +163,7 @@ def test_trouble_passes(
     run: Runner, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, sid: str, mode: Mode, fault: dict[str, Any]
 ):
     monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", emulator.connection_uri + "/?retries=0")
-    monkeypatch.setattr(poll, "LONGEST_BACKOFF", 0.1)
+    monkeypatch.setattr(shared, "MAX_BACKOFF", 0.1)
     emulator.fail_next(4, **fault)
     ended, _ = run(MessageDeliverySensor, mode, message_sid=sid, change=lambda: emulator.set_message(sid, "delivered"))
     assert ended == "success"
@@ -174,7 +174,7 @@ def test_trouble_does_not_move_the_deadline(
     run: Runner, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, sid: str, mode: Mode
 ):
     monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", emulator.connection_uri + "/?retries=0")
-    monkeypatch.setattr(poll, "LONGEST_BACKOFF", 0.1)
+    monkeypatch.setattr(shared, "MAX_BACKOFF", 0.1)
     emulator.fail_next(10_000, status=503)
     ended, told = run(MessageDeliverySensor, mode, message_sid=sid, timeout=0.6)
     assert ended == "AirflowSensorTimeout"

@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow_provider_twilio.client.settings import Settings
 from airflow_provider_twilio.emulator import Emulator
-from airflow_provider_twilio.runtime.polling.shared import Poll
+from airflow_provider_twilio.runtime.polling.shared import SharedPoll
 
 
 @dataclass
@@ -37,7 +37,7 @@ async def until(condition: Any, pause: float = 0.01) -> None:
             await asyncio.sleep(pause)
 
 
-async def end(tasks: Sequence[asyncio.Task[Any]], kind: type[Poll[Any]]) -> None:
+async def end(tasks: Sequence[asyncio.Task[Any]], kind: type[SharedPoll[Any]]) -> None:
     """End all who wait, and see that they leave no poll behind."""
     for task in tasks:
         task.cancel()

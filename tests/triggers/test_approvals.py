@@ -15,7 +15,7 @@ from airflow_provider_twilio.api.messages import Message
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.hooks.twilio import TwilioHook
 from airflow_provider_twilio.runtime.approval import Question
-from airflow_provider_twilio.runtime.polling.status import FRESH
+from airflow_provider_twilio.runtime.polling.status import NOT_FOUND_GRACE
 from airflow_provider_twilio.triggers.approvals import AnswerTrigger
 
 OURS, PHONE, OTHER = "+15005550006", "+14155550100", "+14155550101"
@@ -219,7 +219,7 @@ def test_without_its_number_a_question_that_was_deleted_is_lost(emulator: Emulat
     record = ask()
     emulator.clock.advance(hours=1)
     TwilioHook().messages.delete(str(record.sid))
-    asked = time.time() - 2 * FRESH
+    asked = time.time() - 2 * NOT_FOUND_GRACE
     waiting = AnswerTrigger(str(record.sid), to=PHONE, created=asked, deadline=asked + 600, poll_interval=0.2)
     told = outcome(waiting, deferred=False)
     assert told["outcome"] == "error"

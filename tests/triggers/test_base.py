@@ -18,13 +18,13 @@ from airflow_provider_twilio._airflow.compat import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
-    state_of,
+    get_task_state,
 )
-from airflow_provider_twilio._airflow.outcome import conclude
+from airflow_provider_twilio._airflow.outcome import raise_for_event
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.hooks.twilio import TwilioHook
-from airflow_provider_twilio.triggers.base import UNHARMED, WaitTrigger
+from airflow_provider_twilio.triggers.base import SURVIVING_STATES, WaitTrigger
 from airflow_provider_twilio.triggers.calls import CallCompletionTrigger
 from airflow_provider_twilio.triggers.messages import MessageDeliveryTrigger
 
@@ -42,7 +42,7 @@ TRIGGERS: list[tuple[Any, str, dict[str, Any]]] = [
             "created": 3e9,
             "accept_sent": True,
             "sent_grace": 60,
-            "resendable": [30003, 30005],
+            "resendable_codes": [30003, 30005],
             "cancel_on_kill": True,
             "on_clear": "skip",
         },
@@ -74,7 +74,7 @@ def test_round_trip(kind: Any, sid: str, arguments: dict[str, Any], full: bool):
     module, _, name = path.rpartition(".")
     again = getattr(__import__(module, fromlist=[name]), name)(**kept)
     assert again.serialize() == (path, kept)
-    assert (again.sid, again.goal, again.stop()) == (trigger.sid, trigger.goal, trigger.stop())
+    assert (again.sid, again.goal, again.stop_request()) == (trigger.sid, trigger.goal, trigger.stop_request())
     assert json.loads(json.dumps(kept, allow_nan=False)) == kept
     if full:
         assert arguments.items() <= kept.items()
@@ -226,8 +226,8 @@ def instance(map_index: int = -1) -> Any:
 )
 def test_a_state_tells_of_a_kill(states: States, map_index: int, key: str, state: str | None, killed: bool):
     states.answer = {"run": {key: state}}
-    assert state_of(instance(map_index)) == state
-    assert (state not in UNHARMED) is killed
+    assert get_task_state(instance(map_index)) == state
+    assert (state not in SURVIVING_STATES) is killed
     assert states.asked == [{"dag_id": "dag", "task_ids": ["task"], "run_ids": ["run"], "map_index": map_index}]
 
 
@@ -245,8 +245,8 @@ def test_a_state_tells_of_a_kill(states: States, map_index: int, key: str, state
 )
 def test_what_cannot_be_told_is_no_kill(states: States, answer: Any):
     states.answer = answer
-    assert state_of(instance()) in UNHARMED
-    assert state_of(None) in UNHARMED
+    assert get_task_state(instance()) in SURVIVING_STATES
+    assert get_task_state(None) in SURVIVING_STATES
 
 
 @pytest.mark.parametrize("killed", [True, False])
@@ -356,7 +356,7 @@ def test_nothing_is_stopped_after_the_deadline(emulator: Emulator, states: State
 
 def test_success_gives_the_facts():
     told = {"sid": "SM", "outcome": "reached", "reason": None, "status": "delivered", "price": "-0.0083"}
-    assert conclude(told) == {"sid": "SM", "status": "delivered", "price": "-0.0083"}
+    assert raise_for_event(told) == {"sid": "SM", "status": "delivered", "price": "-0.0083"}
 
 
 @pytest.mark.parametrize(
@@ -373,11 +373,11 @@ def test_success_gives_the_facts():
 )
 def test_the_rest_is_raised_with_the_reason(told: dict[str, Any], options: dict[str, Any], kind: type[Exception]):
     with pytest.raises(kind, match=r"^why$"):
-        conclude({**told, "reason": "why"}, **options)
+        raise_for_event({**told, "reason": "why"}, **options)
 
 
 @pytest.mark.parametrize("told", [{}, {"outcome": "odd", "secret": "value"}])
 def test_an_event_that_is_none_of_ours_fails_the_task(told: dict[str, Any]):
     with pytest.raises(AirflowFailException, match="nothing that can be understood") as caught:
-        conclude(told)
+        raise_for_event(told)
     assert "value" not in str(caught.value)

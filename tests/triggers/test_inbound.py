@@ -82,7 +82,7 @@ class Stores:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inbound, "TAKEN_OVER", 0.05)
-    monkeypatch.setattr(inbound, "RESTS", (0.2, 0.2))
+    monkeypatch.setattr(inbound, "ERROR_DELAYS", (0.2, 0.2))
 
 
 class Running:

@@ -19,11 +19,11 @@ STORED = [
     (
         f"{PACKAGE}.messages.MessageDeliveryTrigger",
         f"""{{"message_sid": "SM00000000000000000000000000000000", {CONNECTION}, "deadline": 2e9, "not_before": null,
-        "created": 1e9, "accept_sent": false, "sent_grace": 600, "resendable": [30003], "cancel_on_kill": true}}""",
+        "created": 1e9, "accept_sent": false, "sent_grace": 600, "resendable_codes": [30003], "cancel_on_kill": true}}""",
     ),
     (
         f"{PACKAGE}.messages.MessagesDeliveryTrigger",
-        f"""{{"key": "twilio_bulk.0", "ledger": null, "xcoms": 2, "of_task": ["dag", "run", "send", -1], "messages": 25,
+        f"""{{"key": "twilio_bulk.0", "checkpoint_path": null, "xcoms": 2, "of_task": ["dag", "run", "send", -1], "messages": 25,
         {CONNECTION}, "deadline": 2e9, "begun": 1e9, "accept_sent": false, "sent_grace": null}}""",
     ),
     (

@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_twilio._airflow.outcome import permanent_errors_fail
-from airflow_provider_twilio._airflow.templates import about, known, runs, unrendered
+from airflow_provider_twilio._airflow.outcome import fail_on_permanent_errors
+from airflow_provider_twilio._airflow.templates import (
+    doc_summary,
+    is_mapped_at_runtime,
+    parse_rendered,
+    resolve_literal,
+)
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import BadParameter, NotFound
 from airflow_provider_twilio.api.listing import Listing
@@ -24,7 +29,7 @@ from airflow_provider_twilio.hooks.twilio import TwilioHook
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_twilio.runtime.background import Aside
+    from airflow_provider_twilio.runtime.background import BackgroundRunner
 
 T = TypeVar("T")
 
@@ -41,7 +46,7 @@ COLORS = {
 
 
 # The fields of a record that go to XCom by themselves, too: ``send.output["sid"]`` is what other tasks mostly want.
-NAMED = ("sid", "phone_number")
+XCOM_KEYS = ("sid", "phone_number")
 
 
 class TwilioOperator(BaseOperator):
@@ -59,11 +64,11 @@ class TwilioOperator(BaseOperator):
     """
 
     operation: ClassVar[Definition]
-    own_template_fields: ClassVar[tuple[str, ...]] = ()
+    extra_template_fields: ClassVar[tuple[str, ...]] = ()
     """Further templated parameters of a subclass, beside the operation's."""
 
-    _named: Mapping[str, Any] = {}
-    _aside: Aside[Any] | None = None
+    _xcom_values: Mapping[str, Any] = {}
+    _background: BackgroundRunner[Any] | None = None
 
     if TYPE_CHECKING:
 
@@ -81,7 +86,7 @@ class TwilioOperator(BaseOperator):
             cls.ui_color = COLORS[str(cls.operation).split(".")[0]]
             cls.template_fields = (
                 *cls.operation.names,
-                *cls.own_template_fields,
+                *cls.extra_template_fields,
                 "twilio_conn_id",
                 "account_sid",
             )
@@ -90,28 +95,30 @@ class TwilioOperator(BaseOperator):
         self, *, twilio_conn_id: str = TwilioHook.default_conn_name, account_sid: str | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.doc_md = self.doc_md or about(type(self))
+        self.doc_md = self.doc_md or doc_summary(type(self))
         self.twilio_conn_id = twilio_conn_id
         self.account_sid = account_sid
-        if account_sid is not None and not runs(self):
-            checks.sid("account_sid", known(account_sid), "AC")
+        if account_sid is not None and not is_mapped_at_runtime(self):
+            checks.sid("account_sid", resolve_literal(account_sid), "AC")
 
-    def keep(self, arguments: Mapping[str, Any]) -> None:
+    def _set_arguments(self, arguments: Mapping[str, Any]) -> None:
         """Keep the operation's arguments, unchanged, and check what of them is known already.
 
         :param arguments: the ``locals()`` of ``__init__``.
         """
-        kept = {name: arguments[name] for name in (*self.operation.names, *self.own_template_fields)}
+        kept = {name: arguments[name] for name in (*self.operation.names, *self.extra_template_fields)}
         for name, value in kept.items():
             setattr(self, name, value)
-        if not runs(self):
-            self.operation.check(self.arguments({name: self._known(name, value) for name, value in kept.items()}))
+        if not is_mapped_at_runtime(self):
+            self.operation.check(
+                self.build_arguments({name: self._literal_of(name, value) for name, value in kept.items()})
+            )
 
-    def _known(self, name: str, value: Any) -> Any:
+    def _literal_of(self, name: str, value: Any) -> Any:
         """Tell what is known of a value when the DAG is parsed; of a time nothing, which may pass meanwhile."""
-        return UNRESOLVED if name in self.operation.times and value is not None else known(value)
+        return UNRESOLVED if name in self.operation.times and value is not None else resolve_literal(value)
 
-    def arguments(self, given: dict[str, Any]) -> dict[str, Any]:
+    def build_arguments(self, given: dict[str, Any]) -> dict[str, Any]:
         """Turn what was given into the operation's own arguments, and check what the operation can't.
 
         This is for subclasses with template fields of their own: they take them out. It is called when the DAG is
@@ -128,52 +135,52 @@ class TwilioOperator(BaseOperator):
 
         :param instead: arguments that take the place of those given to the operator.
         """
-        return self.operation.build(**self.arguments({**self.rendered(), **instead}))
+        return self.operation.build(**self.build_arguments({**self.rendered_arguments(), **instead}))
 
-    def rendered(self) -> dict[str, Any]:
+    def rendered_arguments(self) -> dict[str, Any]:
         """Read the arguments from what their templates have rendered: see the class."""
-        names = (*self.operation.parameters, *self.own_template_fields)
-        return {name: self._rendered(name, getattr(self, name)) for name in names}
+        names = (*self.operation.parameters, *self.extra_template_fields)
+        return {name: self._rendered_argument(name, getattr(self, name)) for name in names}
 
-    def _rendered(self, name: str, value: Any) -> Any:
+    def _rendered_argument(self, name: str, value: Any) -> Any:
         parameters = self.operation.parameters
         sent = name not in parameters or parameters[name].kind is Parameter.KEYWORD_ONLY
         if sent and isinstance(value, str) and not value.strip():
-            if self.operation.verb == "walk":
+            if self.operation.verb == "iter_records":
                 raise BadParameter(name, "is empty", "leave it out to list all, or give a value")
             if all(parameter.kind is Parameter.KEYWORD_ONLY for parameter in parameters.values()):
                 return None
-        return unrendered(name, value, str(parameters[name].annotation) if name in parameters else "str")
+        return parse_rendered(name, value, str(parameters[name].annotation) if name in parameters else "str")
 
     def execute(self, context: Context) -> Any:
         """Run the operation. Errors that would come again fail the task at once."""
-        with permanent_errors_fail():
+        with fail_on_permanent_errors():
             request = self.request()
             client = self.hook.client
             try:
-                answer = client.walk(request) if isinstance(request, Listing) else client.send(request)
+                answer = client.iter_records(request) if isinstance(request, Listing) else client.send(request)
             except NotFound as error:
                 # An earlier try may have been killed right after it had deleted it.
-                if request.answer is not NoContent or getattr(context.get("ti"), "try_number", 1) < 2:
+                if request.parser is not NoContent or getattr(context.get("ti"), "try_number", 1) < 2:
                     raise
                 self.log.info("An earlier try has perhaps deleted it: %s", error)
                 answer = None
             return self.result(answer)
 
-    def beside(self, coroutine: Coroutine[Any, Any, T]) -> T:
+    def run_in_background(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run what does many things at once beside the task's main thread, till it ends or the task is killed."""
-        from airflow_provider_twilio.runtime.background import Aside
+        from airflow_provider_twilio.runtime.background import BackgroundRunner
 
-        aside = Aside(coroutine)
-        self._aside = aside
+        aside = BackgroundRunner(coroutine)
+        self._background = aside
         try:
             return aside.run()
         finally:
-            self._aside = None
+            self._background = None
 
     def on_kill(self) -> None:
         """Begin nothing more of what runs beside. The next try, or Clear, goes on where this one was."""
-        if aside := self._aside:
+        if aside := self._background:
             aside.cancel()
 
     @property
@@ -185,7 +192,7 @@ class TwilioOperator(BaseOperator):
         """Give what goes to XCom: the record, the list of records, or the SID of what was deleted."""
         if isinstance(answer, Record):
             self.log.info("%s: %s", self.title, answer)
-            self._named = {name: answer[name] for name in NAMED if answer.get(name)}
+            self._xcom_values = {name: answer[name] for name in XCOM_KEYS if answer.get(name)}
             return answer
         if answer is None:
             sid = getattr(self, next(iter(self.operation.parameters)))
@@ -200,5 +207,5 @@ class TwilioOperator(BaseOperator):
     def post_execute(self, context: Context, result: Any = None) -> None:
         """Push what other tasks want by its name, beside the record: see :data:`NAMED`."""
         if self.do_xcom_push:
-            for name, value in self._named.items():
+            for name, value in self._xcom_values.items():
                 context["ti"].xcom_push(key=name, value=value)

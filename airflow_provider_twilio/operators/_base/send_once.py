@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_twilio._airflow.compat import AirflowSkipException
-from airflow_provider_twilio._airflow.outcome import permanent_errors_fail
+from airflow_provider_twilio._airflow.outcome import fail_on_permanent_errors
 from airflow_provider_twilio.api.checks import choice, parse_timestamp
 from airflow_provider_twilio.api.errors import OptedOut
 from airflow_provider_twilio.api.records import Record
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_twilio._airflow.send_once import OnClear
-    from airflow_provider_twilio.runtime.idempotency.fingerprint import OnUnsure
+    from airflow_provider_twilio.runtime.idempotency.fingerprint import OnUnresolved
 
 
-class SendingOperator(TwilioOperator):
+class SendOnceOperator(TwilioOperator):
     """Run an operation that must not happen twice, once.
 
     A retry of the task, after whatever happened, gives the record of what has been sent. Where it isn't known whether
@@ -30,9 +30,9 @@ class SendingOperator(TwilioOperator):
 
     :param once: ``False`` sends in every try of the task.
     :param on_clear: ``resend`` when a user clears the task, or ``skip``.
-    :param on_unsure: what to do when the outcome of an earlier try is not known, and Twilio lists nothing that fits:
+    :param on_unresolved: what to do when the outcome of an earlier try is not known, and Twilio lists nothing that fits:
         ``send``, or ``fail``; by default messages and calls are sent, and purchases and new accounts fail.
-    :param settle: seconds, beyond the connection's time-out, before what Twilio doesn't list was never sent.
+    :param reconcile_timeout: seconds, beyond the connection's time-out, before what Twilio doesn't list was never sent.
     """
 
     sends_once: ClassVar[bool] = True
@@ -44,21 +44,21 @@ class SendingOperator(TwilioOperator):
         *,
         once: bool = True,
         on_clear: OnClear = "resend",
-        on_unsure: OnUnsure | None = None,
-        settle: float = RECONCILE_TIMEOUT,
+        on_unresolved: OnUnresolved | None = None,
+        reconcile_timeout: float = RECONCILE_TIMEOUT,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         choice("on_clear", on_clear, ("resend", "skip"))
-        choice("on_unsure", on_unsure, ("send", "fail"))
+        choice("on_unresolved", on_unresolved, ("resend", "fail"))
         self.once = once
         self.on_clear = on_clear
-        self.on_unsure = on_unsure
-        self.settle = settle
+        self.on_unresolved = on_unresolved
+        self.reconcile_timeout = reconcile_timeout
 
     def request(self, **instead: Any) -> Request[Any]:
         """Build the Request. Times in it may have passed since it was sent: they are checked when it goes out."""
-        arguments = self.arguments({**self.rendered(), **instead})
+        arguments = self.build_arguments({**self.rendered_arguments(), **instead})
         skeleton: Request[Any] = self.operation.function(**self._timeless(arguments))
         return skeleton.replace(data=skeleton.data + self.operation.form_data(arguments))
 
@@ -68,7 +68,7 @@ class SendingOperator(TwilioOperator):
 
     def prepare(self, request: Request[Any]) -> Request[Any]:
         """Make the request ready to go out, and check what may have changed since: called by the try that sends it."""
-        self.operation.check(self.arguments(self.rendered()))
+        self.operation.check(self.build_arguments(self.rendered_arguments()))
         return request
 
     def execute(self, context: Context) -> Any:
@@ -77,7 +77,7 @@ class SendingOperator(TwilioOperator):
 
     def send(self, context: Context) -> Record:
         """Send once, and give the record, also where an earlier try has sent it."""
-        with permanent_errors_fail():
+        with fail_on_permanent_errors():
             try:
                 return self._send(context)
             except OptedOut as error:
@@ -97,16 +97,16 @@ class SendingOperator(TwilioOperator):
             client,
             request,
             on_clear=self.on_clear,
-            on_unsure=self.on_unsure,
-            settle=self.settle,
+            on_unresolved=self.on_unresolved,
+            reconcile_timeout=self.reconcile_timeout,
             prepare=self.prepare,
         )
         return sent
 
     def sent_at(self, context: Context, record: Record) -> datetime:
         """Give when it was sent, or is to be: the same for every try."""
-        from airflow_provider_twilio.runtime.idempotency.fingerprint import Dated
+        from airflow_provider_twilio.runtime.idempotency.fingerprint import HasDateCreated
 
-        made = Dated(record).date_created or datetime.now(UTC)
+        made = HasDateCreated(record).date_created or datetime.now(UTC)
         planned = parse_timestamp("send_at", getattr(self, "send_at", None))
         return made if planned is None else max(made, planned)

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_twilio._airflow.compat import conf
-from airflow_provider_twilio._airflow.outcome import permanent_errors_fail
+from airflow_provider_twilio._airflow.outcome import fail_on_permanent_errors
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.records import Record
 from airflow_provider_twilio.links.twilio import TwilioLogLink
-from airflow_provider_twilio.operators._base.send_once import SendingOperator
+from airflow_provider_twilio.operators._base.send_once import SendOnceOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # What is of `triggers`, and what waits, is imported where it is used: where a DAG is parsed it would be dear.
 
 
-class WaitingOperator(SendingOperator):
+class SendAndWaitOperator(SendOnceOperator):
     """Send once and, if asked to, wait for the end: on the worker, or in the triggerer.
 
     The wait's deadline counts from the send, or from a scheduled message's ``send_at``, and no retry extends it.
@@ -35,9 +35,9 @@ class WaitingOperator(SendingOperator):
     """
 
     operator_extra_links = (TwilioLogLink(),)
-    sample: ClassVar[str]
+    sample_sid: ClassVar[str]
     """A SID of the kind that is waited for."""
-    held: WaitTrigger | None = None
+    active_wait: WaitTrigger | None = None
     """What this task waits for on a worker."""
 
     def __init__(
@@ -58,56 +58,56 @@ class WaitingOperator(SendingOperator):
 
     @property
     @abstractmethod
-    def waits(self) -> bool:
+    def should_wait(self) -> bool:
         """Whether to wait at all."""
 
     @abstractmethod
-    def trigger(self, sid: str, *, begun: float) -> WaitTrigger:
+    def build_trigger(self, sid: str, *, started: float) -> WaitTrigger:
         """Give the trigger that waits for what was sent, which also knows the goal.
 
-        :param begun: when it was sent, or is to be, in seconds since the epoch.
+        :param started: when it was sent, or is to be, in seconds since the epoch.
         """
 
     def execute(self, context: Context) -> Any:
         """Send, and wait if asked to. Errors that would come again fail the task at once."""
-        if self.waits:
-            with permanent_errors_fail():
-                self.trigger(self.sample, begun=time.time())  # its arguments, before it's too late
+        if self.should_wait:
+            with fail_on_permanent_errors():
+                self.build_trigger(self.sample_sid, started=time.time())  # its arguments, before it's too late
         record = self.send(context)
         TwilioLogLink.show(context, self.hook.client.settings, record["sid"])
-        if not self.waits or not record["sid"]:  # a dry run has none
+        if not self.should_wait or not record["sid"]:  # a dry run has none
             return self.result(record)
         return self._wait(context, record)
 
     def _wait(self, context: Context, record: Record) -> Any:
-        from airflow_provider_twilio.runtime.polling.events import weigh
+        from airflow_provider_twilio.runtime.polling.events import evaluate
 
-        trigger = self.trigger(record["sid"], begun=self.sent_at(context, record).timestamp())
-        told = weigh(trigger.goal, trigger.sid, record)
+        trigger = self.build_trigger(record["sid"], started=self.sent_at(context, record).timestamp())
+        told = evaluate(trigger.goal, trigger.sid, record)
         if told is None and self.deferrable:
             kept = {name: value for name, value in record.items() if name != "body"}
             self.defer(trigger=trigger, method_name="execute_complete", kwargs={"record": kept})
-        with permanent_errors_fail():
-            return self._end(told or self._hold(context, trigger), record)
+        with fail_on_permanent_errors():
+            return self._finish(told or self._wait_on_worker(context, trigger), record)
 
-    def _hold(self, context: Context, trigger: WaitTrigger) -> dict[str, Any]:
+    def _wait_on_worker(self, context: Context, trigger: WaitTrigger) -> dict[str, Any]:
         """Wait on this worker."""
         ti: Any = context.get("ti")
         trigger.task_instance = ti  # as a triggerer does
-        self.held = trigger
+        self.active_wait = trigger
         try:
             return trigger.wait(self.hook.client)
         finally:
-            self.held = None
+            self.active_wait = None
 
     def on_kill(self) -> None:
         """Stop what the task waits for on a worker, if a user kills it there; deferred, the trigger does."""
         super().on_kill()
-        if held := self.held:
+        if held := self.active_wait:
             held.on_worker_kill(self.hook.client)
 
     @property
-    def clears(self) -> OnClear:
+    def clear_mode(self) -> OnClear:
         """What Clear does: without ``once`` each try sends."""
         return self.on_clear if self.once else "resend"
 
@@ -116,12 +116,12 @@ class WaitingOperator(SendingOperator):
 
         :param record: as it was when it was sent, without its text; ``dag.test`` does not hand it on.
         """
-        with permanent_errors_fail():
-            return self._end(event, record or {})
+        with fail_on_permanent_errors():
+            return self._finish(event, record or {})
 
-    def _end(self, told: Mapping[str, Any], record: Mapping[str, Any]) -> Any:
-        from airflow_provider_twilio._airflow.outcome import conclude
+    def _finish(self, told: Mapping[str, Any], record: Mapping[str, Any]) -> Any:
+        from airflow_provider_twilio._airflow.outcome import raise_for_event
 
-        facts = conclude(told, skip_opted_out=self.skip_opted_out)
+        facts = raise_for_event(told, skip_opted_out=self.skip_opted_out)
         kind: type[Record] = type(record) if isinstance(record, Record) else Record
         return self.result(kind({**record, **facts}))

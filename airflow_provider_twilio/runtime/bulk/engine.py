@@ -51,8 +51,8 @@ from airflow_provider_twilio.api.errors import (
 )
 from airflow_provider_twilio.api.outcomes import error_without_response, is_retryable
 from airflow_provider_twilio.api.request import Request
-from airflow_provider_twilio.runtime.bulk.gc_tuning import seldom_sought
-from airflow_provider_twilio.runtime.bulk.pace import Pace, Throttle
+from airflow_provider_twilio.runtime.bulk.gc_tuning import relaxed_gc
+from airflow_provider_twilio.runtime.bulk.pace import AdaptiveConcurrency, RateLimiter
 
 if TYPE_CHECKING:
     from airflow_provider_twilio.client.settings import Settings
@@ -63,21 +63,21 @@ Kind = Literal["done", "skipped", "later", "failed", "unknown"]
 READ_AHEAD = 200
 """When fewer are left, or fewer than the last batch held, the next batch is asked for. What lies ready for long is cold
 in the processor's caches when its turn comes."""
-AT_ONCE = 500
+BATCH_SIZE = 500
 """So many are read at once in a thread."""
-IN_A_ROW = 50
+YIELD_EVERY = 50
 """So many are made, or about so many sent, before others on the event loop have their turn."""
-MOST_HELD = 1000
+MAX_HELD = 1000
 """How many items whose time has not come are held, before no more are read."""
-MOST_TRIES = 5
+MAX_ATTEMPTS = 5
 """How often a request that may be repeated is sent again when Twilio fails on it."""
-MOST_STRIKES = 10
+MAX_CONSECUTIVE_ERRORS = 10
 """After so many troubles with nothing done between them, the run ends."""
-LONGEST_RETRY_AFTER = 300.0
-FULL = 5.0
+MAX_RETRY_AFTER = 300.0
+QUEUE_BACKOFF = 5.0
 """Seconds for which a lane rests at first when its sender's queue is full; each time in a row twice as long."""
-LONGEST_FULL = 60.0
-MOST_FULL = 6
+MAX_QUEUE_BACKOFF = 60.0
+MAX_OVERFLOWS = 6
 """How often in a row a queue is found full before what is left of its lane is left for later."""
 
 log = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class TooManyFailures(TwilioError):
     permanent = True
 
 
-class Sender(Protocol):
+class AsyncSender(Protocol):
     """Send requests: the asynchronous client."""
 
     @property
@@ -98,7 +98,7 @@ class Sender(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class Item:
+class WorkItem:
     """Hold one request of a stream.
 
     :param request: what is sent. Whether it may be repeated, it says itself.
@@ -108,12 +108,12 @@ class Item:
     """
 
     request: Request[Any]
-    name: Any = None
+    key: Any = None
     weight: float = 1.0
     lane: str = ""
     number: int = field(default=-1, init=False)
     """Its place in the stream, for ``chunks``."""
-    tries: int = field(default=0, init=False)
+    attempts: int = field(default=0, init=False)
     """How often it met a trouble of its own."""
 
 
@@ -121,9 +121,9 @@ class Item:
 class Outcome:
     """Tell what came of an item: see the module."""
 
-    item: Item
+    item: WorkItem
     kind: Kind
-    answer: Any = None
+    result: Any = None
     error: TwilioError | None = None
 
     @property
@@ -138,13 +138,13 @@ class Outcome:
 
 
 @dataclass(slots=True)
-class Full:
+class SenderQueue:
     """Hold of a lane whose sender's queue is full: how often in a row it was found so, when last, and what asks now."""
 
     times: int = 0
     since: float = 0.0
     error: TwilioError | None = None
-    probe: Item | None = None
+    probe: WorkItem | None = None
 
 
 @dataclass(slots=True)
@@ -156,7 +156,7 @@ class Tally:
     unknown: int = 0
     skipped: Counter[int] = field(default_factory=Counter)
     failed: Counter[int] = field(default_factory=Counter)
-    refusals: int = 0
+    throttled: int = 0
     """How often Twilio refused for the pace."""
 
     def add(self, outcome: Outcome) -> None:
@@ -176,15 +176,15 @@ class Tally:
                 self.unknown += 1
 
     @property
-    def told(self) -> int:
+    def total(self) -> int:
         """How many there are."""
         return self.done + self.later + self.unknown + self.skipped.total() + self.failed.total()
 
 
-Judgement = Kind | Literal["again", "full", "stop"]
+Disposition = Kind | Literal["again", "full", "stop"]
 
 
-def judge(request: Request[Any], error: TwilioError) -> Judgement:
+def disposition(request: Request[Any], error: TwilioError) -> Disposition:
     """Choose what to do about an error: an outcome, or try again, rest the sender, or stop it all."""
     if isinstance(error, OutcomeUnknown):
         return "unknown"
@@ -206,13 +206,13 @@ def judge(request: Request[Any], error: TwilioError) -> Judgement:
 
 
 async def run(
-    client: Sender,
-    items: Iterable[Item] | AsyncIterable[Item],
-    tell: Callable[[Outcome], object] | None = None,
+    client: AsyncSender,
+    items: Iterable[WorkItem] | AsyncIterable[WorkItem],
+    on_outcome: Callable[[Outcome], object] | None = None,
     *,
     concurrency: int = 50,
     rate: float | None = None,
-    most_failures: int | None = None,
+    max_failures: int | None = None,
     tally: Tally | None = None,
 ) -> Tally:
     """Send all items' requests, tell each outcome, and count them: see the module.
@@ -227,21 +227,21 @@ async def run(
     :raises TooManyFailures: more have failed.
     :raises TwilioError: what would befall all; and whatever ``items`` raises.
     """
-    engine = Engine(client, tell, concurrency=concurrency, rate=rate, most_failures=most_failures, tally=tally)
+    engine = Engine(client, on_outcome, concurrency=concurrency, rate=rate, max_failures=max_failures, tally=tally)
     await engine.run(batches(items))
     return engine.tally
 
 
-async def batches(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncIterator[list[Item]]:
+async def batches(items: Iterable[WorkItem] | AsyncIterable[WorkItem]) -> AsyncIterator[list[WorkItem]]:
     """Give items some at a time."""
     if not isinstance(items, AsyncIterable):
-        async for batch in in_thread(items):
+        async for batch in read_in_thread(items):
             yield batch
         return
     batch = []
     async for item in items:
         batch.append(item)
-        if len(batch) >= IN_A_ROW:
+        if len(batch) >= YIELD_EVERY:
             yield batch
             batch = []
             await asyncio.sleep(0)
@@ -249,10 +249,10 @@ async def batches(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncIterator[
         yield batch
 
 
-async def in_thread(stream: Iterable[T]) -> AsyncIterator[list[T]]:
+async def read_in_thread(stream: Iterable[T]) -> AsyncIterator[list[T]]:
     """Read a stream some hundred at a time, in a thread: reading may block."""
     iterator = iter(stream)
-    while some := await asyncio.to_thread(lambda: list(islice(iterator, AT_ONCE))):
+    while some := await asyncio.to_thread(lambda: list(islice(iterator, BATCH_SIZE))):
         yield some
 
 
@@ -261,43 +261,43 @@ class Engine:
 
     def __init__(
         self,
-        client: Sender,
-        tell: Callable[[Outcome], object] | None = None,
+        client: AsyncSender,
+        on_outcome: Callable[[Outcome], object] | None = None,
         *,
         concurrency: int = 50,
         rate: float | None = None,
-        most_failures: int | None = None,
+        max_failures: int | None = None,
         tally: Tally | None = None,
     ) -> None:
         self.client = client
         self.tally = tally if tally is not None else Tally()
-        self._tell = tell
-        self._most_failures = most_failures
-        self._throttle = Throttle(concurrency)
-        self._pace = Pace(rate)
+        self._on_outcome = on_outcome
+        self._max_failures = max_failures
+        self._throttle = AdaptiveConcurrency(concurrency)
+        self._pace = RateLimiter(rate)
         self._active = 0
-        self._ahead: deque[Item] = deque()
+        self._read_ahead: deque[WorkItem] = deque()
         self._least = READ_AHEAD
-        self._held: list[tuple[float, int, Item]] = []
+        self._held: list[tuple[float, int, WorkItem]] = []
         self._order = 0
-        self._in_a_row = 0
+        self._since_yield = 0
         self._reading: asyncio.Future[None] | None = None
         self._ended = False  # the stream
         self._error: BaseException | None = None
-        self._strikes = 0
-        self._last_strike = 0.0
-        self._resumes = 0.0
-        self._expires = math.inf
-        self._full: dict[str, Full] = {}
+        self._consecutive_errors = 0
+        self._last_error_at = 0.0
+        self._resume_at = 0.0
+        self._lease_ends = math.inf
+        self._queues: dict[str, SenderQueue] = {}
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
 
-    async def run(self, source: AsyncIterator[list[Item]]) -> None:
+    async def run(self, source: AsyncIterator[list[WorkItem]]) -> None:
         """Send what the source gives, until it ends."""
         self._source = source
-        workers = [asyncio.ensure_future(self._work()) for _ in range(self._throttle.most)]
+        workers = [asyncio.ensure_future(self._run_worker()) for _ in range(self._throttle.maximum)]
         try:
-            with seldom_sought():
+            with relaxed_gc():
                 await asyncio.gather(*workers)
         finally:
             tasks = [*workers, *([self._reading] if self._reading else [])]
@@ -307,9 +307,9 @@ class Engine:
         if self._error is not None:
             raise self._error
 
-    def allow(self, until: float) -> None:
+    def extend_lease(self, until: float) -> None:
         """Begin nothing after a time of the monotonic clock, until it is allowed anew."""
-        self._expires = until
+        self._lease_ends = until
         self._changed.set()
 
     def stop(self, error: BaseException) -> None:
@@ -317,43 +317,47 @@ class Engine:
         self._error = self._error or error
         self._changed.set()
 
-    async def _work(self) -> None:
+    async def _run_worker(self) -> None:
         send = self.client.send
         while (item := await self._next()) is not None:
             begun = time.monotonic()
             try:
                 answer = await send(item.request)
             except TwilioError as error:
-                self._judge(item, error, begun)
+                self._handle_error(item, error, begun)
             except BaseException as error:  # of ours: it would come again
                 if isinstance(error, Exception) and not item.request.idempotent:  # it may have been carried out
-                    self._report(Outcome(item, "unknown", error=error_without_response(item.request, type(error).__name__, sent=True)))
+                    self._report(
+                        Outcome(
+                            item, "unknown", error=error_without_response(item.request, type(error).__name__, sent=True)
+                        )
+                    )
                 self._fail(error)
             else:
-                self._strikes = 0
-                self._throttle.well(begun)
-                if self._full:
-                    self._taken(item.lane, begun)
+                self._consecutive_errors = 0
+                self._throttle.on_success(begun)
+                if self._queues:
+                    self._reopen_queue(item.lane, begun)
                 self.tally.done += 1  # as _report does, of which most of it is about failures
-                if self._tell is not None:
-                    self._tell(Outcome(item, "done", answer))
+                if self._on_outcome is not None:
+                    self._on_outcome(Outcome(item, "done", answer))
             finally:
-                if (full := self._full.get(item.lane)) is not None and full.probe is item:
+                if (full := self._queues.get(item.lane)) is not None and full.probe is item:
                     full.probe = None
                 self._active -= 1
                 self._changed.set()
 
     # ------------------------------------------------------------ whose turn it is
 
-    async def _next(self) -> Item | None:
+    async def _next(self) -> WorkItem | None:
         """Give the next item when its time has come; None at the end.
 
         What is ready is taken at once. Else one worker waits, and the others behind it.
         """
-        self._in_a_row += 1
-        if self._in_a_row == IN_A_ROW:  # called before those that sleep below go on
-            asyncio.get_running_loop().call_soon(self._others_had_their_turn)
-        if self._in_a_row >= IN_A_ROW:
+        self._since_yield += 1
+        if self._since_yield == YIELD_EVERY:  # called before those that sleep below go on
+            asyncio.get_running_loop().call_soon(self._on_yielded)
+        if self._since_yield >= YIELD_EVERY:
             await asyncio.sleep(0)
         if (item := self._claim(time.monotonic())) is not None:
             return item
@@ -363,45 +367,45 @@ class Engine:
                 now = time.monotonic()
                 if (item := self._claim(now)) is not None:
                     return item
-                if self._ended and not (self._held or self._ahead or self._active):
+                if self._ended and not (self._held or self._read_ahead or self._active):
                     return None
-                await self._rest(now)
+                await self._wait(now)
             return None
 
-    def _others_had_their_turn(self) -> None:
-        self._in_a_row = 0
+    def _on_yielded(self) -> None:
+        self._since_yield = 0
 
-    def _claim(self, now: float) -> Item | None:
+    def _claim(self, now: float) -> WorkItem | None:
         """Give an item if one more may be on its way, and one is ready."""
         if self._active >= self._throttle.limit or self._error is not None:
             return None
-        if not self._resumes <= now < self._expires or (item := self._ready(now)) is None:
+        if not self._resume_at <= now < self._lease_ends or (item := self._ready(now)) is None:
             return None
         self._active += 1
         return item
 
-    def _ready(self, now: float) -> Item | None:
+    def _ready(self, now: float) -> WorkItem | None:
         """Give an item whose time has come: one that is held before one that is new."""
         while self._held and self._held[0][0] <= now:
             item = heapq.heappop(self._held)[2]
-            if self._pace.rests(item.lane, now):
-                self._hold(item, self._pace.book(item.lane, item.weight, now))
-            elif self._may_go(item, now):
+            if self._pace.is_paused(item.lane, now):
+                self._hold(item, self._pace.reserve(item.lane, item.weight, now))
+            elif self._admit(item, now):
                 return item
-        while self._ahead and len(self._held) < MOST_HELD:
-            item = self._ahead.popleft()
-            if self._reading is None and len(self._ahead) < self._least:
+        while self._read_ahead and len(self._held) < MAX_HELD:
+            item = self._read_ahead.popleft()
+            if self._reading is None and len(self._read_ahead) < self._least:
                 self._read()
-            due = self._pace.book(item.lane, item.weight, now)
+            due = self._pace.reserve(item.lane, item.weight, now)
             if due > now:
                 self._hold(item, due)
-            elif not self._full or self._may_go(item, now):
+            elif not self._queues or self._admit(item, now):
                 return item
-        if not self._ahead:
+        if not self._read_ahead:
             self._read()
         return None
 
-    def _hold(self, item: Item, due: float) -> None:
+    def _hold(self, item: WorkItem, due: float) -> None:
         self._order += 1
         heapq.heappush(self._held, (due, self._order, item))
 
@@ -413,7 +417,7 @@ class Engine:
     async def _read_batch(self) -> None:
         try:
             batch = await anext(self._source)
-            self._ahead.extend(batch)
+            self._read_ahead.extend(batch)
             self._least = max(READ_AHEAD, len(batch))
         except StopAsyncIteration:
             self._ended = True
@@ -423,14 +427,14 @@ class Engine:
             self._reading = None
             self._changed.set()
 
-    async def _rest(self, now: float) -> None:
+    async def _wait(self, now: float) -> None:
         """Sleep until an item may be due, or until something has changed.
 
         :param now: when it was seen that none is. What has become due since then is due at once.
         """
         until = None
-        if self._active < self._throttle.limit and now < self._expires:
-            until = self._resumes if now < self._resumes else self._held[0][0] if self._held else None
+        if self._active < self._throttle.limit and now < self._lease_ends:
+            until = self._resume_at if now < self._resume_at else self._held[0][0] if self._held else None
         try:
             async with asyncio.timeout(None if until is None else max(0.0, until - time.monotonic())):
                 await self._changed.wait()
@@ -439,103 +443,105 @@ class Engine:
 
     # ------------------------------------------------------------ what came of it
 
-    def _judge(self, item: Item, error: TwilioError, begun: float) -> None:
-        judged = judge(item.request, error)
+    def _handle_error(self, item: WorkItem, error: TwilioError, begun: float) -> None:
+        judged = disposition(item.request, error)
         match judged:
             case "again":
-                self._again(item, error, begun)
+                self._retry(item, error, begun)
             case "full":
-                self._fills(item, error, begun)
+                self._on_queue_overflow(item, error, begun)
             case "stop":
-                self._give_up(error)
+                self._abort(error)
             case "unknown":
-                self._strike(error, begun)
+                self._back_off(error, begun)
                 self._report(Outcome(item, judged, error=error))
             case _:
-                self._strikes = 0
+                self._consecutive_errors = 0
                 self._report(Outcome(item, judged, error=error if judged != "done" else None))
 
     def _report(self, outcome: Outcome) -> None:
         self.tally.add(outcome)
-        if self._tell is not None:
-            self._tell(outcome)
+        if self._on_outcome is not None:
+            self._on_outcome(outcome)
         failed = self.tally.failed.total() if outcome.kind == "failed" else 0
-        if self._most_failures is not None and failed > self._most_failures:
+        if self._max_failures is not None and failed > self._max_failures:
             told = ", ".join(
                 f"{code or 'without a code'}: {number}" for code, number in self.tally.failed.most_common(5)
             )
-            self._give_up(TooManyFailures(f"{failed} of {self.tally.told} have failed ({told}): no more are tried"))
+            self._abort(TooManyFailures(f"{failed} of {self.tally.total} have failed ({told}): no more are tried"))
 
-    def _again(self, item: Item, error: TwilioError, begun: float) -> None:
+    def _retry(self, item: WorkItem, error: TwilioError, begun: float) -> None:
         """Send it again, with fewer at once; unless the trouble is its own."""
         if isinstance(error, ServerError):
-            item.tries += 1
-            if item.tries > MOST_TRIES:
+            item.attempts += 1
+            if item.attempts > MAX_ATTEMPTS:
                 self._report(Outcome(item, "failed", error=error))
                 return
         if isinstance(error, RateLimited):
-            self.tally.refusals += 1
+            self.tally.throttled += 1
         self._hold(item, 0.0)
-        self._strike(error, begun)
+        self._back_off(error, begun)
 
-    def _strike(self, error: TwilioError, begun: float) -> None:
+    def _back_off(self, error: TwilioError, begun: float) -> None:
         """Note a trouble that may be everyone's. Those that were on their way already tell nothing new."""
         now = time.monotonic()
         if error.retry_after:
-            self._resumes = max(self._resumes, now + min(error.retry_after, LONGEST_RETRY_AFTER))
-        if begun < self._last_strike:
+            self._resume_at = max(self._resume_at, now + min(error.retry_after, MAX_RETRY_AFTER))
+        if begun < self._last_error_at:
             return
-        self._last_strike = now
-        self._throttle.refused(now)
-        self._strikes += 1
-        if self._strikes > MOST_STRIKES:
-            self._give_up(error)
-        elif self._strikes > 1:
-            longest = min(2.0 ** (self._strikes - 2), self.client.settings.retry_max_wait)
+        self._last_error_at = now
+        self._throttle.on_throttled(now)
+        self._consecutive_errors += 1
+        if self._consecutive_errors > MAX_CONSECUTIVE_ERRORS:
+            self._abort(error)
+        elif self._consecutive_errors > 1:
+            longest = min(2.0 ** (self._consecutive_errors - 2), self.client.settings.retry_max_wait)
             pause = longest * random.uniform(0.5, 1.0)  # noqa: S311 (no secret is made of it)
-            self._resumes = max(self._resumes, now + pause)
+            self._resume_at = max(self._resume_at, now + pause)
             log.warning("Resting for %.1f s: %s", pause, error)
 
     # ------------------------------------------------------------ full queues
 
-    def _fills(self, item: Item, error: TwilioError, begun: float) -> None:
+    def _on_queue_overflow(self, item: WorkItem, error: TwilioError, begun: float) -> None:
         """Let a lane rest whose sender's queue is full, and go on with others."""
         now, lane = time.monotonic(), item.lane
-        full = self._full.setdefault(lane, Full())
+        full = self._queues.setdefault(lane, SenderQueue())
         if begun >= full.since:  # those that were on their way already tell nothing new
             full.times, full.since, full.error = full.times + 1, now, error
-            pause = min(FULL * 2.0 ** (full.times - 1), LONGEST_FULL) if full.times < MOST_FULL else 0.0
+            pause = (
+                min(QUEUE_BACKOFF * 2.0 ** (full.times - 1), MAX_QUEUE_BACKOFF) if full.times < MAX_OVERFLOWS else 0.0
+            )
             log.warning("The queue of a sender is full: %s", f"it rests for {pause:.0f} s" if pause else "it is left")
-            self._pace.rest(lane, now + pause)
-        self._hold(item, self._pace.book(lane, item.weight, now))
+            self._pace.pause(lane, now + pause)
+        self._hold(item, self._pace.reserve(lane, item.weight, now))
 
-    def _may_go(self, item: Item, now: float) -> bool:
+    def _admit(self, item: WorkItem, now: float) -> bool:
         """Tell whether an item goes out; of a lane whose queue was full, one at a time, to see whether it still is."""
-        full = self._full.get(item.lane)
+        full = self._queues.get(item.lane)
         if full is None:
             return True
-        if full.times >= MOST_FULL:
+        if full.times >= MAX_OVERFLOWS:
             self._report(Outcome(item, "later", error=full.error))
         elif full.probe is None:
             full.probe = item
             return True
         else:
-            self._hold(item, now + FULL / 20)
+            self._hold(item, now + QUEUE_BACKOFF / 20)
         return False
 
-    def _taken(self, lane: str, begun: float) -> None:
+    def _reopen_queue(self, lane: str, begun: float) -> None:
         """Note that a queue has taken a message: it is no longer full."""
-        full = self._full.get(lane)
+        full = self._queues.get(lane)
         if full is not None and begun >= full.since:
-            del self._full[lane]
-            self._pace.rest(lane, time.monotonic())
+            del self._queues[lane]
+            self._pace.pause(lane, time.monotonic())
 
     def _fail(self, error: BaseException) -> None:
         self.stop(error)
         if isinstance(error, asyncio.CancelledError):
             raise error
 
-    def _give_up(self, error: TwilioError) -> None:
+    def _abort(self, error: TwilioError) -> None:
         if self._error is None:
             log.error("Stopping: %s", error)
             self.stop(error)

@@ -15,7 +15,7 @@ YOUNG = 10_000
 
 
 @contextmanager
-def seldom_sought() -> Iterator[None]:
+def relaxed_gc() -> Iterator[None]:
     """Raise the threshold of the newest in this process, where it is lower, and put it back at the end."""
     before = gc.get_threshold()
     if not 0 < before[0] < YOUNG:  # 0: it is off

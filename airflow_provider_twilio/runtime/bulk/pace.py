@@ -8,7 +8,7 @@ PROBE = 10.0
 """Seconds for which the number at which Twilio refused is not tried again."""
 
 
-class Throttle:
+class AdaptiveConcurrency:
     """Say how many requests may be on their way: fewer by half when Twilio refuses for pace, one more after each round.
 
     Where it was refused it stays below, and looks from time to time whether more is possible by now.
@@ -17,24 +17,24 @@ class Throttle:
     """
 
     def __init__(self, most: int) -> None:
-        self.most = most
+        self.maximum = most
         self.limit = float(most)
         self._ceiling = float(most)
         self._step = 1.0
         self._probe = 0.0
 
-    def well(self, now: float) -> None:
+    def on_success(self, now: float) -> None:
         """Note that a request was taken."""
-        if self.limit >= self.most:
+        if self.limit >= self.maximum:
             return
         if self.limit < self._ceiling:
             self.limit = min(self.limit + 1 / self.limit, self._ceiling)
         elif now >= self._probe:
-            self._ceiling = min(self._ceiling + self._step, float(self.most))
+            self._ceiling = min(self._ceiling + self._step, float(self.maximum))
             self._step *= 2
             self._probe = now + PROBE
 
-    def refused(self, now: float) -> None:
+    def on_throttled(self, now: float) -> None:
         """Note that Twilio refused requests for their pace, or could not be reached."""
         self._ceiling = max(1.0, int(self.limit) - 1.0)
         self.limit = max(1.0, self.limit / 2)
@@ -42,7 +42,7 @@ class Throttle:
         self._probe = now + PROBE
 
 
-class Pace:
+class RateLimiter:
     """Say when the next request of a lane may go out, such as of a sender that takes so many segments a second.
 
     :param rate: weights a second, for each lane by itself; None for as fast as it goes.
@@ -53,20 +53,20 @@ class Pace:
             raise BadParameter("rate", f"is {rate}", "give a number above 0, or None")
         self.rate = rate
         self._next: dict[str, float] = {}
-        self._rests: dict[str, float] = {}
+        self._paused_until: dict[str, float] = {}
 
-    def book(self, lane: str, weight: float, now: float) -> float:
+    def reserve(self, lane: str, weight: float, now: float) -> float:
         """Give the time at which the next one of a lane may go out, and book it."""
         due = max(now, self._next.get(lane, 0.0)) if self._next else now
         if self.rate is not None:
             self._next[lane] = due + weight / self.rate
         return due
 
-    def rest(self, lane: str, until: float) -> None:
+    def pause(self, lane: str, until: float) -> None:
         """Let nothing of a lane go out before a time, whatever was booked; what was booked stays so."""
-        self._rests[lane] = until
+        self._paused_until[lane] = until
         self._next[lane] = until if self.rate is None else max(until, self._next.get(lane, 0.0))
 
-    def rests(self, lane: str, now: float) -> bool:
+    def is_paused(self, lane: str, now: float) -> bool:
         """Tell whether a lane rests."""
-        return bool(self._rests) and self._rests.get(lane, 0.0) > now
+        return bool(self._paused_until) and self._paused_until.get(lane, 0.0) > now

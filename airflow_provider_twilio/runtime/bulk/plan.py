@@ -17,18 +17,18 @@ from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.api.values import UNRESOLVED, wire_value
 from airflow_provider_twilio.client import guards
 from airflow_provider_twilio.client.settings import Settings
-from airflow_provider_twilio.runtime.bulk.rows import PLAIN, Row, Seen, normalised
+from airflow_provider_twilio.runtime.bulk.rows import PLAIN_NUMBER, Row, SeenHashes, normalize_address
 
 if TYPE_CHECKING:
-    from airflow_provider_twilio.runtime.bulk.engine import Item
+    from airflow_provider_twilio.runtime.bulk.engine import WorkItem
 
-OWN = ("from_", "messaging_service_sid", "body", "media_url", "content_sid", "content_variables")
+ROW_OVERRIDES = ("from_", "messaging_service_sid", "body", "media_url", "content_sid", "content_variables")
 """What a row may say of its own, under these names."""
-FILLED = ("body", "media_url", "content_variables")
+FORMATTED_FIELDS = ("body", "media_url", "content_variables")
 """Where ``{name}`` stands for a row's value."""
 SENT, DUPLICATE, FAULTY = range(3)
 CREATE = definition(Messages.create)
-MOST_TOLD = 20
+MAX_REPORTED_ROWS = 20
 """So many of the rows that are refused are told one by one."""
 
 _BRACES = re.compile(r"\{\{|\}\}|\{([A-Za-z_]\w*)\}|\{([A-Za-z_]\w*[^\s{}\w][^{}]*)\}")
@@ -56,12 +56,12 @@ def placeholders(value: Any) -> set[str]:
     return names
 
 
-def fill(value: Any, row: Row) -> Any:
+def format_fields(value: Any, row: Row) -> Any:
     """Put a row's values in place of the names in braces; ``{{`` and ``}}`` stand for braces themselves."""
     if isinstance(value, Mapping):
-        return {key: fill(item, row) for key, item in value.items()}
+        return {key: format_fields(item, row) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [fill(item, row) for item in value]
+        return [format_fields(item, row) for item in value]
     if not isinstance(value, str):
         return value
 
@@ -90,7 +90,7 @@ def _mapping(text: str) -> Any:
 
 
 @dataclass(slots=True)
-class Planned:
+class PlannedMessage:
     """Hold what is to be done about a row.
 
     :param number: the row's, from 1.
@@ -112,7 +112,7 @@ class Planned:
         return "" if request is None else request.get("From") or request.get("MessagingServiceSid") or ""
 
 
-class Plan:
+class MessagePlan:
     """Turn rows into messages, the same ones each time they are read.
 
     :param options: the arguments of :meth:`Messages.create` that all rows share, but for ``to``.
@@ -125,54 +125,54 @@ class Plan:
         self, options: Mapping[str, Any], settings: Settings, *, column: str = "to", one_per_recipient: bool = False
     ) -> None:
         self._options = {name: value for name, value in options.items() if value is not None}
-        self._settings, self._column, self._one = settings, column, one_per_recipient
+        self._settings, self._column, self._one_per_recipient = settings, column, one_per_recipient
         variables, body = self._options.get("content_variables"), self._options.get("body")
         if isinstance(variables, str) and placeholders(variables):
             self._options["content_variables"] = _mapping(variables)  # a value put into it may hold quotes
-        self._filled = [name for name in FILLED if placeholders(self._options.get(name))]
-        if isinstance(body, str) and ("{{" in body or "}}" in body) and "body" not in self._filled:
-            self._filled.append("body")
+        self._formatted = [name for name in FORMATTED_FIELDS if placeholders(self._options.get(name))]
+        if isinstance(body, str) and ("{{" in body or "}}" in body) and "body" not in self._formatted:
+            self._formatted.append("body")
         self._smart = bool(self._options.get("smart_encoded"))
         self._last = ("", 1)
-        self._like: dict[bool, Request[Message]] = {}  # True: of a row with a text of its own
+        self._templates: dict[bool, Request[Message]] = {}  # True: of a row with a text of its own
 
-    def __call__(self, rows: Iterable[Row], verdicts: bytearray | None = None) -> Iterator[Planned]:
+    def __call__(self, rows: Iterable[Row], verdicts: bytearray | None = None) -> Iterator[PlannedMessage]:
         """Plan row by row, lazily. The same message to the same number is planned once.
 
         :param verdicts: what :func:`preflight` found of each row, so that it need not be found again.
         """
-        seen = Seen()
+        seen = SeenHashes()
         for number, row in enumerate(rows, 1):
-            planned = self._planned(number, row, verdicts)
+            planned = self._plan_row(number, row, verdicts)
             if verdicts is None and planned.request is not None and not seen.add(self._hash(planned)):
                 planned.request, planned.segments = None, 0
             yield planned
 
-    async def items(self, rows: Iterable[Row], verdicts: bytearray) -> AsyncIterator[Item]:
+    async def items(self, rows: Iterable[Row], verdicts: bytearray) -> AsyncIterator[WorkItem]:
         """Give the messages to send, each with its row's number, as the rows are read.
 
         :param verdicts: what :func:`preflight` found of each row.
         """
-        from airflow_provider_twilio.runtime.bulk.engine import Item, in_thread
+        from airflow_provider_twilio.runtime.bulk.engine import WorkItem, read_in_thread
 
         number = 0
-        async for some in in_thread(rows):
+        async for some in read_in_thread(rows):
             for row in some:
                 number += 1
-                one = self._planned(number, row, verdicts)
+                one = self._plan_row(number, row, verdicts)
                 if one.request is not None:
-                    yield Item(one.request, one.number, float(one.segments), one.sender)
+                    yield WorkItem(one.request, one.number, float(one.segments), one.sender)
 
         if number < len(verdicts):
             raise _changed()
 
-    def _planned(self, number: int, row: Row, verdicts: bytearray | None) -> Planned:
+    def _plan_row(self, number: int, row: Row, verdicts: bytearray | None) -> PlannedMessage:
         if verdicts is not None and number > len(verdicts):
             raise _changed()
         known = None if verdicts is None else verdicts[number - 1]
-        planned = Planned(number, str(row.get(self._column) or ""))
+        planned = PlannedMessage(number, str(row.get(self._column) or ""))
         try:
-            planned.to = normalised(row.get(self._column), known in (SENT, DUPLICATE))
+            planned.to = normalize_address(row.get(self._column), known in (SENT, DUPLICATE))
             if known != DUPLICATE:
                 planned.request = self._request(planned.to, row)
                 planned.segments = self._segments(planned.request)
@@ -180,21 +180,21 @@ class Plan:
             planned.fault = error
         return planned
 
-    def _hash(self, planned: Planned) -> int:
-        data: Any = planned.to if self._one or planned.request is None else planned.request.data
+    def _hash(self, planned: PlannedMessage) -> int:
+        data: Any = planned.to if self._one_per_recipient or planned.request is None else planned.request.data
         digest = hashlib.blake2b(repr(data).encode("utf-8", "surrogatepass"), digest_size=8).digest()
         return int.from_bytes(digest)
 
     def _request(self, to: str, row: Row) -> Request[Message]:
-        own = {name: row[name] for name in OWN if row.get(name) not in (None, "")} if len(row) > 1 else {}
-        for name in self._filled:
+        own = {name: row[name] for name in ROW_OVERRIDES if row.get(name) not in (None, "")} if len(row) > 1 else {}
+        for name in self._formatted:
             if name not in own:
-                own[name] = fill(self._options[name], row)
+                own[name] = format_fields(self._options[name], row)
         text = own.get("body")
         simple = text is None or (isinstance(text, str) and text != "")
-        usual = simple and own.keys() <= {"body"} and PLAIN.fullmatch(to) is not None
-        if usual and (like := self._like.get(text is not None)) is not None:
-            return self._alike(like, to, text)
+        usual = simple and own.keys() <= {"body"} and PLAIN_NUMBER.fullmatch(to) is not None
+        if usual and (like := self._templates.get(text is not None)) is not None:
+            return self._from_template(like, to, text)
         options = {**self._options, **own, "to": to}
         # Whether send_at is still ahead is checked once, by who begins: a later try goes on with what was begun.
         timeless = {**options, "send_at": UNRESOLVED} if "send_at" in options else options
@@ -202,10 +202,10 @@ class Plan:
         request = request.replace(data=CREATE.form_data(options))
         request = request.replace(data=self._settings.resolve(request).data)
         if usual:
-            self._like[text is not None] = request
+            self._templates[text is not None] = request
         return request
 
-    def _alike(self, like: Request[Message], to: str, text: Any) -> Request[Message]:
+    def _from_template(self, like: Request[Message], to: str, text: Any) -> Request[Message]:
         """Give the same request with another number, and text if it has its own: most rows have no more to check."""
         changed = {"To": to}
         if text is not None:
@@ -248,7 +248,7 @@ class Preflight:
     many_too_long: int = 0
 
 
-def preflight(planned: Iterable[Planned]) -> Preflight:
+def preflight(planned: Iterable[PlannedMessage]) -> Preflight:
     """Go through all rows, and count."""
     found = Preflight()
     for one in planned:
@@ -271,11 +271,11 @@ def preflight(planned: Iterable[Planned]) -> Preflight:
 
 
 def _note(told: list[str], line: str) -> None:
-    if len(told) < MOST_TOLD:
+    if len(told) < MAX_REPORTED_ROWS:
         told.append(line)
 
 
-def refuse(found: Preflight, most_failures: int | None) -> None:
+def raise_for_preflight(found: Preflight, max_failures: int | None) -> None:
     """Refuse to send at all, naming the rows, before the first message.
 
     :raises BadParameter: there is nobody; no row can be sent; more can't be than may fail; or one is too dear.
@@ -283,19 +283,19 @@ def refuse(found: Preflight, most_failures: int | None) -> None:
     if not found.rows:
         raise BadParameter("recipients", "is empty", "give at least one")
     if found.many_too_long:
-        raise _refusal(found.many_too_long, found.too_long, "too long", "shorten them")
+        raise _preflight_error(found.many_too_long, found.too_long, "too long", "shorten them")
     if found.invalid == found.rows:
-        raise _refusal(found.invalid, found.faults, "that can't be sent, which are all", "mend them")
-    if most_failures is not None and found.invalid > most_failures:
-        raise _refusal(
+        raise _preflight_error(found.invalid, found.faults, "that can't be sent, which are all", "mend them")
+    if max_failures is not None and found.invalid > max_failures:
+        raise _preflight_error(
             found.invalid,
             found.faults,
             "that can't be sent",
-            f"mend them, or raise max_failures, which allows {most_failures}",
+            f"mend them, or raise max_failures, which allows {max_failures}",
         )
 
 
-def _refusal(count: int, told: list[str], what: str, remedy: str) -> BadParameter:
+def _preflight_error(count: int, told: list[str], what: str, remedy: str) -> BadParameter:
     further = f"; and {count - len(told)} more" if count > len(told) else ""
     return BadParameter(
         "recipients", f"has {count} rows {what}: {'; '.join(told)}{further}", f"{remedy}; nothing was sent"

@@ -26,10 +26,10 @@ async def progress(tally: Tally, what: str, total: int | None = None) -> AsyncIt
     :param what: what is counted, such as ``messages``.
     :param total: how many there are, if that is known.
     """
-    began, before = time.monotonic(), tally.told
+    began, before = time.monotonic(), tally.total
 
     def line() -> str:
-        return told(tally, what, total, tally.told - before, time.monotonic() - began)
+        return format_progress(tally, what, total, tally.total - before, time.monotonic() - began)
 
     async def lines() -> None:
         pause = FIRST
@@ -40,7 +40,7 @@ async def progress(tally: Tally, what: str, total: int | None = None) -> AsyncIt
 
     async def bar() -> None:
         while True:
-            share = min(1.0, tally.told / total) if total else 0.0
+            share = min(1.0, tally.total / total) if total else 0.0
             full = int(WIDTH * share)
             sys.stderr.write(f"\r\x1b[K[{'=' * full}{' ' * (WIDTH - full)}] {line()}")
             sys.stderr.flush()
@@ -59,12 +59,12 @@ async def progress(tally: Tally, what: str, total: int | None = None) -> AsyncIt
         log.info(line())
 
 
-def told(tally: Tally, what: str, total: int | None, since: int, seconds: float) -> str:
+def format_progress(tally: Tally, what: str, total: int | None, since: int, seconds: float) -> str:
     """Write a line of progress.
 
     :param since: how many came in the last so many ``seconds``.
     """
-    done, rate = tally.told, since / seconds if seconds > 0 else 0.0
+    done, rate = tally.total, since / seconds if seconds > 0 else 0.0
     parts = [f"{done:,} of {total:,} {what} ({done / total:.0%})" if total else f"{done:,} {what}", f"{rate:,.0f}/s"]
     for word, counted in (("skipped", tally.skipped), ("failed", tally.failed)):
         if counted:

@@ -10,8 +10,8 @@ from typing import Any
 
 from airflow_provider_twilio.api import codes
 from airflow_provider_twilio.api.errors import BadParameter
-from airflow_provider_twilio.runtime.bulk.checkpoints import meaning
-from airflow_provider_twilio.runtime.bulk.plan import Planned
+from airflow_provider_twilio.runtime.bulk.checkpoints import decode_outcome
+from airflow_provider_twilio.runtime.bulk.plan import PlannedMessage
 
 COLUMNS = ("row", "to", "outcome", "sid", "status", "error_code", "reason", "segments", "price", "price_unit")
 KINDS = (".csv", ".jsonl", ".ndjson")
@@ -27,7 +27,7 @@ def check(path: str) -> None:
 
 
 def table(
-    planned: Iterable[Planned], remembered: Iterable[Any], states: States, unsent: str
+    planned: Iterable[PlannedMessage], remembered: Iterable[Any], states: States, unsent: str
 ) -> Iterator[dict[str, Any]]:
     """Tell of each row what became of it.
 
@@ -47,7 +47,7 @@ def table(
             if entry is None:
                 yield {**told, "outcome": unsent}
                 continue
-            kind, code, sid = meaning(entry)
+            kind, code, sid = decode_outcome(entry)
             status, failure, price, unit = states.get(sid or "", (None, None, None, None))
             code = code or failure or 0
             yield {

@@ -20,7 +20,7 @@ from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.values import address_text
 
-KINDS = (".csv", ".jsonl", ".ndjson")
+FORMATS = (".csv", ".jsonl", ".ndjson")
 PARAMETER = "recipients"
 
 Row = Mapping[str, Any]
@@ -55,8 +55,8 @@ def _row(number: int, recipient: Any, column: str) -> Row:
 
 def _of_file(path: Any, column: str) -> Iterator[Row]:
     name = str(path).lower().removesuffix(".gz")
-    if not name.endswith(KINDS):
-        raise BadParameter(PARAMETER, "is a file of an unknown kind", f"give one that ends with {', '.join(KINDS)}")
+    if not name.endswith(FORMATS):
+        raise BadParameter(PARAMETER, "is a file of an unknown kind", f"give one that ends with {', '.join(FORMATS)}")
     try:
         with path.open("rb") as raw:
             lines = _lines(gzip.GzipFile(fileobj=raw) if str(path).lower().endswith(".gz") else raw)
@@ -139,7 +139,7 @@ def _json(lines: Iterator[str], column: str) -> Iterator[Row]:
 # ---------------------------------------------------------------- who is who
 
 
-def normalised(address: Any, checked: bool = False) -> str:
+def normalize_address(address: Any, checked: bool = False) -> str:
     """Write a number in E.164: as ``phonenumbers`` reads it, or, where that isn't installed, without spaces and signs.
 
     A channel address keeps its channel: ``WhatsApp: +1 415 555 0100`` is ``whatsapp:+14155550100``.
@@ -147,7 +147,7 @@ def normalised(address: Any, checked: bool = False) -> str:
     :param checked: whether it is known to be a number.
     :raises BadParameter: it is no number, or of no possible length.
     """
-    if checked and isinstance(address, str) and PLAIN.fullmatch(address):
+    if checked and isinstance(address, str) and PLAIN_NUMBER.fullmatch(address):
         return address
     if not isinstance(address, str) or not address.strip():
         raise BadParameter(
@@ -179,12 +179,12 @@ def _e164(number: str) -> str:
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
 
 
-PLAIN = re.compile(checks.E164)
+PLAIN_NUMBER = re.compile(checks.E164)
 """A number in E.164."""
 _SIGNS = str.maketrans("", "", " .-()/\u00a0\u2011")
 
 
-class Seen:
+class SeenHashes:
     """Tell which 64-bit hashes were seen before, in 16 to 32 bytes each: a million take 17 to 34 MB.
 
     Two texts of a million are taken for one with a chance of 1 in 37 million.

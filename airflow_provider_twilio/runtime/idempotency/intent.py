@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-SKEW = 15.0
+CLOCK_SKEW = 15.0
 """Seconds by which clocks, ours and Twilio's, may differ."""
 
 
@@ -23,33 +23,37 @@ class Intent:
     :param sends: how often it went out, each time after the one before was seen not to be carried out.
     """
 
-    sought: Mapping[str, Any]
-    same: str
-    since: datetime
-    at: datetime
+    fingerprint: Mapping[str, Any]
+    digest: str
+    first_sent_at: datetime
+    sent_at: datetime
     timeout: float
-    sends: int = 1
+    attempts: int = 1
 
     def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "since": self.since.isoformat(), "at": self.at.isoformat()}
+        return {**asdict(self), "first_sent_at": self.first_sent_at.isoformat(), "sent_at": self.sent_at.isoformat()}
 
     @classmethod
-    def read(cls, value: Mapping[str, Any]) -> Intent:
+    def from_json(cls, value: Mapping[str, Any]) -> Intent:
         known = {name: value[name] for name in cls.__slots__}
         return cls(
-            **{**known, "since": datetime.fromisoformat(value["since"]), "at": datetime.fromisoformat(value["at"])}
+            **{
+                **known,
+                "first_sent_at": datetime.fromisoformat(value["first_sent_at"]),
+                "sent_at": datetime.fromisoformat(value["sent_at"]),
+            }
         )
 
     @property
-    def ends(self) -> datetime:
+    def ends_at(self) -> datetime:
         """When it is over, answered or not."""
-        return self.at + timedelta(seconds=self.timeout)
+        return self.sent_at + timedelta(seconds=self.timeout)
 
-    def spans(self, moment: datetime | None) -> bool:
+    def covers(self, moment: datetime | None) -> bool:
         """Tell whether what was made then may be its result."""
-        return is_within(self.since, moment, self.ends)
+        return is_within(self.first_sent_at, moment, self.ends_at)
 
 
-def is_within(since: datetime, moment: datetime | None, until: datetime) -> bool:
-    skew = timedelta(seconds=SKEW)
-    return moment is None or since - skew <= moment <= until + skew
+def is_within(start: datetime, moment: datetime | None, end: datetime) -> bool:
+    skew = timedelta(seconds=CLOCK_SKEW)
+    return moment is None or start - skew <= moment <= end + skew

@@ -25,15 +25,22 @@ from airflow_provider_twilio.api.errors import (
     InvalidRequest,
     NotFound,
     OutcomeUnknown,
-    TwilioError,
     OutcomeUnresolved,
+    TwilioError,
 )
 from airflow_provider_twilio.api.records import Record
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.defaults import RECONCILE_TIMEOUT
-from airflow_provider_twilio.runtime.idempotency.fingerprint import OnUnsure, Seal, created_at, fits, rules_of, sought
+from airflow_provider_twilio.runtime.idempotency.fingerprint import (
+    KeyedHash,
+    OnUnresolved,
+    created_at,
+    fingerprint,
+    match,
+    matcher_for,
+)
 from airflow_provider_twilio.runtime.idempotency.intent import Intent, is_within
-from airflow_provider_twilio.runtime.state_store import Memory
+from airflow_provider_twilio.runtime.state_store import StateStore
 
 if TYPE_CHECKING:
     from airflow_provider_twilio.client.blocking import Client
@@ -41,23 +48,23 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound=Record)
 
 
-FRESH = 5.0
+MAX_STORE_DELAY = 5.0
 """Seconds that storing the intent may take before its time no longer tells when the request went out."""
 
 
-MOST_SENDS = 2
+MAX_ATTEMPTS = 2
 """How often one call sends, each time after it has seen that the one before was not carried out."""
 
 
-MOST_RECORDS = 20_000
+MAX_RECORDS = 20_000
 """How many records of a list are looked through."""
 
 
-PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
+POLL_DELAYS = (1.0, 2.0, 4.0, 8.0, 15.0)
 """Seconds between looks; the last one again and again."""
 
 
-IDLE = 1.0
+CLAIM_DELAY = 1.0
 """Seconds between claiming a record and looking whether a twin has claimed it too."""
 
 
@@ -67,14 +74,14 @@ REMEDY = "Look at Twilio's log, then clear the task to send, or mark it"
 log = logging.getLogger(__name__)
 
 
-class Clock(Protocol):
+class TimeSource(Protocol):
     """Tell the time, and let it pass."""
 
     def now(self) -> datetime: ...
     def sleep(self, seconds: float, /) -> None: ...
 
 
-class SystemClock:
+class SystemTime:
     """The clock of this machine."""
 
     def now(self) -> datetime:
@@ -84,14 +91,14 @@ class SystemClock:
         time.sleep(seconds)
 
 
-class Twins(Protocol):
+class Siblings(Protocol):
     """The others of a run that may send the same, such as mapped tasks: each publishes one entry, and reads all.
 
     An entry is JSON: ``who`` publishes it, hashes of what it has sent (``alike``, ``same``) and when (``since``,
     ``ends``), and the ``sid`` it owns.
     """
 
-    who: list[Any]
+    owner: list[Any]
 
     def publish(self, entry: dict[str, Any], /) -> None: ...
     def entries(self) -> list[dict[str, Any]]: ...
@@ -99,100 +106,107 @@ class Twins(Protocol):
 
 def send_once(
     client: Client,
-    memory: Memory,
+    store: StateStore,
     request: Request[R],
     *,
     key: str,
-    clock: Clock | None = None,
-    settle: float = RECONCILE_TIMEOUT,
-    on_unsure: OnUnsure | None = None,
-    twins: Twins | None = None,
-    taken: Callable[[], Collection[str]] | None = None,
-    since: datetime | None = None,
+    clock: TimeSource | None = None,
+    reconcile_timeout: float = RECONCILE_TIMEOUT,
+    on_unresolved: OnUnresolved | None = None,
+    siblings: Siblings | None = None,
+    claimed_sids: Callable[[], Collection[str]] | None = None,
+    possible_since: datetime | None = None,
     prepare: Callable[[Request[R]], Request[R]] | None = None,
 ) -> R:
     """Send a message, call, purchase or new subaccount, unless it has been sent already; give its record.
 
     :param memory: where the intent and the SID are kept.
     :param key: names what is sent among all that the memory holds. Who comes with the same key sends the same.
-    :param settle: seconds beyond the time-out before "it is in no list" means "it was never sent".
-    :param on_unsure: what then: ``send`` again, or ``fail``; by default messages and calls are sent, purchases and
+    :param reconcile_timeout: seconds beyond the time-out before "it is in no list" means "it was never sent".
+    :param on_unresolved: what then: ``resend`` again, or ``fail``; by default messages and calls are sent, purchases and
         accounts fail.
     :param twins: the others of the run that may send the same.
     :param taken: gives further SIDs that are known to belong elsewhere; asked only when something is to be settled.
     :param since: where nothing is remembered, when an earlier try may have begun to send; None if there was none.
     :param prepare: called before the intent is stored and nowhere else: gives the request as it is to go out, such as
         with the number that is to be bought, or raises BadParameter if it can't be sent, or no longer.
-    :raises Unsure: it can't be told whether it was sent, or it was not, and is not to be sent again.
-    :raises Ambiguous: several candidates, or one that may be a twin's.
+    :raises OutcomeUnresolved: it can't be told whether it was sent, or it was not, and is not to be sent again.
+    :raises AmbiguousOutcome: several candidates, or one that may be a twin's.
     :raises OutcomeUnknown: no answer again; the next try will settle it.
     """
     if client.settings.dry_run:
         return client.send(prepare(request) if prepare else request)
-    sender = _Sender(client, memory, request, key, clock or SystemClock(), settle, twins, taken, prepare)
+    sender = _SendOnce(
+        client, store, request, key, clock or SystemTime(), reconcile_timeout, siblings, claimed_sids, prepare
+    )
     # Twilio may list it under another recipient than the one it was sent to.
     obscure = request.get("AddressRetention") == "obfuscate"
-    sender.on_unsure = on_unsure or ("fail" if obscure else sender.rules.on_unsure)
-    return cast("R", sender.run(since))
+    sender.on_unresolved = on_unresolved or ("fail" if obscure else sender.matcher.on_unresolved)
+    return cast("R", sender.run(possible_since))
 
 
-class _Sender:
+class _SendOnce:
     """Carry out one :func:`send_once`."""
 
-    on_unsure: OnUnsure
+    on_unresolved: OnUnresolved
 
     def __init__(
         self,
         client: Client,
-        memory: Memory,
+        store: StateStore,
         request: Request[Any],
         key: str,
-        clock: Clock,
-        settle: float,
-        twins: Twins | None,
-        taken: Callable[[], Collection[str]] | None,
+        clock: TimeSource,
+        reconcile_timeout: float,
+        siblings: Siblings | None,
+        claimed_sids: Callable[[], Collection[str]] | None,
         prepare: Callable[[Request[Any]], Request[Any]] | None,
     ) -> None:
-        self.client, self.memory, self.key, self.clock = client, memory, key, clock
-        self.settle_for, self.twins, self.taken, self.prepare = settle, twins, taken, prepare
-        self.rules = rules_of(request)
+        self.client, self.store, self.key, self.clock = client, store, key, clock
+        self.reconcile_timeout, self.siblings, self.claimed_sids, self.prepare = (
+            reconcile_timeout,
+            siblings,
+            claimed_sids,
+            prepare,
+        )
+        self.matcher = matcher_for(request)
         self.request = self._complete(request)
-        self.seal = Seal.of(client.settings)
+        self.keyed_hash = KeyedHash.from_settings(client.settings)
         self.intent: Intent | None = None
-        self.sends = 0
+        self.attempts = 0
 
     def _complete(self, request: Request[Any]) -> Request[Any]:
         """Give the request with what the connection supplies; refused here if it is refused at all."""
         return request.replace(data=self.client.settings.resolve(request).data)
 
     def run(self, since: datetime | None) -> Record:
-        state = self.memory.get(self.key)
+        state = self.store.get(self.key)
         if state and state.get("sid"):
-            return self._recall(state)
+            return self._return_existing(state)
         if state:
-            self.intent = Intent.read(state)
+            self.intent = Intent.from_json(state)
             log.info("An earlier try may have sent this: asking Twilio")
-        elif since is not None and not self.memory.lasting:
+        elif since is not None and not self.store.durable:
             now = self.clock.now()
-            self.intent = Intent(sought(self.request, self.seal), self._same(), since, now, 0.0)
+            self.intent = Intent(fingerprint(self.request, self.keyed_hash), self._digest(), since, now, 0.0)
             log.info("Earlier tries may have sent this, and nothing is remembered of them: asking Twilio")
         if self.intent is None:
             return self._send()
         self._publish(None)
-        return self._settle(self.intent)
+        return self._reconcile(self.intent)
 
-    def _same(self) -> str:
-        return self.seal.json(self.request.data)
+    def _digest(self) -> str:
+        return self.keyed_hash.json(self.request.data)
 
-    def _recall(self, state: Mapping[str, Any]) -> Record:
+    def _return_existing(self, state: Mapping[str, Any]) -> Record:
         """Give the record of what has been sent; Twilio may not find a fresh one for a moment."""
         sid = state["sid"]
         log.info("An earlier try has sent this (%s): not sending again", sid)
         self._publish(sid)
-        patience = RECONCILE_TIMEOUT - (self.clock.now() - datetime.fromisoformat(state["at"])).total_seconds()
-        for pause in _pauses():
+        patience = RECONCILE_TIMEOUT - (self.clock.now() - datetime.fromisoformat(state["sent_at"])).total_seconds()
+        for pause in _poll_delays():
             try:
-                return cast("Record", self.client.send(self.rules.fetch(sid)))
+                return cast("Record", self.client.send(self.matcher.fetch(sid)))
             except NotFound:
                 if patience <= 0:
                     break
@@ -204,7 +218,7 @@ class _Sender:
     # ------------------------------------------------------------ sending
 
     def _send(self) -> Record:
-        number = self.intent.sought.get("number") if self.intent else None
+        number = self.intent.fingerprint.get("number") if self.intent else None
         if number:  # the same one again, never another
             kept = self.request.replace(data=tuple(pair for pair in self.request.data if pair[0] != "AreaCode"))
             self.request = kept.with_params(PhoneNumber=number)
@@ -215,30 +229,30 @@ class _Sender:
                 if self.intent is None:
                     raise
                 raise InvalidRequest(f"an earlier try did not send this, and now it can't be sent: {error}") from None
-        self.sends += 1
+        self.attempts += 1
         try:
-            record = self._exchange()
+            record = self._send_with_retries()
         except OutcomeUnknown as error:
-            if self.intent is None or self.sends >= MOST_SENDS:
+            if self.intent is None or self.attempts >= MAX_ATTEMPTS:
                 raise
             log.warning("%s. Asking Twilio", error)
-            self._outlast(self.intent)
-            return self._settle(self.intent)
+            self._extend_intent(self.intent)
+            return self._reconcile(self.intent)
         except TwilioError:
-            self._forget()
+            self._discard_intent()
             raise
-        self._keep(record["sid"])
+        self._store_sid(record["sid"])
         return record
 
-    def _outlast(self, intent: Intent) -> None:
+    def _extend_intent(self, intent: Intent) -> None:
         """Keep how long the request has really taken, where that was longer than its time-out: many addresses, say."""
-        taken = (self.clock.now() - intent.at).total_seconds()
+        taken = (self.clock.now() - intent.sent_at).total_seconds()
         if taken > intent.timeout:
             self.intent = replace(intent, timeout=taken)
             self._publish(None)
-            self.memory.set(self.key, self.intent.as_json())
+            self.store.set(self.key, self.intent.as_json())
 
-    def _exchange(self) -> Record:
+    def _send_with_retries(self) -> Record:
         """Send, and send again what Twilio surely has not acted on, the intent's time renewed each time.
 
         On a connection that is closed afterwards: one that has long been idle may lose the answer.
@@ -246,62 +260,62 @@ class _Sender:
         from airflow_provider_twilio.client import retries as retrying
 
         begun, settings = self.intent, self.client.settings
-        with self.client.apart(retries=0) as single:
+        with self.client.with_settings(retries=0) as single:
             tries = 0
             while True:
-                self._note(begun)
+                self._store_intent(begun)
                 tries += 1
                 try:
                     return cast("Record", single.send(self.request))
                 except TwilioError as error:
-                    pause = retrying.wait(settings, self.request, error, tries)
+                    pause = retrying.retry_delay(settings, self.request, error, tries)
                     if pause is None:
                         raise
                     self.clock.sleep(pause)
 
-    def _note(self, begun: Intent | None) -> None:
+    def _store_intent(self, begun: Intent | None) -> None:
         """Store the intent, with a time that is true when the request goes out. Twins are told before."""
-        wanted, timeout = sought(self.request, self.seal), self.client.settings.timeout
-        sends = begun.sends + 1 if begun else 1
+        wanted, timeout = fingerprint(self.request, self.keyed_hash), self.client.settings.timeout
+        sends = begun.attempts + 1 if begun else 1
         for _ in range(3):
             at = self.clock.now()
-            since = self.intent.since if self.intent else at
-            self.intent = Intent(wanted, self._same(), since, at, timeout, sends)
+            since = self.intent.first_sent_at if self.intent else at
+            self.intent = Intent(wanted, self._digest(), since, at, timeout, sends)
             self._publish(None)
-            self.memory.set(self.key, self.intent.as_json())
-            if (self.clock.now() - at).total_seconds() <= FRESH:
+            self.store.set(self.key, self.intent.as_json())
+            if (self.clock.now() - at).total_seconds() <= MAX_STORE_DELAY:
                 return
 
-    def _keep(self, sid: str) -> None:
+    def _store_sid(self, sid: str) -> None:
         """Remember the SID. Twins are told first: what is remembered has then always been told."""
         try:
             self._publish(sid)
         finally:
-            self.memory.set(self.key, {"sid": sid, "at": self.clock.now().isoformat()})
+            self.store.set(self.key, {"sid": sid, "sent_at": self.clock.now().isoformat()})
 
-    def _forget(self) -> None:
+    def _discard_intent(self) -> None:
         """Let the next try send without asking: Twilio surely has not acted on this one, and there was none before."""
-        if self.intent is not None and self.intent.sends == 1 and self.memory.get(self.key) == self.intent.as_json():
-            self.memory.delete(self.key)
-            if self.twins is not None:
-                self.twins.publish({**self._entry(None), "alike": None})
+        if self.intent is not None and self.intent.attempts == 1 and self.store.get(self.key) == self.intent.as_json():
+            self.store.delete(self.key)
+            if self.siblings is not None:
+                self.siblings.publish({**self._entry(None), "fingerprint": None})
 
     # ------------------------------------------------------------ settling
 
-    def _settle(self, intent: Intent) -> Record:
+    def _reconcile(self, intent: Intent) -> Record:
         """Ask Twilio what became of the request, until that is known."""
         self._check_recipient(intent)
-        for look, pause in enumerate(_pauses()):
+        for look, pause in enumerate(_poll_delays()):
             # Before the list is read: whatever is not in it then will not come.
-            unsure = self._unsure()
-            over = max([intent.ends, *map(_ends, unsure)]) + timedelta(seconds=self.settle_for)
+            unsure = self._unresolved_siblings()
+            over = max([intent.ends_at, *map(_ends, unsure)]) + timedelta(seconds=self.reconcile_timeout)
             left = (over - self.clock.now()).total_seconds()
             candidates = self._candidates(intent, unsure)
-            ours = [record for record in candidates if fits(self.request, record, intent, self.seal)]
-            chosen = self._choose(intent, candidates, ours, unsure)
+            ours = [record for record in candidates if match(self.request, record, intent, self.keyed_hash)]
+            chosen = self._pick_own(intent, candidates, ours, unsure)
             if chosen is not None and self._claim(chosen["sid"]):
                 log.info("It was sent: %s", chosen)
-                self._keep(chosen["sid"])
+                self._store_sid(chosen["sid"])
                 return chosen
             if left <= 0 and chosen is None:
                 if ours:
@@ -310,7 +324,7 @@ class _Sender:
             if look == 0 and left > 0:
                 log.info("It can't be told yet whether it was sent: looking again and again, for about %.0f s", left)
             self.clock.sleep(min(pause, left) if left > 0 else pause)
-        if self.on_unsure == "fail":
+        if self.on_unresolved == "fail":
             raise OutcomeUnresolved(
                 f"{self.request}: the outcome was not known, and Twilio lists nothing that fits; it was not sent again."
                 f" {REMEDY}"
@@ -319,8 +333,8 @@ class _Sender:
         return self._send()
 
     def _check_recipient(self, intent: Intent) -> None:
-        now = sought(self.request, self.seal)
-        if intent.sought["seal"] == now["seal"] and intent.sought.get("to") != now.get("to"):
+        now = fingerprint(self.request, self.keyed_hash)
+        if intent.fingerprint["key_id"] == now["key_id"] and intent.fingerprint.get("to") != now.get("to"):
             raise OutcomeUnresolved(
                 f"{self.request}: an earlier try may have sent this to another recipient than now; nothing was sent"
                 f" again. {REMEDY}"
@@ -328,28 +342,30 @@ class _Sender:
 
     def _candidates(self, intent: Intent, unsure: list[dict[str, Any]]) -> list[Record]:
         """Give what is nobody's and fits this task or a twin, the best fits only, the earliest first."""
-        since, ends = min([intent.since, *map(_since, unsure)]), max([intent.ends, *map(_ends, unsure)])
-        intent = replace(intent, since=since, at=ends, timeout=0.0)
-        listing = self.rules.listing(self.request, intent.sought).replace(limit=MOST_RECORDS)
+        since, ends = min([intent.first_sent_at, *map(_since, unsure)]), max([intent.ends_at, *map(_ends, unsure)])
+        intent = replace(intent, first_sent_at=since, sent_at=ends, timeout=0.0)
+        listing = self.matcher.listing(self.request, intent.fingerprint).replace(limit=MAX_RECORDS)
         found: dict[int, list[Record]] = {1: [], 2: []}
         seen = 0
-        for record in self.client.walk(listing):
+        for record in self.client.iter_records(listing):
             seen += 1
-            if degree := fits(self.request, record, intent, self.seal):
+            if degree := match(self.request, record, intent, self.keyed_hash):
                 found[degree].append(record)
         if found[1] or found[2]:
-            elsewhere = {entry["sid"] for entry in self._others()} | set(self.taken() if self.taken else ())
+            elsewhere = {entry["sid"] for entry in self._siblings()} | set(
+                self.claimed_sids() if self.claimed_sids else ()
+            )
             for degree in (2, 1):
                 if free := [record for record in found[degree] if record["sid"] not in elsewhere]:
-                    return sorted(free, key=lambda record: (created_at(record) or intent.since, record["sid"]))
-        elif seen >= MOST_RECORDS:
+                    return sorted(free, key=lambda record: (created_at(record) or intent.first_sent_at, record["sid"]))
+        elif seen >= MAX_RECORDS:
             raise OutcomeUnresolved(
                 f"{self.request}: the outcome is not known, and Twilio's list is too long to look through"
-                f" ({MOST_RECORDS} records); nothing was sent again. {REMEDY}"
+                f" ({MAX_RECORDS} records); nothing was sent again. {REMEDY}"
             )
         return []
 
-    def _choose(
+    def _pick_own(
         self, intent: Intent, candidates: list[Record], ours: list[Record], unsure: list[dict[str, Any]]
     ) -> Record | None:
         """Give the record that is ours, if that can be told."""
@@ -357,11 +373,11 @@ class _Sender:
             return ours[0]
         # There may be as many as have sent the same. If none of them still waits for its answer, whose is whose makes
         # no difference, as long as all agree, and nobody is given what is outside of its own time.
-        now, same = self.clock.now(), intent.same
-        if len(candidates) != len(unsure) + 1 or any(e["same"] != same or _ends(e) > now for e in unsure):
+        now, same = self.clock.now(), intent.digest
+        if len(candidates) != len(unsure) + 1 or any(e["digest"] != same or _ends(e) > now for e in unsure):
             return None
         mine = self._entry(None)
-        pairs = list(zip(sorted([mine, *unsure], key=lambda e: (_since(e), e["who"])), candidates, strict=True))
+        pairs = list(zip(sorted([mine, *unsure], key=lambda e: (_since(e), e["owner"])), candidates, strict=True))
         if all(is_within(_since(entry), created_at(record), _ends(entry)) for entry, record in pairs):
             return next(record for entry, record in pairs if entry is mine)
         return None
@@ -379,54 +395,54 @@ class _Sender:
 
     def _claim(self, sid: str) -> bool:
         """Tell twins that a record is ours; False if one of them says the same at the same time."""
-        if self.twins is None:
+        if self.siblings is None:
             return True
         self._publish(sid)
-        self.clock.sleep(IDLE)
-        if any(entry["sid"] == sid for entry in self._others()):
+        self.clock.sleep(CLAIM_DELAY)
+        if any(entry["sid"] == sid for entry in self._siblings()):
             # Either both step back, or the other one stays. Look again, not both at once.
             self._publish(None)
-            self.clock.sleep(IDLE * random.uniform(1, 5))  # noqa: S311 (no secret is made of it)
+            self.clock.sleep(CLAIM_DELAY * random.uniform(1, 5))  # noqa: S311 (no secret is made of it)
             return False
         return True
 
     def _entry(self, sid: str | None) -> dict[str, Any]:
-        intent, who = self.intent, self.twins.who if self.twins else []
+        intent, owner = self.intent, self.siblings.owner if self.siblings else []
         if intent is None:
-            return {"who": who, "alike": None, "sid": sid}
+            return {"owner": owner, "fingerprint": None, "sid": sid}
         return {
-            "who": who,
-            "alike": self.seal.json(dict(intent.sought)),
-            "same": intent.same,
-            "since": intent.since.isoformat(),
-            "ends": intent.ends.isoformat(),
+            "owner": owner,
+            "fingerprint": self.keyed_hash.json(dict(intent.fingerprint)),
+            "digest": intent.digest,
+            "first_sent_at": intent.first_sent_at.isoformat(),
+            "ends_at": intent.ends_at.isoformat(),
             "sid": sid,
         }
 
     def _publish(self, sid: str | None) -> None:
-        if self.twins is not None:
-            self.twins.publish(self._entry(sid))
+        if self.siblings is not None:
+            self.siblings.publish(self._entry(sid))
 
-    def _others(self) -> list[dict[str, Any]]:
-        if self.twins is None:
+    def _siblings(self) -> list[dict[str, Any]]:
+        if self.siblings is None:
             return []
-        return [entry for entry in self.twins.entries() if entry["who"] != self.twins.who]
+        return [entry for entry in self.siblings.entries() if entry["owner"] != self.siblings.owner]
 
-    def _unsure(self) -> list[dict[str, Any]]:
+    def _unresolved_siblings(self) -> list[dict[str, Any]]:
         """Give the entries of the others that may have sent what can't be told from ours."""
-        alike = self._entry(None)["alike"]
-        return [entry for entry in self._others() if entry["alike"] == alike and not entry["sid"]]
+        alike = self._entry(None)["fingerprint"]
+        return [entry for entry in self._siblings() if entry["fingerprint"] == alike and not entry["sid"]]
 
 
 def _since(entry: Mapping[str, Any]) -> datetime:
-    return datetime.fromisoformat(entry["since"])
+    return datetime.fromisoformat(entry["first_sent_at"])
 
 
 def _ends(entry: Mapping[str, Any]) -> datetime:
-    return datetime.fromisoformat(entry["ends"])
+    return datetime.fromisoformat(entry["ends_at"])
 
 
-def _pauses() -> Iterator[float]:
-    yield from PAUSES
+def _poll_delays() -> Iterator[float]:
+    yield from POLL_DELAYS
     while True:
-        yield PAUSES[-1]
+        yield POLL_DELAYS[-1]

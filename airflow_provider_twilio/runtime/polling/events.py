@@ -15,7 +15,7 @@ from airflow_provider_twilio.api.verdicts import Goal
 
 log = logging.getLogger(__name__)
 
-TOLD = (
+EVENT_FIELDS = (
     "status",
     "error_code",
     "price",
@@ -32,29 +32,31 @@ TOLD = (
 """What an outcome tells of a record: no number, no text. Airflow logs it word for word."""
 
 
-def event(sid: str, outcome: str, reason: str | None = None, record: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def wait_event(
+    sid: str, outcome: str, reason: str | None = None, record: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Tell an outcome in plain JSON: ``reached``, ``failed``, ``timeout`` or ``error``, why, and the record's facts."""
-    facts = {name: record[name] for name in TOLD if record.get(name) is not None} if record else {}
+    facts = {name: record[name] for name in EVENT_FIELDS if record.get(name) is not None} if record else {}
     return {"sid": sid, "outcome": outcome, "reason": reason, **facts}
 
 
-def weigh(goal: Goal, sid: str, record: Mapping[str, Any]) -> dict[str, Any] | None:
+def evaluate(goal: Goal, sid: str, record: Mapping[str, Any]) -> dict[str, Any] | None:
     """Tell the outcome that a record shows; None while it is to be waited on, as for what can't be made sense of."""
     try:
         verdict = goal.verdict(record, datetime.now(UTC))
     except Exception:  # one odd record must not end the poll for all
         log.warning("%s can't be made sense of, and is waited on", sid, exc_info=True)
         return None
-    return None if verdict.outcome == "waiting" else event(sid, verdict.outcome, verdict.reason, record)
+    return None if verdict.outcome == "waiting" else wait_event(sid, verdict.outcome, verdict.reason, record)
 
 
-def gone(sid: str, error: NotFound) -> dict[str, Any]:
-    return event(sid, "error", f"{sid} is gone: {error}")
+def missing(sid: str, error: NotFound) -> dict[str, Any]:
+    return wait_event(sid, "error", f"{sid} is gone: {error}")
 
 
-def refused(sid: str, error: TwilioError) -> dict[str, Any]:
-    return event(sid, "error", f"{type(error).__name__}: {error}")
+def rejected(sid: str, error: TwilioError) -> dict[str, Any]:
+    return wait_event(sid, "error", f"{type(error).__name__}: {error}")
 
 
-def late(sid: str, seen: str, record: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    return event(sid, "timeout", f"{sid} has not come to its end at its deadline: {seen}", record)
+def timed_out(sid: str, seen: str, record: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    return wait_event(sid, "timeout", f"{sid} has not come to its end at its deadline: {seen}", record)

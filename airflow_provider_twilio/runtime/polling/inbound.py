@@ -24,18 +24,18 @@ from airflow_provider_twilio.api.listing import Listing
 from airflow_provider_twilio.api.messages import INBOUND, Message, Messages
 from airflow_provider_twilio.api.values import UNRESOLVED, address_text
 from airflow_provider_twilio.defaults import OVERLAP
-from airflow_provider_twilio.runtime.polling.shared import Connect, Poll, Source, Waiter
+from airflow_provider_twilio.runtime.polling.shared import Connect, SharedPoll, Source, Subscriber
 
 if TYPE_CHECKING:
     from airflow_provider_twilio.client.asynchronous import AsyncClient
 
-RECEIVED = Source("inbound messages", Messages.list, Messages.fetch)
+INBOUND_MESSAGES = Source("inbound messages", Messages.list, Messages.fetch)
 
-MOST_KEPT = 1500
+MAX_SEEN = 1500
 """So many SIDs of the overlap are kept where a cursor is stored; a store takes 64 KB."""
 
 
-class Look(NamedTuple):
+class Snapshot(NamedTuple):
     """What one look has shown.
 
     :ivar messages: what has come in, the earliest first, at least from where the listener stands.
@@ -47,16 +47,16 @@ class Look(NamedTuple):
     messages: Sequence[Message]
     newest: float
     last: bool = False
-    trouble: str | None = None
+    error: str | None = None
 
 
-def when(message: Message) -> float:
+def timestamp(message: Message) -> float:
     """Give when a message came in, or was sent, in seconds since the epoch; 0 if that isn't known."""
     moment = message.date_sent or message.date_created
     return 0.0 if moment is None else moment.timestamp()
 
 
-def received(message: Message) -> bool:
+def is_inbound(message: Message) -> bool:
     """Tell whether a message has come in."""
     return message.direction == "inbound" and message.status in INBOUND
 
@@ -64,11 +64,11 @@ def received(message: Message) -> bool:
 def earliest_first(listed: Sequence[Message]) -> list[Message]:
     """Put listed messages, the newest first, in order of their times, which are whole seconds."""
     ordered = list(listed)[::-1]
-    ordered.sort(key=when)
+    ordered.sort(key=timestamp)
     return ordered
 
 
-def since(after: float, *, to: str | None = None, from_: str | None = None) -> Listing[Message]:
+def messages_since(after: float, *, to: str | None = None, from_: str | None = None) -> Listing[Message]:
     """List what has been sent or come in from a time on, in seconds since the epoch."""
     return Messages.list(to=to, from_=from_, date_sent_after=datetime.fromtimestamp(max(after, 0.0), UTC))
 
@@ -96,10 +96,10 @@ class Filter:
         except (re.error, TypeError) as error:
             raise BadParameter("pattern", f"is no regular expression ({error})", "mend it, or leave it out") from None
 
-    def takes(self, message: Message) -> bool:
+    def matches(self, message: Message) -> bool:
         """Tell whether a message has come in and is wanted."""
         return (
-            received(message)
+            is_inbound(message)
             and (not self.to or message.to == address_text(self.to))
             and (not self.from_ or message.from_ == address_text(self.from_))
             and (not self.pattern or re.search(self.pattern, message.body or "", re.IGNORECASE) is not None)
@@ -122,21 +122,21 @@ class Cursor:
     def __post_init__(self) -> None:
         self.after = math.floor(self.after)  # as Twilio's times are
 
-    def take(self, look: Look, wanted: Filter) -> list[Message]:
+    def advance(self, look: Snapshot, wanted: Filter) -> list[Message]:
         """Give what is wanted and new, the earliest first, and go on to where the look has led."""
         new = {
             str(message.sid): message
             for message in look.messages
-            if message.sid not in self.seen and when(message) >= self.after and wanted.takes(message)
+            if message.sid not in self.seen and timestamp(message) >= self.after and wanted.matches(message)
         }
-        self.seen |= {sid: when(message) for sid, message in new.items()}
+        self.seen |= {sid: timestamp(message) for sid, message in new.items()}
         # A stray date in the future must not hide what comes until then.
         self.after = max(self.after, min(look.newest, time.time()) - self.overlap)
         self.seen = {sid: moment for sid, moment in self.seen.items() if moment >= self.after}
         return list(new.values())
 
     def as_json(self) -> dict[str, Any]:
-        return {"after": self.after, "seen": dict(list(self.seen.items())[-MOST_KEPT:])}
+        return {"after": self.after, "seen": dict(list(self.seen.items())[-MAX_SEEN:])}
 
     def resume(self, stored: Iterable[Any]) -> bool:
         """Go on from what was stored: from all of it, where several have stored; False if there is nothing to go on.
@@ -152,7 +152,7 @@ class Cursor:
         return True
 
 
-class Listener(Waiter):
+class Listener(Subscriber):
     """Hold one who listens. Its times are given in seconds since the epoch.
 
     :param to: the number or address listened at; None for all of the account's.
@@ -167,46 +167,46 @@ class Listener(Waiter):
         super().__init__(to, interval=interval, deadline=deadline)
         self.cursor = cursor
 
-    async def look(self) -> Look:
+    async def next_snapshot(self) -> Snapshot:
         """Wait for the next look.
 
         :raises TwilioError: Twilio does not accept what is asked; it listens no more.
         :raises PollEnded: the poll can't go on; it listens no more.
         """
-        shown: Look = await self.future
+        shown: Snapshot = await self.future
         self.future = self.future.get_loop().create_future()
         return shown
 
-    def show(self, look: Look) -> None:
+    def on_snapshot(self, look: Snapshot) -> None:
         """Show what there was; who has not taken the last look yet is shown it the next time."""
         if not self.future.done():
             self.future.set_result(look)
         self.postpone()
 
-    def fail(self, error: Exception) -> None:
+    def on_error(self, error: Exception) -> None:
         if self.past:
-            self.show(Look((), 0.0, last=True, trouble=str(error)))
+            self.on_snapshot(Snapshot((), 0.0, last=True, error=str(error)))
 
-    def refuse(self, error: TwilioError) -> None:
+    def on_rejected(self, error: TwilioError) -> None:
         self.end(error)
 
 
 @asynccontextmanager
-async def listening(listener: Listener, name: Hashable, connect: Connect) -> AsyncIterator[Listener]:
+async def subscribe(listener: Listener, name: Hashable, connect: Connect) -> AsyncIterator[Listener]:
     """Listen, for as long as the context lasts.
 
     :param name: what names the connection and account; listeners of one name share a poll without asking further.
     :param connect: opens a client; called once by a poll, and again after an authentication error.
     """
-    Inbound.named(RECEIVED, name, connect).join(listener)
+    InboundPoll.get_or_create(INBOUND_MESSAGES, name, connect).join(listener)
     try:
         yield listener
     finally:
-        if listener.poller is not None:
-            listener.poller.leave(listener)
+        if listener.poll is not None:
+            listener.poll.leave(listener)
 
 
-class Inbound(Poll[Listener]):
+class InboundPoll(SharedPoll[Listener]):
     """Ask what has come in."""
 
     _pages = 1
@@ -221,15 +221,15 @@ class Inbound(Poll[Listener]):
         newest = after
         for to in self._numbers(due):
             pages = 0
-            async for page in client.pages(since(after, to=to)):
+            async for page in client.iter_pages(messages_since(after, to=to)):
                 pages += 1
                 # The list is sorted by the date they were sent. If it weren't, this would only err on the safe side.
-                newest = max([newest, *map(when, page.records[:1])])
-                messages |= {str(message.sid): message for message in page.records if received(message)}
+                newest = max([newest, *map(timestamp, page.records[:1])])
+                messages |= {str(message.sid): message for message in page.records if is_inbound(message)}
             self._pages = pages if to is None else self._pages
         ordered = earliest_first([*messages.values()])
         for listener in due:
-            listener.show(Look(ordered, newest, last=listener in last))
+            listener.on_snapshot(Snapshot(ordered, newest, last=listener in last))
 
     def _numbers(self, due: Sequence[Listener]) -> Sequence[str | None]:
         """Choose the cheaper way: one list of all that is sent and comes in, or one for each number listened at."""

@@ -10,20 +10,20 @@ from typing import Any
 from airflow_provider_twilio.api.errors import TwilioError
 from airflow_provider_twilio.api.verdicts import Goal
 from airflow_provider_twilio.runtime.polling.shared import Connect
-from airflow_provider_twilio.runtime.polling.status import MESSAGES, Poller, Wait
+from airflow_provider_twilio.runtime.polling.status import MESSAGES, StatusPoll, StatusWait
 
-WINDOW = 20_000
+MAX_WAITING = 20_000
 """So many are waited for at once."""
 
 
-class OneOfMany(Wait):
+class BulkStatusWait(StatusWait):
     """Hold a wait that tells that Twilio doesn't accept to be asked from that the message is gone."""
 
-    refusal: TwilioError | None = None
+    rejection: TwilioError | None = None
 
-    def refuse(self, error: TwilioError) -> None:
-        self.refusal = error
-        super().refuse(error)
+    def on_rejected(self, error: TwilioError) -> None:
+        self.rejection = error
+        super().on_rejected(error)
 
 
 async def wait_for_all(
@@ -51,12 +51,12 @@ async def wait_for_all(
     delivered = waiting = 0
     undelivered: Counter[str] = Counter()
     iterator = iter(sids)
-    while window := list(islice(iterator, WINDOW)):
+    while window := list(islice(iterator, MAX_WAITING)):
         waits = [
-            OneOfMany(sid, goal, interval=interval, deadline=deadline, not_before=not_before, created=begun)
+            BulkStatusWait(sid, goal, interval=interval, deadline=deadline, not_before=not_before, created=begun)
             for sid in window
         ]
-        poller = Poller.named(MESSAGES, name, connect)
+        poller = StatusPoll.get_or_create(MESSAGES, name, connect)
         # The clock has gone on from the first to the last of them: looked for apart, they would be listed in vain.
         together = max(wait.due for wait in waits)
         for wait in waits:
@@ -65,8 +65,8 @@ async def wait_for_all(
         try:
             for wait in waits:
                 told = await wait.future
-                if wait.refusal is not None:
-                    raise wait.refusal
+                if wait.rejection is not None:
+                    raise wait.rejection
                 match told["outcome"]:
                     case "reached":
                         delivered += 1
@@ -76,6 +76,6 @@ async def wait_for_all(
                         undelivered[str(told.get("error_code") or told.get("status") or "gone")] += 1
         finally:
             for wait in waits:
-                if wait.poller is not None:
-                    wait.poller.leave(wait)
+                if wait.poll is not None:
+                    wait.poll.leave(wait)
     return {"delivered": delivered, "undelivered": dict(undelivered), "waiting": waiting}

@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-LONGEST_BACKOFF = 60.0
+MAX_BACKOFF = 60.0
 
 
-LONGEST_RETRY_AFTER = 300.0
+MAX_RETRY_AFTER = 300.0
 
 
-STRANGE = 5
+MAX_UNEXPECTED_ERRORS = 5
 """So many errors in a row that are not Twilio's, as of a connection that can't be read, end the poll."""
 
 
@@ -50,11 +50,11 @@ class Source:
     fetch: Callable[[str], Request[Any]]
 
 
-class PollEnded(Exception):
+class PollFailed(Exception):
     """Report that the poll could not go on, for a reason that is not Twilio's."""
 
 
-class Waiter(ABC):
+class Subscriber(ABC):
     """Take part in a poll. Its times are given in seconds since the epoch.
 
     :param key: what it is about.
@@ -63,14 +63,14 @@ class Waiter(ABC):
     :param not_before: when the first look makes sense.
     """
 
-    __slots__ = ("_begin", "_deadline", "due", "future", "interval", "key", "poller")
+    __slots__ = ("_begin", "_deadline", "due", "future", "interval", "key", "poll")
 
     def __init__(
         self, key: str | None, *, interval: float, deadline: float | None = None, not_before: float = 0.0
     ) -> None:
         self.key = key
         self.interval = interval
-        self.poller: Poll[Any] | None = None
+        self.poll: SharedPoll[Any] | None = None
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         now = time.monotonic()
         shift = now - time.time()
@@ -93,17 +93,17 @@ class Waiter(ABC):
         return due if now >= self._deadline else min(due, self._deadline)
 
     @abstractmethod
-    def fail(self, error: Exception) -> None:
+    def on_error(self, error: Exception) -> None:
         """Note that it could not be asked for: that counts at the deadline only."""
 
     @abstractmethod
-    def refuse(self, error: TwilioError) -> None:
+    def on_rejected(self, error: TwilioError) -> None:
         """End, since Twilio does not accept what is asked."""
 
     def end(self, told: Any) -> None:
         """End with an outcome, or with an error."""
-        if self.poller is not None:
-            self.poller.leave(self)
+        if self.poll is not None:
+            self.poll.leave(self)
         if self.future.done():
             return
         if isinstance(told, Exception):
@@ -112,10 +112,10 @@ class Waiter(ABC):
             self.future.set_result(told)
 
 
-W = TypeVar("W", bound=Waiter)
+W = TypeVar("W", bound=Subscriber)
 
 
-class Poll(ABC, Generic[W]):
+class SharedPoll(ABC, Generic[W]):
     """Ask Twilio on behalf of many. There is one to an event loop, account and purpose; it ends with the last of them.
 
     :ivar waits: who takes part, by what they are about.
@@ -125,8 +125,8 @@ class Poll(ABC, Generic[W]):
 
     def __init__(self, source: Source, registry: dict[Hashable, Any], connect: Connect) -> None:
         self.source = source
-        self.waits: dict[str | None, list[W]] = {}
-        self.ways = [connect]
+        self.subscribers: dict[str | None, list[W]] = {}
+        self.client_factories = [connect]
         self._registry = registry
         self._works = False
         self._alarm = math.inf
@@ -136,7 +136,7 @@ class Poll(ABC, Generic[W]):
         )
 
     @classmethod
-    def named(cls, source: Source, name: Hashable, connect: Connect) -> Self:
+    def get_or_create(cls, source: Source, name: Hashable, connect: Connect) -> Self:
         """Give the poll of a connection and account; make it if there is none."""
         registry = cls._of_loop.setdefault(asyncio.get_running_loop(), {})
         key = (source.name, name)
@@ -153,18 +153,18 @@ class Poll(ABC, Generic[W]):
         """
 
     def join(self, wait: W) -> None:
-        wait.poller = self
-        self.waits.setdefault(wait.key, []).append(wait)
+        wait.poll = self
+        self.subscribers.setdefault(wait.key, []).append(wait)
         if wait.due < self._alarm:
             self._woken.set()
 
     def leave(self, wait: W) -> None:
-        of_key = self.waits.get(wait.key, [])
+        of_key = self.subscribers.get(wait.key, [])
         if wait in of_key:
             of_key.remove(wait)
         if not of_key:
-            self.waits.pop(wait.key, None)
-        if not self.waits:
+            self.subscribers.pop(wait.key, None)
+        if not self.subscribers:
             self._woken.set()
 
     # ------------------------------------------------------------ the task
@@ -176,7 +176,7 @@ class Poll(ABC, Generic[W]):
         except Exception as error:
             log.exception("The poll for %s ended", self.source.name)
             for wait in self._all():
-                wait.end(PollEnded(mask(f"The poll for {self.source.name} ended. {type(error).__name__}: {error}")))
+                wait.end(PollFailed(mask(f"The poll for {self.source.name} ended. {type(error).__name__}: {error}")))
         finally:
             for key in [key for key, poller in self._registry.items() if poller is self]:
                 del self._registry[key]
@@ -186,28 +186,28 @@ class Poll(ABC, Generic[W]):
     async def _serve(self) -> None:
         """Ask by the connections known, until nobody waits. Whoever waits is told when none of them is accepted."""
         refusals = strange = 0
-        while self.waits:
+        while self.subscribers:
             # The first of them twice: its credentials may just have been renewed.
-            way = self.ways[max(0, refusals - 1)]
+            way = self.client_factories[max(0, refusals - 1)]
             self._works = False
             try:
                 async with way() as client:
-                    if self._hand_over(client):
+                    if self._merge_into_existing(client):
                         return
                     await self._ask(client)
             except TwilioError as error:  # a permanent one: `_ask` is patient with all others
                 refusals = 1 if self._works else refusals + 1
-                if refusals > len(self.ways):
+                if refusals > len(self.client_factories):
                     for wait in self._all():
-                        wait.refuse(error)
+                        wait.on_rejected(error)
                     refusals = 0
             except Exception as error:
                 strange = 1 if self._works else strange + 1
-                if strange >= STRANGE:
+                if strange >= MAX_UNEXPECTED_ERRORS:
                     raise
-                await self._pause(error, strange)
+                await self._back_off(error, strange)
 
-    def _hand_over(self, client: AsyncClient) -> bool:
+    def _merge_into_existing(self, client: AsyncClient) -> bool:
         """Join the poller that serves this account already, by another connection."""
         account = (self.source.name, client.settings.url("/{AccountSid}"))
         other = self._registry.setdefault(account, self)
@@ -215,16 +215,16 @@ class Poll(ABC, Generic[W]):
             return False
         for key in [key for key, poller in self._registry.items() if poller is self]:
             self._registry[key] = other
-        other.ways.extend(self.ways)
+        other.client_factories.extend(self.client_factories)
         for wait in self._all():
             other.join(wait)
-        self.waits.clear()
+        self.subscribers.clear()
         return True
 
     async def _ask(self, client: AsyncClient) -> None:
         """Look whenever someone is due. While Twilio can't be asked, back off for all."""
         failures = 0
-        while await self._somebody_is_due():
+        while await self._wait_until_due():
             try:
                 await self._tick(client)
                 failures, self._works = 0, True
@@ -232,31 +232,31 @@ class Poll(ABC, Generic[W]):
                 if error.permanent:
                     raise
                 failures += 1
-                await self._pause(error, failures)
+                await self._back_off(error, failures)
 
-    async def _somebody_is_due(self) -> bool:
+    async def _wait_until_due(self) -> bool:
         """Sleep until a look is due; False when nobody waits any more."""
-        while self.waits:
-            due = min(wait.due for waits in self.waits.values() for wait in waits)
+        while self.subscribers:
+            due = min(wait.due for waits in self.subscribers.values() for wait in waits)
             if due <= time.monotonic():
                 return True
-            await self._rest(due)
+            await self._sleep_until(due)
         return False
 
-    async def _pause(self, error: Exception, failures: int) -> None:
+    async def _back_off(self, error: Exception, failures: int) -> None:
         """Rest after a failure, the longer the more there were. Whose deadline has passed need not wait on."""
         asked: float = getattr(error, "retry_after", None) or 0.0
-        pause = max(min(2.0**failures, LONGEST_BACKOFF), min(asked, LONGEST_RETRY_AFTER))
+        pause = max(min(2.0**failures, MAX_BACKOFF), min(asked, MAX_RETRY_AFTER))
         pause *= random.uniform(1.0, 1.25)  # noqa: S311 (no secret is made of it)
         log.warning("The poll for %s rests for %.0f s: %s", self.source.name, pause, error)
         for wait in self._all():
             if wait.past:
-                wait.fail(error)
+                wait.on_error(error)
         until = time.monotonic() + pause
-        while self.waits and time.monotonic() < until:
-            await self._rest(until)
+        while self.subscribers and time.monotonic() < until:
+            await self._sleep_until(until)
 
-    async def _rest(self, until: float) -> None:
+    async def _sleep_until(self, until: float) -> None:
         """Sleep until a time, or until nobody waits any more, or somebody comes who is due before."""
         self._alarm = until
         self._woken.clear()
@@ -268,4 +268,4 @@ class Poll(ABC, Generic[W]):
             self._alarm = math.inf
 
     def _all(self) -> list[W]:
-        return [wait for waits in self.waits.values() for wait in waits]
+        return [wait for waits in self.subscribers.values() for wait in waits]

@@ -35,41 +35,41 @@ from airflow_provider_twilio.api.errors import (
 from airflow_provider_twilio.api.messages import Messages
 from airflow_provider_twilio.api.records import Record
 from airflow_provider_twilio.api.verdicts import Goal
-from airflow_provider_twilio.runtime.polling.events import gone, late, refused, weigh
-from airflow_provider_twilio.runtime.polling.shared import Connect, Poll, Source, Waiter
+from airflow_provider_twilio.runtime.polling.events import evaluate, missing, rejected, timed_out
+from airflow_provider_twilio.runtime.polling.shared import Connect, SharedPoll, Source, Subscriber
 
 if TYPE_CHECKING:
     from airflow_provider_twilio.client.asynchronous import AsyncClient
 
 log = logging.getLogger(__name__)
 
-FEW = 3
+FETCH_THRESHOLD = 3
 """So many are fetched one by one at once: no page is cheaper."""
 
 
-PAGE_WORTH = 20
+PAGE_COST = 20
 """A page is taken to cost as much as so many fetches, since it carries a thousand records."""
 
 
-VAIN_PAGES = 5
+MAX_PAGE_DEBT = 5
 """The pages may cost this many pages more than they save; then the rest is fetched one by one."""
 
 
-FETCHES_A_TICK = 500
+MAX_FETCHES_PER_CYCLE = 500
 
 
-FETCHES_AT_ONCE = 20
+FETCH_CONCURRENCY = 20
 
 
-FAILURES = 3
+MAX_CONSECUTIVE_FAILURES = 3
 """So many fetches that fail in a row say that Twilio can't be asked; fewer, that something is wrong with a record."""
 
 
-UNLISTED = 600.0
+LIST_RETRY_DELAY = 600.0
 """Seconds before a list that was not permitted is asked for again."""
 
 
-FRESH = 60.0
+NOT_FOUND_GRACE = 60.0
 """Seconds after its creation for which a record may be missing without meaning anything."""
 
 
@@ -79,7 +79,7 @@ MESSAGES = Source("messages", Messages.list, Messages.fetch)
 CALLS = Source("calls", Calls.list, Calls.fetch)
 
 
-class Wait(Waiter):
+class StatusWait(Subscriber):
     """Hold one who waits for the end of a message or call. Its times are given in seconds since the epoch.
 
     :param sid: the message or call.
@@ -106,25 +106,29 @@ class Wait(Waiter):
         self.sid = sid
         self.goal = goal
         self.asked = now = time.monotonic()
-        self._settled = created + now - time.time() + FRESH
+        self._settled = created + now - time.time() + NOT_FOUND_GRACE
         self._missed = 0
 
-    def judge(self, record: Mapping[str, Any]) -> None:
+    def on_record(self, record: Mapping[str, Any]) -> None:
         """Weigh a record, and end the wait if it has come to something."""
         self._missed = 0
-        told = weigh(self.goal, self.sid, record)
-        self._asked(late(self.sid, f"it is {record.get('status')}", record) if told is None and self.past else told)
+        told = evaluate(self.goal, self.sid, record)
+        self._asked(
+            timed_out(self.sid, f"it is {record.get('status')}", record) if told is None and self.past else told
+        )
 
-    def miss(self, error: NotFound) -> None:
+    def on_not_found(self, error: NotFound) -> None:
         """Note that there is no such record: that counts when seen twice, and not just after the creation."""
         self._missed += time.monotonic() >= self._settled
-        self._asked(gone(self.sid, error) if self._missed >= 2 else late(self.sid, str(error)) if self.past else None)
+        self._asked(
+            missing(self.sid, error) if self._missed >= 2 else timed_out(self.sid, str(error)) if self.past else None
+        )
 
-    def fail(self, error: Exception) -> None:
-        self._asked(late(self.sid, str(error)) if self.past else None)
+    def on_error(self, error: Exception) -> None:
+        self._asked(timed_out(self.sid, str(error)) if self.past else None)
 
-    def refuse(self, error: TwilioError) -> None:
-        self.end(refused(self.sid, error))
+    def on_rejected(self, error: TwilioError) -> None:
+        self.end(rejected(self.sid, error))
 
     def _asked(self, told: dict[str, Any] | None) -> None:
         if told is not None:
@@ -134,23 +138,23 @@ class Wait(Waiter):
             self.postpone()
 
 
-async def wait_for(wait: Wait, source: Source, name: Hashable, connect: Connect) -> dict[str, Any]:
+async def wait_for(wait: StatusWait, source: Source, name: Hashable, connect: Connect) -> dict[str, Any]:
     """Wait until a message or call has come to its end, and tell its outcome.
 
     :param name: what names the connection and account; waits of one name share a poller without asking further.
     :param connect: opens a client; called once by a poller, and again after an authentication error.
     :raises PollEnded: the connection can't be opened, or something is wrong here.
     """
-    Poller.named(source, name, connect).join(wait)
+    StatusPoll.get_or_create(source, name, connect).join(wait)
     try:
         told: dict[str, Any] = await wait.future
         return told
     finally:
-        if wait.poller is not None:
-            wait.poller.leave(wait)
+        if wait.poll is not None:
+            wait.poll.leave(wait)
 
 
-class Poller(Poll[Wait]):
+class StatusPoll(SharedPoll[StatusWait]):
     """Ask what has become of messages or calls."""
 
     _list_from = 0.0
@@ -159,33 +163,33 @@ class Poller(Poll[Wait]):
         now = time.monotonic()
         missing = {wait.sid: None for wait in self._all() if wait.due <= now}
         trouble = None
-        if len(missing) > FEW and now >= self._list_from:
-            trouble = await self._walk(client, missing)
-        queue = self._in_turn(missing)
+        if len(missing) > FETCH_THRESHOLD and now >= self._list_from:
+            trouble = await self._walk_pages(client, missing)
+        queue = self._fetch_order(missing)
         if trouble is not None and queue:
             # The list is only the cheaper way. Whether there is another, one fetch tells.
             await self._fetch(client, queue[:1])
             del queue[:1]
             log.info("The %s are fetched one by one: %s", self.source.name, trouble)
             if isinstance(trouble, AuthenticationFailed | PermissionDenied):
-                self._list_from = now + UNLISTED
+                self._list_from = now + LIST_RETRY_DELAY
         await self._fetch(client, queue)
 
-    async def _walk(self, client: AsyncClient, missing: dict[str, None]) -> TwilioError | None:
+    async def _walk_pages(self, client: AsyncClient, missing: dict[str, None]) -> TwilioError | None:
         """Go through the newest pages while they cost less than fetching; give what was wrong with the list, if so."""
         debt = 0
         try:
-            async for page in client.pages(self.source.list()):
+            async for page in client.iter_pages(self.source.list()):
                 found = 0
                 for record in page.records:
                     sid = record.get("sid")
-                    if sid in self.waits:
-                        self._show(sid, record)
+                    if sid in self.subscribers:
+                        self._publish(sid, record)
                     if sid in missing:
                         del missing[sid]
                         found += 1
-                debt = max(0, debt + PAGE_WORTH - found)
-                if len(missing) <= FEW or debt >= min(VAIN_PAGES * PAGE_WORTH, len(missing)):
+                debt = max(0, debt + PAGE_COST - found)
+                if len(missing) <= FETCH_THRESHOLD or debt >= min(MAX_PAGE_DEBT * PAGE_COST, len(missing)):
                     return None
         except RateLimited:
             raise
@@ -193,18 +197,18 @@ class Poller(Poll[Wait]):
             return error
         return None
 
-    def _in_turn(self, missing: Mapping[str, None]) -> list[str]:
+    def _fetch_order(self, missing: Mapping[str, None]) -> list[str]:
         """Choose whom to ask for one by one: who is past the deadline, then who was not asked for longest."""
 
         def turn(sid: str) -> tuple[bool, float]:
-            waits = self.waits[sid]
+            waits = self.subscribers[sid]
             return not any(wait.past for wait in waits), min(wait.asked for wait in waits)
 
-        queue = sorted((sid for sid in missing if sid in self.waits), key=turn)
+        queue = sorted((sid for sid in missing if sid in self.subscribers), key=turn)
         last_chances = sum(not turn(sid)[0] for sid in queue)
-        most = max(FETCHES_A_TICK, last_chances)
+        most = max(MAX_FETCHES_PER_CYCLE, last_chances)
         for sid in queue[most:]:  # their turn comes: they keep their place by `asked`
-            for wait in self.waits[sid]:
+            for wait in self.subscribers[sid]:
                 wait.postpone()
         return queue[:most]
 
@@ -219,23 +223,23 @@ class Poller(Poll[Wait]):
             nonlocal failures, answered
             for sid in queue:
                 try:
-                    self._show(sid, await client.send(self.source.fetch(sid)))
+                    self._publish(sid, await client.send(self.source.fetch(sid)))
                 except NotFound as error:
                     for wait in self._of(sid):
-                        wait.miss(error)
+                        wait.on_not_found(error)
                 except InvalidRequest as error:
                     for wait in self._of(sid):
-                        wait.end(refused(sid, error))
+                        wait.end(rejected(sid, error))
                 except (ServerError, NotSent) as error:
                     for wait in self._of(sid):
-                        wait.fail(error)
+                        wait.on_error(error)
                     failures += 1
-                    if failures >= FAILURES or (len(sids) < FAILURES and not answered):
+                    if failures >= MAX_CONSECUTIVE_FAILURES or (len(sids) < MAX_CONSECUTIVE_FAILURES and not answered):
                         raise
                     continue
                 failures, answered = 0, True
 
-        workers = [asyncio.ensure_future(work()) for _ in range(min(FETCHES_AT_ONCE, len(sids)))]
+        workers = [asyncio.ensure_future(work()) for _ in range(min(FETCH_CONCURRENCY, len(sids)))]
         try:
             await asyncio.gather(*workers)
         finally:
@@ -243,9 +247,9 @@ class Poller(Poll[Wait]):
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
 
-    def _show(self, sid: str, record: Record) -> None:
+    def _publish(self, sid: str, record: Record) -> None:
         for wait in self._of(sid):
-            wait.judge(record)
+            wait.on_record(record)
 
-    def _of(self, sid: str) -> list[Wait]:
-        return list(self.waits.get(sid, ()))
+    def _of(self, sid: str) -> list[StatusWait]:
+        return list(self.subscribers.get(sid, ()))

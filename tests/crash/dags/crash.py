@@ -75,7 +75,7 @@ for kind, operator in OPERATORS.items():
             retries=3,
             retry_delay=timedelta(seconds=1),
             pre_execute=arm,
-            on_unsure="send",
-            settle=3,
+            on_unresolved="resend",
+            reconcile_timeout=3,
             **({} if kind == "number" else {"from_": "+15005550006", "poll_interval": 1, "deferrable": True}),
         ).expand_kwargs(plan())

@@ -11,24 +11,24 @@ from airflow.sdk import DAG
 from airflow_provider_twilio._airflow.compat import AirflowFailException
 from airflow_provider_twilio.api.errors import BadParameter, ServerError
 from airflow_provider_twilio.api.values import UNRESOLVED
-from airflow_provider_twilio.operators._base.composite import ComposedOperator
+from airflow_provider_twilio.operators._base.composite import CompositeOperator
 
 Run = Callable[..., Any]
 
 
-class Composed(ComposedOperator):
+class Composed(CompositeOperator):
     """Give what it was given."""
 
     def __init__(self, *, names: list[str] | str, apply: bool | str = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.keep(locals())
+        self._set_arguments(locals())
 
     def check(self, given: Mapping[str, Any]) -> None:
         """Refuse one name."""
         if given["names"] is not UNRESOLVED and "bad" in given["names"]:
             raise BadParameter("names", "are bad", "mend them")
 
-    def carry_out(self, context: Any, *, names: Any, apply: bool) -> Any:
+    def perform(self, context: Any, *, names: Any, apply: bool) -> Any:
         """Give both."""
         if names == "server":
             raise ServerError("no answer")

@@ -15,7 +15,7 @@ from airflow.sdk import DAG
 from airflow.sdk.definitions.xcom_arg import PlainXComArg
 
 from airflow_provider_twilio._airflow.compat import AirflowFailException
-from airflow_provider_twilio._airflow.templates import known, unrendered
+from airflow_provider_twilio._airflow.templates import parse_rendered, resolve_literal
 from airflow_provider_twilio.api.errors import BadParameter, ServerError
 from airflow_provider_twilio.api.values import UNRESOLVED
 from airflow_provider_twilio.emulator import Emulator
@@ -49,7 +49,7 @@ MESSAGE, NUMBER, SUBACCOUNT = "SM" + "a" * 32, "PN" + "a" * 32, "AC" + "a" * 32
     "literal", [None, "text", "", 5, 0.5, True, Decimal(1), ["a", "b"], {"1": "x"}, [], ["a", ["b"]]], ids=repr
 )
 def test_literals_are_known(literal: Any):
-    assert known(literal) is literal
+    assert resolve_literal(literal) is literal
 
 
 @pytest.mark.parametrize(
@@ -70,16 +70,16 @@ def test_literals_are_known(literal: Any):
     ids=lambda value: type(value).__name__,
 )
 def test_the_rest_is_known_later(value: Any):
-    assert known(value) is UNRESOLVED
+    assert resolve_literal(value) is UNRESOLVED
 
 
 def test_an_xcomarg_is_known_later():
     with DAG("dag", schedule=None):
         output: Any = FetchBalanceOperator(task_id="balance").output
     assert type(output) is PlainXComArg
-    assert known(output) is UNRESOLVED
-    assert known(output["balance"]) is UNRESOLVED
-    assert known([output]) is UNRESOLVED
+    assert resolve_literal(output) is UNRESOLVED
+    assert resolve_literal(output["balance"]) is UNRESOLVED
+    assert resolve_literal([output]) is UNRESOLVED
 
 
 def test_literals_are_checked_when_the_dag_is_parsed():
@@ -134,26 +134,26 @@ def test_a_time_is_not_judged_when_the_dag_is_parsed(emulator: Emulator):
     ],
 )
 def test_a_text_is_read_as_what_the_parameter_takes(annotation: str, text: str, meant: Any):
-    read = unrendered("name", text, annotation)
+    read = parse_rendered("name", text, annotation)
     assert (read, type(read)) == (meant, type(meant))
 
 
 @pytest.mark.parametrize("annotation", ["str | None", "int | None", "Sequence[str] | None"])
 def test_the_text_none_is_refused(annotation: str):
     with pytest.raises(BadParameter, match=r"^name is the text 'None'.*: leave it out"):
-        unrendered("name", "None", annotation)
+        parse_rendered("name", "None", annotation)
 
 
 @pytest.mark.parametrize(("annotation", "wanted"), [("bool | None", "true or false"), ("int | None", "a whole number")])
 @pytest.mark.parametrize("text", ["yes", "", "1.5"])
 def test_a_text_of_the_wrong_kind_is_refused(annotation: str, wanted: str, text: str):
     with pytest.raises(BadParameter, match=rf"^name is not {wanted} .*: give {wanted}$"):
-        unrendered("name", text, annotation)
+        parse_rendered("name", text, annotation)
 
 
 def test_what_is_no_text_stays():
     for value in (None, True, 5, ["a"], {"a": 1}, datetime(2026, 1, 1, tzinfo=UTC)):
-        assert unrendered("name", value, "int | None") is value
+        assert parse_rendered("name", value, "int | None") is value
 
 
 def data(task: TwilioOperator) -> dict[str, str]:

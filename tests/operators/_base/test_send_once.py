@@ -14,18 +14,18 @@ from typing import Any
 import pytest
 
 from airflow_provider_twilio._airflow.compat import AirflowFailException, AirflowSkipException
-from airflow_provider_twilio._airflow.send_once import name_of
+from airflow_provider_twilio._airflow.send_once import default_key
 from airflow_provider_twilio.api.calls import Calls
 from airflow_provider_twilio.api.errors import NotSent
 from airflow_provider_twilio.api.messages import Messages
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.hooks.twilio import TwilioHook
-from airflow_provider_twilio.operators._base.send_once import SendingOperator
+from airflow_provider_twilio.operators._base.send_once import SendOnceOperator
 from airflow_provider_twilio.operators.accounts import CreateAccountOperator
 from airflow_provider_twilio.operators.calls import CreateCallOperator
 from airflow_provider_twilio.operators.messages import SendMessageOperator
 from airflow_provider_twilio.operators.phone_numbers import PurchaseNumberOperator
-from airflow_provider_twilio.runtime.idempotency.fingerprint import RULES
+from airflow_provider_twilio.runtime.idempotency.fingerprint import MATCHERS
 
 Run = Callable[..., Any]
 
@@ -138,7 +138,7 @@ def test_what_was_sent_before_the_clear_is_not_taken_for_what_is_sent_after_it(r
     first = run(SendMessageOperator, instance.context(), **SEND)
     instance.clear()
     quick.fail_next(method="POST", status=500)
-    second = run(SendMessageOperator, instance.context(), settle=0.5, **SEND)
+    second = run(SendMessageOperator, instance.context(), reconcile_timeout=0.5, **SEND)
     assert [first["sid"], second["sid"]] == [message["sid"] for message in quick.messages]
 
 
@@ -155,7 +155,7 @@ def test_a_lost_answer_is_settled(
     run: Run, quick: Emulator, kind: Any, arguments: dict[str, Any], shelf: str, fault: dict[str, Any]
 ):
     quick.fail_next(method="POST", **fault)
-    record = run(kind, Instance({}).context(), settle=0.5, **arguments)
+    record = run(kind, Instance({}).context(), reconcile_timeout=0.5, **arguments)
     assert [record["sid"]] == [sent["sid"] for sent in getattr(quick, shelf)]
 
 
@@ -175,7 +175,7 @@ def test_what_costs_every_month_is_not_tried_twice(run: Run, quick: Emulator, ki
     )
     quick.fail_next(method="POST", status=500)
     with pytest.raises(AirflowFailException, match="not sent again"):
-        run(kind, other.context(), settle=0.1, **another)
+        run(kind, other.context(), reconcile_timeout=0.1, **another)
     assert quick.journal.count("POST") == 2
 
 
@@ -224,7 +224,13 @@ def test_what_was_scheduled_is_found_when_its_time_has_come(run: Run, emulator: 
 
 def test_a_retry_that_comes_too_late_to_schedule_says_so(run: Run, quick: Emulator, service: str):
     instance = Instance({})
-    scheduled = {"to": TO, "body": "x", "messaging_service_sid": service, "schedule_type": "fixed", "settle": 0.1}
+    scheduled = {
+        "to": TO,
+        "body": "x",
+        "messaging_service_sid": service,
+        "schedule_type": "fixed",
+        "reconcile_timeout": 0.1,
+    }
     near = (datetime.now(UTC) + timedelta(seconds=100)).isoformat()
     with pytest.raises(AirflowFailException, match="send_at is"):
         run(SendMessageOperator, instance.context(), **scheduled, send_at=near)
@@ -301,7 +307,7 @@ def test_what_an_earlier_release_has_stored_is_read(run: Run, emulator: Emulator
     instance = Instance({})
     instance.context()
     assert instance.store is not None
-    instance.store.values = {"twilio_sid.3": f'{{"sid": "{sid}", "at": "2026-01-02T03:04:05+00:00"}}'}
+    instance.store.values = {"twilio_sid.3": f'{{"sid": "{sid}", "sent_at": "2026-01-02T03:04:05+00:00"}}'}
     assert run(SendMessageOperator, instance.context(), **SEND)["sid"] == sid
     assert len(emulator.messages) == 1
 
@@ -355,11 +361,11 @@ def test_the_hook_tells_sends_apart_by_connection_account_and_kind(emulator: Emu
     request, other = Messages.create(**SEND), Messages.create(**SEND | {"to": "+14155550124"})
     settings = TwilioHook().client.settings
     names = {
-        name_of(settings, request),
-        name_of(settings, other),
-        name_of(replace(settings, conn_id="another"), request),
-        name_of(replace(settings, account_sid="AC" + "0" * 32), request),
-        name_of(settings, request.replace(path="Calls.json")),
+        default_key(settings, request),
+        default_key(settings, other),
+        default_key(replace(settings, conn_id="another"), request),
+        default_key(replace(settings, account_sid="AC" + "0" * 32), request),
+        default_key(settings, request.replace(path="Calls.json")),
     }
     assert len(names) == 5
     assert {len(name) for name in names} == {24}
@@ -368,7 +374,7 @@ def test_the_hook_tells_sends_apart_by_connection_account_and_kind(emulator: Emu
 def test_what_a_send_says_is_no_quick_guess(emulator: Emulator):
     """Its name is read by whoever may see the task's XComs or its state; numbers are few enough to try them all."""
     settings, request, plain = TwilioHook().client.settings, Messages.create(**SEND), str(SEND).encode()
-    naming = min(timeit.repeat(lambda: name_of(settings, request), number=1, repeat=5))
+    naming = min(timeit.repeat(lambda: default_key(settings, request), number=1, repeat=5))
     hashing = min(timeit.repeat(lambda: hashlib.sha256(plain), number=1, repeat=5))
     assert naming > 1000 * hashing
 
@@ -381,12 +387,12 @@ def test_the_hook_fails_at_once_on_what_comes_again(emulator: Emulator):
 
 def test_options_are_checked_in_the_dag_file():
     wrong: dict[str, Any]
-    for wrong in ({"on_clear": "again"}, {"on_unsure": "maybe"}):
+    for wrong in ({"on_clear": "again"}, {"on_unresolved": "maybe"}):
         with pytest.raises(ValueError, match="give one of"):
             SendMessageOperator(task_id="send", **SEND | wrong)
 
 
 def test_all_that_must_not_happen_twice_is_sent_once():
     for kind in (SendMessageOperator, CreateCallOperator, PurchaseNumberOperator, CreateAccountOperator):
-        assert issubclass(kind, SendingOperator)
-    assert len(RULES) == 4
+        assert issubclass(kind, SendOnceOperator)
+    assert len(MATCHERS) == 4

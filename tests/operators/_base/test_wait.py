@@ -18,7 +18,7 @@ import pytest
 
 from airflow_provider_twilio._airflow.compat import TaskDeferred
 from airflow_provider_twilio.emulator import Emulator
-from airflow_provider_twilio.operators._base.wait import WaitingOperator
+from airflow_provider_twilio.operators._base.wait import SendAndWaitOperator
 from airflow_provider_twilio.operators.calls import CreateCallOperator
 from airflow_provider_twilio.operators.messages import SendMessageOperator
 from tests.support.scripted import Answer, Scripted
@@ -89,7 +89,7 @@ def test_the_trigger_knows_what_clear_does(options: dict[str, Any], clear_kills:
         SendMessageOperator(task_id="task", to=TO, body="x", **options),
         CreateCallOperator(task_id="task", to=TO, twiml=TWIML, **options),
     ):
-        told = task.trigger(task.sample, begun=0).arguments["on_clear"]
+        told = task.build_trigger(task.sample_sid, started=0).arguments["on_clear"]
         assert told == ("resend" if clear_kills else "skip")
 
 
@@ -124,14 +124,14 @@ class Kill:
         return {"run": {"task": self.state}}
 
     @contextmanager
-    def _signal(self, task: WaitingOperator, then: Callable[[], object]) -> Iterator[None]:
+    def _signal(self, task: SendAndWaitOperator, then: Callable[[], object]) -> Iterator[None]:
         def handle(*_: object) -> None:
             task.on_kill()
             then()
             raise Ended
 
         def strike() -> None:
-            while task.held is None and not over.is_set():
+            while task.active_wait is None and not over.is_set():
                 time.sleep(0.01)
             if not over.wait(0.3):  # as it waits by then
                 os.kill(os.getpid(), signal.SIGALRM)
@@ -146,7 +146,7 @@ class Kill:
             striking.join()
             signal.signal(signal.SIGALRM, before)
 
-    def __call__(self, task: WaitingOperator, then: Callable[[], object] = bool) -> None:
+    def __call__(self, task: SendAndWaitOperator, then: Callable[[], object] = bool) -> None:
         """Run a task, and kill it while it waits."""
         ti = SimpleNamespace(
             dag_id="dag", task_id="task", run_id="run", map_index=-1, max_tries=0, try_number=1, start_date=None

@@ -23,9 +23,9 @@ with DAG("bulk_send", schedule=None):
         recipients="{{ dag_run.conf['recipients'] }}",
         from_="+15005550006",
         body="Dear {name}",
-        ledger="{{ dag_run.conf['ledger'] }}",
+        checkpoint_path="{{ dag_run.conf['checkpoint_path'] }}",
         results="{{ dag_run.conf['results'] }}",
-        settle=3.0,
+        reconcile_timeout=3.0,
         wait_for_delivery=True,
         deferrable=True,
         poll_interval=5.0,
@@ -42,5 +42,5 @@ with DAG("bulk_mapped", schedule=None):
         return [[f"+1415{5550000 + 100 * chunk + index}" for index in range(100)] for chunk in range(4)]
 
     SendMessagesOperator.partial(
-        task_id="send", from_="+15005550006", body="hello", ledger="{{ dag_run.conf['ledger'] }}"
+        task_id="send", from_="+15005550006", body="hello", checkpoint_path="{{ dag_run.conf['checkpoint_path'] }}"
     ).expand(recipients=chunks())

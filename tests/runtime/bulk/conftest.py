@@ -51,7 +51,7 @@ def open_client(settings: Settings) -> Open:
 class Dict:
     """Remember as Airflow's state store does: JSON values by key, whatever happens to the process."""
 
-    lasting = True
+    durable = True
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}

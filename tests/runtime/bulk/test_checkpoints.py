@@ -16,16 +16,16 @@ from airflow_provider_twilio.client.asynchronous import AsyncClient
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.runtime.bulk import checkpoints as chunks
 from airflow_provider_twilio.runtime.bulk.checkpoints import (
-    Changed,
-    Replaced,
-    Taken,
-    forget,
-    meaning,
-    remembered,
-    run_resuming,
+    ClaimedSids,
+    InputChanged,
+    Superseded,
+    decode_outcome,
+    delete_checkpoints,
+    run_resumable,
+    stored_outcomes,
 )
-from airflow_provider_twilio.runtime.bulk.engine import Item, Outcome, Tally
-from airflow_provider_twilio.runtime.bulk.reconcile import Settler
+from airflow_provider_twilio.runtime.bulk.engine import Outcome, Tally, WorkItem
+from airflow_provider_twilio.runtime.bulk.reconcile import Reconciler
 from tests.runtime.bulk.conftest import Dict
 from tests.support.polling import until
 
@@ -37,9 +37,9 @@ def small_chunks(monkeypatch):
     monkeypatch.setattr(chunks, "SIZE", 200)
 
 
-def sends(emulator: Emulator, count: int = MANY, body: str = "hello") -> Iterator[Item]:
+def sends(emulator: Emulator, count: int = MANY, body: str = "hello") -> Iterator[WorkItem]:
     for index in range(count):
-        yield Item(
+        yield WorkItem(
             Messages.create(to=f"+1415555{index:04}", from_=emulator.phone_number, body=body), f"+1415555{index:04}"
         )
 
@@ -52,11 +52,11 @@ class Asks:
         self.asked: list[int] = []
 
     async def __call__(
-        self, unsure: Sequence[tuple[Item, datetime]], taken: Taken
+        self, unsure: Sequence[tuple[WorkItem, datetime]], taken: ClaimedSids
     ) -> Mapping[int, Record | TwilioError]:
         self.asked.append(len(unsure))
         by_number = {message["to"]: Record(message) for message in self.emulator.messages}
-        return {item.number: by_number[item.name] for item, _ in unsure if item.name in by_number}
+        return {item.number: by_number[item.key] for item, _ in unsure if item.key in by_number}
 
 
 def one_each(emulator: Emulator, count: int = MANY) -> bool:
@@ -66,23 +66,23 @@ def one_each(emulator: Emulator, count: int = MANY) -> bool:
 
 async def test_each_chunk_is_opened_and_closed(emulator: Emulator, open_client, memory: Dict):
     async with open_client() as client:
-        tally = await run_resuming(client, sends(emulator), memory=memory, key="k")
+        tally = await run_resumable(client, sends(emulator), store=memory, key="k")
     assert tally.done == MANY
     assert memory.writes == 1 + 2 * 3  # whose it is, and each chunk opened and closed
     assert 5 * memory.largest < 64 * 1024  # a whole one has five times as many
-    kept = [row for rows in remembered(memory, "k") for row in rows]
+    kept = [row for rows in stored_outcomes(memory, "k") for row in rows]
     by_sid = {message["sid"]: message["to"] for message in emulator.messages}
-    assert [by_sid[row] for row in kept] == [item.name for item in sends(emulator)]
-    forget(memory, "k", MANY)
+    assert [by_sid[row] for row in kept] == [item.key for item in sends(emulator)]
+    delete_checkpoints(memory, "k", MANY)
     assert not memory.values
 
 
 async def test_what_is_done_is_taken_over(emulator: Emulator, open_client, memory: Dict):
     told: list[Outcome] = []
     async with open_client() as client:
-        await run_resuming(client, sends(emulator), memory=memory, key="k")
+        await run_resumable(client, sends(emulator), store=memory, key="k")
         before = len(emulator.journal)
-        tally = await run_resuming(client, sends(emulator), told.append, memory=memory, key="k")
+        tally = await run_resumable(client, sends(emulator), told.append, store=memory, key="k")
     assert len(emulator.journal) == before
     assert (tally.done, told) == (MANY, [])
 
@@ -96,35 +96,37 @@ async def test_after_a_crash(emulator: Emulator, open_client, memory: Dict, sent
     async with open_client() as client:
         for least in (sent, sent + 5):
             task = asyncio.create_task(
-                run_resuming(client, sends(emulator), memory=memory, key="k", settle=Asks(emulator))
+                run_resumable(client, sends(emulator), store=memory, key="k", reconcile=Asks(emulator))
             )
             await asyncio.gather(watch(task, least), task, return_exceptions=True)
             assert task.cancelled()
         await asyncio.sleep(0.2)  # what was on its way arrives
         asks = Asks(emulator)
-        tally = await run_resuming(client, sends(emulator), memory=memory, key="k", settle=asks, patience=0.1)
+        tally = await run_resumable(client, sends(emulator), store=memory, key="k", reconcile=asks, patience=0.1)
     assert one_each(emulator)
     assert tally.done == MANY
     assert len(asks.asked) == 1
-    assert all(meaning(row)[2] for rows in remembered(memory, "k") for row in rows)
+    assert all(decode_outcome(row)[2] for rows in stored_outcomes(memory, "k") for row in rows)
 
 
 async def test_the_rest_goes_on_while_the_unsure_are_waited_for(emulator: Emulator, open_client, memory: Dict):
     order: list[str] = []
     first = list(sends(emulator))[: chunks.SIZE]
-    memory.set("k.0", {"same": await chunks.digest(first), "since": "2026-01-01T00:00:00+00:00", "rows": None})
+    memory.set(
+        "k.0", {"digest": await chunks.digest(first), "started_at": "2026-01-01T00:00:00+00:00", "outcomes": None}
+    )
     async with open_client() as client:
-        await run_resuming(
+        await run_resumable(
             client,
             sends(emulator),
-            lambda outcome: order.append(outcome.item.name),
-            memory=memory,
+            lambda outcome: order.append(outcome.item.key),
+            store=memory,
             key="k",
-            settle=Asks(emulator),
+            reconcile=Asks(emulator),
             patience=1.0,
         )
     assert one_each(emulator)
-    assert set(order[: MANY - chunks.SIZE]) == {item.name for item in sends(emulator)} - {item.name for item in first}
+    assert set(order[: MANY - chunks.SIZE]) == {item.key for item in sends(emulator)} - {item.key for item in first}
 
 
 async def test_a_lost_answer_is_settled_in_the_run(emulator: Emulator, open_client, memory: Dict):
@@ -132,8 +134,8 @@ async def test_a_lost_answer_is_settled_in_the_run(emulator: Emulator, open_clie
     emulator.fail_next(5, drop=True, skip=200)
     asks = Asks(emulator)
     async with open_client() as client:
-        tally = await run_resuming(
-            client, sends(emulator, 300), memory=memory, key="k", settle=asks, patience=0.1, concurrency=20
+        tally = await run_resumable(
+            client, sends(emulator, 300), store=memory, key="k", reconcile=asks, patience=0.1, concurrency=20
         )
     assert one_each(emulator, 300)
     assert (tally.done, tally.unknown) == (300, 0)
@@ -144,26 +146,26 @@ async def test_what_was_answered_is_not_taken_for_what_was_lost(emulator: Emulat
     """Two templates to one phone look alike in Twilio's list; the first is known, though its chunk is still open."""
     emulator.fail_next(1, drop=True, skip=1)
     items = [
-        Item(Messages.create(to="+14155550001", from_=emulator.phone_number, content_sid="HX" + digit * 32))
+        WorkItem(Messages.create(to="+14155550001", from_=emulator.phone_number, content_sid="HX" + digit * 32))
         for digit in "12"
     ]
     async with open_client() as client:
-        tally = await run_resuming(
-            client, items, memory=memory, key="k", settle=Settler(client), patience=0.1, concurrency=1
+        tally = await run_resumable(
+            client, items, store=memory, key="k", reconcile=Reconciler(client), patience=0.1, concurrency=1
         )
     assert tally.done == len(emulator.messages) == 2
-    assert set(*remembered(memory, "k")) == {message["sid"] for message in emulator.messages}
+    assert set(*stored_outcomes(memory, "k")) == {message["sid"] for message in emulator.messages}
 
 
 async def test_what_is_never_listed_is_not_sent_for_ever(emulator: Emulator, open_client, memory: Dict):
     emulator.fail_next(100, drop=True)
     told: list[Outcome] = []
     async with open_client() as client:
-        tally = await run_resuming(
-            client, sends(emulator, 1), told.append, memory=memory, key="k", settle=Asks(emulator), patience=0.01
+        tally = await run_resumable(
+            client, sends(emulator, 1), told.append, store=memory, key="k", reconcile=Asks(emulator), patience=0.01
         )
     assert (tally.failed, tally.unknown) == ({0: 1}, 0)
-    assert len(emulator.journal) == chunks.MOST_SENDS
+    assert len(emulator.journal) == chunks.MAX_ATTEMPTS
     assert "never listed" in told[0].reason
 
 
@@ -172,9 +174,9 @@ async def test_what_is_stopped_goes_on_without_asking(emulator: Emulator, open_c
     asks = Asks(emulator)
     async with open_client() as client:
         with pytest.raises(AuthenticationFailed):
-            await run_resuming(client, sends(emulator), memory=memory, key="k", settle=asks)
+            await run_resumable(client, sends(emulator), store=memory, key="k", reconcile=asks)
         assert 250 <= len(emulator.messages) < MANY
-        tally = await run_resuming(client, sends(emulator), memory=memory, key="k", settle=asks)
+        tally = await run_resumable(client, sends(emulator), store=memory, key="k", reconcile=asks)
     assert one_each(emulator)
     assert (tally.done, asks.asked) == (MANY, [])
 
@@ -184,13 +186,13 @@ async def test_a_crash_after_a_stop(emulator: Emulator, open_client, memory: Dic
     asks = Asks(emulator)
     async with open_client() as client:
         with pytest.raises(AuthenticationFailed):
-            await run_resuming(client, sends(emulator), memory=memory, key="k", settle=asks)
-        task = asyncio.create_task(run_resuming(client, sends(emulator), memory=memory, key="k", settle=asks))
+            await run_resumable(client, sends(emulator), store=memory, key="k", reconcile=asks)
+        task = asyncio.create_task(run_resumable(client, sends(emulator), store=memory, key="k", reconcile=asks))
         await until(lambda: len(emulator.world.main.messages) >= 320, pause=0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await asyncio.sleep(0.2)
-        tally = await run_resuming(client, sends(emulator), memory=memory, key="k", settle=asks, patience=0.1)
+        tally = await run_resumable(client, sends(emulator), store=memory, key="k", reconcile=asks, patience=0.1)
     assert one_each(emulator)
     assert tally.done == MANY
 
@@ -198,49 +200,52 @@ async def test_a_crash_after_a_stop(emulator: Emulator, open_client, memory: Dic
 async def test_a_settlement_that_fails_is_made_later(emulator: Emulator, open_client, memory: Dict):
     class Refused(Asks):
         async def __call__(
-            self, unsure: Sequence[tuple[Item, datetime]], taken: Taken
+            self, unsure: Sequence[tuple[WorkItem, datetime]], taken: ClaimedSids
         ) -> Mapping[int, Record | TwilioError]:
             raise AuthenticationFailed("not now")
 
     emulator.fail_next(3, accept_then_drop=True)
     async with open_client() as client:
         with pytest.raises(AuthenticationFailed):
-            await run_resuming(client, sends(emulator), memory=memory, key="k", settle=Refused(emulator))
+            await run_resumable(client, sends(emulator), store=memory, key="k", reconcile=Refused(emulator))
         asks = Asks(emulator)
-        await run_resuming(client, sends(emulator), memory=memory, key="k", settle=asks)
+        await run_resumable(client, sends(emulator), store=memory, key="k", reconcile=asks)
     assert one_each(emulator)
     assert asks.asked == [3]
 
 
 async def test_what_may_be_repeated_is_just_sent_again(emulator: Emulator, open_client, memory: Dict):
     async with open_client() as client:
-        await run_resuming(client, sends(emulator, 10), memory=memory, key="sent")
+        await run_resumable(client, sends(emulator, 10), store=memory, key="sent")
         emulator.clock.advance(hours=1)
-        items = [Item(Messages.delete(message["sid"])) for message in emulator.messages]
-        memory.set("k.0", {"same": await chunks.digest(items), "since": "2026-01-01T00:00:00+00:00", "rows": None})
-        tally = await run_resuming(client, items, memory=memory, key="k")
+        items = [WorkItem(Messages.delete(message["sid"])) for message in emulator.messages]
+        memory.set(
+            "k.0", {"digest": await chunks.digest(items), "started_at": "2026-01-01T00:00:00+00:00", "outcomes": None}
+        )
+        tally = await run_resumable(client, items, store=memory, key="k")
     assert tally.done == 10
-    assert list(remembered(memory, "k")) == [[True] * 10]
+    assert list(stored_outcomes(memory, "k")) == [[True] * 10]
 
 
 async def test_what_was_left_for_later_is_tried_again(emulator: Emulator, open_client, memory: Dict):
     async with open_client() as client:
-        await run_resuming(client, sends(emulator, 3), memory=memory, key="sent")
-        items = [Item(Messages.delete(message["sid"])) for message in emulator.messages]
-        assert (await run_resuming(client, items, memory=memory, key="k")).later == 3
+        await run_resumable(client, sends(emulator, 3), store=memory, key="sent")
+        items = [WorkItem(Messages.delete(message["sid"])) for message in emulator.messages]
+        assert (await run_resumable(client, items, store=memory, key="k")).later == 3
         emulator.clock.advance(hours=1)
-        tally = await run_resuming(client, items, memory=memory, key="k")
+        tally = await run_resumable(client, items, store=memory, key="k")
     assert (tally.done, tally.later) == (3, 0)
 
 
 async def test_failures_are_taken_over_too(emulator: Emulator, open_client, memory: Dict):
     bad = [
-        Item(Messages.create(to=f"+1500555{last}", from_=emulator.phone_number, body="hello")) for last in (9201, 9204)
+        WorkItem(Messages.create(to=f"+1500555{last}", from_=emulator.phone_number, body="hello"))
+        for last in (9201, 9204)
     ]
     async with open_client() as client:
-        await run_resuming(client, bad, memory=memory, key="k")
+        await run_resumable(client, bad, store=memory, key="k")
         before = len(emulator.journal)
-        tally = await run_resuming(client, bad, memory=memory, key="k")
+        tally = await run_resumable(client, bad, store=memory, key="k")
     assert len(emulator.journal) == before
     assert (tally.failed, tally.skipped) == ({21211: 1}, {21610: 1})
 
@@ -253,10 +258,10 @@ async def test_who_was_thought_dead_stops(emulator: Emulator, open_client, memor
         memory.set("k.owner", "another")
 
     async with open_client() as client:
-        with pytest.raises(Replaced):
-            await run_resuming(client, sends(emulator, 3000), begun, memory=memory, key="k", settle=asks)
+        with pytest.raises(Superseded):
+            await run_resumable(client, sends(emulator, 3000), begun, store=memory, key="k", reconcile=asks)
         assert len(emulator.messages) < 2000
-        await run_resuming(client, sends(emulator, 3000), memory=memory, key="k", settle=asks, patience=0.1)
+        await run_resumable(client, sends(emulator, 3000), store=memory, key="k", reconcile=asks, patience=0.1)
     assert one_each(emulator, 3000)
 
 
@@ -266,8 +271,8 @@ async def test_who_was_thought_dead_sends_nothing_more_when_the_next_settles(
     """All its chunks are open already: it would never look whose they are before it opens another."""
 
     async def begin(client: AsyncClient) -> Tally:
-        return await run_resuming(
-            client, sends(emulator), memory=memory, key="k", settle=Settler(client), patience=3.0, rate=100.0
+        return await run_resumable(
+            client, sends(emulator), store=memory, key="k", reconcile=Reconciler(client), patience=3.0, rate=100.0
         )
 
     async with open_client() as client:
@@ -275,7 +280,7 @@ async def test_who_was_thought_dead_sends_nothing_more_when_the_next_settles(
         await until(lambda: len(emulator.world.main.messages) >= 50)
         assert len(memory.values) == 1 + 3
         new = asyncio.create_task(begin(client))
-        with pytest.raises(Replaced):
+        with pytest.raises(Superseded):
             await old
         assert (await new).done == MANY
     assert one_each(emulator)
@@ -293,12 +298,12 @@ async def test_who_can_t_see_whose_it_is_does_not_send(
                 raise OSError("no route")
             return super().get(key)
 
-    monkeypatch.setattr(chunks, "LOOKS", patience * 9)
+    monkeypatch.setattr(chunks, "CLAIM_CHECKS", patience * 9)
     memory = Away()
     async with open_client() as client:
         run = asyncio.create_task(
-            run_resuming(
-                client, sends(emulator), memory=memory, key="k", settle=Asks(emulator), patience=patience, rate=100.0
+            run_resumable(
+                client, sends(emulator), store=memory, key="k", reconcile=Asks(emulator), patience=patience, rate=100.0
             )
         )
         await until(lambda: len(emulator.world.main.messages) >= 50)
@@ -312,17 +317,17 @@ async def test_who_can_t_see_whose_it_is_does_not_send(
         if recovers:
             assert (await run).done == MANY
         else:
-            with pytest.raises(Replaced, match="it can't be told"):
+            with pytest.raises(Superseded, match="it can't be told"):
                 await run
     assert one_each(emulator, MANY if recovers else sent)
 
 
 async def test_others_than_before_are_refused(emulator: Emulator, open_client, memory: Dict):
     async with open_client() as client:
-        await run_resuming(client, sends(emulator, 10), memory=memory, key="k")
+        await run_resumable(client, sends(emulator, 10), store=memory, key="k")
         before = len(emulator.journal)
-        with pytest.raises(Changed, match="chunk 0, from item 1 on"):
-            await run_resuming(client, sends(emulator, 10, "other"), memory=memory, key="k")
+        with pytest.raises(InputChanged, match="chunk 0, from item 1 on"):
+            await run_resumable(client, sends(emulator, 10, "other"), store=memory, key="k")
     assert len(emulator.journal) == before
 
 
@@ -335,5 +340,5 @@ async def test_a_memory_that_fails_stops_it(emulator: Emulator, open_client):
 
     async with open_client() as client:
         with pytest.raises(OSError, match="no space left"):
-            await run_resuming(client, sends(emulator, 40_000), memory=Full(), key="k")
+            await run_resumable(client, sends(emulator, 40_000), store=Full(), key="k")
     assert len(emulator.messages) <= 2 * chunks.SIZE

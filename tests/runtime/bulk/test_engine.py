@@ -17,7 +17,7 @@ from airflow_provider_twilio.client.asynchronous import AsyncClient
 from airflow_provider_twilio.client.settings import Basic, Settings
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.runtime.bulk import engine
-from airflow_provider_twilio.runtime.bulk.engine import Engine, Item, Outcome, Tally, TooManyFailures, run
+from airflow_provider_twilio.runtime.bulk.engine import Engine, Outcome, Tally, TooManyFailures, WorkItem, run
 from tests.support.scripted import Answer, Drop, Received, Scripted
 
 ACCOUNT = "AC" + "a" * 32
@@ -27,15 +27,15 @@ def number(index: int) -> str:
     return f"+1415555{index:04}"
 
 
-def sends(emulator: Emulator, count: int, lane: str = "") -> Iterator[Item]:
+def sends(emulator: Emulator, count: int, lane: str = "") -> Iterator[WorkItem]:
     for index in range(count):
-        yield Item(Messages.create(to=number(index), from_=emulator.phone_number, body="hello"), index, lane=lane)
+        yield WorkItem(Messages.create(to=number(index), from_=emulator.phone_number, body="hello"), index, lane=lane)
 
 
 class Told(dict[Any, Outcome]):
     def __call__(self, outcome: Outcome) -> None:
-        assert outcome.item.name not in self
-        self[outcome.item.name] = outcome
+        assert outcome.item.key not in self
+        self[outcome.item.key] = outcome
 
 
 async def test_each_item_is_sent_and_told(emulator: Emulator, open_client):
@@ -44,7 +44,7 @@ async def test_each_item_is_sent_and_told(emulator: Emulator, open_client):
         tally = await run(client, sends(emulator, 700), told)
     assert tally.done == len(told) == len(emulator.messages) == 700
     assert {message["to"] for message in emulator.messages} == {number(index) for index in range(700)}
-    assert all(outcome.answer["to"] == number(name) for name, outcome in told.items())
+    assert all(outcome.result["to"] == number(name) for name, outcome in told.items())
 
 
 async def test_an_async_stream(emulator: Emulator, open_client):
@@ -53,7 +53,7 @@ async def test_an_async_stream(emulator: Emulator, open_client):
 
         async def deletions():
             async for message in client.messages.list():
-                yield Item(Messages.delete(message.sid), message.sid)
+                yield WorkItem(Messages.delete(message.sid), message.sid)
 
         emulator.clock.advance(hours=1)
         tally = await run(client, deletions())
@@ -68,10 +68,10 @@ async def test_outcomes(emulator: Emulator, open_client):
     async with open_client() as client:
         moving = (await client.send(fresh)).sid
         items = [
-            Item(Messages.create(to=f"+1500555{last:04}", from_=emulator.phone_number, body="hello"), name)
+            WorkItem(Messages.create(to=f"+1500555{last:04}", from_=emulator.phone_number, body="hello"), name)
             for name, last in to.items()
         ]
-        items += [Item(Messages.delete(gone), "gone"), Item(Messages.delete(moving), "moving")]
+        items += [WorkItem(Messages.delete(gone), "gone"), WorkItem(Messages.delete(moving), "moving")]
         tally = await run(client, items, told)
     assert {name: (outcome.kind, outcome.code) for name, outcome in told.items()} == {
         "invalid": ("failed", 21211),
@@ -82,7 +82,7 @@ async def test_outcomes(emulator: Emulator, open_client):
         "moving": ("later", 20009),
     }
     assert (tally.done, tally.later, tally.failed, tally.skipped) == (2, 1, {21211: 1, 21408: 1}, {21610: 1})
-    assert tally.told == 6
+    assert tally.total == 6
     assert "21211" in told["invalid"].reason
     assert "5559201" not in told["invalid"].reason
 
@@ -93,8 +93,8 @@ async def test_no_more_at_once_than_twilio_takes(emulator: Emulator, open_client
         tally = await run(client, sends(emulator, 2000), concurrency=50)
     assert tally.done == len(emulator.messages) == 2000
     statuses = [entry.status for entry in emulator.journal]
-    assert statuses.count(429) == tally.refusals
-    assert 0 < tally.refusals < 150
+    assert statuses.count(429) == tally.throttled
+    assert 0 < tally.throttled < 150
     assert statuses[1000:].count(429) <= 20  # it knows by now
 
 
@@ -114,7 +114,7 @@ async def test_what_may_be_repeated_is_repeated(emulator: Emulator, open_client)
         sids = [message["sid"] for message in emulator.messages]
         emulator.fail_next(3, status=503)
         emulator.fail_next(2, accept_then_drop=True)
-        tally = await run(client, [Item(Messages.update(sid, body=""), sid) for sid in sids])
+        tally = await run(client, [WorkItem(Messages.update(sid, body=""), sid) for sid in sids])
     assert tally.done == 20
     assert {message["body"] for message in emulator.messages} == {""}
 
@@ -132,16 +132,16 @@ async def test_what_fails_by_itself_ends(open_client):
     settings = Settings("AC" + "a" * 32, Basic("AC" + "a" * 32, "secret"), retries=0, retry_max_wait=0.01)
     with Scripted(Answer(503, {"code": 20503}), repeat=True) as server:
         async with AsyncClient(replace(settings, base=server.url)) as client:
-            tally = await run(client, [Item(Messages.delete("SM" + "0" * 32))])
+            tally = await run(client, [WorkItem(Messages.delete("SM" + "0" * 32))])
     assert tally.failed == {20503: 1}
-    assert len(server.requests) == engine.MOST_TRIES + 1
+    assert len(server.requests) == engine.MAX_ATTEMPTS + 1
 
 
 async def test_a_full_queue_rests_its_sender_only(emulator: Emulator, open_client, monkeypatch):
-    monkeypatch.setattr(engine, "FULL", 0.5)
+    monkeypatch.setattr(engine, "QUEUE_BACKOFF", 0.5)
     emulator.fail_next(1, status=400, code=21611)
     items = list(sends(emulator, 40, "a")) + [
-        Item(Messages.create(to=number(index), from_=emulator.phone_number, body="other"), index, lane="b")
+        WorkItem(Messages.create(to=number(index), from_=emulator.phone_number, body="other"), index, lane="b")
         for index in range(100, 140)
     ]
     ended: dict[object, float] = {}
@@ -150,40 +150,40 @@ async def test_a_full_queue_rests_its_sender_only(emulator: Emulator, open_clien
         tally = await run(
             client,
             items,
-            lambda outcome: ended.setdefault(outcome.item.name, time.monotonic() - began),
+            lambda outcome: ended.setdefault(outcome.item.key, time.monotonic() - began),
             concurrency=2,
         )
     assert tally.done == 80
-    last = {lane: max(ended[item.name] for item in items if item.lane == lane) for lane in "ab"}
+    last = {lane: max(ended[item.key] for item in items if item.lane == lane) for lane in "ab"}
     assert last["b"] < 0.5 <= last["a"]
 
 
 async def test_a_queue_that_stays_full_is_left_for_later(emulator: Emulator, open_client, monkeypatch):
-    monkeypatch.setattr(engine, "FULL", 0.02)
+    monkeypatch.setattr(engine, "QUEUE_BACKOFF", 0.02)
     full = Messages.create(to="+15005559205", from_=emulator.phone_number, body="hello")
     async with open_client() as client:
         tally = await run(
-            client, [*(Item(full, lane="a") for _ in range(30)), *sends(emulator, 30, "b")], concurrency=2
+            client, [*(WorkItem(full, lane="a") for _ in range(30)), *sends(emulator, 30, "b")], concurrency=2
         )
     assert (tally.later, tally.done) == (30, 30)
     # Once it rests, one at a time looks whether there is room again.
-    assert sum(entry.status == 400 for entry in emulator.journal) < 2 * engine.MOST_FULL
+    assert sum(entry.status == 400 for entry in emulator.journal) < 2 * engine.MAX_OVERFLOWS
 
 
 async def test_what_says_nothing_of_a_full_queue_makes_nobody_wait(emulator: Emulator, open_client, monkeypatch):
-    monkeypatch.setattr(engine, "FULL", 0.5)
+    monkeypatch.setattr(engine, "QUEUE_BACKOFF", 0.5)
     emulator.fail_next(1, status=400, code=21611)
     bad = Messages.create(to="+15005559201", from_=emulator.phone_number, body="hello")
-    items = [*(Item(bad, lane="a") for _ in range(30)), *sends(emulator, 3, "a")]
+    items = [*(WorkItem(bad, lane="a") for _ in range(30)), *sends(emulator, 3, "a")]
     began = time.monotonic()
     async with open_client() as client:
         tally = await run(client, items, concurrency=1)
     assert (tally.done, tally.failed) == (3, {21211: 30})
-    assert time.monotonic() - began < 30 * engine.FULL / 2
+    assert time.monotonic() - began < 30 * engine.QUEUE_BACKOFF / 2
 
 
 async def test_the_rate_is_kept_after_a_full_queue(emulator: Emulator, open_client, monkeypatch):
-    monkeypatch.setattr(engine, "FULL", 0.1)
+    monkeypatch.setattr(engine, "QUEUE_BACKOFF", 0.1)
     emulator.fail_next(1, status=400, code=21611)
     async with open_client() as client:
         assert (await run(client, sends(emulator, 40, "a"), rate=40.0)).done == 40
@@ -205,10 +205,10 @@ class Draining(Scripted):
 
 
 async def test_a_queue_that_drains_slowly_takes_all(monkeypatch):
-    monkeypatch.setattr(engine, "FULL", 0.03)
+    monkeypatch.setattr(engine, "QUEUE_BACKOFF", 0.03)
     settings = Settings(ACCOUNT, Basic(ACCOUNT, "secret"), retries=0)
     items = [
-        Item(Messages.create(to=number(index), from_="+15005550006", body="hello"), index, lane="a")
+        WorkItem(Messages.create(to=number(index), from_="+15005550006", body="hello"), index, lane="a")
         for index in range(40)
     ]
     with Draining(Answer(), repeat=True) as server:
@@ -219,7 +219,9 @@ async def test_a_queue_that_drains_slowly_takes_all(monkeypatch):
 
 async def test_the_rate_is_of_each_lane(emulator: Emulator, open_client):
     items = [
-        Item(Messages.create(to=number(index), from_=emulator.phone_number, body="hello"), index, 2.0, "ab"[index % 2])
+        WorkItem(
+            Messages.create(to=number(index), from_=emulator.phone_number, body="hello"), index, 2.0, "ab"[index % 2]
+        )
         for index in range(40)
     ]
     began = time.monotonic()
@@ -236,7 +238,7 @@ async def test_too_many_failures_end_it(emulator: Emulator, open_client):
     told = Told()
     async with open_client() as client:
         with pytest.raises(TooManyFailures, match=r"21211: "):
-            await run(client, [Item(bad, index) for index in range(500)], told, concurrency=5, most_failures=10)
+            await run(client, [WorkItem(bad, index) for index in range(500)], told, concurrency=5, max_failures=10)
     assert 11 <= len(told) <= 16
     assert len(emulator.journal) == len(told)  # each that was on its way was waited for
 
@@ -253,18 +255,19 @@ async def test_what_befalls_all_ends_it(emulator: Emulator, open_client, fault, 
 
 
 async def test_a_host_that_is_away_ends_it(settings: Settings, monkeypatch):
-    monkeypatch.setattr(engine, "MOST_STRIKES", 3)
+    monkeypatch.setattr(engine, "MAX_CONSECUTIVE_ERRORS", 3)
     async with AsyncClient(replace(settings, base="http://127.0.0.1:1")) as client:
         with pytest.raises(NotSent):
-            await run(client, [Item(Messages.delete("SM" + "0" * 32), index) for index in range(50)])
+            await run(client, [WorkItem(Messages.delete("SM" + "0" * 32), index) for index in range(50)])
 
 
 async def test_lost_answers_in_a_row_end_it(settings: Settings, monkeypatch):
-    monkeypatch.setattr(engine, "MOST_STRIKES", 3)
+    monkeypatch.setattr(engine, "MAX_CONSECUTIVE_ERRORS", 3)
     with Scripted(Drop(), repeat=True) as server:
         async with AsyncClient(replace(settings, base=server.url)) as client:
             items = [
-                Item(Messages.create(to=number(index), from_="+15005550006", body="x"), index) for index in range(900)
+                WorkItem(Messages.create(to=number(index), from_="+15005550006", body="x"), index)
+                for index in range(900)
             ]
             told = Told()
             with pytest.raises(TwilioError, match="may or may not"):
@@ -275,7 +278,7 @@ async def test_lost_answers_in_a_row_end_it(settings: Settings, monkeypatch):
 async def test_the_stream_is_read_as_it_is_needed(emulator: Emulator, open_client):
     read = 0
 
-    def stream() -> Iterator[Item]:
+    def stream() -> Iterator[WorkItem]:
         nonlocal read
         for item in sends(emulator, 2500):
             read += 1
@@ -284,13 +287,13 @@ async def test_the_stream_is_read_as_it_is_needed(emulator: Emulator, open_clien
     ahead: list[int] = []
     async with open_client() as client:
         tally = Tally()
-        await run(client, stream(), lambda _: ahead.append(read - tally.told), tally=tally)
+        await run(client, stream(), lambda _: ahead.append(read - tally.total), tally=tally)
     assert tally.done == 2500
-    assert max(ahead) <= 2 * engine.AT_ONCE + 100
+    assert max(ahead) <= 2 * engine.BATCH_SIZE + 100
 
 
 async def test_an_error_of_the_stream_ends_it(emulator: Emulator, open_client):
-    def stream() -> Iterator[Item]:
+    def stream() -> Iterator[WorkItem]:
         yield from sends(emulator, 600)
         raise LookupError("row 601")
 
@@ -301,7 +304,7 @@ async def test_an_error_of_the_stream_ends_it(emulator: Emulator, open_client):
 
 async def test_nothing_at_all(open_client):
     async with open_client() as client:
-        assert (await run(client, [])).told == 0
+        assert (await run(client, [])).total == 0
 
 
 @pytest.mark.parametrize("error", [OSError, SystemExit, asyncio.CancelledError])
@@ -334,14 +337,14 @@ async def test_what_waits_for_nothing_leaves_others_their_turn(emulator: Emulato
     tally, told = Tally(), list[int]()
 
     async def look() -> None:
-        while tally.told < 3000:
-            told.append(tally.told)
+        while tally.total < 3000:
+            told.append(tally.total)
             await asyncio.sleep(0)
 
     looking = asyncio.create_task(look())
     await run(AtOnce(), sends(emulator, 3000), tally=tally, concurrency=20)
     await looking
-    assert max(after - before for before, after in pairwise(told)) <= engine.IN_A_ROW + 20
+    assert max(after - before for before, after in pairwise(told)) <= engine.YIELD_EVERY + 20
 
 
 @pytest.mark.parametrize("pause", [0.03 * step for step in range(3, 8)])  # for one it ends between two looks
@@ -370,9 +373,9 @@ async def test_the_next_batch_is_asked_for_when_the_last_is_begun(emulator: Emul
     items, asked = list(sends(emulator, 3000)), list[int]()
     tally = Tally()
 
-    async def source() -> AsyncIterator[list[Item]]:
+    async def source() -> AsyncIterator[list[WorkItem]]:
         for begin in range(0, len(items), 1000):
-            asked.append(tally.told)
+            asked.append(tally.total)
             yield items[begin : begin + 1000]
 
     async with open_client() as client:
@@ -403,5 +406,5 @@ async def test_after_an_error_that_is_not_twilios_a_send_is_not_known_to_have_fa
     assert (tally.unknown, told[0].kind) == (1, "unknown")
     tally = Tally()
     with pytest.raises(MemoryError):
-        await run(Broken(MemoryError()), [Item(Messages.delete("SM" + "0" * 32))], tally=tally)
-    assert tally.told == 0
+        await run(Broken(MemoryError()), [WorkItem(Messages.delete("SM" + "0" * 32))], tally=tally)
+    assert tally.total == 0

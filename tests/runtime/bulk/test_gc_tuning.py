@@ -10,8 +10,8 @@ import pytest
 from airflow_provider_twilio.api.errors import AuthenticationFailed
 from airflow_provider_twilio.api.messages import Messages
 from airflow_provider_twilio.emulator import Emulator
-from airflow_provider_twilio.runtime.bulk.engine import Item, run
-from airflow_provider_twilio.runtime.bulk.gc_tuning import YOUNG, seldom_sought
+from airflow_provider_twilio.runtime.bulk.engine import WorkItem, run
+from airflow_provider_twilio.runtime.bulk.gc_tuning import YOUNG, relaxed_gc
 
 
 @pytest.fixture
@@ -26,10 +26,10 @@ def before() -> Iterator[tuple[int, int, int]]:
 async def test_while_a_run_lasts(emulator: Emulator, open_client, before: tuple[int, int, int], fails: bool):
     seen = set()
 
-    def items() -> Iterator[Item]:
+    def items() -> Iterator[WorkItem]:
         for _ in range(10):
             seen.add(gc.get_threshold())
-            yield Item(Messages.create(to="+14155550001", from_=emulator.phone_number, body="hello"))
+            yield WorkItem(Messages.create(to="+14155550001", from_=emulator.phone_number, body="hello"))
 
     async with open_client() as client:
         if fails:
@@ -45,19 +45,19 @@ async def test_while_a_run_lasts(emulator: Emulator, open_client, before: tuple[
 @pytest.mark.parametrize("own", [0, YOUNG, YOUNG + 1], ids=["off", "as high", "higher"])
 def test_what_is_as_seldom_already_stays(before: tuple[int, int, int], own: int):
     gc.set_threshold(own, *before[1:])
-    with seldom_sought():
+    with relaxed_gc():
         assert gc.get_threshold() == (own, *before[1:])
     assert gc.get_threshold() == (own, *before[1:])
 
 
 def test_what_is_set_meanwhile_stays(before: tuple[int, int, int]):
-    with seldom_sought():
+    with relaxed_gc():
         gc.set_threshold(0)
     assert gc.get_threshold()[0] == 0
 
 
 def test_of_two_runs_the_first_puts_it_back(before: tuple[int, int, int]):
-    first, second = seldom_sought(), seldom_sought()
+    first, second = relaxed_gc(), relaxed_gc()
     with first:
         second.__enter__()
     assert gc.get_threshold() == before

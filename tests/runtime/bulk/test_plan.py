@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_twilio.client.settings import Basic, Settings
-from airflow_provider_twilio.runtime.bulk.plan import FAULTY, SENT, Plan, preflight
+from airflow_provider_twilio.runtime.bulk.plan import FAULTY, SENT, MessagePlan, preflight
 
 SETTINGS = Settings("AC" + "a" * 32, Basic("AC" + "a" * 32, "token"), allowed_recipients=("+1415", "+43", "whatsapp:*"))
 SENDER = "+15005550006"
@@ -46,21 +46,21 @@ ROWS = [{"to": f"+1415555{1000 + number}", **own} for number, own in enumerate(O
 @pytest.mark.parametrize("shared", SHARED)
 def test_a_row_is_the_same_message_after_others_and_alone(shared: str):
     for row in ROWS:
-        (alone,) = Plan(SHARED[shared], SETTINGS)([row])
+        (alone,) = MessagePlan(SHARED[shared], SETTINGS)([row])
         others = [one for one in ROWS if one is not row]
         for before in ([one] for one in others), [others]:
             for some in before:
-                *_, after = Plan(SHARED[shared], SETTINGS)([*some, row])
+                *_, after = MessagePlan(SHARED[shared], SETTINGS)([*some, row])
                 assert after.request == alone.request
                 assert (after.to, after.segments, str(after.fault)) == (alone.to, alone.segments, str(alone.fault))
 
 
 @pytest.mark.parametrize("shared", SHARED)
 async def test_what_is_sent_is_what_was_found_fit_to_be_sent(shared: str):
-    plan = Plan(SHARED[shared], SETTINGS)
+    plan = MessagePlan(SHARED[shared], SETTINGS)
     found = preflight(plan(ROWS))
     items = [item async for item in plan.items(ROWS, found.verdicts)]
-    assert [item.name for item in items] == [n for n, verdict in enumerate(found.verdicts, 1) if verdict == SENT]
+    assert [item.key for item in items] == [n for n, verdict in enumerate(found.verdicts, 1) if verdict == SENT]
     assert sum(item.weight for item in items) == found.segments
     assert {SENT, FAULTY} <= set(found.verdicts)
     told = [(one.number, one.fault is None) for one in plan(ROWS, found.verdicts)]
@@ -69,6 +69,6 @@ async def test_what_is_sent_is_what_was_found_fit_to_be_sent(shared: str):
 
 @pytest.mark.parametrize("body", [["a"], ["a", "b"], 5])
 def test_a_text_is_a_text(body: Any):
-    (planned,) = Plan({"from_": SENDER}, SETTINGS)([{"to": "+14155550100", "body": body}])
+    (planned,) = MessagePlan({"from_": SENDER}, SETTINGS)([{"to": "+14155550100", "body": body}])
     assert planned.request is None
     assert str(planned.fault).startswith(f"body is of type {type(body).__name__}")

@@ -30,7 +30,7 @@ from airflow_provider_twilio.runtime.bulk.engine import Tally
     ],
 )
 def test_a_line(tally: Tally, total: int | None, line: str):
-    assert progress.told(tally, "messages", total, 500, 10.0) == line
+    assert progress.format_progress(tally, "messages", total, 500, 10.0) == line
 
 
 async def test_lines_in_the_log(caplog, monkeypatch):

@@ -14,13 +14,13 @@ from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.client.asynchronous import AsyncClient
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.runtime.bulk import reconcile as settle
-from airflow_provider_twilio.runtime.bulk.checkpoints import Taken
-from airflow_provider_twilio.runtime.bulk.engine import Item
-from airflow_provider_twilio.runtime.bulk.reconcile import Settler, states
+from airflow_provider_twilio.runtime.bulk.checkpoints import ClaimedSids
+from airflow_provider_twilio.runtime.bulk.engine import WorkItem
+from airflow_provider_twilio.runtime.bulk.reconcile import Reconciler, fetch_statuses
 
 
-def item(request: Request[Any], number: int) -> Item:
-    made = Item(request)
+def item(request: Request[Any], number: int) -> WorkItem:
+    made = WorkItem(request)
     made.number = number
     return made
 
@@ -33,7 +33,7 @@ async def none_taken(sids: Collection[str]) -> set[str]:
     return set()
 
 
-def known(*owned: str) -> Taken:
+def known(*owned: str) -> ClaimedSids:
     async def taken(sids: Collection[str]) -> set[str]:
         return set(sids) & set(owned)
 
@@ -50,12 +50,12 @@ def since() -> datetime:
 async def test_finds_those_that_were_sent(emulator: Emulator, open_client, since, unsent: str, page: int, monkeypatch):
     from airflow_provider_twilio.api import listing
 
-    monkeypatch.setattr(listing, "LARGEST_PAGE", page)
+    monkeypatch.setattr(listing, "MAX_PAGE_SIZE", page)
     emulator.quirks.set(unsent=unsent)
     async with open_client() as client:
         sent = {index: (await client.send(message(index)))["sid"] for index in range(0, 40, 2)}
         unsure = [(item(message(index), index), since) for index in range(40)]
-        found = await Settler(client)(unsure, none_taken)
+        found = await Reconciler(client)(unsure, none_taken)
     assert {number: record["sid"] for number, record in found.items()} == sent  # type: ignore[index]
 
 
@@ -63,14 +63,14 @@ async def test_what_is_older_is_another(emulator: Emulator, open_client, since):
     async with open_client() as client:
         await client.send(message(1))
         late = since + timedelta(minutes=10)
-        assert await Settler(client)([(item(message(1), 1), late)], none_taken) == {}
+        assert await Reconciler(client)([(item(message(1), 1), late)], none_taken) == {}
 
 
 async def long_list(client: AsyncClient, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> datetime:
     """Fill ten pages with what is hours old, and tell the time."""
     from airflow_provider_twilio.api import listing
 
-    monkeypatch.setattr(listing, "LARGEST_PAGE", 10)
+    monkeypatch.setattr(listing, "MAX_PAGE_SIZE", 10)
     for index in range(100):
         await client.send(message(index, "old"))
     emulator.clock.advance(hours=2)
@@ -91,7 +91,7 @@ async def test_a_long_list_is_not_walked_to_its_end(emulator: Emulator, open_cli
             (item(message(201), 2), since),
         ]
         monkeypatch.setattr(settle, "datetime", Later)
-        found = await Settler(client)(unsure, none_taken)
+        found = await Reconciler(client)(unsure, none_taken)
     assert {number: record["sid"] for number, record in found.items()} == {0: sent["sid"], 1: queued["sid"]}  # type: ignore[index]
     asked = [entry.query_string for entry in emulator.journal][before:]
     assert sum("To=" in query for query in asked) <= 3
@@ -108,7 +108,7 @@ async def test_another_message_to_the_same_phone_answers_nothing(emulator: Emula
         queued = await client.send(message(200))
         emulator.quirks.set(unsent="last")
         monkeypatch.setattr(settle, "datetime", Later)
-        found = await Settler(client)([(item(message(200), 0), since)], none_taken)
+        found = await Reconciler(client)([(item(message(200), 0), since)], none_taken)
     assert {number: record["sid"] for number, record in found.items()} == {0: queued["sid"]}  # type: ignore[index]
 
 
@@ -125,7 +125,7 @@ async def test_what_a_list_can_t_tell_apart(emulator: Emulator, open_client, sin
     requests = [Messages.create(**content, content_variables={"1": str(index)}) for index in range(3)]
     unsure = [(item(request, index), since) for index, request in enumerate(requests)]
     async with open_client() as client:
-        settler = Settler(client)
+        settler = Reconciler(client)
         assert await settler(unsure, none_taken) == {}
         for request in requests[:2]:
             await client.send(request)
@@ -145,7 +145,7 @@ async def test_what_is_of_another_row_is_not_taken_for_this_one(emulator: Emulat
     second = Messages.create(**content, content_variables={"1": "second"})
     async with open_client() as client:
         first = await client.send(Messages.create(**content, content_variables={"1": "first"}))
-        assert await Settler(client)([(item(second, 1), since)], known(first["sid"])) == {}
+        assert await Reconciler(client)([(item(second, 1), since)], known(first["sid"])) == {}
 
 
 async def test_what_fits_one_exactly_is_not_the_others(emulator: Emulator, open_client, since):
@@ -155,9 +155,9 @@ async def test_what_fits_one_exactly_is_not_the_others(emulator: Emulator, open_
     unsure = [(item(text, 0), since), (item(template, 1), since)]
     async with open_client() as client:
         sent = await client.send(text)
-        assert await Settler(client)(unsure, none_taken) == {0: sent}
+        assert await Reconciler(client)(unsure, none_taken) == {0: sent}
         made = await client.send(template)
-        assert await Settler(client)(unsure, none_taken) == {0: sent, 1: made}
+        assert await Reconciler(client)(unsure, none_taken) == {0: sent, 1: made}
 
 
 async def test_one_record_is_not_given_to_two(emulator: Emulator, open_client, since):
@@ -166,15 +166,15 @@ async def test_one_record_is_not_given_to_two(emulator: Emulator, open_client, s
     unsure = [(item(plain, 0), since), (item(picture, 1), since)]
     async with open_client() as client:
         await client.send(plain)
-        found = await Settler(client)(unsure, none_taken)
+        found = await Reconciler(client)(unsure, none_taken)
     assert all(isinstance(found[number], OutcomeUnresolved) for number in range(2))
 
 
 async def test_not_listed_is_not_sent_where_that_was_asked_for(open_client, since):
     async with open_client() as client:
-        asked = await Settler(client, "fail")([(item(message(1), 1), since)], none_taken)
+        asked = await Reconciler(client, "fail")([(item(message(1), 1), since)], none_taken)
         obscure = item(message(1, address_retention="obfuscate"), 1)
-        hidden = await Settler(client)([(obscure, since)], none_taken)
+        hidden = await Reconciler(client)([(obscure, since)], none_taken)
     assert isinstance(asked[1], OutcomeUnresolved)
     assert isinstance(hidden[1], OutcomeUnresolved)
 
@@ -184,6 +184,6 @@ async def test_states(emulator: Emulator, open_client, monkeypatch):
         sids = [(await client.send(message(index)))["sid"] for index in range(5)]
         emulator.clock.advance(hours=1)
         before = len(emulator.journal)
-        found = await states(client, [*sids, "SM" + "0" * 32])
+        found = await fetch_statuses(client, [*sids, "SM" + "0" * 32])
     assert {sid: status for sid, (status, *_) in found.items()} == dict.fromkeys(sids, "delivered")
     assert len(emulator.journal) - before == 2

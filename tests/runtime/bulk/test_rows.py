@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_twilio.api.errors import BadParameter
-from airflow_provider_twilio.runtime.bulk.rows import Seen, normalised, rows
+from airflow_provider_twilio.runtime.bulk.rows import SeenHashes, normalize_address, rows
 
 SAME = {
     "+14155550100": "+14155550100",
@@ -26,8 +26,8 @@ SAME = {
 
 @pytest.mark.parametrize(("given", "wanted"), SAME.items())
 def test_one_number_is_written_one_way(given: str, wanted: str):
-    assert normalised(given) == wanted
-    assert normalised(wanted, checked=True) == wanted
+    assert normalize_address(given) == wanted
+    assert normalize_address(wanted, checked=True) == wanted
 
 
 @pytest.mark.parametrize(
@@ -35,11 +35,11 @@ def test_one_number_is_written_one_way(given: str, wanted: str):
 )
 def test_what_is_no_number(given: object):
     with pytest.raises(BadParameter, match=r"^to is"):
-        normalised(given)
+        normalize_address(given)
 
 
 def test_digits_of_another_script_are_written_as_ours():
-    assert {normalised("+1４１５５５５０１００", checked) for checked in (False, True)} == {"+14155550100"}
+    assert {normalize_address("+1４１５５５５０１００", checked) for checked in (False, True)} == {"+14155550100"}
 
 
 def test_without_phonenumbers():
@@ -47,11 +47,11 @@ def test_without_phonenumbers():
     code = f"""
 import sys
 sys.modules["phonenumbers"] = None
-from airflow_provider_twilio.runtime.bulk.rows import normalised
+from airflow_provider_twilio.runtime.bulk.rows import normalize_address
 for given, wanted in {SAME!r}.items():
-    assert normalised(given) == wanted, given
+    assert normalize_address(given) == wanted, given
 try:
-    normalised("4155550100")
+    normalize_address("4155550100")
 except ValueError as error:
     print(error)
 """
@@ -89,7 +89,7 @@ def test_a_packed_file_that_is_broken(tmp_path: Path, content: bytes, fault: str
 def test_what_was_seen():
     source = random.Random(1)
     numbers = [source.getrandbits(64) for _ in range(20_000)]
-    seen = Seen()
+    seen = SeenHashes()
     assert seen.add(0)
     assert not seen.add(0)
     assert all(seen.add(number) for number in numbers)

@@ -21,8 +21,8 @@ from airflow_provider_twilio.api.errors import (
     BadParameter,
     InvalidRequest,
     OutcomeUnknown,
-    RateLimited,
     OutcomeUnresolved,
+    RateLimited,
 )
 from airflow_provider_twilio.api.messages import Message, Messages
 from airflow_provider_twilio.api.phone_numbers import IncomingPhoneNumber, IncomingPhoneNumbers
@@ -31,10 +31,10 @@ from airflow_provider_twilio.client.blocking import Client
 from airflow_provider_twilio.client.settings import Basic, Settings
 from airflow_provider_twilio.emulator import Emulator, serve
 from airflow_provider_twilio.runtime.idempotency import send
-from airflow_provider_twilio.runtime.idempotency.fingerprint import Seal, fits, sought
+from airflow_provider_twilio.runtime.idempotency.fingerprint import KeyedHash, fingerprint, match
 from airflow_provider_twilio.runtime.idempotency.intent import Intent
 from airflow_provider_twilio.runtime.idempotency.send import send_once
-from airflow_provider_twilio.runtime.state_store import Nothing
+from airflow_provider_twilio.runtime.state_store import NullStore
 
 TO, FROM = "+14155550100", "+15005550006"
 TIMEOUT = 60.0
@@ -68,11 +68,11 @@ class World:
         self.emulator = emulator
         self.state: dict[str, Any] = {}
         self.board: dict[str, Any] = {} if board is None else board
-        self.who: list[Any] = [who, 0]
+        self.owner: list[Any] = [who, 0]
         self.left: int | None = None
         """How many steps remain until the kill."""
         self.counts = {"get": 0, "set": 0, "delete": 0, "publish": 0, "entries": 0, "slept": 0.0}
-        self.lasting = True
+        self.durable = True
 
     def step(self) -> None:
         if self.left is not None:
@@ -100,7 +100,7 @@ class World:
 
     # twins
     def publish(self, entry: dict[str, Any], /) -> None:
-        self.around("publish", lambda: self.board.__setitem__(self.who[0], json.dumps(entry)))
+        self.around("publish", lambda: self.board.__setitem__(self.owner[0], json.dumps(entry)))
 
     def entries(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.around("entries", lambda: [json.loads(e) for e in self.board.values()])
@@ -132,16 +132,16 @@ class World:
     def run(self, request: Request[Any], *, kill_at: int | None = None, client: Client | None = None, **options: Any):
         """Run one try."""
         self.left = kill_at
-        told = self.board.pop(self.who[0], None)  # Airflow takes XComs away when a try starts
+        told = self.board.pop(self.owner[0], None)  # Airflow takes XComs away when a try starts
         with client or self.client() as own:
-            options = {"key": "k", "clock": self, "twins": self, **options}
+            options = {"key": "k", "clock": self, "siblings": self, **options}
             try:
                 return send_once(own, self, request, **options)
             finally:
                 # Until it has published again what it remembers, a twin that settles can take it for nobody's: a gap
                 # of milliseconds that only a kill just then makes long. It is documented, and not what is shown here.
                 if told and '"sid": "' in told:
-                    self.board.setdefault(self.who[0], told)
+                    self.board.setdefault(self.owner[0], told)
 
 
 def config(emulator: Emulator, **changes: Any) -> Settings:
@@ -289,7 +289,7 @@ def test_a_message_that_stays_queued_or_failed_is_found_too(world: World, emulat
 def test_never_sent_is_not_concluded_before_time_out_and_settle_have_passed(world: World, emulator: Emulator):
     emulator.fail_next(method="POST", status=500)
     begun = world.now()
-    world.run(message(), settle=30)
+    world.run(message(), reconcile_timeout=30)
     posts = emulator.journal.find("POST")
     assert len(posts) == 2
     assert posts[1].time - begun.timestamp() == pytest.approx(TIMEOUT + 30)
@@ -302,7 +302,7 @@ def test_a_recipient_that_twilio_hides_is_not_sent_to_again(world: World, emulat
     emulator.fail_next(method="POST", status=500)
     with pytest.raises(OutcomeUnresolved, match="not sent again"):
         world.run(message(address_retention="obfuscate"))
-    assert world.run(message(address_retention="obfuscate"), on_unsure="send")["sid"] == sids(emulator)[0]
+    assert world.run(message(address_retention="obfuscate"), on_unresolved="resend")["sid"] == sids(emulator)[0]
 
 
 def test_twice_no_answer_is_left_to_the_next_try(world: World, emulator: Emulator):
@@ -364,7 +364,7 @@ def test_the_process_before_may_still_be_sending(world: World, emulator: Emulato
     """Its supervisor is dead, and it sends a while after the next try has begun."""
     with pytest.raises(Killed):
         world.run(message(), kill_at=STORED)
-    assert json.loads(world.state["k"])["sends"] == 1
+    assert json.loads(world.state["k"])["attempts"] == 1
     assert not sids(emulator)
     late: list[Message] = []
     plain = world.sleep
@@ -404,7 +404,7 @@ def test_new_credentials_between_two_tries(world: World, emulator: Emulator):
 
 
 def test_a_list_without_end_fails(world: World, emulator: Emulator, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(send, "MOST_RECORDS", 3)
+    monkeypatch.setattr(send, "MAX_RECORDS", 3)
     for number in range(4):
         world.run(message(body=f"{number}"), key=f"{number}")
     emulator.fail_next(method="POST", status=500)
@@ -459,8 +459,8 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_what_message_fits(variant: str):
     asked, found, wanted = VARIANTS[variant]
-    request, seal, now = message(**asked), Seal("secret"), datetime(2026, 1, 31, 12, tzinfo=UTC)
-    intent = Intent.read(json.loads(json.dumps(Intent(sought(request, seal), "", now, now, 60).as_json())))
+    request, seal, now = message(**asked), KeyedHash("secret"), datetime(2026, 1, 31, 12, tzinfo=UTC)
+    intent = Intent.from_json(json.loads(json.dumps(Intent(fingerprint(request, seal), "", now, now, 60).as_json())))
     made = now + timedelta(seconds=found.get("after", 0))
     record = Message(
         {
@@ -468,8 +468,8 @@ def test_what_message_fits(variant: str):
             "messaging_service_sid": None, "date_created": made.strftime("%a, %d %b %Y %H:%M:%S +0000"), **found,
         }
     )  # fmt: skip
-    assert fits(request, record, intent, seal) == wanted
-    assert fits(request, record, intent, Seal("changed")) == min(wanted or 0, 1) or variant == "another body"
+    assert match(request, record, intent, seal) == wanted
+    assert match(request, record, intent, KeyedHash("changed")) == min(wanted or 0, 1) or variant == "another body"
 
 
 def found_after(world: World, request: Request[Any], **fault: Any) -> Any:
@@ -523,7 +523,7 @@ def test_the_intent_names_the_number(world: World, emulator: Emulator):
     (number,) = offered(emulator, 1)
     with pytest.raises(Killed):
         world.run(IncomingPhoneNumbers.create(phone_number=number), kill_at=STORED)
-    assert json.loads(world.state["k"])["sought"]["number"] == number
+    assert json.loads(world.state["k"])["fingerprint"]["number"] == number
 
 
 def test_the_number_that_was_chosen_is_the_one_that_is_bought_again(world: World, emulator: Emulator):
@@ -535,7 +535,7 @@ def test_the_number_that_was_chosen_is_the_one_that_is_bought_again(world: World
     buy, first = IncomingPhoneNumbers.create(area_code=415), offered(emulator, 1)[0]
     with pytest.raises(Killed):
         world.run(buy, prepare=choose, kill_at=STORED)
-    assert world.run(buy, prepare=choose, on_unsure="send")["phone_number"] == first
+    assert world.run(buy, prepare=choose, on_unresolved="resend")["phone_number"] == first
     assert world.run(buy, prepare=choose)["phone_number"] == first
     assert len(owned(emulator)) == 1
 
@@ -551,7 +551,7 @@ def test_a_purchase_that_is_nowhere_is_not_repeated(world: World, emulator: Emul
         found_after(world, request, status=500)
     assert emulator.journal.count("POST") == 1
     assert not owned(emulator)
-    assert world.run(request, on_unsure="send")["sid"]
+    assert world.run(request, on_unresolved="resend")["sid"]
 
 
 def test_an_account_is_found_by_its_name(world: World):
@@ -583,13 +583,13 @@ def test_without_memory_a_retry_asks_from_the_start_of_the_run(world: World, emu
     begun = world.now()
     world.sleep(30)
     with Client(config(emulator)) as client:
-        first = send_once(client, Nothing(), message(), key="k", clock=world)
+        first = send_once(client, NullStore(), message(), key="k", clock=world)
         world.sleep(600)
-        again = send_once(client, Nothing(), message(), key="k", clock=world, since=begun)
+        again = send_once(client, NullStore(), message(), key="k", clock=world, possible_since=begun)
         assert again["sid"] == first["sid"]
         assert len(sids(emulator)) == 1
         before = world.counts["slept"]
-        other = send_once(client, Nothing(), message(body="never sent"), key="k", clock=world, since=begun)
+        other = send_once(client, NullStore(), message(body="never sent"), key="k", clock=world, possible_since=begun)
         assert 30 <= world.counts["slept"] - before < 40
     assert sids(emulator) == [first["sid"], other["sid"]]
 
@@ -719,7 +719,7 @@ def test_what_two_claim_at_once_is_left_by_who_sees_it(emulator: Emulator):
     def sleep(seconds: float) -> None:
         plain(seconds)
         if json.loads(one.board["a"])["sid"] == sid:
-            other.publish({**json.loads(one.board["a"]), "who": other.who})
+            other.publish({**json.loads(one.board["a"]), "owner": other.owner})
 
     one.sleep = sleep  # type: ignore[method-assign]
     assert one.run(message())["sid"] != sid
@@ -770,7 +770,7 @@ def test_what_is_known_to_belong_elsewhere_is_left_out(world: World, emulator: E
     with Client(config(emulator)) as other:
         elsewhere = other.send(message())["sid"]
     emulator.fail_next(method="POST", accept_then_drop=True)
-    assert world.run(message(), taken=lambda: [elsewhere])["sid"] == sids(emulator)[1]
+    assert world.run(message(), claimed_sids=lambda: [elsewhere])["sid"] == sids(emulator)[1]
 
 
 # ---------------------------------------------------------------- any of it together

@@ -19,9 +19,16 @@ from airflow_provider_twilio.api.errors import AuthenticationFailed, BadParamete
 from airflow_provider_twilio.api.messages import Message
 from airflow_provider_twilio.client.asynchronous import AsyncClient
 from airflow_provider_twilio.emulator import Emulator, serve
-from airflow_provider_twilio.runtime.polling import inbound
-from airflow_provider_twilio.runtime.polling import status as poll
-from airflow_provider_twilio.runtime.polling.inbound import Cursor, Filter, Inbound, Listener, Look, listening, when
+from airflow_provider_twilio.runtime.polling import inbound, shared
+from airflow_provider_twilio.runtime.polling.inbound import (
+    Cursor,
+    Filter,
+    InboundPoll,
+    Listener,
+    Snapshot,
+    subscribe,
+    timestamp,
+)
 from tests.support.polling import end, settings, until
 
 TICK = 0.2
@@ -43,7 +50,7 @@ def emulator(_emulator: Emulator) -> Emulator:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(poll, "LONGEST_BACKOFF", 0.1)
+    monkeypatch.setattr(shared, "MAX_BACKOFF", 0.1)
 
 
 class Listening:
@@ -71,12 +78,12 @@ class Listening:
 
         async def listen() -> None:
             listener = Listener(wanted.to, interval=TICK, cursor=cursor, deadline=deadline)
-            async with listening(listener, name, self.connect):
+            async with subscribe(listener, name, self.connect):
                 while True:
-                    look = await listener.look()
-                    heard.extend(str(message.sid) for message in cursor.take(look, wanted))
+                    look = await listener.next_snapshot()
+                    heard.extend(str(message.sid) for message in cursor.advance(look, wanted))
                     if look.last:
-                        heard.append(look.trouble or "the end")
+                        heard.append(look.error or "the end")
                         return
 
         self.tasks.append(asyncio.create_task(listen()))
@@ -92,7 +99,7 @@ async def listeners(emulator: Emulator) -> AsyncIterator[Listening]:
     """Listeners, who must leave no poll behind once they have ended."""
     it = Listening(emulator)
     yield it
-    await end(it.tasks, Inbound)
+    await end(it.tasks, InboundPoll)
 
 
 # ---------------------------------------------------------------- the poll
@@ -147,9 +154,11 @@ async def test_one_number_is_asked_for_by_its_list(listeners: Listening, emulato
 async def test_several_numbers_are_asked_for_together_unless_that_is_dearer(
     listeners: Listening, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ):
-    small = replace(inbound.RECEIVED, name="small")
-    monkeypatch.setattr(inbound, "since", lambda after, **filters: _since(after, **filters).replace(page_size=5))
-    monkeypatch.setattr(inbound, "RECEIVED", small)
+    small = replace(inbound.INBOUND_MESSAGES, name="small")
+    monkeypatch.setattr(
+        inbound, "messages_since", lambda after, **filters: _since(after, **filters).replace(page_size=5)
+    )
+    monkeypatch.setattr(inbound, "INBOUND_MESSAGES", small)
     heard = [listeners.start(Filter(to=to)) for to in (OURS, "+15005550099")]
     await until(lambda: listeners.lists)
     assert all("To" not in entry.params for entry in emulator.journal.find("GET"))
@@ -162,7 +171,7 @@ async def test_several_numbers_are_asked_for_together_unless_that_is_dearer(
     assert heard[1] == []
 
 
-_since = inbound.since
+_since = inbound.messages_since
 
 
 async def test_trouble_passes(listeners: Listening, emulator: Emulator):
@@ -223,16 +232,16 @@ def message(sid: str, at: float, **fields: Any) -> Message:
     return Message({"sid": sid, **given, **fields})
 
 
-def look(*messages: Message) -> Look:
-    ordered = sorted(messages, key=when)
-    return Look(ordered, max(map(when, ordered), default=0.0))
+def look(*messages: Message) -> Snapshot:
+    ordered = sorted(messages, key=timestamp)
+    return Snapshot(ordered, max(map(timestamp, ordered), default=0.0))
 
 
 NOW = 1_750_000_000.0
 
 
 def told(cursor: Cursor, *messages: Message) -> list[str | None]:
-    return [one.sid for one in cursor.take(look(*messages), ALL)]
+    return [one.sid for one in cursor.advance(look(*messages), ALL)]
 
 
 def test_what_comes_late_is_told_within_the_overlap():
@@ -310,13 +319,13 @@ def test_what_is_stored_stays_small():
 )
 def test_filters(fields: dict[str, Any], taken: bool):
     one = message("a", NOW, **{"to": OURS, "from": PHONE, **fields})
-    assert Filter(OURS, PHONE, "hello").takes(one) is taken
+    assert Filter(OURS, PHONE, "hello").matches(one) is taken
 
 
 def test_filters_know_a_channel_however_it_is_written():
     one = message("a", NOW, **{"to": f"whatsapp:{OURS}", "from": f"whatsapp:{PHONE}"})
-    assert Filter(f"WhatsApp:{OURS}", f"WHATSAPP:{PHONE}").takes(one)
-    assert not Filter(OURS).takes(one)
+    assert Filter(f"WhatsApp:{OURS}", f"WHATSAPP:{PHONE}").matches(one)
+    assert not Filter(OURS).matches(one)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from airflow_provider_twilio.client.asynchronous import AsyncClient
 from airflow_provider_twilio.client.settings import Basic, Settings
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.runtime.polling.many import wait_for_all
-from airflow_provider_twilio.runtime.polling.status import MESSAGES, Poller
+from airflow_provider_twilio.runtime.polling.status import MESSAGES, StatusPoll
 from tests.support.polling import until
 
 MANY = 10_000
@@ -68,7 +68,7 @@ async def test_all_are_looked_for_together(settings: Settings):
     sids = [f"SM{number:032}" for number in range(MANY)]
     waiting = asyncio.create_task(wait(sids, settings, lasts=60, interval=0.01, name="together"))
     await asyncio.sleep(0)
-    waits = Poller.named(MESSAGES, "together", lambda: AsyncClient(settings)).waits
+    waits = StatusPoll.get_or_create(MESSAGES, "together", lambda: AsyncClient(settings)).subscribers
     assert len(waits) == MANY
     assert len({wait.due for of_sid in waits.values() for wait in of_sid}) == 1
     waiting.cancel()

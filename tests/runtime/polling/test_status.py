@@ -24,9 +24,9 @@ from airflow_provider_twilio.client.asynchronous import AsyncClient
 from airflow_provider_twilio.emulator import Emulator, serve
 from airflow_provider_twilio.runtime.polling import shared
 from airflow_provider_twilio.runtime.polling import status as poll
-from airflow_provider_twilio.runtime.polling.events import TOLD
-from airflow_provider_twilio.runtime.polling.shared import PollEnded
-from airflow_provider_twilio.runtime.polling.status import MESSAGES, Poller, Wait, wait_for
+from airflow_provider_twilio.runtime.polling.events import EVENT_FIELDS
+from airflow_provider_twilio.runtime.polling.shared import PollFailed
+from airflow_provider_twilio.runtime.polling.status import MESSAGES, StatusPoll, StatusWait, wait_for
 from tests.support.polling import end, settings, until
 
 TICK = 0.2
@@ -50,7 +50,7 @@ def emulator(_emulator: Emulator) -> Emulator:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rest for a tenth of a second and less, where the poll would rest for seconds."""
-    monkeypatch.setattr(shared, "LONGEST_BACKOFF", 0.1)
+    monkeypatch.setattr(shared, "MAX_BACKOFF", 0.1)
 
 
 class Waiting:
@@ -69,7 +69,7 @@ class Waiting:
         if lasts is not None:
             times["deadline"] = time.time() + lasts
         goal = times.pop("goal", Delivery())
-        wait = Wait(sid, goal, interval=interval, **times)
+        wait = StatusWait(sid, goal, interval=interval, **times)
         self.tasks.append(asyncio.create_task(wait_for(wait, self.source, name, lambda: self.connect(name))))
         return self.tasks[-1]
 
@@ -118,7 +118,7 @@ async def waiting(emulator: Emulator) -> AsyncIterator[Waiting]:
     """Waits, which must leave no poller behind once they have ended."""
     it = Waiting(emulator)
     yield it
-    await end(it.tasks, Poller)
+    await end(it.tasks, StatusPoll)
 
 
 # ---------------------------------------------------------------- few requests for many
@@ -134,19 +134,19 @@ async def test_a_tick_for_many_takes_a_page_for_each_thousand(waiting: Waiting, 
         return len({int(entry.time) for entry in emulator.journal.find("GET")})
 
     assert waiting.lists <= 3 * (ticks() + 1)
-    assert waiting.fetches <= poll.FEW * (ticks() + 1)
+    assert waiting.fetches <= poll.FETCH_THRESHOLD * (ticks() + 1)
     emulator.journal.clear()
     for sid in sids:
         emulator.set_message(sid, "delivered")
     told = await asyncio.gather(*tasks)
     assert {entry["outcome"] for entry in told} == {"reached"}
     assert [entry["sid"] for entry in told] == sids
-    assert waiting.gets <= (3 + poll.FEW) * (ticks() + 1)
+    assert waiting.gets <= (3 + poll.FETCH_THRESHOLD) * (ticks() + 1)
     assert waiting.opened == ["one"]
 
 
 async def test_few_are_fetched_without_a_list(waiting: Waiting, emulator: Emulator):
-    for sid in await waiting.send(poll.FEW, to="+14155550100"):
+    for sid in await waiting.send(poll.FETCH_THRESHOLD, to="+14155550100"):
         waiting.start(sid)
     await asyncio.gather(*waiting.tasks)
     assert waiting.lists == 0
@@ -168,7 +168,7 @@ async def test_pages_that_show_few_are_not_walked_for_ever(
     waiting: Waiting, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ):
     """One in a hundred is waited for: one a page, here, where a page is worth two fetches."""
-    monkeypatch.setattr(poll, "PAGE_WORTH", 2)
+    monkeypatch.setattr(poll, "PAGE_COST", 2)
     waiting.source = replace(MESSAGES, list=lambda: Messages.list(page_size=100))
     sids: list[str] = []
     for _ in range(60):
@@ -217,7 +217,7 @@ async def test_more_than_can_be_fetched_in_a_tick_take_turns(
     waiting: Waiting, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ):
     """New ones come all the time; the old ones get their turn all the same."""
-    monkeypatch.setattr(poll, "FETCHES_A_TICK", 10)
+    monkeypatch.setattr(poll, "MAX_FETCHES_PER_CYCLE", 10)
     emulator.quirks.set(list_lag=3600)
     old = [waiting.start(sid) for sid in await waiting.send_delivered(25)]
     newcomers = await waiting.send(200)
@@ -234,7 +234,7 @@ async def test_more_than_can_be_fetched_in_a_tick_take_turns(
 
 
 async def test_the_last_look_is_not_put_off(waiting: Waiting, emulator: Emulator, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(poll, "FETCHES_A_TICK", 2)
+    monkeypatch.setattr(poll, "MAX_FETCHES_PER_CYCLE", 2)
     emulator.quirks.set(list_lag=3600)
     sids = await waiting.send(40)
     begun = time.monotonic()
@@ -248,7 +248,7 @@ async def test_the_last_look_is_not_put_off(waiting: Waiting, emulator: Emulator
 
 async def test_a_deleted_record_is_gone_when_it_was_missed_twice(waiting: Waiting, emulator: Emulator):
     sid = "SM" + "0" * 32
-    told = await waiting.start(sid, created=time.time() - poll.FRESH)
+    told = await waiting.start(sid, created=time.time() - poll.NOT_FOUND_GRACE)
     assert told["outcome"] == "error"
     assert told["reason"].startswith(f"{sid} is gone: ")
     assert waiting.fetches == 2
@@ -265,17 +265,17 @@ async def test_a_fresh_record_may_be_missing(waiting: Waiting, emulator: Emulato
 async def test_only_what_is_missed_after_a_minute_counts(monkeypatch: pytest.MonkeyPatch):
     now = [1000.0]
     monkeypatch.setattr(poll, "time", SimpleNamespace(time=lambda: now[0], monotonic=lambda: now[0]))
-    wait = Wait("SM" + "0" * 32, Delivery(), interval=1, created=1000.0)
+    wait = StatusWait("SM" + "0" * 32, Delivery(), interval=1, created=1000.0)
     for now[0], done in ((1001, False), (1059.9, False), (1060, False), (1061, True)):
-        wait.miss(NotFound("not there"))
+        wait.on_not_found(NotFound("not there"))
         assert wait.future.done() == done
 
 
 async def test_a_look_that_finds_it_begins_the_count_anew(monkeypatch: pytest.MonkeyPatch):
-    wait = Wait("SM" + "0" * 32, Delivery(), interval=1)
+    wait = StatusWait("SM" + "0" * 32, Delivery(), interval=1)
     for _ in range(3):
-        wait.miss(NotFound("not there"))
-        wait.judge({"status": "sent"})
+        wait.on_not_found(NotFound("not there"))
+        wait.on_record({"status": "sent"})
     assert not wait.future.done()
 
 
@@ -593,9 +593,9 @@ async def test_a_connection_that_stays_unreadable_ends_all_waits(waiting: Waitin
     del waiting.connections["one"]
     tasks = [waiting.start(sid) for sid in sids]
     for task in tasks:
-        with pytest.raises(PollEnded, match=r"The poll for messages ended. KeyError: 'one'"):
+        with pytest.raises(PollFailed, match=r"The poll for messages ended. KeyError: 'one'"):
             await task
-    assert len(waiting.opened) == shared.STRANGE
+    assert len(waiting.opened) == shared.MAX_UNEXPECTED_ERRORS
 
 
 # ---------------------------------------------------------------- coming and going
@@ -674,10 +674,10 @@ def test_each_event_loop_has_its_own_poller(emulator: Emulator):
         return outcome
 
     gc.collect()
-    before = len(Poller._of_loop)  # loops of others, which something holds still
+    before = len(StatusPoll._of_loop)  # loops of others, which something holds still
     assert [asyncio.run(run()) for _ in range(3)] == ["reached"] * 3
     gc.collect()
-    assert len(Poller._of_loop) <= before + 1
+    assert len(StatusPoll._of_loop) <= before + 1
 
 
 def test_a_loop_that_ends_takes_its_waits_along(emulator: Emulator):
@@ -730,6 +730,6 @@ async def test_events_tell_no_number_and_no_text(waiting: Waiting, emulator: Emu
         " receive; sending again can help. See https://www.twilio.com/docs/api/errors/30003"
     )
     assert told["error_code"] == 30003
-    assert set(told) <= {"sid", "outcome", "reason", *TOLD}
+    assert set(told) <= {"sid", "outcome", "reason", *EVENT_FIELDS}
     assert "hello" not in str(told)
     assert "5005559001" not in str(told)

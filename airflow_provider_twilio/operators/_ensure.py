@@ -128,7 +128,7 @@ class EnsureNumberOperator(CompositeOperator, SendOnceOperator, color=COLOR):
         super().__init__(**kwargs)
         self._set_arguments(locals())
 
-    def check(self, given: Mapping[str, Any]) -> None:
+    def _check(self, given: Mapping[str, Any]) -> None:
         """Require a name, and hold the rest against the search and the purchase."""
         checks.required(friendly_name=given["friendly_name"])
         checks.max_length("friendly_name", given["friendly_name"], 64)
@@ -139,7 +139,7 @@ class EnsureNumberOperator(CompositeOperator, SendOnceOperator, color=COLOR):
     def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
         return {name: _given(value) for name, value in given.items() if name not in SEARCH_PARAMETERS}
 
-    def perform(self, context: Context, **given: Any) -> Any:
+    def _perform(self, context: Context, **given: Any) -> Any:
         """Find the number, or buy it."""
         settings = self._settings(given)
         bare = BUY.function(**{**settings, "phone_number": UNRESOLVED})
@@ -158,7 +158,7 @@ class EnsureNumberOperator(CompositeOperator, SendOnceOperator, color=COLOR):
             self.log.info("It is ours already: nothing is bought")
             if differing := diff(number, {name: value for name, value in settings.items() if name in number}):
                 self.log.warning("Its %s differ: UpdateNumbersOperator sets them", ", ".join(differing))
-        return self.result(number)
+        return self._result(number)
 
     def _buy(
         self, context: Context, request: Request[IncomingPhoneNumber], prepare: Any, refused: list[str]

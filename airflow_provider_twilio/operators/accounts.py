@@ -32,14 +32,14 @@ class FetchBalanceOperator(TwilioOperator, operation=Balances.fetch):
     https://www.twilio.com/docs/usage/api/account-balance
     """
 
-    extra_template_fields = ("minimum",)
+    _extra_template_fields = ("minimum",)
     minimum: Any
 
     def __init__(self, *, minimum: Decimal | float | str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._set_arguments(locals())
 
-    def build_arguments(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _build_arguments(self, given: dict[str, Any]) -> dict[str, Any]:
         """Read the floor."""
         checks.amount("minimum", given.pop("minimum"))
         return given
@@ -47,12 +47,12 @@ class FetchBalanceOperator(TwilioOperator, operation=Balances.fetch):
     def execute(self, context: Context) -> Any:
         """Fetch, and compare. Errors that would come again fail the task at once."""
         with fail_on_permanent_errors():
-            self.request()
-            minimum = checks.amount("minimum", self.rendered_arguments()["minimum"])
+            self._request()
+            minimum = checks.amount("minimum", self._rendered_arguments()["minimum"])
             balance = self.hook.fetch_balance()
             if minimum is not None and balance.remaining < minimum:
                 raise AirflowFailException(balance.below(minimum))
-            return self.result(balance)
+            return self._result(balance)
 
 
 class FetchAccountOperator(TwilioOperator, operation=Accounts.fetch):
@@ -142,7 +142,7 @@ class UpdateAccountOperator(TwilioOperator, operation=Accounts.update):
         super().__init__(**kwargs)
         self._set_arguments(locals())
 
-    def build_arguments(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _build_arguments(self, given: dict[str, Any]) -> dict[str, Any]:
         """Refuse to close an account by the way."""
         if given["status"] == "closed":
             raise BadParameter(
@@ -158,7 +158,7 @@ class _StatusOperator(CompositeOperator, color=COLORS["Accounts"]):
 
     status: ClassVar[Literal["active", "suspended", "closed"]]
 
-    def check(self, given: Mapping[str, Any]) -> None:
+    def _check(self, given: Mapping[str, Any]) -> None:
         """Require both names."""
         checks.sid("target_account_sid", given["target_account_sid"], "AC")
         checks.required(friendly_name=given["friendly_name"])
@@ -203,9 +203,9 @@ class SuspendAccountOperator(_StatusOperator):
         super().__init__(**kwargs)
         self._set_arguments(locals())
 
-    def perform(self, context: Context, *, target_account_sid: str, friendly_name: str) -> Any:
+    def _perform(self, context: Context, *, target_account_sid: str, friendly_name: str) -> Any:
         """Suspend it."""
-        return self.result(self._change(self._target(target_account_sid, friendly_name)))
+        return self._result(self._change(self._target(target_account_sid, friendly_name)))
 
 
 class ActivateAccountOperator(_StatusOperator):
@@ -223,9 +223,9 @@ class ActivateAccountOperator(_StatusOperator):
         super().__init__(**kwargs)
         self._set_arguments(locals())
 
-    def perform(self, context: Context, *, target_account_sid: str, friendly_name: str) -> Any:
+    def _perform(self, context: Context, *, target_account_sid: str, friendly_name: str) -> Any:
         """Activate it."""
-        return self.result(self._change(self._target(target_account_sid, friendly_name)))
+        return self._result(self._change(self._target(target_account_sid, friendly_name)))
 
 
 class CloseAccountOperator(_StatusOperator):
@@ -248,7 +248,7 @@ class CloseAccountOperator(_StatusOperator):
         super().__init__(**kwargs)
         self._set_arguments(locals())
 
-    def perform(self, context: Context, *, target_account_sid: str, friendly_name: str, apply: bool) -> dict[str, Any]:
+    def _perform(self, context: Context, *, target_account_sid: str, friendly_name: str, apply: bool) -> dict[str, Any]:
         """Name what will be lost and, if asked to, close the account."""
         account = self._target(target_account_sid, friendly_name)
         lost = None if account.status == "closed" else self._numbers(account)

@@ -71,7 +71,7 @@ class ApproveBySmsOperator(SendOnceOperator):
     https://www.twilio.com/docs/messaging/api/message-resource#create-a-message-resource
     """
 
-    extra_template_fields = ASKED
+    _extra_template_fields = ASKED
     template_fields = (*ASKED, "twilio_conn_id", "account_sid")
     operator_extra_links = (TwilioLogLink(),)
     inherits_from_skipmixin = True
@@ -124,15 +124,15 @@ class ApproveBySmsOperator(SendOnceOperator):
         checks.required(question=given["question"])
         _can_answer("from_", given["from_"])
         asked = Question(self._code, 0.0, self.wait_timeout)
-        body = UNRESOLVED if given["question"] is UNRESOLVED else asked.text(given["question"])
+        body = UNRESOLVED if given["question"] is UNRESOLVED else asked.format(given["question"])
         return {**{name: given[name] for name in ASKED if name != "question"}, "body": body}
 
-    def request(self, **instead: Any) -> Request[Message]:
+    def _request(self, **instead: Any) -> Request[Message]:
         """Build the question's message, the same in every try."""
         given = {name: parse_rendered(name, getattr(self, name), "str") or None for name in ASKED}
         return Messages.create(**self._message({**given, **instead}))
 
-    def prepare(self, request: Request[Any]) -> Request[Any]:
+    def _finalize_request(self, request: Request[Any]) -> Request[Any]:
         """Refuse a sender that can't be answered, also where the connection supplies it."""
         _can_answer("from_", self.hook.client.settings.resolve(request).get("From"))
         return request
@@ -156,7 +156,7 @@ class ApproveBySmsOperator(SendOnceOperator):
             if not record.get("sid"):  # what is behind it is no dry run
                 return self._end(context, outcome(SAMPLE, "failed", "a dry run asks nobody"))
             TwilioLogLink.show(context, self.hook.client.settings, record["sid"])
-            trigger = self._trigger(record["sid"], self.sent_at(context, record).timestamp(), self._sender(record))
+            trigger = self._trigger(record["sid"], self._sent_at(context, record).timestamp(), self._sender(record))
             if self.deferrable:
                 # Airflow may fail a wait that ends at once, and did perhaps: a retry's own could fail likewise.
                 told = trigger.check(self.hook.client) if context["ti"].try_number > 1 else None

@@ -52,8 +52,9 @@ class SendingManyOperator(TwilioOperator):
     they are of, so that a retry goes on, and a Clear of what had come to its end begins anew.
     """
 
-    extra_template_fields: ClassVar[tuple[str, ...]] = (*OPTIONS, "recipients", "checkpoint_path", "results")
-    template_fields = (*extra_template_fields, "twilio_conn_id", "account_sid")
+    _extra_template_fields: ClassVar[tuple[str, ...]] = (*OPTIONS, "recipients", "checkpoint_path", "results")
+    extra_params: Mapping[str, Any] | None = None
+    template_fields = (*_extra_template_fields, "twilio_conn_id", "account_sid")
     ui_color = COLORS["Messages"]
 
     recipients: Any
@@ -165,7 +166,7 @@ class SendingManyOperator(TwilioOperator):
         began = time.monotonic()
         try:
             items = plan.items(read(), found.verdicts)
-            tally, sent = self.run_in_background(self._send(settings, items, found, memory, key, most))
+            tally, sent = self._run_in_background(self._send(settings, items, found, memory, key, most))
         except TwilioError:
             self._write(planned, memory, key, {}, "unsent")
             raise
@@ -363,7 +364,7 @@ class SendingManyOperator(TwilioOperator):
             return AsyncClient(replace(settings, retries=0), mask_secret=mask_secret, concurrency=FETCH_CONCURRENCY)
 
         sids = self._sids(memory, run)
-        counted = self.run_in_background(trigger.wait_for(chain.from_iterable(sids), connect))
+        counted = self._run_in_background(trigger.wait_for(chain.from_iterable(sids), connect))
         return self._finish(context, memory, planned, {**summary, **counted})
 
     def _trigger(
@@ -421,7 +422,7 @@ class SendingManyOperator(TwilioOperator):
 
         run = memory.get(STORE_KEY)
         key = f"{STORE_KEY}.{run['generation']}"
-        states = self.run_in_background(self._states(memory, run)) if self.results and "delivered" in summary else {}
+        states = self._run_in_background(self._states(memory, run)) if self.results and "delivered" in summary else {}
         self._write(planned, memory, key, states, "unsent")
         if not summary["later"]:
             memory.set(STORE_KEY, {**run, "summary": summary})

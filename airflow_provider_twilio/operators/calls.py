@@ -101,7 +101,7 @@ class CreateCallOperator(SendAndWaitOperator, operation=Calls.create):
 
     template_fields_renderers = {"twiml": "html"}
     sample = "CA" + "0" * 32
-    extra_template_fields = ("say", "voice", "language")
+    _extra_template_fields = ("say", "voice", "language")
 
     def __init__(
         self,
@@ -163,10 +163,10 @@ class CreateCallOperator(SendAndWaitOperator, operation=Calls.create):
         self.hang_up_on_kill = hang_up_on_kill
 
     @property
-    def should_wait(self) -> bool:
+    def _should_wait(self) -> bool:
         return self.wait_for_completion
 
-    def build_trigger(self, sid: str, *, started: float) -> CallCompletionTrigger:
+    def _build_trigger(self, sid: str, *, started: float) -> CallCompletionTrigger:
         from airflow_provider_twilio.triggers.calls import CallCompletionTrigger
 
         return CallCompletionTrigger(
@@ -179,12 +179,12 @@ class CreateCallOperator(SendAndWaitOperator, operation=Calls.create):
             accept=list(self.accept),
             answered_by=[self.answered_by] if isinstance(self.answered_by, str) else list(self.answered_by),
             hang_up_on_kill=self.hang_up_on_kill,
-            on_clear=self.clear_mode,
+            on_clear=self._clear_mode,
         )
 
-    def build_arguments(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _build_arguments(self, given: dict[str, Any]) -> dict[str, Any]:
         """Write what is to be said as TwiML."""
-        say, voice, language = (given.pop(name) for name in self.extra_template_fields)
+        say, voice, language = (given.pop(name) for name in self._extra_template_fields)
         sources = {"say": say, **{name: given[name] for name in ("url", "twiml", "application_sid")}}
         checks.one_of(**sources)
         checks.only_one_of(**sources)

@@ -44,7 +44,7 @@ class ReadInboundMessagesOperator(TwilioOperator):
     https://www.twilio.com/docs/messaging/api/message-resource#read-multiple-message-resources
     """
 
-    extra_template_fields = FILTERS
+    _extra_template_fields = FILTERS
     template_fields = (*FILTERS, "twilio_conn_id", "account_sid")
     ui_color = "#f3e3f7"
 

@@ -138,10 +138,10 @@ class SendMessageOperator(SendAndWaitOperator, operation=Messages.create):
         self.skip_opted_out = skip_opted_out
 
     @property
-    def should_wait(self) -> bool:
+    def _should_wait(self) -> bool:
         return self.wait_for_delivery
 
-    def build_trigger(self, sid: str, *, started: float) -> MessageDeliveryTrigger:
+    def _build_trigger(self, sid: str, *, started: float) -> MessageDeliveryTrigger:
         from airflow_provider_twilio.triggers.messages import MessageDeliveryTrigger
 
         planned = checks.parse_timestamp("send_at", self.send_at)
@@ -158,14 +158,14 @@ class SendMessageOperator(SendAndWaitOperator, operation=Messages.create):
             sent_grace=self.sent_grace,
             resendable_codes=None if self.resendable_codes is None else sorted(self.resendable_codes),
             cancel_on_kill=scheduled is not None,
-            on_clear=self.clear_mode,
+            on_clear=self._clear_mode,
         )
 
-    def result(self, answer: Message) -> Any:
+    def _result(self, answer: Message) -> Any:
         """Give the record, without the body unless it was asked for."""
         if not self.include_body:
             answer.pop("body", None)
-        return super().result(answer)
+        return super()._result(answer)
 
     def execute_complete(self, context: Context, event: dict[str, Any], record: dict[str, Any] | None = None) -> Any:
         """End as the trigger's event says. A deferred wait keeps no body: one that is asked for is fetched."""

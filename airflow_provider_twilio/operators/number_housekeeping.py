@@ -183,7 +183,7 @@ class UpdateNumbersOperator(CompositeOperator, color=COLOR):
         super().__init__(**kwargs)
         self._set_arguments(locals())
 
-    def check(self, given: Mapping[str, Any]) -> None:
+    def _check(self, given: Mapping[str, Any]) -> None:
         """Require numbers, and something to set on them."""
         settings = {name: value for name, value in given.items() if name not in ("phone_numbers", "apply")}
         check_chosen("phone_numbers", given["phone_numbers"], patterns=True)
@@ -191,7 +191,7 @@ class UpdateNumbersOperator(CompositeOperator, color=COLOR):
             raise BadParameter("phone_numbers", "are given and nothing to set on them", "give sms_url, or another")
         UPDATE.check({"phone_number_sid": UNRESOLVED, **settings})
 
-    def perform(self, context: Context, *, phone_numbers: Any, apply: bool, **settings: Any) -> list[dict[str, Any]]:
+    def _perform(self, context: Context, *, phone_numbers: Any, apply: bool, **settings: Any) -> list[dict[str, Any]]:
         """Find the differences, and make them if asked to."""
         client = self.hook.client
         chosen, missing = select(client.incoming_phone_numbers.list(), as_list(phone_numbers))
@@ -242,19 +242,19 @@ class FindIdleNumbersOperator(CompositeOperator, color=COLOR):
         super().__init__(**kwargs)
         self._set_arguments(locals())
 
-    def check(self, given: Mapping[str, Any]) -> None:
+    def _check(self, given: Mapping[str, Any]) -> None:
         """Require an age that Twilio's lists reach back to."""
         checks.required(days=given["days"])
         parse_int("days", given["days"], 1, 400)
         check_patterns("protect", given["protect"])
 
-    def perform(self, context: Context, *, days: Any, protect: Any) -> list[dict[str, Any]]:
+    def _perform(self, context: Context, *, days: Any, protect: Any) -> list[dict[str, Any]]:
         """Look at each number, some at a time."""
         since = datetime.now(UTC) - timedelta(days=int(days))
         hook = self.hook
         owned = list(hook.incoming_phone_numbers.list())
         judged = [number for number in owned if not matches_any(number, as_list(protect)) and _before(number, since)]
-        idle = self.run_in_background(self._idle(judged, since))
+        idle = self._run_in_background(self._idle(judged, since))
         rents = self._rents() if idle else {}
         found = [
             {
@@ -326,7 +326,7 @@ class ReleaseNumbersOperator(CompositeOperator, color=COLOR):
         super().__init__(**kwargs)
         self._set_arguments(locals())
 
-    def check(self, given: Mapping[str, Any]) -> None:
+    def _check(self, given: Mapping[str, Any]) -> None:
         """Require exact names, and bounds."""
         value = given["phone_numbers"]
         if value is not UNRESOLVED and as_list(value):  # a list that a task has found empty is nothing to do

@@ -145,7 +145,7 @@ class PurchaseNumberOperator(SendOnceOperator, operation=IncomingPhoneNumbers.cr
     https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource#provision-a-phone-number
     """
 
-    extra_template_fields = ("country", "kind")
+    _extra_template_fields = ("country", "kind")
 
     def __init__(
         self,
@@ -181,22 +181,22 @@ class PurchaseNumberOperator(SendOnceOperator, operation=IncomingPhoneNumbers.cr
         super().__init__(**kwargs)
         self._set_arguments(locals())
 
-    def build_arguments(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _build_arguments(self, given: dict[str, Any]) -> dict[str, Any]:
         """Check where to look for a number, if that is what to do."""
-        country, kind = (given.pop(name) for name in self.extra_template_fields)
+        country, kind = (given.pop(name) for name in self._extra_template_fields)
         if checks.is_set(given["area_code"]):
             SEARCH.check({"country": country, "kind": kind, "area_code": given["area_code"]})
         return given
 
-    def prepare(self, request: Request[Any]) -> Request[Any]:
+    def _finalize_request(self, request: Request[Any]) -> Request[Any]:
         """Give the Request for one concrete number; by area code one is looked for first.
 
         Twilio could choose one itself, but then a second attempt would buy a second number.
         """
-        request = super().prepare(request)
+        request = super()._finalize_request(request)
         if request.get("AreaCode") is None:
             return request
-        return self.request(phone_number=self._first_available(**self.rendered_arguments()), area_code=None)
+        return self._request(phone_number=self._first_available(**self._rendered_arguments()), area_code=None)
 
     def _first_available(self, *, country: str, kind: Any, area_code: int | str, **others: Any) -> str:
         offers = self.hook.available_phone_numbers.list(country, kind, area_code=area_code, limit=1)
@@ -328,18 +328,18 @@ class ReleaseNumberOperator(TwilioOperator, operation=IncomingPhoneNumbers.delet
     https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource#delete-an-incomingphonenumber-resource
     """
 
-    extra_template_fields = ("phone_number",)
+    _extra_template_fields = ("phone_number",)
 
     phone_number_sid: str | None
     phone_number: str | None
-    plan: ReleasePlan
+    _plan: ReleasePlan
     """Knows the SID of a number that an earlier try released."""
 
     def __init__(self, *, phone_number_sid: str | None = None, phone_number: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._set_arguments(locals())
 
-    def build_arguments(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _build_arguments(self, given: dict[str, Any]) -> dict[str, Any]:
         """Require one way of naming the number; its SID is looked up where it isn't given."""
         named = {"phone_number_sid": given["phone_number_sid"], "phone_number": given.pop("phone_number")}
         checks.one_of(**named)
@@ -349,27 +349,27 @@ class ReleaseNumberOperator(TwilioOperator, operation=IncomingPhoneNumbers.delet
             given["phone_number_sid"] = UNRESOLVED
         return given
 
-    def request(self, **instead: Any) -> Any:
+    def _request(self, **instead: Any) -> Any:
         """Build the Request, with the SID of the number if it is given as such."""
-        given = self.rendered_arguments()
+        given = self._rendered_arguments()
         number = given["phone_number"]
         if checks.is_set(number):
-            self.build_arguments(given)
+            self._build_arguments(given)
             self.phone_number_sid, self.phone_number = self._sid_of(number), None
-        return super().request(**instead)
+        return super()._request(**instead)
 
     def execute(self, context: Context) -> Any:
         """Release it; in a retry, also where an earlier try was killed right after it had."""
-        self.plan = ReleasePlan(context)
+        self._plan = ReleasePlan(context)
         return super().execute(context)
 
     def _sid_of(self, number: str) -> str:
         """Find the one number that is exactly this: Twilio's filter also gives those that contain it."""
         listed = self.hook.incoming_phone_numbers.list(phone_number=number)
         owned = {str(record["sid"]): record for record in listed if record.phone_number == number}
-        if not owned and (released := self.plan.read().get(number)):
+        if not owned and (released := self._plan.read().get(number)):
             return str(released["sid"])
         if len(owned) != 1:
             raise NotFound(f"the account owns {len(owned)} numbers {mask(number)}, not one; nothing is released")
-        self.plan.write(owned)
+        self._plan.write(owned)
         return next(iter(owned))

@@ -48,28 +48,28 @@ class RetentionOperator(CompositeOperator):
     """What has become of a record: ``redacted`` or ``deleted``."""
 
     @abstractmethod
-    def list_candidates(self, since: datetime | None, until: datetime, *, unsent: bool) -> Listing[Any]:
+    def _list_candidates(self, since: datetime | None, until: datetime, *, unsent: bool) -> Listing[Any]:
         """List what may be old enough."""
 
     @abstractmethod
-    def request_for(self, sid: str) -> Request[Any]:
+    def _request_for(self, sid: str) -> Request[Any]:
         """Give the request that redacts or deletes one."""
 
-    async def before_run(self, client: Any, ledger: WorkList, concurrency: int) -> None:
+    async def _before_run(self, client: Any, ledger: WorkList, concurrency: int) -> None:
         """Do what comes before that."""
 
-    def is_due(self, record: Any) -> bool:
+    def _is_due(self, record: Any) -> bool:
         """Tell whether anything is left to do about a record that is old enough."""
         return True
 
-    def media_of(self, record: Any) -> int:
+    def _media_of(self, record: Any) -> int:
         """Count the media of a message that are to be deleted with it."""
         return 0
 
     def _literal_of(self, name: str, value: Any) -> Any:
         return UNRESOLVED if name in ("start", "end") and value is not None else super()._literal_of(name, value)
 
-    def check(self, given: Mapping[str, Any]) -> None:
+    def _check(self, given: Mapping[str, Any]) -> None:
         """Require an age, and a range that has both ends, if there is one."""
         checks.required(days=given["days"])
         parse_int("days", given["days"], 1)
@@ -104,21 +104,21 @@ class RetentionOperator(CompositeOperator):
         with WorkList(self.done, run_id, applies) as ledger:
             if report is not None:
                 ledger.load_report(_earlier(report, run_id), since, until)
-            listed = self.hook.client.iter_records(self.list_candidates(since, until, unsent=include_unsent))
+            listed = self.hook.client.iter_records(self._list_candidates(since, until, unsent=include_unsent))
             ledger.plan(
-                (str(r.sid), f"{r.date_created:%Y-%m-%dT%H:%M:%SZ}", self.media_of(r))
+                (str(r.sid), f"{r.date_created:%Y-%m-%dT%H:%M:%SZ}", self._media_of(r))
                 for r in listed
                 if r.date_created is not None
                 and r.date_created < until
                 and (since is None or r.date_created >= since)
-                and self.is_due(r)
+                and self._is_due(r)
             )
             before = self._before(memory, ledger, meant) if applies and report is None else 0
             self._report(report, ledger)
             if applies:
                 self.log.info("%d records are to be %s", ledger.due, self.done)
                 try:
-                    self.run_in_background(self._do(ledger, int(concurrency)))
+                    self._run_in_background(self._do(ledger, int(concurrency)))
                 finally:
                     self._report(report, ledger)
             elif ledger.due:
@@ -146,9 +146,9 @@ class RetentionOperator(CompositeOperator):
         from airflow_provider_twilio.runtime.bulk.progress import progress
 
         async with self.hook.aclient(concurrency=concurrency, retries=0) as client:  # the engine repeats by itself
-            await self.before_run(client, ledger, concurrency)
+            await self._before_run(client, ledger, concurrency)
             tally = Tally()
-            items = (WorkItem(self.request_for(sid), key=sid) for sid, _ in ledger.left())
+            items = (WorkItem(self._request_for(sid), key=sid) for sid, _ in ledger.left())
             async with progress(tally, "records", ledger.due):
                 await run(client, items, ledger.record, concurrency=concurrency, tally=tally)
 
@@ -325,23 +325,23 @@ class RedactOldMessagesOperator(RetentionOperator, color=COLORS["Messages"]):
         super().__init__(**kwargs)
         self._set_arguments(locals())
 
-    def list_candidates(self, since: datetime | None, until: datetime, *, unsent: bool) -> Listing[Any]:
+    def _list_candidates(self, since: datetime | None, until: datetime, *, unsent: bool) -> Listing[Any]:
         """List messages."""
         return _messages(since, until, unsent)
 
-    def request_for(self, sid: str) -> Request[Any]:
+    def _request_for(self, sid: str) -> Request[Any]:
         """Redact one."""
         return Messages.update(sid, body="")
 
-    def is_due(self, record: Any) -> bool:
+    def _is_due(self, record: Any) -> bool:
         """Tell whether it has a text, or media that are to go."""
-        return bool(record.body) or self.media_of(record) > 0
+        return bool(record.body) or self._media_of(record) > 0
 
-    def media_of(self, record: Any) -> int:
+    def _media_of(self, record: Any) -> int:
         """Count its media, if they are to go."""
         return (record.num_media or 0) if self._read("media", self.media) else 0
 
-    async def first(self, client: Any, ledger: WorkList, concurrency: int) -> None:
+    async def _before_run(self, client: Any, ledger: WorkList, concurrency: int) -> None:
         """Delete the media."""
         from airflow_provider_twilio.runtime.bulk.engine import WorkItem, run
 
@@ -403,11 +403,11 @@ class DeleteOldMessagesOperator(RetentionOperator, color=COLORS["Messages"]):
         super().__init__(**kwargs)
         self._set_arguments(locals())
 
-    def list_candidates(self, since: datetime | None, until: datetime, *, unsent: bool) -> Listing[Any]:
+    def _list_candidates(self, since: datetime | None, until: datetime, *, unsent: bool) -> Listing[Any]:
         """List messages."""
         return _messages(since, until, unsent)
 
-    def request_for(self, sid: str) -> Request[Any]:
+    def _request_for(self, sid: str) -> Request[Any]:
         """Delete one."""
         return Messages.delete(sid)
 
@@ -447,13 +447,13 @@ class DeleteOldCallsOperator(RetentionOperator, color=COLORS["Calls"]):
         super().__init__(**kwargs)
         self._set_arguments(locals())
 
-    def list_candidates(self, since: datetime | None, until: datetime, *, unsent: bool) -> Listing[Any]:
+    def _list_candidates(self, since: datetime | None, until: datetime, *, unsent: bool) -> Listing[Any]:
         """List calls."""
         dated = {} if unsent else {"start_time_after": since, "start_time_before": until}
         listing: Listing[Any] = definition(Calls.list).build(**dated)
         return listing
 
-    def request_for(self, sid: str) -> Request[Any]:
+    def _request_for(self, sid: str) -> Request[Any]:
         """Delete one."""
         return Calls.delete(sid)
 
@@ -490,12 +490,12 @@ class DeleteOldRecordingsOperator(RetentionOperator, color=COLORS["Calls"]):
         super().__init__(**kwargs)
         self._set_arguments(locals())
 
-    def list_candidates(self, since: datetime | None, until: datetime, *, unsent: bool) -> Listing[Any]:
+    def _list_candidates(self, since: datetime | None, until: datetime, *, unsent: bool) -> Listing[Any]:
         """List recordings."""
         listing: Listing[Any] = definition(Recordings.list).build(date_created_after=since, date_created_before=until)
         return listing
 
-    def request_for(self, sid: str) -> Request[Any]:
+    def _request_for(self, sid: str) -> Request[Any]:
         """Delete one."""
         return Recordings.delete(sid)
 

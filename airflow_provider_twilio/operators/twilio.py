@@ -66,9 +66,9 @@ class TwilioRequestOperator(TwilioOperator):
         if not is_mapped_at_runtime(self) and not any(
             resolve_literal(value) is UNRESOLVED for value in (method, path, data, json)
         ):
-            self.request()
+            self._request()
 
-    def request(self, **instead: Any) -> Any:
+    def _request(self, **instead: Any) -> Any:
         """Build the Request."""
         return other.raw_request(
             self.method,
@@ -93,12 +93,12 @@ class TwilioRequestOperator(TwilioOperator):
             raise BadParameter(name, "is a text that is no mapping", "give a mapping, or a template that renders one")
         return read
 
-    def result(self, answer: Any) -> Any:
+    def _result(self, answer: Any) -> Any:
         """Give what goes to XCom, without secrets."""
         remove_keys([answer], SECRET)
-        return super().result(answer)
+        return super()._result(answer)
 
     @property
-    def title(self) -> str:
+    def _title(self) -> str:
         """What the log calls it: without the path, which may hold a phone number."""
         return self.method

@@ -71,7 +71,7 @@ class UsageReportOperator(CompositeOperator, color="#ece6f6"):
     def _literal_of(self, name: str, value: Any) -> Any:
         return value if isinstance(value, date) else super()._literal_of(name, resolve_literal(value))
 
-    def check(self, given: Mapping[str, Any]) -> None:
+    def _check(self, given: Mapping[str, Any]) -> None:
         """Require a range with both ends, a file to write, and a budget that is one."""
         start, end = given["start"], given["end"]
         checks.required(start=start, end=end, path=given["path"])

@@ -56,7 +56,7 @@ class LogsToStorageOperator(CompositeOperator):
     def _literal_of(self, name: str, value: Any) -> Any:
         return UNRESOLVED if name in ("start", "end") and value is not None else super()._literal_of(name, value)
 
-    def check(self, given: Mapping[str, Any]) -> None:
+    def _check(self, given: Mapping[str, Any]) -> None:
         """Require a place, a format, and both ends of a range, if it isn't the data interval."""
         checks.required(path=given["path"])
         files.check_path("path", given["path"])

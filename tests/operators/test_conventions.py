@@ -60,7 +60,7 @@ OTHER_DEFAULTS = {
     "ReleaseNumberOperator": {"phone_number_sid": None},  # or the number itself
 }
 
-# What is templated of those that run no one operation, beside their `extra_template_fields`.
+# What is templated of those that run no one operation, beside their `_extra_template_fields`.
 BY_HAND = {"TwilioRequestOperator": {"method", "path", "data", "json"}}
 
 SID = "a" * 32
@@ -133,7 +133,7 @@ def test_the_parameters_are_the_operations(kind: type[TwilioOperator]):
     wanted |= OTHER_DEFAULTS.get(kind.__name__, {})
     given = own_parameters(kind)
     assert {name: given[name].default for name in wanted} == wanted
-    further = given.keys() - wanted.keys() - set(kind.extra_template_fields)
+    further = given.keys() - wanted.keys() - set(kind._extra_template_fields)
     assert all(given[name].default is not inspect.Parameter.empty for name in further)
 
 
@@ -151,7 +151,7 @@ def test_all_are_templated(kind: type[TwilioOperator]):
     else:
         twilios = BY_HAND.get(kind.__name__, set())
     assert isinstance(kind.template_fields, tuple)
-    assert set(kind.template_fields) == {*twilios, *kind.extra_template_fields, "twilio_conn_id", "account_sid"}
+    assert set(kind.template_fields) == {*twilios, *kind._extra_template_fields, "twilio_conn_id", "account_sid"}
     assert set(kind.template_fields_renderers) <= set(kind.template_fields)
 
 

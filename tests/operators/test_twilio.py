@@ -104,7 +104,7 @@ def test_json_is_sent_as_json():
         task_id="task", method="POST", path="https://content.twilio.com/v1/Content", json={"types": {"a": "{{ 1 }}"}}
     )
     task.render_template_fields({})
-    assert task.request().json == {"types": {"a": "1"}}
+    assert task._request().json == {"types": {"a": "1"}}
 
 
 def test_a_post_is_repeated_only_if_it_may_be(run: Run, emulator: Emulator, monkeypatch: pytest.MonkeyPatch):
@@ -121,7 +121,7 @@ def test_a_post_is_repeated_only_if_it_may_be(run: Run, emulator: Emulator, monk
 
 def test_the_log_keeps_a_number_in_the_path(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture):
     path = f"https://lookups.twilio.com/v2/PhoneNumbers/{TO}"
-    TwilioRequestOperator(task_id="task", method="GET", path=path).result(Record(status="looked up"))
+    TwilioRequestOperator(task_id="task", method="GET", path=path)._result(Record(status="looked up"))
     told = caplog.text + "".join(capfd.readouterr())
     assert "looked up" in told
     assert TO[1:] not in told

@@ -23,11 +23,11 @@ class CompositeOperator(TwilioOperator):
     :meth:`check` what they may be, and in ``carry_out`` what is done with them.
     """
 
-    composite_parameters: ClassVar[Mapping[str, str]] = {}
+    _composite_parameters: ClassVar[Mapping[str, str]] = {}
     """The parameters, and what each may be, as written."""
 
     if TYPE_CHECKING:
-        perform: Callable[..., Any]
+        _perform: Callable[..., Any]
         """Do it: called with the context, and the parameters by their names."""
 
     def __init_subclass__(cls, color: str | None = None, **kwargs: Any) -> None:
@@ -35,11 +35,11 @@ class CompositeOperator(TwilioOperator):
         written = vars(cls).get("__init__")
         if written is not None:
             names = written.__code__.co_varnames[1 : 1 + written.__code__.co_kwonlyargcount]
-            cls.composite_parameters = {
-                **cls.composite_parameters,
+            cls._composite_parameters = {
+                **cls._composite_parameters,
                 **{name: str(written.__annotations__[name]) for name in names},
             }
-            cls.template_fields = (*cls.composite_parameters, "twilio_conn_id", "account_sid")
+            cls.template_fields = (*cls._composite_parameters, "twilio_conn_id", "account_sid")
         if color is not None:
             cls.ui_color = color
 
@@ -48,25 +48,25 @@ class CompositeOperator(TwilioOperator):
 
         :param arguments: the ``locals()`` of ``__init__``.
         """
-        for name in self.composite_parameters:
+        for name in self._composite_parameters:
             setattr(self, name, arguments[name])
         if not is_mapped_at_runtime(self):
-            self.check({name: self._literal_of(name, arguments[name]) for name in self.composite_parameters})
+            self._check({name: self._literal_of(name, arguments[name]) for name in self._composite_parameters})
 
     def _literal_of(self, name: str, value: Any) -> Any:
         """Tell what is known of a value when the DAG is parsed: a text may stand for the boolean it says."""
         value = resolve_literal(value)
         return value if value is UNRESOLVED else self._read(name, value)
 
-    def check(self, given: Mapping[str, Any]) -> None:
+    def _check(self, given: Mapping[str, Any]) -> None:
         """Refuse what can't be meant. Called when the DAG is parsed, with :data:`LATER` for what isn't known yet."""
 
-    def rendered_arguments(self) -> dict[str, Any]:
+    def _rendered_arguments(self) -> dict[str, Any]:
         """Read the parameters from what their templates have rendered."""
-        return {name: self._read(name, getattr(self, name)) for name in self.composite_parameters}
+        return {name: self._read(name, getattr(self, name)) for name in self._composite_parameters}
 
     def _read(self, name: str, value: Any) -> Any:
-        annotation = self.composite_parameters[name]
+        annotation = self._composite_parameters[name]
         value = parse_rendered(name, value, annotation)
         if "bool" in annotation and not isinstance(value, bool | None):
             raise BadParameter(name, f"is not true or false ({checks.describe(value)})", "give True or False")
@@ -75,11 +75,11 @@ class CompositeOperator(TwilioOperator):
     def execute(self, context: Context) -> Any:
         """Do it. Errors that would come again fail the task at once."""
         with fail_on_permanent_errors():
-            given = self.rendered_arguments()
-            self.check(given)
-            return self.perform(context, **given)
+            given = self._rendered_arguments()
+            self._check(given)
+            return self._perform(context, **given)
 
     @property
-    def title(self) -> str:
+    def _title(self) -> str:
         """What the log calls it."""
         return type(self).__name__.removesuffix("Operator")

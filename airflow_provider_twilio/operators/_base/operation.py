@@ -64,7 +64,7 @@ class TwilioOperator(BaseOperator):
     """
 
     operation: ClassVar[Definition]
-    extra_template_fields: ClassVar[tuple[str, ...]] = ()
+    _extra_template_fields: ClassVar[tuple[str, ...]] = ()
     """Further templated parameters of a subclass, beside the operation's."""
 
     _xcom_values: Mapping[str, Any] = {}
@@ -86,7 +86,7 @@ class TwilioOperator(BaseOperator):
             cls.ui_color = COLORS[str(cls.operation).split(".")[0]]
             cls.template_fields = (
                 *cls.operation.names,
-                *cls.extra_template_fields,
+                *cls._extra_template_fields,
                 "twilio_conn_id",
                 "account_sid",
             )
@@ -106,19 +106,19 @@ class TwilioOperator(BaseOperator):
 
         :param arguments: the ``locals()`` of ``__init__``.
         """
-        kept = {name: arguments[name] for name in (*self.operation.names, *self.extra_template_fields)}
+        kept = {name: arguments.get(name) for name in (*self.operation.names, *self._extra_template_fields)}
         for name, value in kept.items():
             setattr(self, name, value)
         if not is_mapped_at_runtime(self):
             self.operation.check(
-                self.build_arguments({name: self._literal_of(name, value) for name, value in kept.items()})
+                self._build_arguments({name: self._literal_of(name, value) for name, value in kept.items()})
             )
 
     def _literal_of(self, name: str, value: Any) -> Any:
         """Tell what is known of a value when the DAG is parsed; of a time nothing, which may pass meanwhile."""
         return UNRESOLVED if name in self.operation.times and value is not None else resolve_literal(value)
 
-    def build_arguments(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _build_arguments(self, given: dict[str, Any]) -> dict[str, Any]:
         """Turn what was given into the operation's own arguments, and check what the operation can't.
 
         This is for subclasses with template fields of their own: they take them out. It is called when the DAG is
@@ -130,16 +130,16 @@ class TwilioOperator(BaseOperator):
     def hook(self) -> TwilioHook:
         return TwilioHook(self.twilio_conn_id, self.account_sid)
 
-    def request(self, **instead: Any) -> Any:
+    def _request(self, **instead: Any) -> Any:
         """Build the operation's Request, or Listing, from the rendered arguments.
 
         :param instead: arguments that take the place of those given to the operator.
         """
-        return self.operation.build(**self.build_arguments({**self.rendered_arguments(), **instead}))
+        return self.operation.build(**self._build_arguments({**self._rendered_arguments(), **instead}))
 
-    def rendered_arguments(self) -> dict[str, Any]:
+    def _rendered_arguments(self) -> dict[str, Any]:
         """Read the arguments from what their templates have rendered: see the class."""
-        names = (*self.operation.parameters, *self.extra_template_fields)
+        names = (*self.operation.parameters, *self._extra_template_fields)
         return {name: self._rendered_argument(name, getattr(self, name)) for name in names}
 
     def _rendered_argument(self, name: str, value: Any) -> Any:
@@ -155,7 +155,7 @@ class TwilioOperator(BaseOperator):
     def execute(self, context: Context) -> Any:
         """Run the operation. Errors that would come again fail the task at once."""
         with fail_on_permanent_errors():
-            request = self.request()
+            request = self._request()
             client = self.hook.client
             try:
                 answer = client.iter_records(request) if isinstance(request, Listing) else client.send(request)
@@ -165,9 +165,9 @@ class TwilioOperator(BaseOperator):
                     raise
                 self.log.info("An earlier try has perhaps deleted it: %s", error)
                 answer = None
-            return self.result(answer)
+            return self._result(answer)
 
-    def run_in_background(self, coroutine: Coroutine[Any, Any, T]) -> T:
+    def _run_in_background(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run what does many things at once beside the task's main thread, till it ends or the task is killed."""
         from airflow_provider_twilio.runtime.background import BackgroundRunner
 
@@ -184,24 +184,24 @@ class TwilioOperator(BaseOperator):
             aside.cancel()
 
     @property
-    def title(self) -> str:
+    def _title(self) -> str:
         """What the log calls it."""
         return str(self.operation)
 
-    def result(self, answer: Any) -> Any:
+    def _result(self, answer: Any) -> Any:
         """Give what goes to XCom: the record, the list of records, or the SID of what was deleted."""
         if isinstance(answer, Record):
-            self.log.info("%s: %s", self.title, answer)
+            self.log.info("%s: %s", self._title, answer)
             self._xcom_values = {name: answer[name] for name in XCOM_KEYS if answer.get(name)}
             return answer
         if answer is None:
             sid = getattr(self, next(iter(self.operation.parameters)))
             if self.hook.client.settings.dry_run:
                 return Record(sid=sid, status=DRY_RUN)
-            self.log.info("%s: %s is deleted", self.title, sid)
+            self.log.info("%s: %s is deleted", self._title, sid)
             return sid
         records = list(answer)
-        self.log.info("%s: %d records", self.title, len(records))
+        self.log.info("%s: %d records", self._title, len(records))
         return records
 
     def post_execute(self, context: Context, result: Any = None) -> None:

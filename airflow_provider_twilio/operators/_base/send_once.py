@@ -56,9 +56,9 @@ class SendOnceOperator(TwilioOperator):
         self.on_unresolved = on_unresolved
         self.reconcile_timeout = reconcile_timeout
 
-    def request(self, **instead: Any) -> Request[Any]:
+    def _request(self, **instead: Any) -> Request[Any]:
         """Build the Request. Times in it may have passed since it was sent: they are checked when it goes out."""
-        arguments = self.build_arguments({**self.rendered_arguments(), **instead})
+        arguments = self._build_arguments({**self._rendered_arguments(), **instead})
         skeleton: Request[Any] = self.operation.function(**self._timeless(arguments))
         return skeleton.replace(data=skeleton.data + self.operation.form_data(arguments))
 
@@ -66,31 +66,31 @@ class SendOnceOperator(TwilioOperator):
         times = self.operation.times
         return {name: UNRESOLVED if name in times and value is not None else value for name, value in arguments.items()}
 
-    def prepare(self, request: Request[Any]) -> Request[Any]:
+    def _finalize_request(self, request: Request[Any]) -> Request[Any]:
         """Make the request ready to go out, and check what may have changed since: called by the try that sends it."""
-        self.operation.check(self.build_arguments(self.rendered_arguments()))
+        self.operation.check(self._build_arguments(self._rendered_arguments()))
         return request
 
     def execute(self, context: Context) -> Any:
         """Send. Errors that would come again fail the task at once."""
-        return self.result(self.send(context))
+        return self._result(self._send(context))
 
-    def send(self, context: Context) -> Record:
+    def _send(self, context: Context) -> Record:
         """Send once, and give the record, also where an earlier try has sent it."""
         with fail_on_permanent_errors():
             try:
-                return self._send(context)
+                return self._send_request(context)
             except OptedOut as error:
                 if self.skip_opted_out:
                     raise AirflowSkipException(str(error)) from None
                 raise
 
-    def _send(self, context: Context) -> Record:
+    def _send_request(self, context: Context) -> Record:
         from airflow_provider_twilio._airflow.send_once import send_once_in_task
 
-        client, request = self.hook.client, self.request()
+        client, request = self.hook.client, self._request()
         if not self.once:
-            record: Record = client.send(self.prepare(request))
+            record: Record = client.send(self._finalize_request(request))
             return record
         sent: Record = send_once_in_task(
             context,
@@ -99,11 +99,11 @@ class SendOnceOperator(TwilioOperator):
             on_clear=self.on_clear,
             on_unresolved=self.on_unresolved,
             reconcile_timeout=self.reconcile_timeout,
-            prepare=self.prepare,
+            prepare=self._finalize_request,
         )
         return sent
 
-    def sent_at(self, context: Context, record: Record) -> datetime:
+    def _sent_at(self, context: Context, record: Record) -> datetime:
         """Give when it was sent, or is to be: the same for every try."""
         from airflow_provider_twilio.runtime.idempotency.fingerprint import HasDateCreated
 

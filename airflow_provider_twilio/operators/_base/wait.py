@@ -37,7 +37,7 @@ class SendAndWaitOperator(SendOnceOperator):
     operator_extra_links = (TwilioLogLink(),)
     sample_sid: ClassVar[str]
     """A SID of the kind that is waited for."""
-    active_wait: WaitTrigger | None = None
+    _active_wait: WaitTrigger | None = None
     """What this task waits for on a worker."""
 
     def __init__(
@@ -58,11 +58,11 @@ class SendAndWaitOperator(SendOnceOperator):
 
     @property
     @abstractmethod
-    def should_wait(self) -> bool:
+    def _should_wait(self) -> bool:
         """Whether to wait at all."""
 
     @abstractmethod
-    def build_trigger(self, sid: str, *, started: float) -> WaitTrigger:
+    def _build_trigger(self, sid: str, *, started: float) -> WaitTrigger:
         """Give the trigger that waits for what was sent, which also knows the goal.
 
         :param started: when it was sent, or is to be, in seconds since the epoch.
@@ -70,19 +70,19 @@ class SendAndWaitOperator(SendOnceOperator):
 
     def execute(self, context: Context) -> Any:
         """Send, and wait if asked to. Errors that would come again fail the task at once."""
-        if self.should_wait:
+        if self._should_wait:
             with fail_on_permanent_errors():
-                self.build_trigger(self.sample_sid, started=time.time())  # its arguments, before it's too late
-        record = self.send(context)
+                self._build_trigger(self.sample_sid, started=time.time())  # its arguments, before it's too late
+        record = self._send(context)
         TwilioLogLink.show(context, self.hook.client.settings, record["sid"])
-        if not self.should_wait or not record["sid"]:  # a dry run has none
-            return self.result(record)
+        if not self._should_wait or not record["sid"]:  # a dry run has none
+            return self._result(record)
         return self._wait(context, record)
 
     def _wait(self, context: Context, record: Record) -> Any:
         from airflow_provider_twilio.runtime.polling.events import evaluate
 
-        trigger = self.build_trigger(record["sid"], started=self.sent_at(context, record).timestamp())
+        trigger = self._build_trigger(record["sid"], started=self._sent_at(context, record).timestamp())
         told = evaluate(trigger.goal, trigger.sid, record)
         if told is None and self.deferrable:
             kept = {name: value for name, value in record.items() if name != "body"}
@@ -94,20 +94,20 @@ class SendAndWaitOperator(SendOnceOperator):
         """Wait on this worker."""
         ti: Any = context.get("ti")
         trigger.task_instance = ti  # as a triggerer does
-        self.active_wait = trigger
+        self._active_wait = trigger
         try:
             return trigger.wait(self.hook.client)
         finally:
-            self.active_wait = None
+            self._active_wait = None
 
     def on_kill(self) -> None:
         """Stop what the task waits for on a worker, if a user kills it there; deferred, the trigger does."""
         super().on_kill()
-        if held := self.active_wait:
+        if held := self._active_wait:
             held.on_worker_kill(self.hook.client)
 
     @property
-    def clear_mode(self) -> OnClear:
+    def _clear_mode(self) -> OnClear:
         """What Clear does: without ``once`` each try sends."""
         return self.on_clear if self.once else "resend"
 
@@ -124,4 +124,4 @@ class SendAndWaitOperator(SendOnceOperator):
 
         facts = raise_for_event(told, skip_opted_out=self.skip_opted_out)
         kind: type[Record] = type(record) if isinstance(record, Record) else Record
-        return self.result(kind({**record, **facts}))
+        return self._result(kind({**record, **facts}))

@@ -1,7 +1,8 @@
-"""A question by message, and which question an answer was meant for. Pure: no I/O.
+"""Questions by text message, and the matching of replies to open questions. Pure: no I/O.
 
-What has been asked and answered is read from Twilio's own log, so that all who ask one phone agree, in whatever
-process, DAG or Airflow they are: a question says its code and how long it is open.
+The state of a question is derived from Twilio's message list alone. All processes, DAGs and Airflow installations that
+question the same phone therefore agree on it. For that purpose, the text of a question states its code and for how
+long the question stays open.
 """
 
 from __future__ import annotations
@@ -17,24 +18,27 @@ from airflow_provider_twilio.api.messages import Message
 from airflow_provider_twilio.runtime.polling.inbound import is_inbound, messages_since, timestamp
 
 MAX_QUESTION_LENGTH = 7 * 86_400.0
-"""Seconds for which a question may be open, and for which the log is read back."""
-STOP_WORDS = frozenset({"stop", "stopall", "unsubscribe", "cancel", "end", "quit", "revoke", "optout"})
-"""https://help.twilio.com/articles/223134027"""
-UNITS = {"h": 3600, "min": 60, "s": 1}
+"""Maximum time a question may stay open, in seconds. Twilio's list is read back by the same time."""
 
-_ASKED = re.compile(r"Reply YES(?: ([0-9]{4}) or NO \1| or NO) within ([0-9]+) (h|min|s)\s*\Z")
+STOP_WORDS = frozenset({"stop", "stopall", "unsubscribe", "cancel", "end", "quit", "revoke", "optout"})
+"""Twilio's default opt-out keywords: https://help.twilio.com/articles/223134027"""
+
+UNITS = {"h": 3600, "min": 60, "s": 1}
+"""Units in which a question states its duration, in seconds, longest first."""
+
+_INSTRUCTIONS = re.compile(r"Reply YES(?: ([0-9]{4}) or NO \1| or NO) within ([0-9]+) (h|min|s)\s*\Z")
 _REPLY = re.compile(r"\W*(?:(yes|no|y|n)\W*(\d{4})?|(\d{4})\W*(yes|no|y|n))\W*", re.IGNORECASE)
 
 
 class Reply(NamedTuple):
-    """What a phone has written: ``stop``, or an answer, and the code that it names."""
+    """A reply by text message: the answer, and the code of the question if the reply names one."""
 
-    says: Literal["yes", "no", "stop"]
+    answer: Literal["yes", "no", "stop"]
     code: str | None = None
 
     @classmethod
-    def read(cls, body: str | None) -> Reply | None:
-        """Read a message: an answer and a code, and nothing else; None for any other."""
+    def parse(cls, body: str | None) -> Reply | None:
+        """Parse a message body; return None if it has more than an answer and a code, or no answer."""
         text = (body or "").strip().lower()
         if text.strip(" .!") in STOP_WORDS:
             return cls("stop")
@@ -47,68 +51,96 @@ class Reply(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Hold what tells a question from others.
+    """A question by text message.
 
-    :param code: what an answer must name; None if it need not.
-    :param asked: when it was asked, in seconds since the epoch.
-    :param lasts: for how many seconds it is open.
+    :param code: Four digits that a reply must name; None if a reply needs no code.
+    :param asked_at: Time at which the question was sent, in seconds since the epoch.
+    :param duration: Time during which the question stays open, in seconds.
     """
 
     code: str | None
-    asked: float
-    lasts: float
+    asked_at: float
+    duration: float
 
-    def text(self, question: str) -> str:
-        """Say how to answer, and for how long: in words that :meth:`read` knows again."""
-        seconds = max(1, math.floor(self.lasts))
+    def format(self, question: str) -> str:
+        """Return the message body: the question and its reply instructions, which :meth:`parse` reads back."""
+        seconds = max(1, math.floor(self.duration))
         unit = next(name for name, size in UNITS.items() if seconds % size == 0)
         choice = f"YES {self.code} or NO {self.code}" if self.code else "YES or NO"
         return f"{question.rstrip()} Reply {choice} within {seconds // UNITS[unit]} {unit}"
 
     @classmethod
-    def read(cls, message: Message) -> Question | None:
-        """Read a message that was sent; None if it asks nothing."""
-        found = _ASKED.search(message.body or "")
+    def parse(cls, message: Message) -> Question | None:
+        """Parse a sent message; return None if its body does not end with reply instructions."""
+        found = _INSTRUCTIONS.search(message.body or "")
         if found is None:
             return None
-        made = message.date_created  # from which on the one who asked counts, too
-        return cls(found[1], made.timestamp() if made else timestamp(message), int(found[2]) * UNITS[found[3]])
+        # The process that asked also counts the duration from the creation of the message.
+        created = message.date_created
+        asked_at = created.timestamp() if created else timestamp(message)
+        return cls(found[1], asked_at, int(found[2]) * UNITS[found[3]])
+
+    def is_open(self, moment: float) -> bool:
+        """Return whether the question's time has not yet run out at a moment, in seconds since the epoch."""
+        return moment <= self.asked_at + self.duration
 
 
-def find_reply(question: Question, sid: str, log: Sequence[Message]) -> tuple[Reply, Message] | None:
-    """Tell what was answered to a question, and by which message; None if nothing was.
+class _Event(NamedTuple):
+    """A question or a reply in the conversation; events sort by their first three fields."""
 
-    A reply with a code is meant for the open question of that code, a bare one for the only question that is open. What
-    could be meant for several is taken for none.
+    time: float
+    order: int
+    """0 for a question, 1 for a reply: within the same second, questions sort first."""
+    sid: str
+    content: Question | Reply
+    message: Message | None
 
-    :param sid: the question's own message.
-    :param log: what its phone and its sender have written to each other, in any order, for as long as any question
-        that was open beside it.
+
+def find_reply(question: Question, sid: str, messages: Sequence[Message]) -> tuple[Reply, Message] | None:
+    """Return the reply to a question and the message that carries it; None if there is no reply yet.
+
+    A reply with a code belongs to the open question of that code. A reply without a code belongs to the only open
+    question. A reply that may belong to more than one open question is ignored.
+
+    :param sid: SID of the question's message.
+    :param messages: Messages between the phone and the sender of the question, in any order. They must go back far
+        enough to include every question that may have been open at the same time.
     """
-    # At the same second a question stands before a reply: that errs on the side of taking it for none.
-    story: list[tuple[float, int, str, Question | Reply, Message | None]] = [(question.asked, 0, sid, question, None)]
-    for entry in log:
-        said = Reply.read(entry.body) if is_inbound(entry) else Question.read(entry)
-        if said is not None and entry.sid != sid:
-            story.append((timestamp(entry), int(isinstance(said, Reply)), str(entry.sid), said, entry))
-    open_: dict[str, Question] = {}
-    for at, _, of, told, message in sorted(story, key=lambda event: event[:3]):
-        if isinstance(told, Question):
-            open_[of] = told
+    # If a question and a reply have the same second, the question sorts first. At worst, a reply is then ignored as
+    # ambiguous; it is never attributed to the wrong question.
+    events = [_Event(question.asked_at, 0, sid, question, None)]
+    for message in messages:
+        content = Reply.parse(message.body) if is_inbound(message) else Question.parse(message)
+        if content is not None and message.sid != sid:
+            order = int(isinstance(content, Reply))
+            events.append(_Event(timestamp(message), order, str(message.sid), content, message))
+    unanswered: dict[str, Question] = {}
+    for event in sorted(events, key=lambda event: event[:3]):
+        if isinstance(event.content, Question):
+            unanswered[event.sid] = event.content
             continue
-        live = {name: one for name, one in open_.items() if at <= one.asked + one.lasts}
-        if told.says == "stop":
-            meant = sid if sid in live else None
-        else:
-            fits = [name for name, one in live.items() if told.code is None or one.code == told.code]
-            meant = fits[0] if len(fits) == 1 and live[fits[0]].code == told.code else None
-        if meant == sid and message is not None:
-            return told, message
-        open_.pop(meant or "", None)
+        open_questions = {of: other for of, other in unanswered.items() if other.is_open(event.time)}
+        answered = _answered_question(event.content, open_questions, sid)
+        if answered == sid and event.message is not None:
+            return event.content, event.message
+        unanswered.pop(answered or "", None)
+    return None
+
+
+def _answered_question(reply: Reply, open_questions: dict[str, Question], sid: str) -> str | None:
+    """Return the SID of the open question that a reply belongs to; None if it is ambiguous or there is none.
+
+    STOP ends every open question, so it always belongs to the question ``sid``.
+    """
+    if reply.answer == "stop":
+        return sid if sid in open_questions else None
+    matching = [of for of, other in open_questions.items() if reply.code is None or other.code == reply.code]
+    if len(matching) == 1 and open_questions[matching[0]].code == reply.code:
+        return matching[0]
     return None
 
 
 def conversation(question: Question, phone: str, number: str) -> tuple[Listing[Message], Listing[Message]]:
-    """Give the lists that hold what a phone and a number have written to each other."""
-    begin = question.asked - MAX_QUESTION_LENGTH
+    """Return the two lists of messages between a phone and a Twilio number, one for each direction."""
+    begin = question.asked_at - MAX_QUESTION_LENGTH
     return messages_since(begin, to=phone, from_=number), messages_since(begin, to=number, from_=phone)

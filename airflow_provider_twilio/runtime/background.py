@@ -1,9 +1,10 @@
-"""Run a coroutine beside the thread that waits for it: on an event loop in a thread of its own.
+"""Run a coroutine on an event loop in a background thread, while the calling thread waits for it.
 
-A task's signals are handled in its main thread, and ``execution_timeout`` is one that raises there, once. If an event
-loop ran there, that could strike any of its callbacks; and what a callback raises is logged by asyncio, which goes on.
+Python handles a task's signals in the main thread. Airflow implements ``execution_timeout`` as a signal whose handler
+raises an exception there, once. If an event loop ran in the main thread, the exception could be raised inside any
+callback of the loop; asyncio logs what a callback raises, and continues, so the timeout would be lost.
 
-The loop is uvloop's, which comes with Airflow: what is sent takes less of the CPU there.
+The event loop is uvloop's, which comes with Airflow and uses less CPU time per request.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ T = TypeVar("T")
 
 
 class BackgroundRunner(Generic[T]):
-    """Hold a coroutine, to be run once."""
+    """A coroutine that is run once, in a background thread.
+
+    :param coroutine: The coroutine to run.
+    """
 
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
         self._coroutine = coroutine
@@ -30,52 +34,57 @@ class BackgroundRunner(Generic[T]):
         self._ended = False
         self._result: T
         self._error: BaseException | None = None
-        # Bare locks and a bare thread: they stay as they are when a signal's exception strikes. In `threading`, which
-        # waits for a thread to start or to end, another error might be raised instead, or the end be forgotten.
-        self._started, self._end = _thread.allocate_lock(), _thread.allocate_lock()
+        # Bare locks and a bare thread stay consistent when a signal handler raises an exception between any two steps.
+        # `threading` waits for a thread to start and to end: an exception there may be replaced by another error, or
+        # may make it miss the end of the thread.
+        self._started_lock = _thread.allocate_lock()
+        """Acquired once: by the background thread to start the coroutine, or by :meth:`run` to prevent the start."""
+        self._ended_lock = _thread.allocate_lock()
+        """Released by the background thread when the coroutine has ended."""
 
     def run(self) -> T:
-        """Run it, and give what it gives or raise what it raises.
+        """Run the coroutine; return its result, or raise its exception.
 
-        What a signal raises meanwhile is raised when the coroutine was cancelled and has come to its end.
+        If a signal handler raises an exception in the meantime, cancel the coroutine, wait until it has ended, and
+        raise that exception.
 
-        :raises asyncio.CancelledError: it was cancelled.
+        :raises asyncio.CancelledError: When :meth:`cancel` was called.
         """
-        work = contextvars.copy_context().run
-        self._end.acquire()
+        run_in_context = contextvars.copy_context().run
+        self._ended_lock.acquire()
         try:
-            _thread.start_new_thread(work, (self._work,))
-            self._end.acquire()
+            _thread.start_new_thread(run_in_context, (self._run_in_thread,))
+            self._ended_lock.acquire()
         except BaseException:
-            if self._started.acquire(blocking=False):  # it has not begun, and will not
+            if self._started_lock.acquire(blocking=False):  # the coroutine has not been started, and will not be
                 self._coroutine.close()
                 raise
             self.cancel()
             if not self._ended:
-                self._end.acquire()
+                self._ended_lock.acquire()
             raise
         if self._error is not None:
             raise self._error
         return self._result
 
     def cancel(self) -> None:
-        """Cancel it, from any thread or a signal's handler, at any time. This does not wait for its end."""
+        """Cancel the coroutine, without waiting for its end. Call from any thread or signal handler, at any time."""
         self._cancelled = True
         if self._task is not None:
-            with suppress(RuntimeError):  # the loop is closed: it has ended
+            with suppress(RuntimeError):  # the event loop is closed: the coroutine has ended
                 self._task.get_loop().call_soon_threadsafe(self._task.cancel)
 
-    def _work(self) -> None:
-        if not self._started.acquire(blocking=False):
+    def _run_in_thread(self) -> None:
+        if not self._started_lock.acquire(blocking=False):
             return
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 self._result = runner.run(self._main())
-        except BaseException as error:  # raised again where it is waited for
+        except BaseException as error:  # the waiting thread raises it
             self._error = error
         finally:
             self._ended = True
-            self._end.release()
+            self._ended_lock.release()
 
     async def _main(self) -> T:
         self._task = asyncio.current_task()

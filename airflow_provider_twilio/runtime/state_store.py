@@ -1,6 +1,6 @@
-"""Where a task remembers what it has done, over retries and crashes: one protocol, and what stands behind it.
+"""State stores: durable key-value storage for a task across retries and crashes.
 
-Imports no Airflow: what Airflow offers is handed in.
+Imports no Airflow. The caller passes in what Airflow provides.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ from typing import Any, Protocol
 
 
 class StateStore(Protocol):
-    """Remember JSON values by key. What :meth:`set` has returned from survives the process being killed."""
+    """Anything that can store JSON values by key. A value is durable once :meth:`set` has returned."""
 
     durable: bool
-    """Whether it remembers at all."""
+    """Whether values are stored at all. If so, they survive the end of the process."""
 
     def get(self, key: str) -> Any:
-        """Give the value; None if there is none."""
+        """Return the value of a key; None if there is none."""
 
     def set(self, key: str, value: Any) -> None:
-        """Keep a value, which is not None, in place of any there is."""
+        """Store a value, which must not be None, in place of any earlier value of the key."""
 
     def delete(self, key: str) -> None:
-        """Forget a value, if there is one."""
+        """Delete the value of a key, if there is one."""
 
 
 class TaskStateStore:
-    """Remember in Airflow's task state store, which outlives retries, deferrals and Clear. Airflow 3.3 and later.
+    """A state store backed by Airflow's task state store. Airflow 3.3 and later.
 
-    Each task instance of each run has its own. A call is a round trip to Airflow's API server, and lasts once it is
-    back.
+    Each task instance of each DAG run has its own. Its values survive retries, deferrals and Clear. Each call is a
+    round trip to Airflow's API server.
 
-    :param store: ``context["task_state_store"]``, or anything with its get, set and delete.
+    :param store: ``context["task_state_store"]``, or any object with its ``get``, ``set`` and ``delete``.
     """
 
     durable = True
@@ -53,18 +53,19 @@ class TaskStateStore:
 
 
 class FolderStore:
-    """Remember in a folder, one small file or object a key: local, S3, GCS, wherever a path leads.
+    """A state store in a folder: one small file or object per key, on any storage that a path can name.
 
-    It outlives retries and whole runs. Nobody else may write there.
+    Its values survive retries, and the DAG run itself. No other process may write to the folder.
 
-    :param path: the folder; made when the first value is kept.
+    :param path: The folder, on a local disk or in an object store such as S3 or GCS. It is created with the first
+        value.
     """
 
     durable = True
 
     def __init__(self, path: Any) -> None:
-        # An object store takes a value whole or not at all; a local file could be left half written.
-        # Only the protocol tells: on Airflow 3.1 its paths are pathlib's own, wherever they lead.
+        # An object store writes an object as a whole or not at all, but a crash can leave a local file incomplete.
+        # Only the protocol distinguishes them: on Airflow 3.1, paths in an object store are pathlib's own, too.
         self._local = getattr(path, "protocol", "") in ("", "file", "local")
         self.path: Any = Path(getattr(path, "path", None) or path) if self._local else path
 
@@ -81,16 +82,16 @@ class FolderStore:
             target.write_text(text, encoding="utf-8")
             return
         self.path.mkdir(parents=True, exist_ok=True)
-        beside = self.path / f"{key}.json.part"
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, target)
+        partial = self.path / f"{key}.json.part"
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, target)
 
     def delete(self, key: str) -> None:
         (self.path / f"{key}.json").unlink(missing_ok=True)
 
 
 class NullStore:
-    """Remember nothing: all there is before Airflow 3.3."""
+    """A state store that stores nothing, for tasks on Airflow before 3.3."""
 
     durable = False
 
@@ -105,6 +106,6 @@ class NullStore:
 
 
 def store_for_task(context: Mapping[str, Any]) -> StateStore:
-    """Give what Airflow lets a task remember: nothing before Airflow 3.3."""
+    """Return the state store of a running task: a :class:`NullStore` before Airflow 3.3."""
     store = context.get("task_state_store")
     return NullStore() if store is None else TaskStateStore(store)

@@ -146,9 +146,9 @@ class AnswerTrigger(SharedPollTrigger):
         reply, message = found
         at = datetime.fromtimestamp(timestamp(message), UTC).isoformat()
         facts = {"reply_sid": message.sid, "answered_at": at}
-        if reply.says == "stop":
+        if reply.answer == "stop":
             return {**wait_event(self.sid, "failed", f"the phone has answered {self.sid} with STOP"), **facts}
-        return {**wait_event(self.sid, "reached"), "answer": reply.says, **facts}
+        return {**wait_event(self.sid, "reached"), "answer": reply.answer, **facts}
 
     def _late(self, trouble: str = "") -> dict[str, Any]:
         return wait_event(

@@ -1,4 +1,4 @@
-"""Which question an answer was meant for: by what a phone and a number have written to each other."""
+"""The matching of replies to open questions, from the messages between a phone and a Twilio number."""
 
 from __future__ import annotations
 
@@ -13,27 +13,28 @@ from airflow_provider_twilio.api.segments import count
 from airflow_provider_twilio.runtime.approval import Question, Reply, find_reply
 
 NOW = 1_750_000_000.0
-OURS = "SMours"
+QUESTION_SID = "SMquestion"
 
 
-def at(second: float) -> str:
+def date_header(second: float) -> str:
     return format_datetime(datetime.fromtimestamp(NOW + second, UTC))
 
 
-def said(second: float, body: str, sid: str = "") -> Message:
-    fields = {"direction": "inbound", "status": "received", "date_sent": at(second), "body": body}
+def inbound(second: float, body: str, sid: str = "") -> Message:
+    fields = {"direction": "inbound", "status": "received", "date_sent": date_header(second), "body": body}
     return Message({"sid": sid or f"in{second}", **fields})
 
 
-def asked(second: float, code: str | None, lasts: float = 600, sid: str = "") -> Message:
-    body = Question(code, 0, lasts).text("Other?")
-    fields = {"direction": "outbound-api", "status": "delivered", "date_sent": at(second), "body": body}
+def question(second: float, code: str | None, duration: float = 600, sid: str = "") -> Message:
+    body = Question(code, 0, duration).format("Other?")
+    fields = {"direction": "outbound-api", "status": "delivered", "date_sent": date_header(second), "body": body}
     return Message({"sid": sid or f"out{second}", **fields})
 
 
-def answer(code: str | None, *log: Message, lasts: float = 600) -> Any:
-    found = find_reply(Question(code, NOW, lasts), OURS, log)
-    return None if found is None else (found[0].says, found[1].sid)
+def answer(code: str | None, *messages: Message) -> Any:
+    """Return the answer to a question asked at second 0, and the SID of the reply."""
+    found = find_reply(Question(code, NOW, 600), QUESTION_SID, messages)
+    return None if found is None else (found[0].answer, found[1].sid)
 
 
 @pytest.mark.parametrize(
@@ -61,12 +62,12 @@ def answer(code: str | None, *log: Message, lasts: float = 600) -> Any:
         (None, None),
     ],
 )
-def test_replies(body: str | None, reply: Reply | None):
-    assert Reply.read(body) == reply
+def test_reply_parses_answer_and_code(body: str | None, reply: Reply | None):
+    assert Reply.parse(body) == reply
 
 
 @pytest.mark.parametrize(
-    ("code", "lasts", "ends"),
+    ("code", "duration", "instructions"),
     [
         ("4821", 1800, "Reply YES 4821 or NO 4821 within 30 min"),
         ("4821", 3600, "Reply YES 4821 or NO 4821 within 1 h"),
@@ -74,63 +75,64 @@ def test_replies(body: str | None, reply: Reply | None):
         (None, 45, "Reply YES or NO within 45 s"),
     ],
 )
-def test_a_question_says_how_to_answer_and_is_known_again(code: str | None, lasts: float, ends: str):
-    text = Question(code, NOW, lasts).text("Deploy v2.3 to production?")
-    assert text == f"Deploy v2.3 to production? {ends}"
-    fields = {"direction": "outbound-api", "date_sent": at(0), "body": f"Sent from your Twilio trial account - {text}"}
-    assert Question.read(Message({"sid": OURS, **fields})) == Question(code, NOW, lasts)
+def test_question_format_is_parsed_back(code: str | None, duration: float, instructions: str):
+    text = Question(code, NOW, duration).format("Deploy v2.3 to production?")
+    assert text == f"Deploy v2.3 to production? {instructions}"
+    body = f"Sent from your Twilio trial account - {text}"
+    fields = {"direction": "outbound-api", "date_sent": date_header(0), "body": body}
+    assert Question.parse(Message({"sid": QUESTION_SID, **fields})) == Question(code, NOW, duration)
     assert count(text).segments == 1
 
 
 @pytest.mark.parametrize("body", ["Reply YES 4821 or NO 4822 within 30 min", "Reply YES or NO", "hello", None])
-def test_what_asks_nothing(body: str | None):
-    assert Question.read(Message({"sid": "a", "body": body, "date_sent": at(0)})) is None
+def test_question_parse_without_instructions_returns_none(body: str | None):
+    assert Question.parse(Message({"sid": "a", "body": body, "date_sent": date_header(0)})) is None
 
 
-def test_its_code_answers_it():
-    assert answer("4821", said(5, "yes 4821")) == ("yes", "in5")
-    assert answer("4821", said(5, "no 4821"), said(6, "yes 4821")) == ("no", "in5")
+def test_find_reply_with_code_matches_question():
+    assert answer("4821", inbound(5, "yes 4821")) == ("yes", "in5")
+    assert answer("4821", inbound(5, "no 4821"), inbound(6, "yes 4821")) == ("no", "in5")
 
 
-def test_what_does_not_count():
-    assert answer("4821", said(5, "yes")) is None
-    assert answer("4821", said(5, "yes 4822")) is None
-    assert answer("4821", said(-5, "yes 4821")) is None
-    assert answer("4821", said(601, "yes 4821")) is None
-    assert answer("4821", said(600, "yes 4821")) == ("yes", "in600")
-    assert answer(None, said(5, "yes 4821")) is None
+def test_find_reply_ignores_wrong_code_and_time():
+    assert answer("4821", inbound(5, "yes")) is None
+    assert answer("4821", inbound(5, "yes 4822")) is None
+    assert answer("4821", inbound(-5, "yes 4821")) is None
+    assert answer("4821", inbound(601, "yes 4821")) is None
+    assert answer("4821", inbound(600, "yes 4821")) == ("yes", "in600")
+    assert answer(None, inbound(5, "yes 4821")) is None
 
 
-def test_two_open_questions_get_each_its_own():
-    log = (asked(-10, "1111"), said(5, "yes 1111"), said(6, "no 4821"))
-    assert answer("4821", *log) == ("no", "in6")
+def test_find_reply_distinguishes_open_questions_by_code():
+    messages = (question(-10, "1111"), inbound(5, "yes 1111"), inbound(6, "no 4821"))
+    assert answer("4821", *messages) == ("no", "in6")
 
 
-def test_a_code_that_two_open_questions_have_answers_neither():
-    assert answer("4821", asked(-10, "4821"), said(5, "yes 4821")) is None
-    assert answer("4821", asked(-10, "4821", lasts=12), said(5, "yes 4821")) == ("yes", "in5")
+def test_find_reply_ignores_code_of_two_open_questions():
+    assert answer("4821", question(-10, "4821"), inbound(5, "yes 4821")) is None
+    assert answer("4821", question(-10, "4821", duration=12), inbound(5, "yes 4821")) == ("yes", "in5")
 
 
-def test_a_bare_answer_counts_if_one_question_is_open():
-    assert answer(None, said(5, "yes")) == ("yes", "in5")
-    assert answer(None, asked(-10, None), said(5, "yes")) is None
-    assert answer(None, asked(-10, "1111"), said(5, "yes")) is None
-    assert answer(None, asked(3, None), said(5, "yes")) is None
-    assert answer(None, asked(5, None), said(5, "yes")) is None
-    assert answer(None, asked(7, None), said(5, "yes")) == ("yes", "in5")
+def test_find_reply_without_code_needs_single_open_question():
+    assert answer(None, inbound(5, "yes")) == ("yes", "in5")
+    assert answer(None, question(-10, None), inbound(5, "yes")) is None
+    assert answer(None, question(-10, "1111"), inbound(5, "yes")) is None
+    assert answer(None, question(3, None), inbound(5, "yes")) is None
+    assert answer(None, question(5, None), inbound(5, "yes")) is None
+    assert answer(None, question(7, None), inbound(5, "yes")) == ("yes", "in5")
 
 
-def test_what_is_answered_or_over_is_open_no_more():
-    assert answer(None, asked(-10, None), said(-5, "yes"), said(5, "no")) == ("no", "in5")
-    assert answer(None, asked(-10, "1111"), said(2, "yes 1111"), said(5, "no")) == ("no", "in5")
-    assert answer(None, asked(-10, None, lasts=12), said(5, "no")) == ("no", "in5")
+def test_find_reply_skips_answered_and_expired_questions():
+    assert answer(None, question(-10, None), inbound(-5, "yes"), inbound(5, "no")) == ("no", "in5")
+    assert answer(None, question(-10, "1111"), inbound(2, "yes 1111"), inbound(5, "no")) == ("no", "in5")
+    assert answer(None, question(-10, None, duration=12), inbound(5, "no")) == ("no", "in5")
 
 
-def test_stop_ends_it():
-    assert answer("4821", said(5, "STOP"), said(6, "yes 4821")) == ("stop", "in5")
-    assert answer("4821", said(5, "yes 4821"), said(6, "STOP")) == ("yes", "in5")
-    assert answer("4821", said(-5, "STOP"), said(6, "yes 4821")) == ("yes", "in6")
+def test_find_reply_stop_ends_question():
+    assert answer("4821", inbound(5, "STOP"), inbound(6, "yes 4821")) == ("stop", "in5")
+    assert answer("4821", inbound(5, "yes 4821"), inbound(6, "STOP")) == ("yes", "in5")
+    assert answer("4821", inbound(-5, "STOP"), inbound(6, "yes 4821")) == ("yes", "in6")
 
 
-def test_its_own_message_in_the_log_is_not_another_question():
-    assert answer(None, asked(0, None, sid=OURS), said(5, "yes")) == ("yes", "in5")
+def test_find_reply_ignores_own_question_in_messages():
+    assert answer(None, question(0, None, sid=QUESTION_SID), inbound(5, "yes")) == ("yes", "in5")

@@ -1,4 +1,4 @@
-"""A coroutine beside the thread that waits for it, which signals reach at once."""
+"""A coroutine in a background thread, and signals that reach the waiting thread at once."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ import pytest
 
 from airflow_provider_twilio.runtime.background import BackgroundRunner
 
-LONG = 30.0
+LONG = 30.0  # seconds
 
 
 class TimedOut(BaseException):
-    pass
+    """An exception raised by a signal handler, as Airflow's timeout is."""
 
 
 @contextmanager
@@ -34,37 +34,37 @@ def on_alarm(handler: Any) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def strike(signum: int, frame: FrameType | None) -> None:
+def raise_timeout(signum: int, frame: FrameType | None) -> None:
     raise TimedOut
 
 
-def test_it_gives_what_the_coroutine_gives_or_raises():
-    async def gives() -> int:
+def test_background_runner_returns_result_or_raises_error():
+    async def succeeds() -> int:
         await asyncio.sleep(0)
         return threading.get_ident()
 
-    async def raises(error: BaseException) -> None:
+    async def fails(error: BaseException) -> None:
         await asyncio.sleep(0)
         raise error
 
-    assert BackgroundRunner(gives()).run() != threading.get_ident()
+    assert BackgroundRunner(succeeds()).run() != threading.get_ident()
     for error in (ValueError("no"), SystemExit(3)):
         with pytest.raises(type(error)) as raised:
-            BackgroundRunner(raises(error)).run()
+            BackgroundRunner(fails(error)).run()
         assert raised.value is error
 
 
-def test_it_sees_the_context_of_who_waits():
+def test_background_runner_copies_context_of_caller():
     variable = contextvars.ContextVar("variable", default="none")
 
-    async def reads() -> str:
+    async def read_variable() -> str:
         return variable.get()
 
     variable.set("set")
-    assert BackgroundRunner(reads()).run() == "set"
+    assert BackgroundRunner(read_variable()).run() == "set"
 
 
-def test_it_runs_where_an_event_loop_runs():
+def test_background_runner_works_inside_running_event_loop():
     async def inner() -> int:
         return 3
 
@@ -74,97 +74,98 @@ def test_it_runs_where_an_event_loop_runs():
     assert asyncio.run(outer()) == 3
 
 
-def test_a_signal_is_raised_whatever_the_loop_is_at():
-    """In the main thread, it would be lost in the callback that the loop is at for all the time."""
-    struck, ended = threading.Event(), []
+def test_background_runner_raises_signal_during_busy_callback():
+    """If the loop ran in the main thread, the exception would be raised, and lost, in the busy callback."""
+    raised, ended = threading.Event(), []
 
-    def strike_and_tell(signum: int, frame: FrameType | None) -> None:
-        struck.set()
+    def record_and_raise(signum: int, frame: FrameType | None) -> None:
+        raised.set()
         raise TimedOut
 
     def busy() -> None:
         signal.setitimer(signal.ITIMER_REAL, 0.01)
-        until = time.monotonic() + LONG
-        while not struck.is_set() and time.monotonic() < until:
+        deadline = time.monotonic() + LONG
+        while not raised.is_set() and time.monotonic() < deadline:
             sum(range(1000))
 
-    async def works() -> None:
+    async def work() -> None:
         asyncio.get_running_loop().call_soon(busy)
         try:
             await asyncio.sleep(LONG)
         except asyncio.CancelledError:
             await asyncio.sleep(0)
-            ended.append("cancelled")
+            ended.append("canceled")
             raise
 
-    with on_alarm(strike_and_tell), pytest.raises(TimedOut):
-        BackgroundRunner(works()).run()
-    assert ended == ["cancelled"]
+    with on_alarm(record_and_raise), pytest.raises(TimedOut):
+        BackgroundRunner(work()).run()
+    assert ended == ["canceled"]
 
 
-@pytest.mark.filterwarnings("ignore:coroutine 'test_a_signal_at_any_time")  # before it was handed over
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # in a callback of Python's own
-def test_a_signal_at_any_time_is_raised_when_the_coroutine_has_ended():
-    at_work = threading.Event()
+# A signal may come before the coroutine is passed to the runner, or in a callback of Python itself.
+@pytest.mark.filterwarnings("ignore:coroutine 'test_background_runner_raises_signal_at_any_time")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_background_runner_raises_signal_at_any_time_after_coroutine_ended():
+    working = threading.Event()
 
-    async def works(seconds: float) -> None:
-        at_work.set()
+    async def work(seconds: float) -> None:
+        working.set()
         try:
             await asyncio.sleep(seconds)
         finally:
-            at_work.clear()
+            working.clear()
 
-    raised = 0
-    with on_alarm(strike):
+    timeouts = 0
+    with on_alarm(raise_timeout):
         for number in range(3000):
             try:
                 signal.setitimer(signal.ITIMER_REAL, 2e-5 * (number % 100 + 1))
-                BackgroundRunner(works(0.0005)).run()
+                BackgroundRunner(work(0.0005)).run()
                 signal.setitimer(signal.ITIMER_REAL, 0)
             except TimedOut:
-                raised += 1
-            assert not at_work.is_set()
-    assert raised
+                timeouts += 1
+            assert not working.is_set()
+    assert timeouts
 
 
-def test_a_second_signal_does_not_wait_for_the_end():
-    goes_on = threading.Event()
+def test_background_runner_second_signal_skips_waiting():
+    released = threading.Event()
 
     async def stubborn() -> None:
         try:
             await asyncio.sleep(LONG)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0.01)
-            await asyncio.to_thread(goes_on.wait, LONG)
+            await asyncio.to_thread(released.wait, LONG)
 
-    with on_alarm(strike):
+    with on_alarm(raise_timeout):
         signal.setitimer(signal.ITIMER_REAL, 0.05)
         with pytest.raises(TimedOut):
             BackgroundRunner(stubborn()).run()
-        assert not goes_on.is_set()
-        goes_on.set()
+        assert not released.is_set()
+        released.set()
 
 
-@pytest.mark.parametrize("whence", ["a thread", "a signal", "before"])
-def test_it_is_cancelled(whence: str):
-    begun, ended = threading.Event(), []
+@pytest.mark.parametrize("origin", ["a thread", "a signal", "before"])
+def test_background_runner_cancel_ends_coroutine(origin: str):
+    started, ended = threading.Event(), []
 
-    async def works() -> None:
-        begun.set()
+    async def work() -> None:
+        started.set()
         try:
             await asyncio.sleep(LONG)
         except asyncio.CancelledError:
-            ended.append("cancelled")
+            ended.append("canceled")
             raise
 
-    aside = BackgroundRunner(works())
-    with on_alarm(lambda signum, frame: aside.cancel()):
-        if whence == "before":
-            aside.cancel()
+    runner = BackgroundRunner(work())
+    with on_alarm(lambda signum, frame: runner.cancel()):
+        if origin == "before":
+            runner.cancel()
         else:
-            act = aside.cancel if whence == "a thread" else lambda: os.kill(os.getpid(), signal.SIGALRM)
-            threading.Thread(target=lambda: (begun.wait(), act()), daemon=True).start()
+            cancel = runner.cancel if origin == "a thread" else lambda: os.kill(os.getpid(), signal.SIGALRM)
+            threading.Thread(target=lambda: (started.wait(), cancel()), daemon=True).start()
         with pytest.raises(asyncio.CancelledError):
-            aside.run()
-    assert ended == ([] if whence == "before" else ["cancelled"])
-    aside.cancel()  # which does nothing any more
+            runner.run()
+    assert ended == ([] if origin == "before" else ["canceled"])
+    runner.cancel()  # has no effect any more

@@ -1,4 +1,4 @@
-"""What remembers, remembers; what doesn't, says so."""
+"""State stores keep values durably, or report that they do not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airflow_provider_twilio.runtime.state_store import FolderStore, NullStore, 
 
 
 class Store:
-    """Airflow's accessor as far as it is used: JSON values, None refused, a key that isn't there is no error."""
+    """A stand-in for Airflow's accessor: JSON values; None is rejected; a missing key is no error."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
@@ -30,45 +30,45 @@ class Store:
         self.values.pop(key, None)
 
 
-def test_task_state_keeps_what_it_is_told():
+def test_task_state_store_returns_stored_values():
     store = Store()
-    memory: StateStore = TaskStateStore(store)
-    assert memory.durable
-    assert memory.get("a") is None
-    memory.set("a", {"sid": "SM1"})
-    memory.set("b", 1)
-    assert memory.get("a") == {"sid": "SM1"}
+    state: StateStore = TaskStateStore(store)
+    assert state.durable
+    assert state.get("a") is None
+    state.set("a", {"sid": "SM1"})
+    state.set("b", 1)
+    assert state.get("a") == {"sid": "SM1"}
     assert TaskStateStore(store).get("a") == {"sid": "SM1"}
-    memory.delete("a")
-    memory.delete("a")
-    assert (memory.get("a"), memory.get("b")) == (None, 1)
+    state.delete("a")
+    state.delete("a")
+    assert (state.get("a"), state.get("b")) == (None, 1)
 
 
 @pytest.mark.parametrize("value", [1, {"sid": "SM1"}])
-def test_nothing_keeps_nothing(value: Any):
-    memory: StateStore = NullStore()
-    assert not memory.durable
-    memory.set("a", value)
-    assert memory.get("a") is None
-    memory.delete("a")
+def test_null_store_stores_nothing(value: Any):
+    state: StateStore = NullStore()
+    assert not state.durable
+    state.set("a", value)
+    assert state.get("a") is None
+    state.delete("a")
 
 
-def in_memory(path: str) -> ObjectStoragePath:
-    """Give a path on a store that is not the local disk."""
+def memory_path(path: str) -> ObjectStoragePath:
+    """Return a path on a storage other than the local disk."""
     attach("memory", fs=fsspec.filesystem("memory"))
     return ObjectStoragePath(f"memory://{path}")
 
 
-class TestFolder:
-    @pytest.fixture(params=["pathlib", "ObjectStoragePath", "another store"])
+class TestFolderStore:
+    @pytest.fixture(params=["pathlib", "ObjectStoragePath", "object store"])
     def folder(self, request, tmp_path) -> FolderStore:
         if request.param == "pathlib":
-            return FolderStore(tmp_path / "checkpoint_path" / "run")
+            return FolderStore(tmp_path / "state" / "run")
         if request.param == "ObjectStoragePath":
-            return FolderStore(ObjectStoragePath(f"file://{tmp_path}/ledger/run"))
-        return FolderStore(in_memory(f"{tmp_path.name}/ledger/run"))
+            return FolderStore(ObjectStoragePath(f"file://{tmp_path}/state/run"))
+        return FolderStore(memory_path(f"{tmp_path.name}/state/run"))
 
-    def test_remembers(self, folder: FolderStore):
+    def test_folder_store_returns_stored_values(self, folder: FolderStore):
         assert folder.get("a.0") is None
         folder.set("a.0", {"rows": [None, "SM1"]})
         folder.set("a.0", {"rows": ["é", "SM1"]})
@@ -77,20 +77,20 @@ class TestFolder:
         folder.delete("a.0")
         assert folder.get("a.0") is None
 
-    def test_what_is_on_a_store_is_kept_there(self, tmp_path):
-        FolderStore(in_memory(f"{tmp_path.name}/ledger")).set("a", 1)
-        assert fsspec.filesystem("memory").cat_file(f"/{tmp_path.name}/ledger/a.json") == b"1"
+    def test_folder_store_writes_to_object_store(self, tmp_path):
+        FolderStore(memory_path(f"{tmp_path.name}/state")).set("a", 1)
+        assert fsspec.filesystem("memory").cat_file(f"/{tmp_path.name}/state/a.json") == b"1"
 
-    def test_leaves_nothing_behind(self, tmp_path):
+    def test_folder_store_delete_leaves_no_files(self, tmp_path):
         folder = FolderStore(tmp_path)
         folder.set("a", 1)
         folder.delete("a")
         assert list(tmp_path.iterdir()) == []
 
-    def test_a_file_is_there_whole_or_not_at_all(self, tmp_path):
+    def test_folder_store_replaces_files_atomically(self, tmp_path):
         folder = FolderStore(tmp_path)
         folder.set("a", "before")
-        (tmp_path / "a.json.part").write_text('"half', encoding="utf-8")  # as a crash leaves it
+        (tmp_path / "a.json.part").write_text('"half', encoding="utf-8")  # what a crash leaves
         assert folder.get("a") == "before"
         folder.set("a", "after")
         assert folder.get("a") == "after"

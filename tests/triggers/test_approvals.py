@@ -45,7 +45,7 @@ def test_bad_arguments_are_refused(name: str, value: Any):
 
 
 def ask(code: str | None = "4821", to: str = PHONE, lasts: float = 600.0) -> Message:
-    body = Question(code, 0, lasts).text("Deploy?")
+    body = Question(code, 0, lasts).format("Deploy?")
     return TwilioHook().messages.create(to=to, from_=OURS, body=body)
 
 
@@ -106,7 +106,7 @@ def test_an_answer_waits_until_a_service_has_chosen_the_number(emulator: Emulato
     pool = f"https://messaging.twilio.com/v1/Services/{service}/PhoneNumbers"
     hook.request("POST", pool, {"PhoneNumberSid": emulator.numbers[0]["sid"]})
     emulator.clock.freeze()  # so nothing is chosen
-    body = Question("4821", 0, 600).text("Deploy?")
+    body = Question("4821", 0, 600).format("Deploy?")
     record = hook.messages.create(to=PHONE, messaging_service_sid=service, body=body)
     assert record.from_ is None
     emulator.receive_message("no 4821", from_=PHONE)

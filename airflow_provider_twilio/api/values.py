@@ -1,4 +1,4 @@
-"""Parameter values: wire names, and how values are written on the wire."""
+"""Parameter values: wire names, and the format of values on the wire."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from airflow_provider_twilio.api.errors import BadParameter
 ISO_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 
 
-# Where Twilio's spelling is not the parameter's own in PascalCase.
+# Twilio's names that are not the parameter's own name in PascalCase.
 WIRE_NAMES = {
     "ring_timeout": "Timeout",
     "start": "StartDate",
@@ -27,35 +27,41 @@ WIRE_NAMES = {
 
 
 class _Unresolved:
-    """Stand for a value that is not known yet."""
+    """A value that is not known yet."""
 
     def __repr__(self) -> str:
-        return "LATER"
+        return "UNRESOLVED"
 
 
 UNRESOLVED: Final[Any] = _Unresolved()
-"""Given to an operation's checks for what is only known when the task runs: it passes them all."""
+"""Stands for a value that is only known when the task runs, such as a template. It passes every check."""
 
 
 def wire_name(name: str) -> str:
-    """Give the wire name of a parameter: ``media_url`` is ``MediaUrl``, ``date_sent_after`` is ``DateSent>``."""
+    """Return Twilio's name of a parameter: ``MediaUrl`` for ``media_url``, ``DateSent>`` for ``date_sent_after``."""
     if name in WIRE_NAMES:
         return WIRE_NAMES[name]
-    for ending, sign in (("_after", ">"), ("_before", "<")):
-        if name.endswith(ending):
-            return wire_name(name.removesuffix(ending)) + sign
+    for suffix, sign in (("_after", ">"), ("_before", "<")):
+        if name.endswith(suffix):
+            return wire_name(name.removesuffix(suffix)) + sign
     return "".join(part[:1].upper() + part[1:] for part in name.split("_"))
 
 
 def wire_value(name: str, value: Any) -> str:
-    """Write one value as Twilio reads it: ``true``, UTC times, plain decimals, JSON for mappings."""
+    """Format one value for Twilio: ``true``, UTC times, plain decimals, JSON for mappings.
+
+    :param name: The parameter's name, for errors.
+    :raises BadParameter: When Twilio has no format for the value.
+    """
     if isinstance(value, str):
         if not value.isascii():
             try:
                 value.encode()
             except UnicodeEncodeError as error:
                 raise BadParameter(
-                    name, f"has half a character at {error.start} (a lone surrogate)", "cut texts between characters"
+                    name,
+                    f"contains a lone surrogate at index {error.start}",
+                    "truncate text at character boundaries",
                 ) from None
         return value
     if isinstance(value, bool):
@@ -65,14 +71,12 @@ def wire_value(name: str, value: Any) -> str:
             raise BadParameter(
                 name,
                 "is a datetime without a time zone",
-                "give it one, as in pendulum.datetime(2026, 1, 1, tz='UTC') or dag_run.logical_date",
+                "add one, as in pendulum.datetime(2026, 1, 1, tz='UTC') or dag_run.logical_date",
             )
         try:
             return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         except OverflowError:
-            raise BadParameter(
-                name, "is out of the calendar's range", "give a time between the years 1 and 9999"
-            ) from None
+            raise BadParameter(name, "is out of range in UTC", "pass a time between the years 1 and 9999") from None
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, int):
@@ -80,19 +84,26 @@ def wire_value(name: str, value: Any) -> str:
     if isinstance(value, Decimal | float):
         number = Decimal(str(value))
         if not number.is_finite():
-            raise BadParameter(name, f"is {value}", "give a finite number")
+            raise BadParameter(name, f"is {value}", "pass a finite number")
         return format(number, "f")
     if isinstance(value, Mapping):
         try:
             text = json.dumps(value, ensure_ascii=False, allow_nan=False)
         except (TypeError, ValueError, RecursionError):
-            raise BadParameter(name, "holds what JSON can't", "give strings, numbers, booleans, None") from None
+            raise BadParameter(
+                name,
+                "contains a value that JSON cannot represent",
+                "use strings, finite numbers, booleans, None, lists and mappings only",
+            ) from None
         return wire_value(name, text)
-    raise BadParameter(name, f"is of type {type(value).__name__}", "give a string, number, date, or list of strings")
+    raise BadParameter(name, f"is of type {type(value).__name__}", "pass a string, number, date, or list of strings")
 
 
 def utc_text(name: str, text: str) -> str:
-    """Write a time given as text, as templates render it, the way Twilio reads it. A day stays a day."""
+    """Convert a time in a string, as templates render it, to Twilio's format in UTC.
+
+    A date stays a date; text that is no time is returned unchanged.
+    """
     try:
         return text if re.fullmatch(ISO_DAY, text) else wire_value(name, datetime.fromisoformat(text))
     except ValueError as error:
@@ -102,13 +113,13 @@ def utc_text(name: str, text: str) -> str:
 
 
 def address_text(text: str) -> str:
-    """Write a number or channel address as Twilio lists it: the channel in lower case."""
+    """Return a number or channel address as Twilio lists it: with the channel in lower case."""
     channel, colon, rest = text.partition(":")
     return f"{channel.lower()}:{rest}" if colon else text
 
 
 def wire_values(name: str, value: Any) -> list[str]:
-    """Write a value as the one or many strings it takes on the wire. None is none."""
+    """Format a value as the strings that Twilio takes: none for None, one per item for a sequence."""
     if value is None:
         return []
     if isinstance(value, str):
@@ -119,11 +130,14 @@ def wire_values(name: str, value: Any) -> list[str]:
 
 
 def parse_int(name: str, value: Any, minimum: int, maximum: int | None = None) -> int | None:
-    """Read a whole number, also from the text that a template renders to."""
+    """Return a whole number, also from a string, as templates render it. None and UNRESOLVED give None.
+
+    :raises BadParameter: When the value is not a whole number within the limits.
+    """
     if value is None or value is UNRESOLVED:
         return None
     number = int(value) if isinstance(value, str) and value.strip().isdecimal() else value
     if not isinstance(number, int) or isinstance(number, bool) or number < minimum or (maximum and number > maximum):
         limits = f"a whole number from {minimum}" + (f" to {maximum}" if maximum else "")
-        raise BadParameter(name, f"is {value!r}"[:40], f"give {limits}, or None")
+        raise BadParameter(name, f"is {value!r}"[:40], f"pass {limits}, or None")
     return number

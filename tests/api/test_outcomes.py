@@ -1,0 +1,223 @@
+"""Outcomes: the error for a response, or for its absence, and whether to retry."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_twilio.api.errors import (
+    AuthenticationFailed,
+    BadParameter,
+    InvalidRequest,
+    NotFound,
+    NotSent,
+    OptedOut,
+    OutcomeUnknown,
+    PermissionDenied,
+    RateLimited,
+    ServerError,
+    TwilioError,
+)
+from airflow_provider_twilio.api.messages import Messages
+from airflow_provider_twilio.api.outcomes import (
+    error_for_unreadable,
+    error_from_response,
+    error_without_response,
+    is_retryable,
+    retry_after,
+)
+from airflow_provider_twilio.api.request import Request
+from airflow_provider_twilio.api.response import Response
+from tests.support.responses import error_for, rejection
+
+TO = "+14155551234"
+CREATE: Request[Any] = Messages.create(to=TO, body="secret words")
+FETCH: Request[Any] = Messages.fetch("SM" + "0" * 32)
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
+def test_error_from_response_of_success_is_none(status: int):
+    assert error_from_response(CREATE, Response(status, {}, b"whatever")) is None
+
+
+# Twilio's response, the error of a create and of a fetch, and whether each may be retried at once.
+TABLE: list[tuple[int, int | None, type[TwilioError], type[TwilioError], bool, bool]] = [
+    (400, 20001, InvalidRequest, InvalidRequest, False, False),
+    (400, None, InvalidRequest, InvalidRequest, False, False),
+    (400, 21211, InvalidRequest, InvalidRequest, False, False),
+    (400, 21220, InvalidRequest, InvalidRequest, False, False),
+    (400, 21422, InvalidRequest, InvalidRequest, False, False),
+    (400, 21610, OptedOut, OptedOut, False, False),
+    (400, 21408, PermissionDenied, PermissionDenied, False, False),
+    (400, 21215, PermissionDenied, PermissionDenied, False, False),
+    (400, 21611, RateLimited, RateLimited, False, False),
+    (401, 20003, AuthenticationFailed, AuthenticationFailed, False, False),
+    (401, None, AuthenticationFailed, AuthenticationFailed, False, False),
+    (401, 20005, PermissionDenied, PermissionDenied, False, False),
+    (403, 20003, PermissionDenied, PermissionDenied, False, False),
+    (403, 20008, PermissionDenied, PermissionDenied, False, False),
+    (403, None, PermissionDenied, PermissionDenied, False, False),
+    (404, 20404, NotFound, NotFound, False, False),
+    (404, None, NotFound, NotFound, False, False),
+    (409, 20009, RateLimited, RateLimited, False, False),
+    (422, 20009, RateLimited, RateLimited, False, False),
+    (429, 20429, RateLimited, RateLimited, True, True),
+    (429, None, RateLimited, RateLimited, True, True),
+    (429, 63038, InvalidRequest, InvalidRequest, False, False),
+    (429, 21611, RateLimited, RateLimited, False, False),
+    (500, 20500, OutcomeUnknown, ServerError, False, True),
+    (502, None, OutcomeUnknown, ServerError, False, True),
+    (503, 20503, OutcomeUnknown, ServerError, False, True),
+    (503, 20429, OutcomeUnknown, ServerError, False, True),
+    (301, None, InvalidRequest, InvalidRequest, False, False),
+]
+
+
+@pytest.mark.parametrize(("status", "code", "sent", "read", "send_again", "read_again"), TABLE)
+def test_error_from_response_depends_on_code_status_and_idempotency(
+    status: int,
+    code: int | None,
+    sent: type[TwilioError],
+    read: type[TwilioError],
+    send_again: bool,
+    read_again: bool,
+):
+    create, fetch = error_for(CREATE, rejection(status, code)), error_for(FETCH, rejection(status, code))
+    assert (type(create), type(fetch)) == (sent, read)
+    assert (is_retryable(CREATE, create), is_retryable(FETCH, fetch)) == (send_again, read_again)
+    assert (create.code, create.status) == (code, status)
+
+
+def test_error_without_response_depends_on_what_was_sent():
+    never, read, sent = (
+        error_without_response(CREATE, "refused", sent=False),
+        error_without_response(FETCH, "cut", sent=True),
+        error_without_response(CREATE, "cut", sent=True),
+    )
+    assert (type(never), type(read), type(sent)) == (NotSent, ServerError, OutcomeUnknown)
+    assert [is_retryable(*pair) for pair in ((CREATE, never), (FETCH, read), (CREATE, sent))] == [True, True, False]
+    assert "may or may not" in str(sent)
+
+
+def test_is_retryable_is_false_for_large_page_after_500():
+    large, small = Messages.list().first_page(), Messages.list(page_size=20).first_page()
+    assert large is not None
+    assert small is not None
+    assert not is_retryable(large, error_for(large, rejection(500)))
+    assert is_retryable(small, error_for(small, rejection(500)))
+    assert is_retryable(large, error_for(large, rejection(503)))
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError(), KeyError(), BadParameter("to", "is missing", "give it"), TwilioError("x")]
+)
+def test_is_retryable_is_false_for_other_errors(error: Exception):
+    assert not is_retryable(FETCH, error)
+
+
+def test_error_from_response_names_request_status_code_page_and_request_id():
+    response = rejection(400, 21211, "The 'To' number is not valid.", twilio_request_id="RQ123")
+    error = error_for(CREATE, response)
+    assert str(error) == (
+        "POST /2010-04-01/Accounts/{AccountSid}/Messages.json: Twilio refused with 400, code 21211:"
+        " The 'To' number is not valid. See https://www.twilio.com/docs/api/errors/21211 (request RQ123)"
+    )
+    assert error.request_id == "RQ123"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        f"The number {TO} is unverified",
+        f"To={TO.replace('+', '%2B')}&x",
+        f"The 'To' number {TO} is not a valid phone number.",
+        f"{TO},{TO}",
+    ],
+)
+def test_error_from_response_masks_numbers_in_twilios_message(message: str):
+    told = str(error_for(CREATE, rejection(400, 21211, message)))
+    assert "4155551234" not in told
+    assert "5551" not in told
+    assert "+1415•••1234" in told
+
+
+def test_error_messages_contain_no_parameter():
+    for error in (
+        error_for(CREATE, rejection(500, 20500)),
+        error_without_response(CREATE, "cut", sent=True),
+        error_for_unreadable(CREATE, Response(200, {}, b"<html>secret")),
+    ):
+        assert not any(word in str(error) for word in (TO, "4155551234", "secret"))
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"", "an empty body"),
+        (b"<html><body>secret</body></html>", "an HTML page of 32 bytes"),
+        (b"<TwilioResponse><RestException/></TwilioResponse>", "XML of 49 bytes"),
+        (b'{"code": 20404, "mess', "JSON that is cut or broken"),
+        (b"\xff\xfe\x00", "3 bytes of no content type"),
+        (b"[]", "JSON"),
+        (b'{"detail": "The detail"}', "The detail"),
+        (b'{"title": "The title", "errors": []}', "The title"),
+        (b'{"code": "text", "message": null}', "JSON"),
+    ],
+)
+@pytest.mark.parametrize(("status", "kind"), [(404, NotFound), (400, InvalidRequest), (502, OutcomeUnknown)])
+def test_error_from_response_describes_unreadable_body(body: bytes, told: str, status: int, kind: type[TwilioError]):
+    error = error_for(CREATE, Response(status, {}, body))
+    assert type(error) is kind
+    assert f"refused with {status}" in str(error)
+    assert told in str(error)
+    assert "secret" not in str(error)
+
+
+def test_error_from_response_reads_error_code():
+    assert error_for(CREATE, Response(400, {}, b'{"error_code": 21610}')).code == 21610
+
+
+@given(st.binary(), st.integers(300, 599))
+def test_error_from_response_accepts_any_body(body: bytes, status: int):
+    assert str(error_for(FETCH, Response(status, {}, body)))
+
+
+NOW = datetime(2026, 1, 31, 8, 0, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("3", 3.0),
+        ("0", 0.0),
+        ("1.5", 1.5),
+        ("-5", 0.0),
+        ("Sat, 31 Jan 2026 08:00:30 GMT", 30.0),
+        ("Sat, 31 Jan 2026 10:00:30 +0200", 30.0),
+        ("Sat, 31 Jan 2026 08:00:30", 30.0),
+        ("Sat, 31 Jan 2026 07:00:00 GMT", 0.0),
+        (None, None),
+        ("", None),
+        ("soon", None),
+        ("nan", None),
+        ("inf", None),
+        ("1e999", None),
+        ("Thu, 99 Foo 2026", None),
+    ],
+)
+def test_retry_after_parses_seconds_and_dates(header: str | None, seconds: float | None):
+    assert retry_after(header, NOW) == seconds
+
+
+@given(st.text())
+def test_retry_after_of_any_text_is_seconds_or_none(header: str):
+    found = retry_after(header)
+    assert found is None or found >= 0
+
+
+def test_error_from_response_has_retry_after():
+    assert error_for(CREATE, rejection(429, 20429, retry_after="7")).retry_after == 7.0

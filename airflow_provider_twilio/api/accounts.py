@@ -6,9 +6,10 @@ https://www.twilio.com/docs/iam/api/subaccounts
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import TwilioError
@@ -68,10 +69,12 @@ class Accounts(Resource[C_co]):
 
     @operation
     @staticmethod
-    def create(*, friendly_name: str | None = None) -> Request[Account]:
+    def create(*, friendly_name: str | None = None, extra_params: Mapping[str, Any] | None = None) -> Request[Account]:
         """Open a subaccount of the account whose credentials these are. Never repeated when its outcome is unknown.
 
         :param friendly_name: what to call it, up to 64 characters; the date by default.
+        :param extra_params: Further form parameters, by Twilio's own names, for parameters that have no argument here:
+            ``{"NewParameter": "value"}``. Lists repeat a parameter; None omits it.
 
         https://www.twilio.com/docs/iam/api/subaccounts#create-a-subaccount
         """
@@ -97,17 +100,21 @@ class Accounts(Resource[C_co]):
         *,
         friendly_name: str | None = None,
         status: Literal["active", "suspended", "closed"] | None = None,
+        extra_params: Mapping[str, Any] | None = None,
     ) -> Request[Account]:
         """Rename an account, or suspend, activate or close a subaccount.
 
         :param target_account_sid: the account.
         :param friendly_name: its new name, up to 64 characters.
         :param status: ``suspended``, ``active`` again, or ``closed``, which can't be undone.
+        :param extra_params: Further form parameters, by Twilio's own names, for parameters that have no argument here:
+            ``{"NewParameter": "value"}``. Lists repeat a parameter; None omits it.
 
         https://www.twilio.com/docs/iam/api/account#update-an-account-resource
         """
         checks.required(target_account_sid=target_account_sid)
-        checks.one_of(friendly_name=friendly_name, status=status)
+        if not extra_params:
+            checks.one_of(friendly_name=friendly_name, status=status)
         checks.max_length("friendly_name", friendly_name, MAX_NAME_LENGTH)
         checks.choice("status", status, STATUSES)
         return Request("POST", _path(target_account_sid), Account)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal
@@ -109,6 +109,7 @@ class Calls(Resource[C_co]):
         call_token: str | None = None,
         passports: str | None = None,
         client_notification_url: str | None = None,
+        extra_params: Mapping[str, Any] | None = None,
     ) -> Request[Call]:
         """Place a call. Never repeated when its outcome is unknown.
 
@@ -150,6 +151,8 @@ class Calls(Resource[C_co]):
         :param call_token: the token of an incoming call that is being forwarded.
         :param passports: STIR/SHAKEN passports in base64, up to 5, separated by commas.
         :param client_notification_url: where Twilio sends the push notification of the call.
+        :param extra_params: Further form parameters, by Twilio's own names, for parameters that have no argument here:
+            ``{"NewParameter": "value"}``. Lists repeat a parameter; None omits it.
         :raises BadParameter: before anything is sent.
 
         https://www.twilio.com/docs/voice/api/call-resource#create-a-call-resource
@@ -207,6 +210,7 @@ class Calls(Resource[C_co]):
         status_callback: str | None = None,
         status_callback_method: Literal["GET", "POST"] | None = None,
         time_limit: int | None = None,
+        extra_params: Mapping[str, Any] | None = None,
     ) -> Request[Call]:
         """Hang up a call, cancel it, or give it new TwiML while it goes on.
 
@@ -219,11 +223,14 @@ class Calls(Resource[C_co]):
         :param status_callback: where Twilio reports the call's end.
         :param status_callback_method: how ``status_callback`` is asked.
         :param time_limit: the longest the call may last, in seconds.
+        :param extra_params: Further form parameters, by Twilio's own names, for parameters that have no argument here:
+            ``{"NewParameter": "value"}``. Lists repeat a parameter; None omits it.
         :raises InvalidRequest: the call is over (code 21220), and not by a try of this request whose answer was lost.
 
         https://www.twilio.com/docs/voice/api/call-resource#update-a-call-resource
         """
-        checks.one_of(status=status, url=url, twiml=twiml, status_callback=status_callback, time_limit=time_limit)
+        if not extra_params:
+            checks.one_of(status=status, url=url, twiml=twiml, status_callback=status_callback, time_limit=time_limit)
         checks.only_one_of(url=url, twiml=twiml)
         checks.choice("status", status, ("canceled", "completed"))
         twiml_rules.check("twiml", twiml)

@@ -130,6 +130,7 @@ class Messages(Resource[C_co]):
         risk_check: Literal["enable", "disable"] | None = None,
         fallback_from: str | None = None,
         max_segments: int | None = None,
+        extra_params: Mapping[str, Any] | None = None,
     ) -> Request[Message]:
         """Send a message. Never repeated when its outcome is unknown.
 
@@ -160,6 +161,8 @@ class Messages(Resource[C_co]):
         :param risk_check: ``disable`` turns Twilio's check for SMS pumping off for this message.
         :param fallback_from: the sender to use where ``from_`` can't reach the recipient's channel.
         :param max_segments: refuse a body of more segments, before it costs anything.
+        :param extra_params: Further form parameters, by Twilio's own names, for parameters that have no argument here:
+            ``{"NewParameter": "value"}``. Lists repeat a parameter; None omits it.
         :raises BadParameter: before anything is sent.
         :raises OptedOut: the recipient said STOP to this sender.
 
@@ -206,19 +209,25 @@ class Messages(Resource[C_co]):
     @operation
     @staticmethod
     def update(
-        message_sid: str, *, body: str | None = None, status: Literal["canceled"] | None = None
+        message_sid: str,
+        *,
+        body: str | None = None,
+        status: Literal["canceled"] | None = None,
+        extra_params: Mapping[str, Any] | None = None,
     ) -> Request[Message]:
         """Redact a message's body, or cancel a scheduled message.
 
         :param body: ``""``, which empties the body for good; Twilio takes no other value.
         :param status: ``canceled``, for a message that is scheduled and not yet sent.
+        :param extra_params: Further form parameters, by Twilio's own names, for parameters that have no argument here:
+            ``{"NewParameter": "value"}``. Lists repeat a parameter; None omits it.
 
         https://www.twilio.com/docs/messaging/api/message-resource#update-a-message-resource
         """
         checks.choice("status", status, ("canceled",))
         if body is not None and body is not UNRESOLVED and body != "":
             raise BadParameter("body", f"is {checks.describe(body)}", 'give body="": Twilio only takes away a body')
-        if body is None and status is None:
+        if body is None and status is None and not extra_params:
             raise BadParameter("body or status", "is missing", 'give body="" to redact or status="canceled"')
         return Request("POST", _path(message_sid), Message)
 
@@ -311,11 +320,16 @@ class Feedback(Resource[C_co]):
     @operation
     @staticmethod
     def create(
-        message_sid: str, *, outcome: Literal["confirmed", "unconfirmed"] | None = None
+        message_sid: str,
+        *,
+        outcome: Literal["confirmed", "unconfirmed"] | None = None,
+        extra_params: Mapping[str, Any] | None = None,
     ) -> Request[MessageFeedback]:
         """Report a message's outcome; it must have been sent with ``provide_feedback=True``.
 
         :param outcome: ``confirmed`` or ``unconfirmed`` (Twilio's default is ``confirmed``).
+        :param extra_params: Further form parameters, by Twilio's own names, for parameters that have no argument here:
+            ``{"NewParameter": "value"}``. Lists repeat a parameter; None omits it.
 
         https://www.twilio.com/docs/messaging/api/message-feedback-resource#create-a-message-feedback-resource
         """

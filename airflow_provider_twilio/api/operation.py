@@ -16,9 +16,10 @@ from typing import (
     overload,
 )
 
+from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.listing import Listing
 from airflow_provider_twilio.api.request import Request
-from airflow_provider_twilio.api.values import address_text, utc_text, wire_name, wire_values
+from airflow_provider_twilio.api.values import UNRESOLVED, address_text, utc_text, wire_name, wire_value, wire_values
 
 P = ParamSpec("P")
 
@@ -37,7 +38,11 @@ ADDRESSES = ("to", "from_")
 
 
 CLIENT_SIDE = ("limit", "page_size", "max_segments")
-"""Parameters of operations that are not sent: they bound what is."""
+"""Parameters that the client acts on and does not send."""
+
+
+EXTRA_PARAMS = "extra_params"
+"""The parameter that holds further form parameters, by Twilio's own names."""
 
 
 class BlockingClient(Protocol):
@@ -62,12 +67,12 @@ class Resource(Generic[C_co]):
 
 
 class Definition:
-    """Hold what an operation is: its function, and from the signature what is sent under which name.
+    """An operation's function, with the form parameters that its signature declares.
 
-    Every operation has one as soon as its module is imported, so all but the names is read when it is first used.
+    Importing a module defines its operations, so everything but the names is computed on first use.
 
-    :param function: checks its arguments and gives the Request, or Listing, but for the parameters that are sent.
-    :param verb: what a client does with the result: ``send`` or ``walk``.
+    :param function: Checks its arguments and returns a Request or Listing without form parameters.
+    :param verb: The client method that takes the result.
     """
 
     def __init__(self, function: Callable[..., Any], verb: Literal["send", "iter_records"]) -> None:
@@ -75,30 +80,38 @@ class Definition:
         self.verb = verb
         written: Any = inspect.unwrap(self.function)
         code = written.__code__
-        by_place, by_name = code.co_argcount, code.co_kwonlyargcount
-        self.names: tuple[str, ...] = code.co_varnames[: by_place + by_name]
-        self._optional = [name for name in self.names[by_place:] if name not in CLIENT_SIDE]
-        for name in self._optional:
+        positional, keyword_only = code.co_argcount, code.co_kwonlyargcount
+        self.names: tuple[str, ...] = code.co_varnames[: positional + keyword_only]
+        sent = [name for name in self.names[positional:] if name not in CLIENT_SIDE]
+        for name in sent:
             if (written.__kwdefaults__ or {}).get(name) is not None:
                 raise TypeError(f"{self.function.__qualname__}: {name} is sent, so it may only default to None")
+        self._form_names = [name for name in sent if name != EXTRA_PARAMS]
 
     @cached_property
     def parameters(self) -> Mapping[str, inspect.Parameter]:
+        """The parameters of the function's signature, by name."""
         return inspect.signature(self.function).parameters
 
     @cached_property
     def wire_names(self) -> Mapping[str, str]:
-        """Each parameter that is sent, and Twilio's name of it."""
-        return {name: wire_name(name) for name in self._optional}
+        """Twilio's name of each form parameter, by the parameter's own name."""
+        return {name: wire_name(name) for name in self._form_names}
 
     @cached_property
     def times(self) -> set[str]:
-        """The parameters that are times or days."""
+        """The names of the parameters that are times or dates."""
         return {name for name, parameter in self.parameters.items() if "date" in str(parameter.annotation)}
 
     @cached_property
+    def _own_names(self) -> Mapping[str, str]:
+        """Each parameter's name, by every key in lower case that would mean the same in ``extra_params``."""
+        own = {name: name for name in self.names}
+        return own | {wire.lower(): name for name, wire in self.wire_names.items()}
+
+    @cached_property
     def build(self) -> Callable[..., Any]:
-        """Check the arguments and build the value: what the operation gives when it is called on the class."""
+        """The operation as read on its class: check the arguments and return the Request or Listing."""
 
         @wraps(self.function)
         def build(*args: Any, **kwargs: Any) -> Any:
@@ -121,24 +134,52 @@ class Definition:
         return method
 
     def form_data(self, kwargs: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-        """Write the arguments that are sent, in the order of the signature."""
-        return tuple(
-            [
-                (self.wire_names[name], self._format(name, text))
-                for name in self._optional
-                if name in kwargs
-                for text in wire_values(name, kwargs[name])
-            ]
-        )
+        """Return the form parameters in the order of the signature, those of ``extra_params`` last.
+
+        :raises BadParameter: When a value cannot be sent, or ``extra_params`` is invalid.
+        """
+        named = [
+            (self.wire_names[name], self._format(name, text))
+            for name in self._form_names
+            if name in kwargs
+            for text in wire_values(name, kwargs[name])
+        ]
+        return (*named, *self._extra_form_data(kwargs.get(EXTRA_PARAMS)))
 
     def _format(self, name: str, text: str) -> str:
         if name in ADDRESSES:
             return address_text(text)
         return utc_text(name, text) if name in self.times else text
 
+    def _extra_form_data(self, extra_params: Any) -> list[tuple[str, str]]:
+        if extra_params is None or extra_params is UNRESOLVED:
+            return []
+        if not isinstance(extra_params, Mapping):
+            raise BadParameter(
+                EXTRA_PARAMS,
+                f"is of type {type(extra_params).__name__}",
+                "pass a mapping from Twilio's parameter names to values",
+            )
+        data: list[tuple[str, str]] = []
+        for key, value in extra_params.items():
+            if not isinstance(key, str) or not key.strip():
+                raise BadParameter(EXTRA_PARAMS, "has a key that is empty or not a string", "use Twilio's name as key")
+            if own_name := self._own_names.get(key.lower()):
+                raise BadParameter(
+                    EXTRA_PARAMS, f"contains {key}, a parameter of this operation", f"pass it as {own_name}"
+                )
+            wire_key = wire_value(EXTRA_PARAMS, key)
+            if value is not UNRESOLVED:
+                data += [(wire_key, text) for text in wire_values(f"{EXTRA_PARAMS}[{key!r}]", value)]
+        return data
+
     def check(self, arguments: Mapping[str, Any]) -> None:
-        """Run the operation's checks alone; what is not known yet is given as :data:`LATER`."""
+        """Check arguments without building a request. A value that is not known yet is :data:`UNRESOLVED`.
+
+        :raises BadParameter: When an argument is invalid.
+        """
         self.function(**arguments)
+        self._extra_form_data(arguments.get(EXTRA_PARAMS))
 
     def run(self, client: Any, value: Any) -> Any:
         """Let a client send the Request, or walk the Listing, that :meth:`build` gave."""

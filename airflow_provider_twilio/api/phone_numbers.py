@@ -7,6 +7,7 @@ https://www.twilio.com/docs/phone-numbers/api/availablephonenumber-resource
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
@@ -130,6 +131,7 @@ class IncomingPhoneNumbers(Resource[C_co]):
         emergency_status: Literal["Active", "Inactive"] | None = None,
         emergency_address_sid: str | None = None,
         api_version: str | None = None,
+        extra_params: Mapping[str, Any] | None = None,
     ) -> Request[IncomingPhoneNumber]:
         """Buy a number. Never repeated when its outcome is unknown.
 
@@ -157,6 +159,8 @@ class IncomingPhoneNumbers(Resource[C_co]):
         :param emergency_status: ``Active`` or ``Inactive``, for emergency calls.
         :param emergency_address_sid: the address given to emergency services.
         :param api_version: the version of the API for the number's calls.
+        :param extra_params: Further form parameters, by Twilio's own names, for parameters that have no argument here:
+            ``{"NewParameter": "value"}``. Lists repeat a parameter; None omits it.
         :raises BadParameter: before anything is sent.
         :raises InvalidRequest: the number is taken (21422), or the area has none (21452).
 
@@ -227,6 +231,7 @@ class IncomingPhoneNumbers(Resource[C_co]):
         emergency_status: Literal["Active", "Inactive"] | None = None,
         emergency_address_sid: str | None = None,
         api_version: str | None = None,
+        extra_params: Mapping[str, Any] | None = None,
     ) -> Request[IncomingPhoneNumber]:
         """Change a number's settings, or give it to another account. What isn't given stays; ``""`` empties.
 
@@ -254,6 +259,8 @@ class IncomingPhoneNumbers(Resource[C_co]):
         :param emergency_status: ``Active`` or ``Inactive``, for emergency calls.
         :param emergency_address_sid: the address given to emergency services.
         :param api_version: the version of the API for the number's calls.
+        :param extra_params: Further form parameters, by Twilio's own names, for parameters that have no argument here:
+            ``{"NewParameter": "value"}``. Lists repeat a parameter; None omits it.
 
         https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource#update-an-incomingphonenumber-resource
         """

@@ -1,16 +1,23 @@
-"""Go on after a crash: remember a stream chunk by chunk, so that nothing in it is sent twice and nothing forgotten.
+"""Checkpoints of a stream of requests, so that a later try resumes where an earlier one stopped.
 
-    tally = await run_resuming(client, items, tell, memory=memory, key="messages", reconcile=reconcile, ...)
+.. code-block:: python
 
-A chunk of some hundred items is opened in the memory before the first of them is sent, and closed with what came of
-each. Whoever comes after a crash with the same items, in the same order, finds closed chunks, and takes their outcomes
-over; open chunks, of which anything may have been sent; and from there on nothing. What may have been sent is settled:
-``reconcile`` asks Twilio for all of it at once, when it must have arrived; meanwhile the rest goes on. What may be
-repeated needs no ``reconcile``, and is sent again.
+    tally = await run_resumable(client, items, on_outcome, store=store, key="messages", reconcile=reconcile)
 
-Whoever comes writes first into the memory that the stream is his. Who was thought dead, and still sends, looks there
-all the time, and begins nothing when he has not looked for a moment: what he has begun has come to its end when the
-other one settles.
+A checkpoint of some hundred items is opened in the state store before the first of them is sent, and closed with the
+outcome of each. A later try with the same items, in the same order, finds
+
+* closed checkpoints, whose outcomes it takes over,
+* open checkpoints, any item of which may have been sent, and
+* no checkpoint for the remaining items, none of which was sent.
+
+Items that may have been sent are reconciled: once their requests can no longer be in flight, ``reconcile`` queries
+Twilio for all of them at once. Meanwhile the remaining items are sent. Idempotent requests need no ``reconcile``: they
+are sent again.
+
+Each process first claims ownership of the stream in the state store. A superseded process that is still alive polls
+that claim and starts no request when its lease has expired, so all of its requests have ended before the new owner
+reconciles.
 """
 
 from __future__ import annotations
@@ -37,58 +44,59 @@ from typing import Any, Final
 
 from airflow_provider_twilio.api.errors import InvalidRequest, TwilioError
 from airflow_provider_twilio.api.records import Record
-from airflow_provider_twilio.runtime.bulk.engine import (
-    YIELD_EVERY,
-    AsyncSender,
-    Engine,
-    Kind,
-    Outcome,
-    Tally,
-    WorkItem,
-    batches,
-)
+from airflow_provider_twilio.runtime.bulk.engine import AsyncSender, Engine
+from airflow_provider_twilio.runtime.bulk.items import Outcome, OutcomeKind, Tally, WorkItem
+from airflow_provider_twilio.runtime.bulk.source import YIELD_EVERY, batches
 from airflow_provider_twilio.runtime.state_store import StateStore
 
-SIZE = 1000
-"""Items a chunk: what is remembered of it stays below the 64 KB that Airflow's state store takes."""
+CHECKPOINT_SIZE = 1000
+"""Number of items in a checkpoint. Its value stays below the 64 KB that Airflow's task state store accepts."""
 MAX_OPEN = 32
-"""So many chunks may be open, each as one request in it takes long, before no more are begun."""
+"""Maximum number of open checkpoints. A single slow request keeps its checkpoint open."""
 CLAIM_CHECKS = 18
-"""So many looks at whose the stream is are taken while the patience lasts, and sending goes on for three after one."""
+"""Number of times that the claim is polled during ``reconcile_delay``."""
+LEASE_CHECKS = 3
+"""Duration of a lease, in polling intervals of the claim."""
 MIN_CHECK_INTERVAL = 0.05
+"""Minimum time between two polls of the claim, in seconds."""
 MAX_ATTEMPTS = 2
-"""How often one run sends the same, each time after it has seen that the one before was not carried out."""
+"""Maximum number of times that one run sends an item whose responses are lost. Each attempt is reconciled first."""
 
 UNKNOWN: Final = "?"
+"""Stored for an item that may have been sent."""
 DEFERRED: Final = "later"
-"""What is remembered of an item that may have been sent, and of one that is to be sent another time."""
+"""Stored for an item that a later try sends."""
 
-SUPERSEDED = "another try has begun to send the same; this one stops"
+SUPERSEDED = "another try has started to send the same requests; this one has stopped"
 
 log = logging.getLogger(__name__)
 
 ClaimedSids = Callable[[Collection[str]], Awaitable[Collection[str]]]
-"""Give of SIDs those that are known to be of other items."""
+"""A function that returns those of the given SIDs that belong to other items."""
 Reconcile = Callable[
     [Sequence[tuple[WorkItem, datetime]], ClaimedSids], Awaitable[Mapping[int, "Record | TwilioError"]]
 ]
-"""Ask Twilio what became of items that may have been sent since a time: by ``item.number`` the record of each that was,
-or the error of each of which that can't be told."""
+"""A function that queries Twilio for items that may have been sent since a time. It returns, by ``item.number``, the
+record of each item that was sent, and an error for each item whose outcome cannot be determined."""
 
 
 class Superseded(TwilioError):
-    """Report that another process has begun to send the same: a later try, while this one was thought dead."""
+    """Another process has started to send the same requests: a later try, which took this one for dead."""
 
 
 class InputChanged(InvalidRequest):
-    """Report that a stream is not the one that an earlier try has begun to send."""
+    """The items differ from those that an earlier try started to send."""
 
 
 @dataclass(slots=True)
 class Checkpoint:
-    """Hold a chunk that is open.
+    """An open checkpoint.
 
-    :param rows: what came of each item; None for nothing yet.
+    :param index: Position in the stream, from 0.
+    :param digest: Hash of the requests of all items.
+    :param started_at: Time before which none of the items was sent.
+    :param outcomes: Stored outcome of each item; None for an item without one.
+    :param items: The items.
     """
 
     index: int
@@ -96,47 +104,50 @@ class Checkpoint:
     started_at: datetime
     outcomes: list[Any]
     items: list[WorkItem]
-    sends: dict[int, int] = field(default_factory=dict)
+    attempts: dict[int, int] = field(default_factory=dict)
+    """Number of attempts whose response was lost, by item number."""
     remaining: int = field(init=False)
-    """How many items nothing has come of yet."""
+    """Number of items without an outcome."""
 
     def __post_init__(self) -> None:
         self.remaining = self.outcomes.count(None)
 
-    def record(self, place: int, remembered: Any) -> None:
-        """Note what came of an item, or take that back with None."""
-        self.remaining += (remembered is None) - (self.outcomes[place] is None)
-        self.outcomes[place] = remembered
+    def record(self, position: int, stored: Any) -> None:
+        """Record the stored outcome of an item. None removes the outcome."""
+        self.remaining += (stored is None) - (self.outcomes[position] is None)
+        self.outcomes[position] = stored
 
-    def as_json(self, rows: list[Any] | None) -> dict[str, Any]:
-        return {"digest": self.digest, "started_at": self.started_at.isoformat(), "outcomes": rows}
+    def as_json(self, outcomes: list[Any] | None) -> dict[str, Any]:
+        """Return the value for the state store."""
+        return {"digest": self.digest, "started_at": self.started_at.isoformat(), "outcomes": outcomes}
 
 
 def encode_outcome(outcome: Outcome) -> Any:
-    """Give what is remembered of an outcome: a SID or True, or its kind and code."""
+    """Return an outcome as it is stored: the SID, True without one, ``later``, or a list of kind and error code."""
     if outcome.kind == "done":
         return (outcome.result.get("sid") if isinstance(outcome.result, Record) else None) or True
     return DEFERRED if outcome.kind == DEFERRED else [outcome.kind, outcome.code or 0]
 
 
-def decode_outcome(remembered: Any) -> tuple[Kind, int, str | None]:
-    """Read what is remembered of an outcome: its kind, code and SID."""
-    if isinstance(remembered, list):
-        return remembered[0], remembered[1], None
-    if remembered == DEFERRED:
+def decode_outcome(stored: Any) -> tuple[OutcomeKind, int, str | None]:
+    """Return the kind, error code and SID of a stored outcome. The code is 0 if there is none."""
+    if isinstance(stored, list):
+        return stored[0], stored[1], None
+    if stored == DEFERRED:
         return DEFERRED, 0, None
-    return "done", 0, remembered if isinstance(remembered, str) else None
+    return "done", 0, stored if isinstance(stored, str) else None
 
 
 async def digest(items: Sequence[WorkItem]) -> str:
-    """Give a hash of all that items send, in their order. What is on its way has its turn meanwhile."""
-    seen = hashlib.sha256()
-    for begin in range(0, len(items), YIELD_EVERY):
-        for item in items[begin : begin + YIELD_EVERY]:
-            what = item.request
-            seen.update(repr((what.method, what.path, what.data, what.json)).encode("utf-8", "surrogatepass"))
+    """Return a hash of the requests of items, in their order. Yield to the event loop in between."""
+    hashed = hashlib.sha256()
+    for first in range(0, len(items), YIELD_EVERY):
+        for item in items[first : first + YIELD_EVERY]:
+            request = item.request
+            content = (request.method, request.path, request.data, request.json)
+            hashed.update(repr(content).encode("utf-8", "surrogatepass"))
         await asyncio.sleep(0)
-    return seen.hexdigest()[:32]
+    return hashed.hexdigest()[:32]
 
 
 async def run_resumable(
@@ -147,35 +158,52 @@ async def run_resumable(
     store: StateStore,
     key: str,
     reconcile: Reconcile | None = None,
-    patience: float = 0.0,
+    reconcile_delay: float = 0.0,
     concurrency: int = 50,
     rate: float | None = None,
     max_failures: int | None = None,
     tally: Tally | None = None,
 ) -> Tally:
-    """Run a stream as :func:`airflow_provider_twilio.runtime.bulk.engine.run` does, and go on where an earlier try stopped.
+    """Run a stream, resuming where an earlier try stopped.
 
-    :param items: the same in each try, in the same order.
-    :param tell: called with each outcome of this try; those of earlier ones are in the tally, and :func:`remembered`.
-    :param memory: keeps a value for each chunk; see :func:`forget`.
-    :param key: names the stream in the memory.
-    :param reconcile: finds out what became of items that may have been sent, where they must not be repeated.
-    :param patience: seconds after which what Twilio doesn't list was never carried out.
-    :raises Changed: the items are others than in an earlier try.
+    The other parameters are those of :func:`~airflow_provider_twilio.runtime.bulk.engine.run`.
+
+    :param items: The items: the same ones in each try, in the same order.
+    :param on_outcome: Called with each outcome of this try. The tally also counts those of earlier tries, which
+        :func:`stored_outcomes` yields.
+    :param store: State store of the checkpoints. :func:`delete_checkpoints` deletes them.
+    :param key: Prefix of the keys in the store.
+    :param reconcile: Finds out which items were sent; required if the requests are not idempotent.
+    :param reconcile_delay: Seconds after which a request that Twilio does not list was never carried out.
+    :raises InputChanged: When the items differ from those of an earlier try.
+    :raises Superseded: When another process has started to send the same items.
     """
     tally = Tally() if tally is None else tally
-    chunks = Checkpoints(items, on_outcome, store=store, key=key, tally=tally, reconcile=reconcile, patience=patience)
-    engine = Engine(
-        client, chunks.on_engine_outcome, concurrency=concurrency, rate=rate, max_failures=max_failures, tally=tally
+    checkpoints = Checkpoints(
+        items,
+        on_outcome,
+        store=store,
+        key=key,
+        tally=tally,
+        reconcile=reconcile,
+        reconcile_delay=reconcile_delay,
     )
-    await chunks.claim(engine)
-    watch = asyncio.ensure_future(chunks.watch(engine)) if reconcile is not None else None
+    engine = Engine(
+        client,
+        checkpoints.on_engine_outcome,
+        concurrency=concurrency,
+        rate=rate,
+        max_failures=max_failures,
+        tally=tally,
+    )
+    await checkpoints.claim(engine)
+    watch = asyncio.ensure_future(checkpoints.watch(engine)) if reconcile is not None else None
     try:
-        await engine.run(chunks.batches())
+        await engine.run(checkpoints.batches())
     except Superseded:
         raise
-    except Exception:  # nothing is on its way any more; of a task that is being killed that can't be said
-        await chunks.end()
+    except Exception:  # no request is in flight any more, unlike in a task that is being killed
+        await checkpoints.store_open()
         raise
     finally:
         if watch is not None:
@@ -185,7 +213,7 @@ async def run_resumable(
 
 
 def stored_outcomes(store: StateStore, key: str) -> Iterator[list[Any]]:
-    """Give what is remembered of a stream, chunk by chunk: a SID, True, a kind and its code, or None for each item."""
+    """Yield the stored outcomes of a stream, one list for each checkpoint. An item without an outcome has None."""
     index = 0
     while (state := store.get(f"{key}.{index}")) is not None:
         yield state["outcomes"] or []
@@ -193,27 +221,27 @@ def stored_outcomes(store: StateStore, key: str) -> Iterator[list[Any]]:
 
 
 def stored_sids(store: StateStore, key: str) -> Iterator[list[str]]:
-    """Give the SIDs of what was done, chunk by chunk."""
-    for rows in stored_outcomes(store, key):
-        yield [sid for row in rows if row is not None and (sid := decode_outcome(row)[2])]
+    """Yield the SIDs of a stream's records, one list for each checkpoint."""
+    for outcomes in stored_outcomes(store, key):
+        yield [sid for stored in outcomes if stored is not None and (sid := decode_outcome(stored)[2])]
 
 
-def _among(sids: Collection[str], chunks: Iterable[Sequence[Any]]) -> set[str]:
-    return {row for rows in chunks for row in rows if isinstance(row, str) and row in sids}
+def _intersection(sids: Collection[str], outcomes: Iterable[Sequence[Any]]) -> set[str]:
+    return {stored for some in outcomes for stored in some if isinstance(stored, str) and stored in sids}
 
 
-def delete_checkpoints(store: StateStore, key: str, items: int) -> None:
-    """Delete what is remembered of a stream of so many items."""
-    for index in range(-(-items // SIZE)):
+def delete_checkpoints(store: StateStore, key: str, item_count: int) -> None:
+    """Delete the checkpoints of a stream with this number of items, and its claim."""
+    for index in range(-(-item_count // CHECKPOINT_SIZE)):
         store.delete(f"{key}.{index}")
     store.delete(f"{key}.owner")
 
 
 class Checkpoints:
-    """Carry out one :func:`run_resuming`.
+    """The checkpoints of one :func:`run_resumable`.
 
-    :param tell: called with each outcome of this run, when it is final.
-    :param patience: seconds after which what Twilio doesn't list was never carried out.
+    :param on_outcome: Called with each outcome of this try once it is final.
+    :param reconcile_delay: Seconds after which a request that Twilio does not list was never carried out.
     """
 
     def __init__(
@@ -225,202 +253,207 @@ class Checkpoints:
         key: str,
         tally: Tally,
         reconcile: Reconcile | None = None,
-        patience: float = 0.0,
+        reconcile_delay: float = 0.0,
     ) -> None:
-        self._source, self._ahead = batches(items), list[WorkItem]()
-        self._on_outcome, self._store, self._key, self.tally = on_outcome, store, key, tally
-        self._reconcile, self._patience = reconcile, patience
-        self._check_interval = max(patience / CLAIM_CHECKS, MIN_CHECK_INTERVAL)
+        self.tally = tally
+        self._source, self._read_ahead = batches(items), list[WorkItem]()
+        self._on_outcome, self._store, self._key = on_outcome, store, key
+        self._reconcile, self._reconcile_delay = reconcile, reconcile_delay
+        self._check_interval = max(reconcile_delay / CLAIM_CHECKS, MIN_CHECK_INTERVAL)
         self._open: dict[int, Checkpoint] = {}
         self._unresolved: list[tuple[WorkItem, datetime]] = []
-        self._name = secrets.token_hex(8)
-        self._over = 0.0
+        self._reconcile_at = 0.0
+        self._owner_id = secrets.token_hex(8)
         self._writes: set[asyncio.Future[None]] = set()
         self._changed = asyncio.Event()
         self._error: BaseException | None = None
 
-    # ------------------------------------------------------------ whose it is
+    # ------------------------------------------------------------ ownership
 
     async def claim(self, engine: Engine) -> None:
-        """Make the stream ours; allow the engine to send for a while, if it must be ours for that."""
-        begun = time.monotonic()
-        await asyncio.to_thread(self._store.set, f"{self._key}.owner", self._name)
+        """Claim the stream for this process. If items are reconciled, limit the engine to the lease of the claim."""
+        started_at = time.monotonic()
+        await asyncio.to_thread(self._store.set, f"{self._key}.owner", self._owner_id)
         if self._reconcile is not None:
-            engine.extend_lease(begun + 3 * self._check_interval)
+            engine.extend_lease(started_at + LEASE_CHECKS * self._check_interval)
 
     async def watch(self, engine: Engine) -> None:
-        """Look again and again whether the stream is ours still, and stop the engine when it isn't."""
-        seen = time.monotonic()
+        """Poll the claim and extend the engine's lease; stop the engine once another process owns the stream."""
+        last_seen = time.monotonic()
         while True:
             await asyncio.sleep(self._check_interval)
-            begun = time.monotonic()
+            started_at = time.monotonic()
             try:
                 owner = await asyncio.to_thread(self._store.get, f"{self._key}.owner")
             except Exception as error:
-                if begun - seen > self._patience:
-                    engine.stop(Superseded(f"it can't be told whether another try has begun to send the same: {error}"))
+                if started_at - last_seen > self._reconcile_delay:
+                    message = f"cannot determine whether another try has started to send the same requests: {error}"
+                    engine.stop(Superseded(message))
                     return
-                log.warning("Not sending on until it can be seen that no other try has begun: %s", error)
+                log.warning("Pausing until the state store confirms that no other try has started: %s", error)
             else:
-                if owner != self._name:
+                if owner != self._owner_id:
                     engine.stop(Superseded(SUPERSEDED))
                     return
-                seen = begun
-                engine.extend_lease(begun + 3 * self._check_interval)
+                last_seen = started_at
+                engine.extend_lease(started_at + LEASE_CHECKS * self._check_interval)
 
-    # ------------------------------------------------------------ what is to be sent
+    # ------------------------------------------------------------ items to send
 
     async def batches(self) -> AsyncIterator[list[WorkItem]]:
-        """Give what is to be sent, a chunk at a time; what may have been sent, when that is settled."""
-        fresh, index = False, 0
-        while items := await self._read(index * SIZE):
-            same = await digest(items)
-            state = None if fresh else await asyncio.to_thread(self._store.get, f"{self._key}.{index}")
-            fresh = state is None
+        """Yield the items to send, one checkpoint at a time. Unresolved items follow once they are reconciled."""
+        is_new, index = False, 0
+        while items := await self._read(index * CHECKPOINT_SIZE):
+            items_digest = await digest(items)
+            state = None if is_new else await asyncio.to_thread(self._store.get, f"{self._key}.{index}")
+            is_new = state is None
             if state is not None:
-                yield await self._resume_checkpoint(index, items, same, state)
+                yield await self._resume_checkpoint(index, items, items_digest, state)
             else:
                 while len(self._open) >= MAX_OPEN:
                     yield await self._next_unresolved()
-                chunk = Checkpoint(index, same, datetime.now(UTC), [None] * len(items), items)
-                await asyncio.to_thread(self._open_checkpoint, chunk)
-                self._open[index] = chunk
+                checkpoint = Checkpoint(index, items_digest, datetime.now(UTC), [None] * len(items), items)
+                await asyncio.to_thread(self._open_checkpoint, checkpoint)
+                self._open[index] = checkpoint
                 yield items
-            if self._unresolved and time.monotonic() >= self._over:
+            if self._unresolved and time.monotonic() >= self._reconcile_at:
                 yield await self._next_unresolved()
             index += 1
         while self._open:
             yield await self._next_unresolved()
 
-    def _open_checkpoint(self, chunk: Checkpoint) -> None:
-        if self._store.get(f"{self._key}.owner") != self._name:
+    def _open_checkpoint(self, checkpoint: Checkpoint) -> None:
+        if self._store.get(f"{self._key}.owner") != self._owner_id:
             raise Superseded(SUPERSEDED)
-        self._store.set(f"{self._key}.{chunk.index}", chunk.as_json(None))
+        self._store.set(f"{self._key}.{checkpoint.index}", checkpoint.as_json(None))
 
-    async def _read(self, number: int) -> list[WorkItem]:
-        """Read a chunk, and number its items."""
-        while len(self._ahead) < SIZE and (some := await anext(self._source, None)):
-            self._ahead += some
-        items, self._ahead = self._ahead[:SIZE], self._ahead[SIZE:]
-        for place, item in enumerate(items):
-            item.number = number + place
+    async def _read(self, first_number: int) -> list[WorkItem]:
+        """Read the items of the next checkpoint, and number them."""
+        while len(self._read_ahead) < CHECKPOINT_SIZE and (batch := await anext(self._source, None)):
+            self._read_ahead += batch
+        items, self._read_ahead = self._read_ahead[:CHECKPOINT_SIZE], self._read_ahead[CHECKPOINT_SIZE:]
+        for number, item in enumerate(items, first_number):
+            item.number = number
         return items
 
     async def _resume_checkpoint(
-        self, index: int, items: list[WorkItem], same: str, state: Mapping[str, Any]
+        self, index: int, items: list[WorkItem], items_digest: str, state: Mapping[str, Any]
     ) -> list[WorkItem]:
-        """Take over a chunk of an earlier try; give what of it was surely not sent, or may be sent again."""
-        if state["digest"] != same:
+        """Take over a checkpoint of an earlier try. Return its items that were not sent, or are safe to send again."""
+        if state["digest"] != items_digest:
             raise InputChanged(
-                f"what is to be sent has changed since an earlier try began: chunk {index}, from item"
-                f" {index * SIZE + 1} on. Give what that one had, in the same order; to begin anew, start a new run"
+                f"the input has changed since an earlier try: first difference in checkpoint {index} (items from"
+                f" {index * CHECKPOINT_SIZE + 1}). Supply the same rows in the same order, or start a new DAG run."
+                " Nothing was sent from that checkpoint on"
             )
-        since, rows = datetime.fromisoformat(state["started_at"]), state["outcomes"]
-        chunk = Checkpoint(index, same, since, list(rows or [UNKNOWN] * len(items)), items)
-        again: list[WorkItem] = []
-        for place, remembered in enumerate(chunk.outcomes):
-            if remembered == UNKNOWN and self._reconcile is not None:
-                self._mark_unresolved(items[place], since)
-            elif remembered in (None, DEFERRED, UNKNOWN):
-                again.append(items[place])
+        started_at, outcomes = datetime.fromisoformat(state["started_at"]), state["outcomes"]
+        checkpoint = Checkpoint(index, items_digest, started_at, list(outcomes or [UNKNOWN] * len(items)), items)
+        to_send: list[WorkItem] = []
+        for position, stored in enumerate(checkpoint.outcomes):
+            if stored == UNKNOWN and self._reconcile is not None:
+                self._mark_unresolved(items[position], started_at)
+            elif stored in (None, DEFERRED, UNKNOWN):
+                to_send.append(items[position])
             else:
-                self.tally.count(*decode_outcome(remembered)[:2])
+                self.tally.count(*decode_outcome(stored)[:2])
                 continue
-            chunk.record(place, None)
-        if chunk.remaining:
-            self._open[index] = chunk
-        if again and rows is not None:  # from now on they may be on their way
-            opened = [UNKNOWN if row is None else row for row in chunk.outcomes]
-            await asyncio.to_thread(self._store.set, f"{self._key}.{index}", chunk.as_json(opened))
-        return again
+            checkpoint.record(position, None)
+        if checkpoint.remaining:
+            self._open[index] = checkpoint
+        if to_send and outcomes is not None:  # any of these items may be in flight from here on
+            reopened = [UNKNOWN if stored is None else stored for stored in checkpoint.outcomes]
+            await asyncio.to_thread(self._store.set, f"{self._key}.{index}", checkpoint.as_json(reopened))
+        return to_send
 
-    def _mark_unresolved(self, item: WorkItem, since: datetime) -> None:
-        self._unresolved.append((item, since))
-        self._over = time.monotonic() + self._patience
+    def _mark_unresolved(self, item: WorkItem, started_at: datetime) -> None:
+        self._unresolved.append((item, started_at))
+        self._reconcile_at = time.monotonic() + self._reconcile_delay
 
     async def _next_unresolved(self) -> list[WorkItem]:
-        """Wait for something to happen: settle what may have been sent, and give what was not."""
+        """Wait until the unresolved items can be reconciled or something else has changed; return the items to send."""
         if self._error is not None:
             raise self._error
-        if self._unresolved and (left := self._over - time.monotonic()) <= 0:
+        if self._unresolved and (delay := self._reconcile_at - time.monotonic()) <= 0:
             return await self._reconcile_unresolved()
         self._changed.clear()
         try:
-            async with asyncio.timeout(left if self._unresolved else None):
+            async with asyncio.timeout(delay if self._unresolved else None):
                 await self._changed.wait()
         except TimeoutError:
             pass
         return []
 
     async def _reconcile_unresolved(self) -> list[WorkItem]:
-        unsure = list(self._unresolved)
-        log.info("Asking Twilio which of %d were sent before", len(unsure))
-        found = await self._reconcile(unsure, self._claimed_elsewhere) if self._reconcile else {}
-        del self._unresolved[: len(unsure)]
-        again = []
-        for item, _ in unsure:
-            chunk, what = self._open[item.number // SIZE], found.get(item.number)
-            if isinstance(what, TwilioError):
-                self._final(Outcome(item, "failed", error=what))
-            elif what is not None:
-                self._final(Outcome(item, "done", what))
-            elif chunk.sends.get(item.number, 0) >= MAX_ATTEMPTS:
-                error = InvalidRequest(f"{item.request}: sent {MAX_ATTEMPTS} times without an answer, and never listed")
-                self._final(Outcome(item, "failed", error=error))
+        """Query Twilio for the unresolved items. Return those that were not sent."""
+        unresolved = list(self._unresolved)
+        log.info("Reconciling with Twilio: an earlier attempt may have sent %d of the messages", len(unresolved))
+        found = await self._reconcile(unresolved, self._claimed_elsewhere) if self._reconcile else {}
+        del self._unresolved[: len(unresolved)]
+        to_send = []
+        for item, _ in unresolved:
+            checkpoint, result = self._open[item.number // CHECKPOINT_SIZE], found.get(item.number)
+            if isinstance(result, TwilioError):
+                self._record_final(Outcome(item, "failed", error=result))
+            elif result is not None:
+                self._record_final(Outcome(item, "done", result))
+            elif checkpoint.attempts.get(item.number, 0) >= MAX_ATTEMPTS:
+                message = f"{item.request}: sent {MAX_ATTEMPTS} times without a response, and never listed by Twilio"
+                self._record_final(Outcome(item, "failed", error=InvalidRequest(message)))
             else:
-                again.append(item)
-        log.info("%d of them were sent; %d are sent now", len(unsure) - len(again), len(again))
-        return again
+                to_send.append(item)
+        log.info("Reconciled: %d were sent before, sending %d again", len(unresolved) - len(to_send), len(to_send))
+        return to_send
 
     async def _claimed_elsewhere(self, sids: Collection[str]) -> set[str]:
-        """Give of SIDs those that items have, in chunks that are closed or open."""
-        rows = [
-            chunk.outcomes for chunk in self._open.values()
-        ]  # before the memory is read: one may be closed meanwhile
-        closed = await asyncio.to_thread(lambda: _among(sids, stored_outcomes(self._store, self._key)))
-        return closed | _among(sids, rows)
+        """Return those SIDs that belong to items, in closed or open checkpoints."""
+        # Collected before the store is read, since a checkpoint may be closed meanwhile.
+        outcomes = [checkpoint.outcomes for checkpoint in self._open.values()]
+        closed = await asyncio.to_thread(lambda: _intersection(sids, stored_outcomes(self._store, self._key)))
+        return closed | _intersection(sids, outcomes)
 
-    # ------------------------------------------------------------ what came of it
+    # ------------------------------------------------------------ outcomes
 
-    def _final(self, outcome: Outcome) -> None:
+    def _record_final(self, outcome: Outcome) -> None:
         self.tally.add(outcome)
         self.on_engine_outcome(outcome)
 
     def on_engine_outcome(self, outcome: Outcome) -> None:
-        """Note an outcome; close the chunk with the last of its."""
+        """Record an outcome. Close its checkpoint if it is the last one."""
         number = outcome.item.number
-        chunk = self._open[number // SIZE]
+        checkpoint = self._open[number // CHECKPOINT_SIZE]
         if outcome.kind == "unknown" and self._reconcile is not None:
             self.tally.unknown -= 1
-            chunk.sends[number] = chunk.sends.get(number, 0) + 1
-            self._mark_unresolved(outcome.item, chunk.started_at)
+            checkpoint.attempts[number] = checkpoint.attempts.get(number, 0) + 1
+            self._mark_unresolved(outcome.item, checkpoint.started_at)
             self._changed.set()
             return
-        chunk.record(number % SIZE, encode_outcome(outcome))
+        checkpoint.record(number % CHECKPOINT_SIZE, encode_outcome(outcome))
         if self._on_outcome is not None:
             self._on_outcome(outcome)
-        if not chunk.remaining:
-            self._close(chunk)
+        if not checkpoint.remaining:
+            self._close(checkpoint)
 
-    def _close(self, chunk: Checkpoint) -> None:
-        state = chunk.as_json(chunk.outcomes)
-        writing = asyncio.ensure_future(asyncio.to_thread(self._store.set, f"{self._key}.{chunk.index}", state))
-        self._writes.add(writing)
-        writing.add_done_callback(lambda _: self._closed(chunk, writing))
+    def _close(self, checkpoint: Checkpoint) -> None:
+        state = checkpoint.as_json(checkpoint.outcomes)
+        write = asyncio.ensure_future(asyncio.to_thread(self._store.set, f"{self._key}.{checkpoint.index}", state))
+        self._writes.add(write)
+        write.add_done_callback(lambda _: self._on_closed(checkpoint, write))
 
-    def _closed(self, chunk: Checkpoint, writing: asyncio.Future[None]) -> None:
-        self._writes.discard(writing)
-        if not writing.cancelled() and (error := writing.exception()) is not None:
+    def _on_closed(self, checkpoint: Checkpoint, write: asyncio.Future[None]) -> None:
+        self._writes.discard(write)
+        if not write.cancelled() and (error := write.exception()) is not None:
             self._error = self._error or error
         else:
-            self._open.pop(chunk.index, None)
+            self._open.pop(checkpoint.index, None)
         self._changed.set()
 
-    async def end(self) -> None:
-        """Remember what is known of the chunks that are open, when nothing is on its way any more."""
+    async def store_open(self) -> None:
+        """Store the outcomes of the open checkpoints. Call it once no request is in flight."""
         await asyncio.gather(*self._writes, return_exceptions=True)
-        unsure = {item.number for item, _ in self._unresolved}
-        for chunk in list(self._open.values()):
-            base = chunk.index * SIZE
-            rows = [UNKNOWN if base + place in unsure else row for place, row in enumerate(chunk.outcomes)]
-            await asyncio.to_thread(self._store.set, f"{self._key}.{chunk.index}", chunk.as_json(rows))
+        unresolved = {item.number for item, _ in self._unresolved}
+        for checkpoint in list(self._open.values()):
+            first = checkpoint.index * CHECKPOINT_SIZE
+            outcomes = [
+                UNKNOWN if number in unresolved else stored for number, stored in enumerate(checkpoint.outcomes, first)
+            ]
+            await asyncio.to_thread(self._store.set, f"{self._key}.{checkpoint.index}", checkpoint.as_json(outcomes))

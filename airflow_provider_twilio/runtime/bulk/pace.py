@@ -1,51 +1,59 @@
-"""How many requests at once, and how soon the next one of a sender."""
+"""Limits of a bulk run: how many requests are in flight, and when each lane may send its next one.
+
+All times are of the monotonic clock, in seconds.
+"""
 
 from __future__ import annotations
 
-from airflow_provider_twilio.api.errors import BadParameter
+import heapq
+from itertools import count
 
-PROBE = 10.0
-"""Seconds for which the number at which Twilio refused is not tried again."""
+from airflow_provider_twilio.api.errors import BadParameter
+from airflow_provider_twilio.runtime.bulk.items import WorkItem
+
+PROBE_INTERVAL = 10.0
+"""Seconds after throttling before a higher concurrency is tried again."""
 
 
 class AdaptiveConcurrency:
-    """Say how many requests may be on their way: fewer by half when Twilio refuses for pace, one more after each round.
+    """A concurrency limit that follows what Twilio accepts: additive increase, multiplicative decrease (AIMD).
 
-    Where it was refused it stays below, and looks from time to time whether more is possible by now.
+    Throttling halves the limit; each round of successful requests raises it by one. It stays below the concurrency at
+    which Twilio throttled, and probes from time to time whether a higher one is accepted by now.
 
-    :param most: the largest number.
+    :param maximum: Upper bound of the limit.
     """
 
-    def __init__(self, most: int) -> None:
-        self.maximum = most
-        self.limit = float(most)
-        self._ceiling = float(most)
+    def __init__(self, maximum: int) -> None:
+        self.maximum = maximum
+        self.limit = float(maximum)
+        self._ceiling = float(maximum)
         self._step = 1.0
-        self._probe = 0.0
+        self._next_probe = 0.0
 
     def on_success(self, now: float) -> None:
-        """Note that a request was taken."""
+        """Record that Twilio accepted a request."""
         if self.limit >= self.maximum:
             return
         if self.limit < self._ceiling:
             self.limit = min(self.limit + 1 / self.limit, self._ceiling)
-        elif now >= self._probe:
+        elif now >= self._next_probe:
             self._ceiling = min(self._ceiling + self._step, float(self.maximum))
             self._step *= 2
-            self._probe = now + PROBE
+            self._next_probe = now + PROBE_INTERVAL
 
     def on_throttled(self, now: float) -> None:
-        """Note that Twilio refused requests for their pace, or could not be reached."""
+        """Record that Twilio throttled a request, or could not be reached."""
         self._ceiling = max(1.0, int(self.limit) - 1.0)
         self.limit = max(1.0, self.limit / 2)
         self._step = 1.0
-        self._probe = now + PROBE
+        self._next_probe = now + PROBE_INTERVAL
 
 
 class RateLimiter:
-    """Say when the next request of a lane may go out, such as of a sender that takes so many segments a second.
+    """A rate limit that applies to each lane separately, such as to a sender's segments per second.
 
-    :param rate: weights a second, for each lane by itself; None for as fast as it goes.
+    :param rate: Weight per second and lane; None for no limit.
     """
 
     def __init__(self, rate: float | None = None) -> None:
@@ -56,17 +64,43 @@ class RateLimiter:
         self._paused_until: dict[str, float] = {}
 
     def reserve(self, lane: str, weight: float, now: float) -> float:
-        """Give the time at which the next one of a lane may go out, and book it."""
+        """Return the time at which the next item of a lane may be sent, and reserve it."""
         due = max(now, self._next.get(lane, 0.0)) if self._next else now
         if self.rate is not None:
             self._next[lane] = due + weight / self.rate
         return due
 
     def pause(self, lane: str, until: float) -> None:
-        """Let nothing of a lane go out before a time, whatever was booked; what was booked stays so."""
+        """Send nothing of a lane before a time. Existing reservations still count against the rate."""
         self._paused_until[lane] = until
         self._next[lane] = until if self.rate is None else max(until, self._next.get(lane, 0.0))
 
     def is_paused(self, lane: str, now: float) -> bool:
-        """Tell whether a lane rests."""
+        """Return whether a lane is paused."""
         return bool(self._paused_until) and self._paused_until.get(lane, 0.0) > now
+
+
+class DelayQueue:
+    """Items that are not due yet, ordered by their due time and then by insertion."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, WorkItem]] = []
+        self._sequence = count()
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    @property
+    def next_due(self) -> float | None:
+        """Time at which the first item is due; None if the queue is empty."""
+        return self._heap[0][0] if self._heap else None
+
+    def push(self, item: WorkItem, due: float) -> None:
+        """Add an item."""
+        heapq.heappush(self._heap, (due, next(self._sequence), item))
+
+    def pop_due(self, now: float) -> WorkItem | None:
+        """Remove and return the first item if it is due, else return None."""
+        if self._heap and self._heap[0][0] <= now:
+            return heapq.heappop(self._heap)[2]
+        return None

@@ -15,12 +15,12 @@ from airflow_provider_twilio.api.messages import MAX_BODY_LENGTH, Message, Messa
 from airflow_provider_twilio.api.operation import definition
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.api.values import UNRESOLVED, wire_value
-from airflow_provider_twilio.client import guards
+from airflow_provider_twilio.client.prepare import PreparedRequest, prepare, prepare_like
 from airflow_provider_twilio.client.settings import Settings
 from airflow_provider_twilio.runtime.bulk.rows import PLAIN_NUMBER, Row, SeenHashes, normalize_address
 
 if TYPE_CHECKING:
-    from airflow_provider_twilio.runtime.bulk.engine import WorkItem
+    from airflow_provider_twilio.runtime.bulk.items import WorkItem
 
 ROW_OVERRIDES = ("from_", "messaging_service_sid", "body", "media_url", "content_sid", "content_variables")
 """What a row may say of its own, under these names."""
@@ -95,13 +95,13 @@ class PlannedMessage:
 
     :param number: the row's, from 1.
     :param to: its number or address, as it was given if nothing can be made of it.
-    :param request: what is sent, complete; None if nothing is.
+    :param request: The request to send; None if nothing is sent.
     :param fault: why nothing is sent; None for a duplicate.
     """
 
     number: int
     to: str
-    request: Request[Message] | None = None
+    request: PreparedRequest[Message] | None = None
     segments: int = 0
     fault: BadParameter | None = None
 
@@ -134,7 +134,7 @@ class MessagePlan:
             self._formatted.append("body")
         self._smart = bool(self._options.get("smart_encoded"))
         self._last = ("", 1)
-        self._templates: dict[bool, Request[Message]] = {}  # True: of a row with a text of its own
+        self._templates: dict[bool, PreparedRequest[Message]] = {}  # True: of a row with a text of its own
 
     def __call__(self, rows: Iterable[Row], verdicts: bytearray | None = None) -> Iterator[PlannedMessage]:
         """Plan row by row, lazily. The same message to the same number is planned once.
@@ -153,7 +153,8 @@ class MessagePlan:
 
         :param verdicts: what :func:`preflight` found of each row.
         """
-        from airflow_provider_twilio.runtime.bulk.engine import WorkItem, read_in_thread
+        from airflow_provider_twilio.runtime.bulk.items import WorkItem
+        from airflow_provider_twilio.runtime.bulk.source import read_in_thread
 
         number = 0
         async for some in read_in_thread(rows):
@@ -161,7 +162,7 @@ class MessagePlan:
                 number += 1
                 one = self._plan_row(number, row, verdicts)
                 if one.request is not None:
-                    yield WorkItem(one.request, one.number, float(one.segments), one.sender)
+                    yield WorkItem(one.request.request, one.number, float(one.segments), one.sender, one.request)
 
         if number < len(verdicts):
             raise _changed()
@@ -185,7 +186,7 @@ class MessagePlan:
         digest = hashlib.blake2b(repr(data).encode("utf-8", "surrogatepass"), digest_size=8).digest()
         return int.from_bytes(digest)
 
-    def _request(self, to: str, row: Row) -> Request[Message]:
+    def _request(self, to: str, row: Row) -> PreparedRequest[Message]:
         own = {name: row[name] for name in ROW_OVERRIDES if row.get(name) not in (None, "")} if len(row) > 1 else {}
         for name in self._formatted:
             if name not in own:
@@ -200,23 +201,21 @@ class MessagePlan:
         timeless = {**options, "send_at": UNRESOLVED} if "send_at" in options else options
         request: Request[Message] = CREATE.function(**timeless)
         request = request.replace(data=CREATE.form_data(options))
-        request = request.replace(data=self._settings.resolve(request).data)
+        prepared = prepare(self._settings, request)
         if usual:
-            self._templates[text is not None] = request
-        return request
+            self._templates[text is not None] = prepared
+        return prepared
 
-    def _from_template(self, like: Request[Message], to: str, text: Any) -> Request[Message]:
+    def _from_template(self, like: PreparedRequest[Message], to: str, text: Any) -> PreparedRequest[Message]:
         """Give the same request with another number, and text if it has its own: most rows have no more to check."""
         changed = {"To": to}
         if text is not None:
             checks.max_length("body", text, MAX_BODY_LENGTH)
             changed["Body"] = wire_value("body", text)
-        request = like.with_data(tuple([(name, changed.get(name, value)) for name, value in like.data]))
-        guards.check_recipients(request, self._settings.allowed_recipients)
-        guards.check_segments(request)
-        return request
+        data = tuple([(name, changed.get(name, value)) for name, value in like.request.data])
+        return prepare_like(self._settings, like, data)
 
-    def _segments(self, request: Request[Message]) -> int:
+    def _segments(self, request: PreparedRequest[Message]) -> int:
         body = request.get("Body")
         if body is None:
             return 1

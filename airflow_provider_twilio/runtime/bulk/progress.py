@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from airflow_provider_twilio.runtime.bulk.engine import Tally
+from airflow_provider_twilio.runtime.bulk.items import Tally
 
 FIRST, LONGEST = 5.0, 60.0
 """Seconds before the first line in the log, and between any two later: each time twice as long until then."""

@@ -15,8 +15,8 @@ from airflow_provider_twilio.api.messages import Message, Messages
 from airflow_provider_twilio.api.records import Record
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.runtime.bulk.checkpoints import ClaimedSids
-from airflow_provider_twilio.runtime.bulk.engine import WorkItem
-from airflow_provider_twilio.runtime.idempotency.fingerprint import KeyedHash, OnUnresolved, fingerprint, match
+from airflow_provider_twilio.runtime.bulk.items import WorkItem
+from airflow_provider_twilio.runtime.idempotency.fingerprint import KeyedHash, Match, OnUnresolved, fingerprint, match
 from airflow_provider_twilio.runtime.idempotency.intent import CLOCK_SKEW, Intent
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 MAX_OLD_PAGES = 2
 """After so many pages in a row of what was made before, the rest of the list is taken to be older still."""
 CONCURRENCY = 20
-EXACT_MATCH = 2
-"""How well a record fits at best: see :func:`airflow_provider_twilio.runtime.idempotency.send.fits`."""
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +35,7 @@ Unresolved = tuple[WorkItem, datetime]
 class CandidateGroup:
     """Hold items to one recipient that Twilio's list can't tell apart, and the records that may be theirs, by SID."""
 
-    degree: int
+    degree: Match
     items: list[WorkItem] = field(default_factory=list)
     fitting: dict[str, Message] = field(default_factory=dict)
 
@@ -52,9 +50,9 @@ class CandidateGroup:
 def disjoint(groups: Sequence[CandidateGroup]) -> list[CandidateGroup]:
     """Give each record to one group: to the one that it fits exactly; else those that it fits become one."""
     for exact in groups:
-        if exact.degree == EXACT_MATCH and len(exact.fitting) == len(exact.items):
+        if exact.degree == Match.EXACT and len(exact.fitting) == len(exact.items):
             for other in groups:
-                if other.degree < EXACT_MATCH:
+                if other.degree < Match.EXACT:
                     other.leave_out(exact.fitting)
     apart: list[CandidateGroup] = []
     for group in groups:
@@ -148,7 +146,7 @@ class Reconciler:
         for item, since in items:
             intent = Intent(fingerprint(item.request, self.seal), "", since, datetime.now(UTC), 0.0)
             degrees = [(match(item.request, record, intent, self.seal), record) for record in records]
-            best = max((degree for degree, _ in degrees), default=0)
+            best = max((degree for degree, _ in degrees), default=Match.NONE)
             group = alike.setdefault(self.seal.json(dict(intent.fingerprint)), CandidateGroup(best))
             group.items.append(item)
             group.fitting |= {str(record["sid"]): record for degree, record in degrees if degree == best and best}

@@ -24,7 +24,7 @@ from airflow_provider_twilio.runtime.bulk.checkpoints import (
     run_resumable,
     stored_outcomes,
 )
-from airflow_provider_twilio.runtime.bulk.engine import Outcome, Tally, WorkItem
+from airflow_provider_twilio.runtime.bulk.items import Outcome, Tally, WorkItem
 from airflow_provider_twilio.runtime.bulk.reconcile import Reconciler
 from tests.runtime.bulk.conftest import Dict
 from tests.support.polling import until
@@ -34,7 +34,7 @@ MANY = 450
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(chunks, "SIZE", 200)
+    monkeypatch.setattr(chunks, "CHECKPOINT_SIZE", 200)
 
 
 def sends(emulator: Emulator, count: int = MANY, body: str = "hello") -> Iterator[WorkItem]:
@@ -102,7 +102,7 @@ async def test_after_a_crash(emulator: Emulator, open_client, memory: Dict, sent
             assert task.cancelled()
         await asyncio.sleep(0.2)  # what was on its way arrives
         asks = Asks(emulator)
-        tally = await run_resumable(client, sends(emulator), store=memory, key="k", reconcile=asks, patience=0.1)
+        tally = await run_resumable(client, sends(emulator), store=memory, key="k", reconcile=asks, reconcile_delay=0.1)
     assert one_each(emulator)
     assert tally.done == MANY
     assert len(asks.asked) == 1
@@ -111,7 +111,7 @@ async def test_after_a_crash(emulator: Emulator, open_client, memory: Dict, sent
 
 async def test_the_rest_goes_on_while_the_unsure_are_waited_for(emulator: Emulator, open_client, memory: Dict):
     order: list[str] = []
-    first = list(sends(emulator))[: chunks.SIZE]
+    first = list(sends(emulator))[: chunks.CHECKPOINT_SIZE]
     memory.set(
         "k.0", {"digest": await chunks.digest(first), "started_at": "2026-01-01T00:00:00+00:00", "outcomes": None}
     )
@@ -123,10 +123,12 @@ async def test_the_rest_goes_on_while_the_unsure_are_waited_for(emulator: Emulat
             store=memory,
             key="k",
             reconcile=Asks(emulator),
-            patience=1.0,
+            reconcile_delay=1.0,
         )
     assert one_each(emulator)
-    assert set(order[: MANY - chunks.SIZE]) == {item.key for item in sends(emulator)} - {item.key for item in first}
+    assert set(order[: MANY - chunks.CHECKPOINT_SIZE]) == {item.key for item in sends(emulator)} - {
+        item.key for item in first
+    }
 
 
 async def test_a_lost_answer_is_settled_in_the_run(emulator: Emulator, open_client, memory: Dict):
@@ -135,7 +137,7 @@ async def test_a_lost_answer_is_settled_in_the_run(emulator: Emulator, open_clie
     asks = Asks(emulator)
     async with open_client() as client:
         tally = await run_resumable(
-            client, sends(emulator, 300), store=memory, key="k", reconcile=asks, patience=0.1, concurrency=20
+            client, sends(emulator, 300), store=memory, key="k", reconcile=asks, reconcile_delay=0.1, concurrency=20
         )
     assert one_each(emulator, 300)
     assert (tally.done, tally.unknown) == (300, 0)
@@ -151,7 +153,7 @@ async def test_what_was_answered_is_not_taken_for_what_was_lost(emulator: Emulat
     ]
     async with open_client() as client:
         tally = await run_resumable(
-            client, items, store=memory, key="k", reconcile=Reconciler(client), patience=0.1, concurrency=1
+            client, items, store=memory, key="k", reconcile=Reconciler(client), reconcile_delay=0.1, concurrency=1
         )
     assert tally.done == len(emulator.messages) == 2
     assert set(*stored_outcomes(memory, "k")) == {message["sid"] for message in emulator.messages}
@@ -162,7 +164,13 @@ async def test_what_is_never_listed_is_not_sent_for_ever(emulator: Emulator, ope
     told: list[Outcome] = []
     async with open_client() as client:
         tally = await run_resumable(
-            client, sends(emulator, 1), told.append, store=memory, key="k", reconcile=Asks(emulator), patience=0.01
+            client,
+            sends(emulator, 1),
+            told.append,
+            store=memory,
+            key="k",
+            reconcile=Asks(emulator),
+            reconcile_delay=0.01,
         )
     assert (tally.failed, tally.unknown) == ({0: 1}, 0)
     assert len(emulator.journal) == chunks.MAX_ATTEMPTS
@@ -192,7 +200,7 @@ async def test_a_crash_after_a_stop(emulator: Emulator, open_client, memory: Dic
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await asyncio.sleep(0.2)
-        tally = await run_resumable(client, sends(emulator), store=memory, key="k", reconcile=asks, patience=0.1)
+        tally = await run_resumable(client, sends(emulator), store=memory, key="k", reconcile=asks, reconcile_delay=0.1)
     assert one_each(emulator)
     assert tally.done == MANY
 
@@ -261,7 +269,7 @@ async def test_who_was_thought_dead_stops(emulator: Emulator, open_client, memor
         with pytest.raises(Superseded):
             await run_resumable(client, sends(emulator, 3000), begun, store=memory, key="k", reconcile=asks)
         assert len(emulator.messages) < 2000
-        await run_resumable(client, sends(emulator, 3000), store=memory, key="k", reconcile=asks, patience=0.1)
+        await run_resumable(client, sends(emulator, 3000), store=memory, key="k", reconcile=asks, reconcile_delay=0.1)
     assert one_each(emulator, 3000)
 
 
@@ -272,7 +280,13 @@ async def test_who_was_thought_dead_sends_nothing_more_when_the_next_settles(
 
     async def begin(client: AsyncClient) -> Tally:
         return await run_resumable(
-            client, sends(emulator), store=memory, key="k", reconcile=Reconciler(client), patience=3.0, rate=100.0
+            client,
+            sends(emulator),
+            store=memory,
+            key="k",
+            reconcile=Reconciler(client),
+            reconcile_delay=3.0,
+            rate=100.0,
         )
 
     async with open_client() as client:
@@ -303,7 +317,13 @@ async def test_who_can_t_see_whose_it_is_does_not_send(
     async with open_client() as client:
         run = asyncio.create_task(
             run_resumable(
-                client, sends(emulator), store=memory, key="k", reconcile=Asks(emulator), patience=patience, rate=100.0
+                client,
+                sends(emulator),
+                store=memory,
+                key="k",
+                reconcile=Asks(emulator),
+                reconcile_delay=patience,
+                rate=100.0,
             )
         )
         await until(lambda: len(emulator.world.main.messages) >= 50)
@@ -317,7 +337,7 @@ async def test_who_can_t_see_whose_it_is_does_not_send(
         if recovers:
             assert (await run).done == MANY
         else:
-            with pytest.raises(Superseded, match="it can't be told"):
+            with pytest.raises(Superseded, match="cannot determine"):
                 await run
     assert one_each(emulator, MANY if recovers else sent)
 
@@ -326,7 +346,7 @@ async def test_others_than_before_are_refused(emulator: Emulator, open_client, m
     async with open_client() as client:
         await run_resumable(client, sends(emulator, 10), store=memory, key="k")
         before = len(emulator.journal)
-        with pytest.raises(InputChanged, match="chunk 0, from item 1 on"):
+        with pytest.raises(InputChanged, match=r"checkpoint 0 \(items from 1\)"):
             await run_resumable(client, sends(emulator, 10, "other"), store=memory, key="k")
     assert len(emulator.journal) == before
 
@@ -341,4 +361,4 @@ async def test_a_memory_that_fails_stops_it(emulator: Emulator, open_client):
     async with open_client() as client:
         with pytest.raises(OSError, match="no space left"):
             await run_resumable(client, sends(emulator, 40_000), store=Full(), key="k")
-    assert len(emulator.messages) <= 2 * chunks.SIZE
+    assert len(emulator.messages) <= 2 * chunks.CHECKPOINT_SIZE

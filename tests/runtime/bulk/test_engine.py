@@ -16,8 +16,9 @@ from airflow_provider_twilio.api.messages import Messages
 from airflow_provider_twilio.client.asynchronous import AsyncClient
 from airflow_provider_twilio.client.settings import Basic, Settings
 from airflow_provider_twilio.emulator import Emulator
-from airflow_provider_twilio.runtime.bulk import engine
-from airflow_provider_twilio.runtime.bulk.engine import Engine, Outcome, Tally, TooManyFailures, WorkItem, run
+from airflow_provider_twilio.runtime.bulk import backoff, engine, sender_queue, source
+from airflow_provider_twilio.runtime.bulk.engine import Engine, TooManyFailures, run
+from airflow_provider_twilio.runtime.bulk.items import Outcome, Tally, WorkItem
 from tests.support.scripted import Answer, Drop, Received, Scripted
 
 ACCOUNT = "AC" + "a" * 32
@@ -138,7 +139,7 @@ async def test_what_fails_by_itself_ends(open_client):
 
 
 async def test_a_full_queue_rests_its_sender_only(emulator: Emulator, open_client, monkeypatch):
-    monkeypatch.setattr(engine, "QUEUE_BACKOFF", 0.5)
+    monkeypatch.setattr(sender_queue, "QUEUE_BACKOFF", 0.5)
     emulator.fail_next(1, status=400, code=21611)
     items = list(sends(emulator, 40, "a")) + [
         WorkItem(Messages.create(to=number(index), from_=emulator.phone_number, body="other"), index, lane="b")
@@ -159,7 +160,7 @@ async def test_a_full_queue_rests_its_sender_only(emulator: Emulator, open_clien
 
 
 async def test_a_queue_that_stays_full_is_left_for_later(emulator: Emulator, open_client, monkeypatch):
-    monkeypatch.setattr(engine, "QUEUE_BACKOFF", 0.02)
+    monkeypatch.setattr(sender_queue, "QUEUE_BACKOFF", 0.02)
     full = Messages.create(to="+15005559205", from_=emulator.phone_number, body="hello")
     async with open_client() as client:
         tally = await run(
@@ -167,11 +168,11 @@ async def test_a_queue_that_stays_full_is_left_for_later(emulator: Emulator, ope
         )
     assert (tally.later, tally.done) == (30, 30)
     # Once it rests, one at a time looks whether there is room again.
-    assert sum(entry.status == 400 for entry in emulator.journal) < 2 * engine.MAX_OVERFLOWS
+    assert sum(entry.status == 400 for entry in emulator.journal) < 2 * sender_queue.MAX_OVERFLOWS
 
 
 async def test_what_says_nothing_of_a_full_queue_makes_nobody_wait(emulator: Emulator, open_client, monkeypatch):
-    monkeypatch.setattr(engine, "QUEUE_BACKOFF", 0.5)
+    monkeypatch.setattr(sender_queue, "QUEUE_BACKOFF", 0.5)
     emulator.fail_next(1, status=400, code=21611)
     bad = Messages.create(to="+15005559201", from_=emulator.phone_number, body="hello")
     items = [*(WorkItem(bad, lane="a") for _ in range(30)), *sends(emulator, 3, "a")]
@@ -179,11 +180,11 @@ async def test_what_says_nothing_of_a_full_queue_makes_nobody_wait(emulator: Emu
     async with open_client() as client:
         tally = await run(client, items, concurrency=1)
     assert (tally.done, tally.failed) == (3, {21211: 30})
-    assert time.monotonic() - began < 30 * engine.QUEUE_BACKOFF / 2
+    assert time.monotonic() - began < 30 * sender_queue.QUEUE_BACKOFF / 2
 
 
 async def test_the_rate_is_kept_after_a_full_queue(emulator: Emulator, open_client, monkeypatch):
-    monkeypatch.setattr(engine, "QUEUE_BACKOFF", 0.1)
+    monkeypatch.setattr(sender_queue, "QUEUE_BACKOFF", 0.1)
     emulator.fail_next(1, status=400, code=21611)
     async with open_client() as client:
         assert (await run(client, sends(emulator, 40, "a"), rate=40.0)).done == 40
@@ -205,7 +206,7 @@ class Draining(Scripted):
 
 
 async def test_a_queue_that_drains_slowly_takes_all(monkeypatch):
-    monkeypatch.setattr(engine, "QUEUE_BACKOFF", 0.03)
+    monkeypatch.setattr(sender_queue, "QUEUE_BACKOFF", 0.03)
     settings = Settings(ACCOUNT, Basic(ACCOUNT, "secret"), retries=0)
     items = [
         WorkItem(Messages.create(to=number(index), from_="+15005550006", body="hello"), index, lane="a")
@@ -255,14 +256,14 @@ async def test_what_befalls_all_ends_it(emulator: Emulator, open_client, fault, 
 
 
 async def test_a_host_that_is_away_ends_it(settings: Settings, monkeypatch):
-    monkeypatch.setattr(engine, "MAX_CONSECUTIVE_ERRORS", 3)
+    monkeypatch.setattr(backoff, "MAX_CONSECUTIVE_ERRORS", 3)
     async with AsyncClient(replace(settings, base="http://127.0.0.1:1")) as client:
         with pytest.raises(NotSent):
             await run(client, [WorkItem(Messages.delete("SM" + "0" * 32), index) for index in range(50)])
 
 
 async def test_lost_answers_in_a_row_end_it(settings: Settings, monkeypatch):
-    monkeypatch.setattr(engine, "MAX_CONSECUTIVE_ERRORS", 3)
+    monkeypatch.setattr(backoff, "MAX_CONSECUTIVE_ERRORS", 3)
     with Scripted(Drop(), repeat=True) as server:
         async with AsyncClient(replace(settings, base=server.url)) as client:
             items = [
@@ -289,7 +290,7 @@ async def test_the_stream_is_read_as_it_is_needed(emulator: Emulator, open_clien
         tally = Tally()
         await run(client, stream(), lambda _: ahead.append(read - tally.total), tally=tally)
     assert tally.done == 2500
-    assert max(ahead) <= 2 * engine.BATCH_SIZE + 100
+    assert max(ahead) <= 2 * source.BATCH_SIZE + 100
 
 
 async def test_an_error_of_the_stream_ends_it(emulator: Emulator, open_client):
@@ -310,7 +311,7 @@ async def test_nothing_at_all(open_client):
 @pytest.mark.parametrize("error", [OSError, SystemExit, asyncio.CancelledError])
 async def test_a_broken_stream_is_not_taken_for_the_end(emulator: Emulator, open_client, error: type[BaseException]):
     async def stream():
-        for item in sends(emulator, engine.READ_AHEAD):
+        for item in sends(emulator, source.READ_AHEAD):
             yield item
         raise error
 
@@ -344,7 +345,7 @@ async def test_what_waits_for_nothing_leaves_others_their_turn(emulator: Emulato
     looking = asyncio.create_task(look())
     await run(AtOnce(), sends(emulator, 3000), tally=tally, concurrency=20)
     await looking
-    assert max(after - before for before, after in pairwise(told)) <= engine.YIELD_EVERY + 20
+    assert max(after - before for before, after in pairwise(told)) <= source.YIELD_EVERY + 20
 
 
 @pytest.mark.parametrize("pause", [0.03 * step for step in range(3, 8)])  # for one it ends between two looks

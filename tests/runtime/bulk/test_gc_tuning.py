@@ -10,8 +10,9 @@ import pytest
 from airflow_provider_twilio.api.errors import AuthenticationFailed
 from airflow_provider_twilio.api.messages import Messages
 from airflow_provider_twilio.emulator import Emulator
-from airflow_provider_twilio.runtime.bulk.engine import WorkItem, run
-from airflow_provider_twilio.runtime.bulk.gc_tuning import YOUNG, relaxed_gc
+from airflow_provider_twilio.runtime.bulk.engine import run
+from airflow_provider_twilio.runtime.bulk.gc_tuning import YOUNG_THRESHOLD, relaxed_gc
+from airflow_provider_twilio.runtime.bulk.items import WorkItem
 
 
 @pytest.fixture
@@ -38,11 +39,11 @@ async def test_while_a_run_lasts(emulator: Emulator, open_client, before: tuple[
                 await run(client, items())
         else:
             await run(client, items())
-    assert seen == {(YOUNG, *before[1:])}
+    assert seen == {(YOUNG_THRESHOLD, *before[1:])}
     assert gc.get_threshold() == before
 
 
-@pytest.mark.parametrize("own", [0, YOUNG, YOUNG + 1], ids=["off", "as high", "higher"])
+@pytest.mark.parametrize("own", [0, YOUNG_THRESHOLD, YOUNG_THRESHOLD + 1], ids=["off", "as high", "higher"])
 def test_what_is_as_seldom_already_stays(before: tuple[int, int, int], own: int):
     gc.set_threshold(own, *before[1:])
     with relaxed_gc():

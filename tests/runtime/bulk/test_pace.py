@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_twilio.api.errors import BadParameter
-from airflow_provider_twilio.runtime.bulk.pace import PROBE, AdaptiveConcurrency, RateLimiter
+from airflow_provider_twilio.runtime.bulk.pace import PROBE_INTERVAL, AdaptiveConcurrency, RateLimiter
 
 
 def test_half_as_many_when_refused_and_one_more_a_round():
@@ -21,10 +21,10 @@ def test_stays_below_where_it_was_refused():
     throttle = AdaptiveConcurrency(40)
     throttle.on_throttled(0.0)
     for _ in range(100_000):
-        throttle.on_success(PROBE / 2)
+        throttle.on_success(PROBE_INTERVAL / 2)
     assert throttle.limit == 39
     for second in range(1000):
-        throttle.on_success(PROBE + second)
+        throttle.on_success(PROBE_INTERVAL + second)
     assert throttle.limit == 40
 
 

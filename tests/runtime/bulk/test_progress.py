@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from airflow_provider_twilio.runtime.bulk import progress
-from airflow_provider_twilio.runtime.bulk.engine import Tally
+from airflow_provider_twilio.runtime.bulk.items import Tally
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from airflow_provider_twilio.client.asynchronous import AsyncClient
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.runtime.bulk import reconcile as settle
 from airflow_provider_twilio.runtime.bulk.checkpoints import ClaimedSids
-from airflow_provider_twilio.runtime.bulk.engine import WorkItem
+from airflow_provider_twilio.runtime.bulk.items import WorkItem
 from airflow_provider_twilio.runtime.bulk.reconcile import Reconciler, fetch_statuses
 
 

@@ -1,7 +1,7 @@
-"""What the kill matrix runs: a message, a call and a purchase, as mapped tasks that are killed on their first try.
+"""The DAGs of the kill matrix: a message, a call and a purchase, as mapped tasks that are killed in their first try.
 
-The DAG run's conf says where each mapped task is to be killed. It dies of kill -9, at a step of its task state store
-that Airflow's own `pre_execute` hook puts in front of the real one, or from outside, by the process id it writes down.
+The DAG run's conf names the point at which each mapped task is killed with kill -9. Either the task kills itself when
+it uses its state store, which the `pre_execute` hook wraps, or the test kills it by the process ID that it writes.
 """
 
 from __future__ import annotations
@@ -25,57 +25,57 @@ OPERATORS: dict[str, Any] = {
 }
 
 
-class Mortal:
-    """Stand in front of a task's state store, and kill the process before or after it stores something."""
+class KillingStore:
+    """A task's state store that kills the process before or after a value is stored."""
 
-    def __init__(self, store: Any, point: str, note: Path) -> None:
-        self.store, self.point, self.note = store, point, note
+    def __init__(self, store: Any, point: str, marker: Path) -> None:
+        self.store, self.point, self.marker = store, point, marker
 
     def get(self, key: str) -> Any:
         return self.store.get(key)
 
     def set(self, key: str, value: Any) -> None:
-        what = "the SID" if "sid" in value else "the intent"
-        self.die_if(f"before {what} is stored")
+        stored = "the SID" if "sid" in value else "the intent"
+        self.kill_at(f"before {stored} is stored")
         self.store.set(key, value)
-        self.die_if(f"after {what} is stored")
+        self.kill_at(f"after {stored} is stored")
 
     def delete(self, key: str) -> None:
         self.store.delete(key)
 
-    def die_if(self, point: str) -> None:
+    def kill_at(self, point: str) -> None:
         if point == self.point:
-            self.note.touch()
+            self.marker.touch()
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def arm(context: Any) -> None:
-    """Write down who runs this try and, if none was killed yet, let it be killed where the run's conf says."""
+def wrap_store(context: Any) -> None:
+    """Write the process IDs of this try; in the first one, wrap the state store to kill the process."""
     ti, conf = context["ti"], context["dag_run"].conf
-    note = Path(conf["folder"]) / f"{ti.dag_id}-{ti.run_id}-{ti.map_index}.killed"
-    note.with_suffix(".pids").write_text(f"{os.getpid()} {os.getppid()}")
-    if note.exists():
+    marker = Path(conf["folder"]) / f"{ti.dag_id}-{ti.run_id}-{ti.map_index}.killed"
+    marker.with_suffix(".pids").write_text(f"{os.getpid()} {os.getppid()}")
+    if marker.exists():
         return
-    mortal = Mortal(context["task_state_store"], conf["cells"][ti.map_index]["point"], note)
-    context["task_state_store"] = mortal
+    killing_store = KillingStore(context["task_state_store"], conf["cells"][ti.map_index]["point"], marker)
+    context["task_state_store"] = killing_store
     if ti._ti_context_from_server.next_method:
-        mortal.die_if("at resumption")
+        killing_store.kill_at("at resumption")
 
 
-for kind, operator in OPERATORS.items():
-    with DAG(f"crash_{kind}", schedule=None, max_active_tasks=64):
+for request_type, operator in OPERATORS.items():
+    with DAG(f"crash_{request_type}", schedule=None, max_active_tasks=64):
 
         @task(retries=3, retry_delay=timedelta(seconds=1))
         def plan(**context: Any) -> list[dict[str, Any]]:
-            """Give each mapped task its arguments."""
+            """Return the arguments of each mapped task."""
             return [cell["arguments"] for cell in context["dag_run"].conf["cells"]]
 
         operator.partial(
             task_id="send",
             retries=3,
             retry_delay=timedelta(seconds=1),
-            pre_execute=arm,
+            pre_execute=wrap_store,
             on_unresolved="resend",
             reconcile_timeout=3,
-            **({} if kind == "number" else {"from_": "+15005550006", "poll_interval": 1, "deferrable": True}),
+            **({} if request_type == "number" else {"from_": "+15005550006", "poll_interval": 1, "deferrable": True}),
         ).expand_kwargs(plan())

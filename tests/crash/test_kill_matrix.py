@@ -1,7 +1,7 @@
-"""The kill matrix: in a real Airflow, kill -9 at each point of a send, and count what Twilio has.
+"""The kill matrix: in a real Airflow, kill -9 at each point of a send, and count the records at Twilio.
 
-`make test-crash` runs each cell 5 times, other runs once. CRASH_DATABASE is where Airflow keeps its state, instead of
-SQLite: `postgresql+psycopg2://…`, with that driver and asyncpg installed.
+`make test-crash` runs each cell 5 times; without it, each cell runs once. Set CRASH_DATABASE to use a database other
+than SQLite for Airflow: `postgresql+psycopg2://…`, with that driver and asyncpg installed.
 """
 
 from __future__ import annotations
@@ -28,49 +28,54 @@ pytestmark = [pytest.mark.slow, pytest.mark.real_airflow]
 
 ROOT = Path(__file__).resolve().parents[2]
 REPEATS = int(os.environ.get("CRASH_REPEATS", "1"))
-KINDS = ("message", "call", "number")
-TIMEOUT = 30
-STORE = (
+REQUEST_TYPES = ("message", "call", "number")
+TIMEOUT = 30  # seconds
+AT_STORE = (
     "before the intent is stored",
     "after the intent is stored",
     "before the SID is stored",
     "after the SID is stored",
 )
 REQUEST = "during the request"
-SUPERVISOR = "its supervisor, the child left running"
+SUPERVISOR = "the supervisor, with the child left running"
 RESUMPTION = "at resumption"
 DEFERRED = "while deferred"
 FAULTS: dict[str, dict[str, Any]] = {
     REQUEST: {"accept_then_stall": TIMEOUT - 1},
-    # Twilio acts only when the next try has long begun: the process before is alive, and still sending.
+    # Twilio acts long after the next try has started: the earlier process is alive, and still sending.
     SUPERVISOR: {"stall": TIMEOUT - 3},
 }
 
 
 @dataclass
 class Cell:
-    """One task that is to be killed: of what kind, where, and to whom it sends."""
+    """A task to kill.
 
-    kind: str
+    :param request_type: The request it sends: a message, a call or a number.
+    :param point: The point at which it is killed.
+    :param address: The recipient, or the number to purchase.
+    """
+
+    request_type: str
     point: str
     address: str
     arguments: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        waits = self.point in (DEFERRED, RESUMPTION)
+        should_wait = self.point in (DEFERRED, RESUMPTION)
         arguments: dict[str, dict[str, Any]] = {
-            "message": {"to": self.address, "body": "The nightly load has failed.", "wait_for_delivery": waits},
-            "call": {"to": self.address, "say": "The nightly load has failed.", "wait_for_completion": waits},
+            "message": {"to": self.address, "body": "The nightly load has failed.", "wait_for_delivery": should_wait},
+            "call": {"to": self.address, "say": "The nightly load has failed.", "wait_for_completion": should_wait},
             "number": {"phone_number": self.address},
         }
-        self.arguments = arguments[self.kind]
+        self.arguments = arguments[self.request_type]
 
 
 @dataclass
 class Matrix:
-    """The cells of one kind, run as one mapped task."""
+    """The cells of one request type, run as one mapped task."""
 
-    kind: str
+    request_type: str
     cells: list[Cell]
     airflow: Airflow
     folder: Path
@@ -80,18 +85,18 @@ class Matrix:
     def start(self) -> None:
         cells = [{"point": cell.point, "arguments": cell.arguments} for cell in self.cells]
         conf = {"folder": str(self.folder), "cells": cells}
-        self.run_id = self.airflow.trigger(f"crash_{self.kind}", conf)
+        self.run_id = self.airflow.trigger(f"crash_{self.request_type}", conf)
 
     def wait(self) -> None:
-        self.tasks = self.airflow.wait(f"crash_{self.kind}", self.run_id, timeout=600).tasks
+        self.tasks = self.airflow.wait(f"crash_{self.request_type}", self.run_id, timeout=600).tasks
 
-    def note(self, index: int) -> Path:
-        """The file that is there once a task has been killed."""
-        return self.folder / f"crash_{self.kind}-{self.run_id}-{index}.killed"
+    def marker(self, index: int) -> Path:
+        """Return the path of the file that exists once a task has been killed."""
+        return self.folder / f"crash_{self.request_type}-{self.run_id}-{index}.killed"
 
     def pids(self, index: int) -> list[int]:
-        """Give the task's process, and its supervisor."""
-        return [int(pid) for pid in self.note(index).with_suffix(".pids").read_text().split()]
+        """Return the process IDs of the task and of its supervisor."""
+        return [int(pid) for pid in self.marker(index).with_suffix(".pids").read_text().split()]
 
 
 @pytest.fixture
@@ -105,18 +110,18 @@ def client(emulator: Emulator) -> Client:
     return Client(Settings(account_sid=emulator.account_sid, auth=auth, base=emulator.url))
 
 
-def held(emulator: Emulator, kind: str) -> list[tuple[str, str]]:
-    """Give the address and the SID of all that was sent, called or bought."""
+def created(emulator: Emulator, request_type: str) -> list[tuple[str, str]]:
+    """Return the address and the SID of each message, call or phone number."""
     with client(emulator) as twilio:
-        if kind == "message":
+        if request_type == "message":
             return [(str(record.to), str(record.sid)) for record in twilio.messages.list()]
-        if kind == "call":
+        if request_type == "call":
             return [(str(record.to), str(record.sid)) for record in twilio.calls.list()]
         return [(str(record.phone_number), str(record.sid)) for record in twilio.incoming_phone_numbers.list()]
 
 
-def strike(emulator: Emulator, matrices: list[Matrix], stop: threading.Event) -> None:
-    """Kill those that are to be killed during their request, as soon as Twilio holds it."""
+def kill_during_requests(emulator: Emulator, matrices: list[Matrix], stop: threading.Event) -> None:
+    """Kill the tasks that are to be killed during their request, as soon as Twilio has received it."""
     while not stop.wait(0.1):
         for entry in emulator.journal.find("POST"):
             if entry.fault not in ("accept_then_stall", "stall"):
@@ -124,27 +129,29 @@ def strike(emulator: Emulator, matrices: list[Matrix], stop: threading.Event) ->
             address = entry.params.get("To") or entry.params.get("PhoneNumber")
             for matrix in matrices:
                 for index, cell in enumerate(matrix.cells):
-                    if cell.address == address and not matrix.note(index).exists():
+                    if cell.address == address and not matrix.marker(index).exists():
                         child, supervisor = matrix.pids(index)
                         with suppress(ProcessLookupError):
                             os.kill(supervisor if cell.point == SUPERVISOR else child, signal.SIGKILL)
-                            matrix.note(index).touch()
+                            matrix.marker(index).touch()
 
 
 def kill_triggerer(airflow: Airflow, matrices: list[Matrix]) -> None:
-    """Wait till all that wait are deferred, and kill the triggerer under them."""
+    """Wait until all waiting tasks are deferred, and kill the triggerer."""
     for matrix in matrices:
         for index, cell in enumerate(matrix.cells):
             if cell.point in (DEFERRED, RESUMPTION):
-                airflow.wait_for_task(f"crash_{matrix.kind}", matrix.run_id, f"send[{index}]", "deferred", timeout=600)
+                airflow.wait_for_task(
+                    f"crash_{matrix.request_type}", matrix.run_id, f"send[{index}]", "deferred", timeout=600
+                )
     airflow.restart("triggerer")
     for matrix in matrices:
         for index, cell in enumerate(matrix.cells):
             if cell.point == DEFERRED:
-                matrix.note(index).touch()
+                matrix.marker(index).touch()
 
 
-def test_whatever_is_killed_is_sent_once(emulator: Emulator, tmp_path: Path):
+def test_send_once_killed_at_each_point_sends_one_request(emulator: Emulator, tmp_path: Path):
     env = {
         "PYTHONPATH": str(ROOT),
         "AIRFLOW__CORE__PARALLELISM": "8",
@@ -158,63 +165,67 @@ def test_whatever_is_killed_is_sent_once(emulator: Emulator, tmp_path: Path):
     connections = {"twilio_default": f"{emulator.connection_uri}/?timeout={TIMEOUT}"}
     with client(emulator) as twilio:
         offers = [str(n.phone_number) for n in twilio.available_phone_numbers.list("US", area_code=415, limit=100)]
-    started, before = time.monotonic(), airflows()
+    started, running_before = time.monotonic(), airflow_processes()
     with Airflow(
         [Path(__file__).parent / "dags"], connections=connections, env=env, home=tmp_path / "airflow"
     ) as airflow:
         addresses = {
-            kind: (f"+1212555{number:04d}" for number in range(KINDS.index(kind) * 1000, 10_000)) for kind in KINDS
+            name: (f"+1212555{number:04d}" for number in range(REQUEST_TYPES.index(name) * 1000, 10_000))
+            for name in REQUEST_TYPES
         } | {"number": iter(offers)}
 
-        def matrix(kind: str, points: list[str]) -> Matrix:
-            cells = [Cell(kind, point, next(addresses[kind])) for point in points]
+        def build_matrix(request_type: str, points: list[str]) -> Matrix:
+            cells = [Cell(request_type, point, next(addresses[request_type])) for point in points]
             for cell in cells:
                 if fault := FAULTS.get(cell.point):
-                    name = "PhoneNumber" if kind == "number" else "To"
+                    name = "PhoneNumber" if request_type == "number" else "To"
                     emulator.fail_next(method="POST", params={name: cell.address}, **fault)
-            return Matrix(kind, cells, airflow, tmp_path)
+            return Matrix(request_type, cells, airflow, tmp_path)
 
-        waits = {"message": [DEFERRED, RESUMPTION], "call": [DEFERRED, RESUMPTION], "number": []}
-        every: list[Matrix] = []
+        waiting_points = {"message": [DEFERRED, RESUMPTION], "call": [DEFERRED, RESUMPTION], "number": []}
+        matrices: list[Matrix] = []
         stop = threading.Event()
-        striker = threading.Thread(target=strike, args=(emulator, every, stop), daemon=True)
-        striker.start()
+        killer = threading.Thread(target=kill_during_requests, args=(emulator, matrices, stop), daemon=True)
+        killer.start()
         try:
             for _ in range(REPEATS):
-                many = [matrix(kind, [*STORE, REQUEST, *waits[kind]]) for kind in KINDS]
-                # A supervisor is a worker of the LocalExecutor, which hangs if it loses too many of them at once.
-                alone = [matrix(kind, [SUPERVISOR]) for kind in KINDS]
-                every += [*many, *alone]
-                emulator.quirks.set(status_lag=100_000)  # nothing is delivered, until the triggerer has been killed
-                for one in (*many, *alone):
-                    one.start()
-                kill_triggerer(airflow, many)
+                parallel = [build_matrix(name, [*AT_STORE, REQUEST, *waiting_points[name]]) for name in REQUEST_TYPES]
+                # A supervisor is a worker of the LocalExecutor, which hangs if it loses too many workers at once.
+                alone = [build_matrix(name, [SUPERVISOR]) for name in REQUEST_TYPES]
+                started_now = [*parallel, *alone]
+                matrices += started_now
+                emulator.quirks.set(status_lag=100_000)  # no message is delivered before the triggerer is killed
+                for matrix in started_now:
+                    matrix.start()
+                kill_triggerer(airflow, parallel)
                 emulator.quirks.set(status_lag=0)
-                for one in (*many, *alone):
-                    one.wait()
+                for matrix in started_now:
+                    matrix.wait()
         finally:
             stop.set()
-            striker.join()
+            killer.join()
         kills = duplicates = lost = 0
-        for one in every:
-            there = held(emulator, one.kind)
-            for index, cell in enumerate(one.cells):
-                killed = one.note(index).exists()
+        for matrix in matrices:
+            records = created(emulator, matrix.request_type)
+            for index, cell in enumerate(matrix.cells):
+                killed = matrix.marker(index).exists()
                 kills += killed
-                sids = [sid for address, sid in there if address == cell.address]
+                sids = [sid for address, sid in records if address == cell.address]
                 duplicates += len(sids) > 1
                 lost += not sids
-                where = f"{one.kind}, {cell.point}"
+                where = f"{matrix.request_type}, {cell.point}"
                 assert killed, where
-                assert one.tasks[f"send[{index}]"] == "success", where
-                assert airflow.xcom(f"crash_{one.kind}", one.run_id, f"send[{index}]")["sid"] in sids, where
+                assert matrix.tasks[f"send[{index}]"] == "success", where
+                assert airflow.xcom(f"crash_{matrix.request_type}", matrix.run_id, f"send[{index}]")["sid"] in sids, (
+                    where
+                )
         print(f"\nkills={kills} duplicates={duplicates} lost={lost} ({time.monotonic() - started:.0f} s)")
         assert (kills, duplicates, lost) == (22 * REPEATS, 0, 0)
-    assert not airflows() - before
+    assert not airflow_processes() - running_before
 
 
-def airflows() -> set[int]:
-    """Give what runs below this process and is an Airflow."""
+def airflow_processes() -> set[int]:
+    """Return the process IDs of the Airflow components below this process."""
     found = set()
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):

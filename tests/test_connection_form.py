@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 
-from airflow_provider_twilio.client.settings import EXTRAS
+from airflow_provider_twilio.client.extras import EXTRAS
 from airflow_provider_twilio.connection_form import FIELDS, LABELS
 
 

@@ -17,6 +17,7 @@ from airflow_provider_twilio.api.messages import Message, Messages
 from airflow_provider_twilio.api.response import Response
 from airflow_provider_twilio.client.asynchronous import AsyncClient
 from airflow_provider_twilio.client.blocking import Client
+from airflow_provider_twilio.client.prepare import prepare
 from airflow_provider_twilio.client.settings import Basic, Settings
 from airflow_provider_twilio.privacy import mask, mask_logs
 from tests.support.scripted import Answer, Drop, Scripted, Stall
@@ -180,6 +181,6 @@ def test_no_repr_tells():
     )
     listing = Messages.list(to=TO)
     shown = [settings, settings.auth, listing, Response(200, {}, BODY.encode()), Message(SENT), *REQUESTS.values()]
-    shown += [settings.resolve(request) for request in REQUESTS.values() if request.reads]
+    shown += [prepare(settings, request) for request in REQUESTS.values() if request.is_safe]
     for value in shown:
         assert_tells_nothing(repr(value), str(value), f"{value}", f"{[value]}")

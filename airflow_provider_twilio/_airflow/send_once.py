@@ -83,7 +83,7 @@ def send_once_in_task(
     on_clear: OnClear = "resend",
     on_unresolved: OnUnresolved | None = None,
     reconcile_timeout: float = RECONCILE_TIMEOUT,
-    prepare: Callable[[Request[R]], Request[R]] | None = None,
+    finalize_request: Callable[[Request[R]], Request[R]] | None = None,
 ) -> R:
     """Send a request once in a task: see :func:`airflow_provider_twilio.runtime.idempotency.send.send_once`.
 
@@ -100,7 +100,7 @@ def send_once_in_task(
             key=STORE_KEY,
             on_unresolved=on_unresolved,
             reconcile_timeout=reconcile_timeout,
-            prepare=prepare,
+            finalize_request=finalize_request,
         )
     base = f"{STORE_KEY}.{name}" if name else STORE_KEY
 
@@ -120,7 +120,7 @@ def send_once_in_task(
             siblings=XComSiblings(ti, base),
             claimed_sids=of_earlier_clears if on_clear == "resend" else None,
             possible_since=None if memory.durable else _earliest_send(context, ti, on_clear),
-            prepare=prepare,
+            finalize_request=finalize_request,
         )
 
 

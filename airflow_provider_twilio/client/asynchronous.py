@@ -1,4 +1,4 @@
-"""The asynchronous client, over aiohttp. Its twin is ``blocking``: same names, same order."""
+"""The asynchronous client, over aiohttp. Its counterpart is ``blocking``, with the same names in the same order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_twilio.api import raw as other
+from airflow_provider_twilio.api import raw
 from airflow_provider_twilio.api.errors import AuthenticationFailed, ServerError, TwilioError
 from airflow_provider_twilio.api.listing import Listing, Page
 from airflow_provider_twilio.api.operation import AwaitingClient
@@ -18,8 +18,10 @@ from airflow_provider_twilio.api.records import Record
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.api.response import Response
 from airflow_provider_twilio.client import dry_run, oauth, wire
-from airflow_provider_twilio.client import retries as retrying
+from airflow_provider_twilio.client.outcomes import parse_response
+from airflow_provider_twilio.client.prepare import PreparedRequest, prepare
 from airflow_provider_twilio.client.resources import Resources
+from airflow_provider_twilio.client.retries import retry_delay
 from airflow_provider_twilio.client.settings import OAuth, Settings
 from airflow_provider_twilio.client.threads import run_in_thread
 from airflow_provider_twilio.privacy import mask_logs
@@ -31,11 +33,16 @@ T = TypeVar("T")
 
 
 class AsyncClient(Resources[AwaitingClient]):
-    """Send requests to Twilio, awaited. Belongs to the event loop that it is first used on.
+    """A client of Twilio's API for asyncio. It belongs to the event loop on which it is first used.
 
-    :param settings: from the connection.
-    :param conceal: is told each secret that only arises here, an access token.
-    :param concurrency: how many requests are on their way at the most, a connection each; the others wait their turn.
+    :param settings: Settings, from an Airflow connection.
+    :param mask_secret: Called with each access token that the client obtains, to mask it in logs.
+    :param concurrency: Maximum number of requests in flight, each on its own connection. Others wait.
+
+    .. code-block:: python
+
+        async with AsyncClient(Settings.from_connection(connection)) as client:
+            message = await client.messages.create(to="+14155550123", body="Hello")
     """
 
     def __init__(
@@ -43,8 +50,8 @@ class AsyncClient(Resources[AwaitingClient]):
     ) -> None:
         self.settings = settings
         self.concurrency = concurrency
-        # aiohttp's own queue for a connection would count as time to connect, and a busy client as a dead host.
-        self._turn = asyncio.Semaphore(concurrency)
+        # aiohttp counts waiting for a free connection as time to connect, so a busy client would report timeouts.
+        self._free_connections = asyncio.Semaphore(concurrency)
         self._mask_secret = mask_secret
         self._basic = None if isinstance(settings.auth, OAuth) else settings.auth.header
         self._token: oauth.Token | None = None
@@ -67,22 +74,27 @@ class AsyncClient(Resources[AwaitingClient]):
         if session is not None:
             await session.close()
 
-    async def send(self, request: Request[T], /) -> T:
-        """Send a request and read its answer, repeating it where that is safe."""
-        request = self.settings.resolve(request)
-        if self.settings.dry_run and not request.is_safe:
-            return dry_run.dry_run_record(self.settings, request)  # type: ignore[no-any-return]
+    async def send(self, request: Request[T] | PreparedRequest[T], /) -> T:
+        """Send a request and return its parsed response, with retries where they are safe.
+
+        :param request: A request, which is prepared first, or a prepared one, which is sent as it is.
+        :raises BadParameter: If the request is incomplete, or a guard rejects it. No request was sent.
+        :raises TwilioError: If Twilio rejects the request, or does not respond.
+        """
+        prepared = request if isinstance(request, PreparedRequest) else prepare(self.settings, request)
+        if self.settings.dry_run and not prepared.is_safe:
+            return dry_run.dry_run_record(self.settings, prepared)  # type: ignore[no-any-return]
         authorization = self._basic or await self._bearer_token()
         try:
-            return await self._send_with_retries(request, authorization)
+            return await self._send_with_retries(prepared, authorization)
         except AuthenticationFailed:
             if self._basic:
                 raise
-        # The token has run out or was revoked. What was refused for that has not been done.
-        return await self._send_with_retries(request, await self._bearer_token(refused=authorization))
+        # The token has expired or was revoked, so Twilio has not acted on the request.
+        return await self._send_with_retries(prepared, await self._bearer_token(rejected=authorization))
 
     async def iter_pages(self, listing: Listing[T], /) -> AsyncIterator[Page[T]]:
-        """Go through a list page by page, lazily; in smaller pages where Twilio fails on large ones."""
+        """Yield the pages of a list, fetched as they are needed; smaller pages if Twilio fails on large ones."""
         request = listing.first_page()
         while request is not None:
             try:
@@ -97,7 +109,7 @@ class AsyncClient(Resources[AwaitingClient]):
             request = page.next
 
     async def iter_records(self, listing: Listing[T], /) -> AsyncIterator[T]:
-        """Go through a list to the end of its last page, lazily."""
+        """Yield the records of a list. Its pages are fetched as they are needed."""
         async for page in self.iter_pages(listing):
             for record in page.records:
                 yield record
@@ -112,51 +124,51 @@ class AsyncClient(Resources[AwaitingClient]):
         idempotent: bool = False,
         max_segments: int | None = None,
     ) -> Record:
-        """Send any other request: see :func:`airflow_provider_twilio.api.raw.request`."""
-        asked = other.raw_request(method, path, data, json=json, idempotent=idempotent, max_segments=max_segments)
-        return await self.send(asked)
+        """Send any other request: see :func:`airflow_provider_twilio.api.raw.raw_request`."""
+        return await self.send(
+            raw.raw_request(method, path, data, json=json, idempotent=idempotent, max_segments=max_segments)
+        )
 
     def iterate(
         self, path: str, data: Mapping[str, Any] | None = None, *, limit: int | None = None
     ) -> AsyncIterator[Record]:
-        """Go through any other list: see :func:`airflow_provider_twilio.api.raw.listing`."""
-        return self.iter_records(other.raw_listing(path, data, limit=limit))
+        """Yield the records of any other list: see :func:`airflow_provider_twilio.api.raw.raw_listing`."""
+        return self.iter_records(raw.raw_listing(path, data, limit=limit))
 
-    async def _bearer_token(self, refused: str | None = None) -> str:
-        """Give an OAuth token's header. Whoever comes while it is fetched waits for the same one.
+    async def _bearer_token(self, rejected: str | None = None) -> str:
+        """Return the ``Authorization`` header of an OAuth token. Concurrent callers wait for one token.
 
-        :param refused: the header that Twilio no longer takes.
+        :param rejected: A header that Twilio has rejected, so that a new token is needed.
         """
         async with self._token_lock:
-            if self._token is None or time.monotonic() >= self._token_ends or self._token.header == refused:
-                asked = time.monotonic()
-                request = self.settings.resolve(oauth.token_request(self.settings))
-                self._token = await self._send_with_retries(request, None)
-                self._token_ends = self._token.expires_at(asked)
+            if self._token is None or time.monotonic() >= self._token_ends or self._token.header == rejected:
+                requested_at = time.monotonic()
+                prepared = prepare(self.settings, oauth.token_request(self.settings))
+                self._token = await self._send_with_retries(prepared, None)
+                self._token_ends = self._token.expires_at(requested_at)
                 if self._mask_secret:
-                    # Airflow's way to mask a secret blocks, and would wait for this very loop.
+                    # Airflow's mask_secret blocks, and may need this event loop to finish.
                     await run_in_thread(self._mask_secret, self._token.header.removeprefix("Bearer "))
             return self._token.header
 
-    async def _send_with_retries(self, request: Request[T], authorization: str | None) -> T:
-        """Send a resolved request until it is answered, or should not be sent again."""
-        tries, perhaps_done = 0, False
+    async def _send_with_retries(self, prepared: PreparedRequest[T], authorization: str | None) -> T:
+        """Send a request until it succeeds, or must not be retried any more."""
+        attempts, may_be_done = 0, False
         while True:
-            tries += 1
+            attempts += 1
             try:
-                answer = self.settings.read(
-                    request, await self._send_single_request(request, authorization), again=perhaps_done
-                )
+                response = await self._send_single_request(prepared, authorization)
+                result = parse_response(self.settings, prepared, response, may_be_done=may_be_done)
             except TwilioError as error:
-                seconds = retrying.retry_delay(self.settings, request, error, tries)
+                seconds = retry_delay(self.settings, prepared.request, error, attempts)
                 if seconds is None:
                     raise
-                perhaps_done |= isinstance(error, ServerError)
+                may_be_done |= isinstance(error, ServerError)
                 await asyncio.sleep(seconds)
             else:
-                if not isinstance(answer, Request):
-                    return answer
-                request = answer
+                if not isinstance(result, PreparedRequest):
+                    return result
+                prepared = result
 
     @cached_property
     def _session(self) -> aiohttp.ClientSession:
@@ -168,9 +180,9 @@ class AsyncClient(Resources[AwaitingClient]):
 
             options["request_class"] = EagerClientRequest
         mask_logs("aiohttp.client", "aiohttp.internal")
-        local = self.settings.base is not None and self.settings.base.startswith("http://")
+        unencrypted = self.settings.base is not None and self.settings.base.startswith("http://")
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=local or wire.tls(self.settings)),
+            connector=aiohttp.TCPConnector(limit=0, ssl=unencrypted or wire.tls(self.settings)),
             cookie_jar=aiohttp.DummyCookieJar(),
             proxy=wire.proxy(self.settings),
             timeout=aiohttp.ClientTimeout(
@@ -179,32 +191,37 @@ class AsyncClient(Resources[AwaitingClient]):
             **options,
         )
         if hasattr(session, "_retry_connection"):
-            # aiohttp would send a DELETE again unseen, and a 404 then would not be known for a success.
+            # aiohttp would retry a DELETE silently, and its 404 would not be recognized as a success.
             session._retry_connection = False
         return session
 
-    async def _send_single_request(self, request: Request[Any], authorization: str | None) -> Response:
-        """Move the bytes, once, and name what went wrong if they did not."""
+    async def _send_single_request(self, prepared: PreparedRequest[Any], authorization: str | None) -> Response:
+        """Send a request once and return the response.
+
+        :raises NotSent: If no connection could be made.
+        :raises ServerError: If the response was lost, and the request is idempotent.
+        :raises OutcomeUnknown: If the response was lost, and the request is not idempotent.
+        """
         import aiohttp
         import yarl
 
-        url, headers, body = wire.encode(request, authorization)
+        url, headers, body = wire.encode(prepared, authorization)
         session = self._session
         try:
             async with (
-                self._turn,
+                self._free_connections,
                 session.request(
-                    request.method, yarl.URL(url, encoded=True), data=body, headers=headers, allow_redirects=False
-                ) as answer,
+                    prepared.method, yarl.URL(url, encoded=True), data=body, headers=headers, allow_redirects=False
+                ) as response,
             ):
-                content = await answer.read()
+                content = await response.read()
         except (aiohttp.ClientError, OSError) as error:
-            raise error_without_response(request, _reason(error), sent=_was_sent(error)) from None
-        return Response(answer.status, answer.headers, content)
+            raise error_without_response(prepared.with_url, _reason(error), sent=_was_sent(error)) from None
+        return Response(response.status, response.headers, content)
 
 
 def _was_sent(error: Exception) -> bool:
-    """Tell whether any byte of the request may have reached the other end."""
+    """Return whether any byte of the request may have reached the server."""
     import aiohttp
 
     return not isinstance(
@@ -217,7 +234,7 @@ def _was_sent(error: Exception) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """Say what happened by its kind: the error's own text carries the URL, and so numbers."""
+    """Return the reason of a failure. The error's own message is not used: it contains the URL, with phone numbers."""
     if isinstance(error, TimeoutError):
-        return "the time-out passed"
+        return "the request timed out"
     return f"the connection failed ({type(error).__name__})"

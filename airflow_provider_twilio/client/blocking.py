@@ -1,4 +1,4 @@
-"""The blocking client, over requests. Its twin is ``asynchronous``: same names, same order."""
+"""The blocking client, over requests. Its counterpart is ``asynchronous``, with the same names in the same order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_twilio.api import raw as other
+from airflow_provider_twilio.api import raw
 from airflow_provider_twilio.api.errors import AuthenticationFailed, ServerError, TwilioError
 from airflow_provider_twilio.api.listing import Listing, Page
 from airflow_provider_twilio.api.operation import BlockingClient
@@ -18,8 +18,10 @@ from airflow_provider_twilio.api.records import Record
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.api.response import Response
 from airflow_provider_twilio.client import dry_run, oauth, wire
-from airflow_provider_twilio.client import retries as retrying
+from airflow_provider_twilio.client.outcomes import parse_response
+from airflow_provider_twilio.client.prepare import PreparedRequest, prepare
 from airflow_provider_twilio.client.resources import Resources
+from airflow_provider_twilio.client.retries import retry_delay
 from airflow_provider_twilio.client.settings import OAuth, Settings
 from airflow_provider_twilio.privacy import mask_logs
 
@@ -30,14 +32,19 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_IDLE_CONNECTIONS = 100
-"""How many idle connections are kept for the threads that share a client."""
+"""Maximum number of idle connections, kept for the threads that share a client."""
 
 
 class Client(Resources[BlockingClient]):
-    """Send requests to Twilio, and return when the answer is there. Safe to share among threads.
+    """A client of Twilio's API that blocks until the response has arrived. Safe to share between threads.
 
-    :param settings: from the connection.
-    :param conceal: is told each secret that only arises here, an access token.
+    :param settings: Settings, from an Airflow connection.
+    :param mask_secret: Called with each access token that the client obtains, to mask it in logs.
+
+    .. code-block:: python
+
+        with Client(Settings.from_connection(connection)) as client:
+            message = client.messages.create(to="+14155550123", body="Hello")
     """
 
     def __init__(self, settings: Settings, *, mask_secret: Callable[[str], object] | None = None) -> None:
@@ -59,9 +66,9 @@ class Client(Resources[BlockingClient]):
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def with_settings(self, **settings: Any) -> Client:
-        """Give a client with connections of its own and other settings, which shares this one's token."""
-        client = type(self)(replace(self.settings, **settings), mask_secret=self._mask_secret)
+    def with_settings(self, **changes: Any) -> Client:
+        """Return a client with changed settings and its own connections, which shares this client's token."""
+        client = type(self)(replace(self.settings, **changes), mask_secret=self._mask_secret)
         client._token_source = self._token_source
         return client
 
@@ -71,22 +78,27 @@ class Client(Resources[BlockingClient]):
         if session is not None:
             session.close()
 
-    def send(self, request: Request[T], /) -> T:
-        """Send a request and read its answer, repeating it where that is safe."""
-        request = self.settings.resolve(request)
-        if self.settings.dry_run and not request.is_safe:
-            return dry_run.dry_run_record(self.settings, request)  # type: ignore[no-any-return]
+    def send(self, request: Request[T] | PreparedRequest[T], /) -> T:
+        """Send a request and return its parsed response, with retries where they are safe.
+
+        :param request: A request, which is prepared first, or a prepared one, which is sent as it is.
+        :raises BadParameter: If the request is incomplete, or a guard rejects it. No request was sent.
+        :raises TwilioError: If Twilio rejects the request, or does not respond.
+        """
+        prepared = request if isinstance(request, PreparedRequest) else prepare(self.settings, request)
+        if self.settings.dry_run and not prepared.is_safe:
+            return dry_run.dry_run_record(self.settings, prepared)  # type: ignore[no-any-return]
         authorization = self._basic or self._bearer_token()
         try:
-            return self._send_with_retries(request, authorization)
+            return self._send_with_retries(prepared, authorization)
         except AuthenticationFailed:
             if self._basic:
                 raise
-        # The token has run out or was revoked. What was refused for that has not been done.
-        return self._send_with_retries(request, self._bearer_token(refused=authorization))
+        # The token has expired or was revoked, so Twilio has not acted on the request.
+        return self._send_with_retries(prepared, self._bearer_token(rejected=authorization))
 
     def iter_pages(self, listing: Listing[T], /) -> Iterator[Page[T]]:
-        """Go through a list page by page, lazily; in smaller pages where Twilio fails on large ones."""
+        """Yield the pages of a list, fetched as they are needed; smaller pages if Twilio fails on large ones."""
         request = listing.first_page()
         while request is not None:
             try:
@@ -101,7 +113,7 @@ class Client(Resources[BlockingClient]):
             request = page.next
 
     def iter_records(self, listing: Listing[T], /) -> Iterator[T]:
-        """Go through a list to the end of its last page, lazily."""
+        """Yield the records of a list. Its pages are fetched as they are needed."""
         for page in self.iter_pages(listing):
             yield from page.records
 
@@ -115,52 +127,52 @@ class Client(Resources[BlockingClient]):
         idempotent: bool = False,
         max_segments: int | None = None,
     ) -> Record:
-        """Send any other request: see :func:`airflow_provider_twilio.api.raw.request`."""
-        asked = other.raw_request(method, path, data, json=json, idempotent=idempotent, max_segments=max_segments)
-        return self.send(asked)
+        """Send any other request: see :func:`airflow_provider_twilio.api.raw.raw_request`."""
+        return self.send(
+            raw.raw_request(method, path, data, json=json, idempotent=idempotent, max_segments=max_segments)
+        )
 
     def iterate(
         self, path: str, data: Mapping[str, Any] | None = None, *, limit: int | None = None
     ) -> Iterator[Record]:
-        """Go through any other list: see :func:`airflow_provider_twilio.api.raw.listing`."""
-        return self.iter_records(other.raw_listing(path, data, limit=limit))
+        """Yield the records of any other list: see :func:`airflow_provider_twilio.api.raw.raw_listing`."""
+        return self.iter_records(raw.raw_listing(path, data, limit=limit))
 
-    def _bearer_token(self, refused: str | None = None) -> str:
-        """Give an OAuth token's header. Whoever comes while it is fetched waits for the same one.
+    def _bearer_token(self, rejected: str | None = None) -> str:
+        """Return the ``Authorization`` header of an OAuth token. Concurrent callers wait for one token.
 
-        :param refused: the header that Twilio no longer takes.
+        :param rejected: A header that Twilio has rejected, so that a new token is needed.
         """
         if self._token_source is not self:
-            return self._token_source._bearer_token(refused)
+            return self._token_source._bearer_token(rejected)
         with self._token_lock:
-            if self._token is None or time.monotonic() >= self._token_ends or self._token.header == refused:
-                asked = time.monotonic()
-                request = self.settings.resolve(oauth.token_request(self.settings))
-                self._token = self._send_with_retries(request, None)
-                self._token_ends = self._token.expires_at(asked)
+            if self._token is None or time.monotonic() >= self._token_ends or self._token.header == rejected:
+                requested_at = time.monotonic()
+                prepared = prepare(self.settings, oauth.token_request(self.settings))
+                self._token = self._send_with_retries(prepared, None)
+                self._token_ends = self._token.expires_at(requested_at)
                 if self._mask_secret:
                     self._mask_secret(self._token.header.removeprefix("Bearer "))
             return self._token.header
 
-    def _send_with_retries(self, request: Request[T], authorization: str | None) -> T:
-        """Send a resolved request until it is answered, or should not be sent again."""
-        tries, perhaps_done = 0, False
+    def _send_with_retries(self, prepared: PreparedRequest[T], authorization: str | None) -> T:
+        """Send a request until it succeeds, or must not be retried any more."""
+        attempts, may_be_done = 0, False
         while True:
-            tries += 1
+            attempts += 1
             try:
-                answer = self.settings.read(
-                    request, self._send_single_request(request, authorization), again=perhaps_done
-                )
+                response = self._send_single_request(prepared, authorization)
+                result = parse_response(self.settings, prepared, response, may_be_done=may_be_done)
             except TwilioError as error:
-                seconds = retrying.retry_delay(self.settings, request, error, tries)
+                seconds = retry_delay(self.settings, prepared.request, error, attempts)
                 if seconds is None:
                     raise
-                perhaps_done |= isinstance(error, ServerError)
+                may_be_done |= isinstance(error, ServerError)
                 time.sleep(seconds)
             else:
-                if not isinstance(answer, Request):
-                    return answer
-                request = answer
+                if not isinstance(result, PreparedRequest):
+                    return result
+                prepared = result
 
     @cached_property
     def _session(self) -> requests.Session:
@@ -168,10 +180,10 @@ class Client(Resources[BlockingClient]):
 
         mask_logs("urllib3.connectionpool", "urllib3.util.retry")
         if self.settings.cert or isinstance(self.settings.verify, str):
-            wire.tls(self.settings)  # requests would say later, and less clearly, what it can't load
+            wire.tls(self.settings)  # Raises a clearer error, and earlier, than requests would.
         proxy = wire.proxy(self.settings)
         session = requests.Session()
-        session.trust_env = False  # what the environment says is read in `wire`, for both clients alike
+        session.trust_env = False  # The module wire reads the environment, for both clients.
         session.cookies.set_policy(_no_cookies())
         session.verify = wire.ca_bundle(self.settings) or False
         session.cert = self.settings.cert[0] if len(self.settings.cert) == 1 else self.settings.cert or None  # type: ignore[assignment]
@@ -180,15 +192,20 @@ class Client(Resources[BlockingClient]):
             session.mount(scheme, _adapter())
         return session
 
-    def _send_single_request(self, request: Request[Any], authorization: str | None) -> Response:
-        """Move the bytes, once, and name what went wrong if they did not."""
+    def _send_single_request(self, prepared: PreparedRequest[Any], authorization: str | None) -> Response:
+        """Send a request once and return the response.
+
+        :raises NotSent: If no connection could be made.
+        :raises ServerError: If the response was lost, and the request is idempotent.
+        :raises OutcomeUnknown: If the response was lost, and the request is not idempotent.
+        """
         import requests
 
-        url, headers, body = wire.encode(request, authorization)
+        url, headers, body = wire.encode(prepared, authorization)
         session = self._session
         try:
-            answer = session.request(
-                request.method,
+            response = session.request(
+                prepared.method,
                 url,
                 data=body,
                 headers=headers,
@@ -196,8 +213,8 @@ class Client(Resources[BlockingClient]):
                 allow_redirects=False,
             )
         except requests.RequestException as error:
-            raise error_without_response(request, _reason(error), sent=_was_sent(error)) from None
-        return Response(answer.status_code, answer.headers, answer.content)
+            raise error_without_response(prepared.with_url, _reason(error), sent=_was_sent(error)) from None
+        return Response(response.status_code, response.headers, response.content)
 
 
 def _no_cookies() -> Any:
@@ -207,9 +224,9 @@ def _no_cookies() -> Any:
 
 
 def _adapter() -> HTTPAdapter:
-    """Make what holds the connections, and takes no silence before a request for one after it.
+    """Return an adapter that reports a timeout during the TLS handshake as a connection error.
 
-    Where a proxy, or a server before TLS, says nothing, urllib3 tells of a time-out as if an answer were awaited.
+    Otherwise urllib3 reports it as a read timeout, as if the request had been sent.
     """
     from requests.adapters import HTTPAdapter
     from urllib3.connection import HTTPSConnection
@@ -220,7 +237,7 @@ def _adapter() -> HTTPAdapter:
             try:
                 super().connect()
             except TimeoutError as error:
-                raise ConnectTimeoutError(self, "no connection in time") from error
+                raise ConnectTimeoutError(self, "connecting timed out") from error
 
     class Adapter(HTTPAdapter):
         def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
@@ -233,13 +250,13 @@ def _adapter() -> HTTPAdapter:
 
 
 def _cause(error: requests.RequestException) -> Any:
-    """Give urllib3's error, or that of the socket, behind one of requests'."""
+    """Return the error of urllib3 or of the socket that caused an error of requests."""
     cause: Any = error.args[0] if error.args else error
     return getattr(cause, "reason", cause)
 
 
 def _was_sent(error: requests.RequestException) -> bool:
-    """Tell whether any byte of the request may have reached the other end."""
+    """Return whether any byte of the request may have reached the server."""
     import ssl
 
     import requests
@@ -250,21 +267,22 @@ def _was_sent(error: requests.RequestException) -> bool:
     if isinstance(error, requests.exceptions.InvalidSchema | requests.exceptions.InvalidURL):
         return False
     cause = _cause(error)
-    if isinstance(cause, u3.ProxyError):  # which urllib3 also makes of an answer that was lost behind a proxy
+    if isinstance(cause, u3.ProxyError):  # urllib3 raises it for lost responses, too.
         cause = cause.original_error
         if isinstance(cause, OSError) and "Tunnel connection failed" in str(cause):
             return False
-    if isinstance(cause, u3.SSLError):  # may come from an open connection as well
+    if isinstance(cause, u3.SSLError):  # It may also come from an established connection.
         return not (cause.args and isinstance(cause.args[0], ssl.SSLCertVerificationError))
     return not isinstance(cause, u3.NewConnectionError | u3.ConnectTimeoutError)
 
 
 def _reason(error: requests.RequestException) -> str:
-    """Say what happened by its kind: the error's own text carries the URL, and so numbers."""
+    """Return the reason of a failure. The error's own message is not used: it contains the URL, with phone numbers."""
     import requests
     from urllib3 import exceptions as u3
 
     cause = _cause(error)
-    if isinstance(error, requests.Timeout) or isinstance(cause, u3.TimeoutError):
-        return "the time-out passed"
+    timed_out = isinstance(cause, u3.TimeoutError) and not isinstance(cause, u3.NewConnectionError)
+    if timed_out or isinstance(error, requests.Timeout):
+        return "the request timed out"
     return f"the connection failed ({type(cause).__name__})"

@@ -1,4 +1,4 @@
-"""What a request that isn't sent would have been: the answer of a connection with ``dry_run``."""
+"""Dry runs: the log line and the record that a connection with ``dry_run`` has instead of a request."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from airflow_provider_twilio.api.records import Field, Record
-from airflow_provider_twilio.api.request import NoContent, Request
+from airflow_provider_twilio.api.request import NoContent
+from airflow_provider_twilio.client.prepare import PreparedRequest
 from airflow_provider_twilio.client.settings import Settings
 from airflow_provider_twilio.defaults import DRY_RUN
 from airflow_provider_twilio.privacy import mask
@@ -16,18 +17,18 @@ from airflow_provider_twilio.privacy import mask
 log = logging.getLogger(__name__)
 
 
-def dry_run_record(settings: Settings, request: Request[Any]) -> Any:
-    """Log a resolved request, and give the record it stands for: ``status`` is ``dry-run``, ``sid`` is None.
+def dry_run_record(settings: Settings, request: PreparedRequest[Any]) -> Any:
+    """Log a request, and return a record of what it would have made, or None if its response has no content.
 
-    The request's own values stand under the names that Twilio's records have for them; others, among them passwords,
-    are left out. None for what has no answer.
+    The record's ``sid`` is None and its ``status`` is ``dry-run``. It has the request's parameters that are also
+    fields of the record. Other parameters, passwords among them, are left out.
     """
     if request.parser is NoContent:
         log.info("Dry run, not sent: %s", request)
         return None
-    reader: Any = request.parser
-    make: type[Record] = reader if isinstance(reader, type) and issubclass(reader, Record) else Record
-    values = {name: value for name, value in _values(request) if _shown(make, name)}
+    parser: Any = request.parser
+    record_type: type[Record] = parser if isinstance(parser, type) and issubclass(parser, Record) else Record
+    values = {name: value for name, value in _values(request) if _is_shown(record_type, name)}
     values |= {"sid": None, "account_sid": settings.account_sid, "status": DRY_RUN}
     body = values.get("body")
     if isinstance(body, str):
@@ -37,20 +38,20 @@ def dry_run_record(settings: Settings, request: Request[Any]) -> Any:
     log.info(
         "Dry run, not sent: %s to %s, segments: %s, parameters: %s",
         request,
-        mask(str(values.get("to", "nobody"))),
+        mask(str(values.get("to", "no recipient"))),
         values.get("num_segments", "none"),
         ", ".join(dict.fromkeys(name for name, _ in request.data)) or "none",
     )
-    return make(values)
+    return record_type(values)
 
 
-def _shown(make: type[Record], name: str) -> bool:
-    if make is Record:  # of any other operation: nothing is known of its fields
+def _is_shown(record_type: type[Record], name: str) -> bool:
+    if record_type is Record:  # The response of a raw request: its fields are unknown.
         return not any(word in name for word in ("password", "token", "secret", "twiml"))
-    return any(isinstance(field, Field) and field.name == name for field in vars(make).values())
+    return any(isinstance(field, Field) and field.name == name for field in vars(record_type).values())
 
 
-def _values(request: Request[Any]) -> Iterator[tuple[str, Any]]:
+def _values(request: PreparedRequest[Any]) -> Iterator[tuple[str, Any]]:
     if isinstance(request.json, dict):
         yield from request.json.items()
     for name in dict.fromkeys(name for name, _ in request.data):

@@ -1,4 +1,4 @@
-"""OAuth client credentials: https://www.twilio.com/docs/iam/oauth-apps. What both clients share of it."""
+"""OAuth client credentials, shared by both clients: https://www.twilio.com/docs/iam/oauth-apps."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ from airflow_provider_twilio.api.response import Response
 from airflow_provider_twilio.client.settings import Settings
 
 EXPIRY_MARGIN = 60.0
-"""How many seconds before its end a token is renewed, unless it is so short-lived that half of its life is less."""
+"""Seconds before its expiry at which a token is renewed; half of its lifetime if that is shorter."""
 
 
 class Token(Record):
-    """Hold an access token. Its repr doesn't show it."""
+    """An access token. Its repr does not show the token."""
 
     access_token = Field(str)
     expires_in = Field(float)
 
     @classmethod
     def parse(cls, request: Request[Any], response: Response) -> Token:
-        """Read a token, which must be one: a request without it would be refused for another reason."""
+        """Return the token in a response.
+
+        :raises ServerError: If the response has no token. Later requests would fail with a misleading error.
+        """
         token = super().parse(request, response)
         if not isinstance(token, Token) or not isinstance(token.get("access_token"), str):
             raise error_for_unreadable(request, response, "an object without access_token")
@@ -33,7 +36,7 @@ class Token(Record):
         return f"Bearer {self.access_token}"
 
     def expires_at(self, now: float) -> float:
-        """Give the moment, on the clock that gave ``now``, from which it should be renewed."""
+        """Return when the token should be renewed, on the clock that ``now`` was read from."""
         try:
             lifetime = max(0.0, self.expires_in or 0.0)
         except ValueError:
@@ -42,7 +45,7 @@ class Token(Record):
 
 
 def token_request(settings: Settings) -> Request[Token]:
-    """Ask for an access token."""
+    """Return the request for an access token."""
     data = (
         ("grant_type", "client_credentials"),
         ("client_id", settings.auth.user),

@@ -1,4 +1,4 @@
-"""When the same request goes out again, and how long to wait before: one rule for both clients."""
+"""Retries of a request: whether, and after which delay. Shared by both clients."""
 
 from __future__ import annotations
 
@@ -13,26 +13,28 @@ from airflow_provider_twilio.client.settings import Settings
 log = logging.getLogger(__name__)
 
 FIRST_DELAY = 1.0
-"""The longest first wait, in seconds; each further one may be twice as long."""
+"""Maximum delay before the first retry, in seconds. It doubles with each further retry."""
 
 
-def retry_delay(settings: Settings, request: Request[Any], error: TwilioError, tries: int) -> float | None:
-    """Give the seconds to wait before the request goes out again; None if it may not, or has been tried enough.
+def retry_delay(settings: Settings, request: Request[Any], error: TwilioError, attempts: int) -> float | None:
+    """Return the seconds to wait before a retry, or None if the request must not be retried.
 
-    As long as Twilio asked, or exponentially longer with full jitter; never longer than ``retry_max_wait``.
+    The delay is Twilio's Retry-After, or else exponential back-off with full jitter. It is never longer than the
+    connection's ``retry_max_wait``.
 
-    :param tries: how often it has been tried.
+    :param error: The error of the last attempt.
+    :param attempts: Number of attempts so far.
     """
     if not is_retryable(request, error):
         return None
     from tenacity import RetryCallState, stop_after_attempt, wait_random_exponential
 
-    # tenacity decides, and each client has a loop of its own: what succeeds at once pays nothing for it.
+    # Only the decision is tenacity's. The clients have loops of their own, so that a success costs nothing.
     state = RetryCallState(cast("Any", None), None, (), {})
-    state.attempt_number = tries
+    state.attempt_number = attempts
     if stop_after_attempt(settings.retries + 1)(state):
         return None
-    by_itself = wait_random_exponential(multiplier=FIRST_DELAY, max=settings.retry_max_wait)
-    seconds = by_itself(state) if error.retry_after is None else min(error.retry_after, settings.retry_max_wait)
-    log.warning("%s; trying again in %.1f s (%d of %d)", error, seconds, tries, settings.retries)
+    backoff = wait_random_exponential(multiplier=FIRST_DELAY, max=settings.retry_max_wait)
+    seconds = backoff(state) if error.retry_after is None else min(error.retry_after, settings.retry_max_wait)
+    log.warning("Retrying in %.1f s (retry %d of %d): %s", seconds, attempts, settings.retries, error)
     return seconds

@@ -1,4 +1,4 @@
-"""What goes out for a request, and by which way: the same from both clients."""
+"""URL, headers, body, proxy and TLS context of a request, shared by both clients."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from airflow_provider_twilio import __version__
-from airflow_provider_twilio.api.request import Request
-from airflow_provider_twilio.client.settings import BadConnection, Settings
+from airflow_provider_twilio.client.extras import BadConnection
+from airflow_provider_twilio.client.prepare import PreparedRequest, build_url
+from airflow_provider_twilio.client.settings import Settings
 
 HEADERS = {
     "Accept": "application/json",
@@ -21,9 +22,9 @@ FORM = {**HEADERS, "Content-Type": "application/x-www-form-urlencoded"}
 JSON = {**HEADERS, "Content-Type": "application/json"}
 
 
-def encode(request: Request[Any], authorization: str | None) -> tuple[str, dict[str, str], bytes | None]:
-    """Give the URL, headers and body of a resolved request."""
-    url, headers, body = request.path, HEADERS, None
+def encode(prepared: PreparedRequest[Any], authorization: str | None) -> tuple[str, dict[str, str], bytes | None]:
+    """Return the URL, headers and body of a prepared request."""
+    request, url, headers, body = prepared.request, prepared.url, HEADERS, None
     if request.json is not None:
         headers, body = JSON, json.dumps(request.json, ensure_ascii=False).encode()
     elif request.method not in ("GET", "DELETE"):
@@ -34,28 +35,28 @@ def encode(request: Request[Any], authorization: str | None) -> tuple[str, dict[
 
 
 def proxy(settings: Settings) -> str | None:
-    """Give the proxy to go through: the connection's, or the environment's; none to this machine."""
+    """Return the proxy of the connection, or else of the environment. None for a base URL on this machine."""
     if settings.proxy or settings.is_local:
         return settings.proxy
     from urllib.request import getproxies, proxy_bypass
 
-    target = urlsplit(settings.url("/"))
-    known = getproxies()
-    found = known.get(target.scheme) or known.get("all")
-    if not found or proxy_bypass(target.hostname or ""):
+    target = urlsplit(build_url(settings, "/"))
+    proxies = getproxies()
+    url = proxies.get(target.scheme) or proxies.get("all")
+    if not url or proxy_bypass(target.hostname or ""):
         return None
-    found = found if "://" in found else f"http://{found}"
-    if not found.startswith(("http://", "https://")):
+    url = url if "://" in url else f"http://{url}"
+    if not url.startswith(("http://", "https://")):
         raise BadConnection(
             "the environment's proxy",
-            f"is a {found.split(':')[0]} address",
-            "set the connection's extra proxy to http://…",
+            f"is a {url.split(':')[0]} URL",
+            f"set the extra proxy of the connection {settings.conn_id} to http://…",
         )
-    return found
+    return url
 
 
 def ca_bundle(settings: Settings) -> str | None:
-    """Give the file of certificates to trust: the connection's, the environment's, or certifi's; None to trust all."""
+    """Return the CA bundle of the connection, of the environment, or else of certifi. None to verify nothing."""
     if not settings.verify:
         return None
     if isinstance(settings.verify, str):
@@ -66,7 +67,10 @@ def ca_bundle(settings: Settings) -> str | None:
 
 
 def tls(settings: Settings) -> ssl.SSLContext:
-    """Make the TLS context of a connection's ``verify`` and ``cert``, and refuse files that can't be loaded."""
+    """Return the TLS context for the connection's ``verify`` and ``cert``.
+
+    :raises BadConnection: If a file cannot be loaded.
+    """
     bundle = ca_bundle(settings)
     try:
         if bundle is None:
@@ -78,18 +82,18 @@ def tls(settings: Settings) -> ssl.SSLContext:
         else:
             context = ssl.create_default_context(cafile=bundle)
     except OSError as error:
-        raise _unloadable(settings, "verify", bundle, error) from None
+        raise _load_error(settings, "verify", bundle, error) from None
     if settings.cert:
         try:
             context.load_cert_chain(*settings.cert)
         except OSError as error:
-            raise _unloadable(settings, "cert", ", ".join(settings.cert), error) from None
+            raise _load_error(settings, "cert", ", ".join(settings.cert), error) from None
     return context
 
 
-def _unloadable(settings: Settings, extra: str, path: str | None, error: OSError) -> BadConnection:
+def _load_error(settings: Settings, extra: str, path: str | None, error: OSError) -> BadConnection:
     return BadConnection(
         f"connection {settings.conn_id}, extra {extra}",
-        f"names what can't be loaded ({path}: {type(error).__name__})",
-        "give the path of a PEM file that is on this machine",
+        f"names a file that cannot be loaded ({path}: {type(error).__name__})",
+        "give the path of a PEM file on this machine",
     )

@@ -19,7 +19,8 @@ from cryptography.x509.oid import NameOID
 from airflow_provider_twilio.api.errors import NotSent, OutcomeUnknown, TwilioError
 from airflow_provider_twilio.api.messages import Messages
 from airflow_provider_twilio.client import wire
-from airflow_provider_twilio.client.settings import BadConnection, Basic, Settings
+from airflow_provider_twilio.client.extras import BadConnection
+from airflow_provider_twilio.client.settings import Basic, Settings
 from tests.client.conftest import ACCOUNT
 from tests.support.scripted import Answer, Drop, Scripted, Stall
 
@@ -112,7 +113,7 @@ def test_a_proxy_that_says_nothing_has_sent_nothing(run):
     with Scripted(Stall()) as proxy:
         client = run("https://gateway.invalid", proxy=proxy.url, timeout=0.3, retries=0)
         began = time.monotonic()
-        with pytest.raises(NotSent, match="time-out"):
+        with pytest.raises(NotSent, match="timed out"):
             client.send(Messages.create(to="+14155550123", from_="+14155550100", body="x"))
         assert 0.3 <= time.monotonic() - began < 30
         assert [request.method for request in proxy.requests] == ["CONNECT"]
@@ -122,7 +123,7 @@ def test_a_server_that_says_nothing_before_tls_was_sent_nothing(run):
     with socket.create_server(("127.0.0.1", 0)) as mute:
         client = run(f"https://127.0.0.1:{mute.getsockname()[1]}", timeout=0.3, retries=0)
         began = time.monotonic()
-        with pytest.raises(NotSent, match="time-out"):
+        with pytest.raises(NotSent, match="timed out"):
             client.send(Messages.create(to="+14155550123", from_="+14155550100", body="x"))
         assert 0.3 <= time.monotonic() - began < 30
 
@@ -291,7 +292,7 @@ def test_a_client_certificate(run, trusted, tmp_path, files):
 def test_files_that_cannot_be_loaded(run, twilio, tmp_path, extra):
     broken = tmp_path / "broken.pem"
     broken.write_text("no certificate")
-    with pytest.raises(BadConnection, match=f"extra {extra} names what can't be loaded"):
+    with pytest.raises(BadConnection, match=f"extra {extra} names a file that cannot be loaded"):
         run(twilio.url, **{extra: str(broken) if extra == "verify" else (str(broken),)}).send(send())
     assert twilio.requests == []
 

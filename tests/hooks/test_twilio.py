@@ -21,7 +21,8 @@ from airflow_provider_twilio._airflow.outcome import fail_on_permanent_errors
 from airflow_provider_twilio.api.errors import BadParameter, NotFound, RateLimited
 from airflow_provider_twilio.api.messages import Message
 from airflow_provider_twilio.api.records import Record
-from airflow_provider_twilio.client.settings import BadConnection, Basic
+from airflow_provider_twilio.client.extras import BadConnection
+from airflow_provider_twilio.client.settings import Basic
 from airflow_provider_twilio.hooks.twilio import TwilioHook
 from airflow_provider_twilio.runtime.background import BackgroundRunner
 

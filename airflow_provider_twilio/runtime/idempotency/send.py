@@ -30,6 +30,7 @@ from airflow_provider_twilio.api.errors import (
 )
 from airflow_provider_twilio.api.records import Record
 from airflow_provider_twilio.api.request import Request
+from airflow_provider_twilio.client.prepare import prepare
 from airflow_provider_twilio.defaults import RECONCILE_TIMEOUT
 from airflow_provider_twilio.runtime.idempotency.fingerprint import (
     KeyedHash,
@@ -116,7 +117,7 @@ def send_once(
     siblings: Siblings | None = None,
     claimed_sids: Callable[[], Collection[str]] | None = None,
     possible_since: datetime | None = None,
-    prepare: Callable[[Request[R]], Request[R]] | None = None,
+    finalize_request: Callable[[Request[R]], Request[R]] | None = None,
 ) -> R:
     """Send a message, call, purchase or new subaccount, unless it has been sent already; give its record.
 
@@ -128,16 +129,16 @@ def send_once(
     :param twins: the others of the run that may send the same.
     :param taken: gives further SIDs that are known to belong elsewhere; asked only when something is to be settled.
     :param since: where nothing is remembered, when an earlier try may have begun to send; None if there was none.
-    :param prepare: called before the intent is stored and nowhere else: gives the request as it is to go out, such as
-        with the number that is to be bought, or raises BadParameter if it can't be sent, or no longer.
+    :param finalize_request: Called before the intent is stored. It returns the request to send, such as with the number
+        to buy, or raises BadParameter if the request can no longer be sent.
     :raises OutcomeUnresolved: it can't be told whether it was sent, or it was not, and is not to be sent again.
     :raises AmbiguousOutcome: several candidates, or one that may be a twin's.
     :raises OutcomeUnknown: no answer again; the next try will settle it.
     """
     if client.settings.dry_run:
-        return client.send(prepare(request) if prepare else request)
+        return client.send(finalize_request(request) if finalize_request else request)
     sender = _SendOnce(
-        client, store, request, key, clock or SystemTime(), reconcile_timeout, siblings, claimed_sids, prepare
+        client, store, request, key, clock or SystemTime(), reconcile_timeout, siblings, claimed_sids, finalize_request
     )
     # Twilio may list it under another recipient than the one it was sent to.
     obscure = request.get("AddressRetention") == "obfuscate"
@@ -160,24 +161,25 @@ class _SendOnce:
         reconcile_timeout: float,
         siblings: Siblings | None,
         claimed_sids: Callable[[], Collection[str]] | None,
-        prepare: Callable[[Request[Any]], Request[Any]] | None,
+        finalize_request: Callable[[Request[Any]], Request[Any]] | None,
     ) -> None:
         self.client, self.store, self.key, self.clock = client, store, key, clock
-        self.reconcile_timeout, self.siblings, self.claimed_sids, self.prepare = (
+        self.reconcile_timeout, self.siblings, self.claimed_sids, self.finalize_request = (
             reconcile_timeout,
             siblings,
             claimed_sids,
-            prepare,
+            finalize_request,
         )
         self.matcher = matcher_for(request)
-        self.request = self._complete(request)
+        self.prepared = prepare(client.settings, request)
         self.keyed_hash = KeyedHash.from_settings(client.settings)
         self.intent: Intent | None = None
         self.attempts = 0
 
-    def _complete(self, request: Request[Any]) -> Request[Any]:
-        """Give the request with what the connection supplies; refused here if it is refused at all."""
-        return request.replace(data=self.client.settings.resolve(request).data)
+    @property
+    def request(self) -> Request[Any]:
+        """The completed request."""
+        return self.prepared.request
 
     def run(self, since: datetime | None) -> Record:
         state = self.store.get(self.key)
@@ -221,10 +223,12 @@ class _SendOnce:
         number = self.intent.fingerprint.get("number") if self.intent else None
         if number:  # the same one again, never another
             kept = self.request.replace(data=tuple(pair for pair in self.request.data if pair[0] != "AreaCode"))
-            self.request = kept.with_params(PhoneNumber=number)
-        elif self.prepare is not None:
+            self.prepared = prepare(self.client.settings, kept.with_params(PhoneNumber=number))
+        elif self.finalize_request is not None:
             try:
-                self.request = self._complete(self.prepare(self.request))
+                request = self.finalize_request(self.request)
+                if request is not self.request:
+                    self.prepared = prepare(self.client.settings, request)
             except BadParameter as error:
                 if self.intent is None:
                     raise
@@ -266,7 +270,7 @@ class _SendOnce:
                 self._store_intent(begun)
                 tries += 1
                 try:
-                    return cast("Record", single.send(self.request))
+                    return cast("Record", single.send(self.prepared))
                 except TwilioError as error:
                     pause = retrying.retry_delay(settings, self.request, error, tries)
                     if pause is None:

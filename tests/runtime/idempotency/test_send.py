@@ -28,6 +28,7 @@ from airflow_provider_twilio.api.messages import Message, Messages
 from airflow_provider_twilio.api.phone_numbers import IncomingPhoneNumber, IncomingPhoneNumbers
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.client.blocking import Client
+from airflow_provider_twilio.client.prepare import PreparedRequest
 from airflow_provider_twilio.client.settings import Basic, Settings
 from airflow_provider_twilio.emulator import Emulator, serve
 from airflow_provider_twilio.runtime.idempotency import send
@@ -120,7 +121,7 @@ class World:
         class Mortal(Client):
             """A client whose process may be killed before a request, and after Twilio has carried it out."""
 
-            def send(self, request: Request[Any], /) -> Any:
+            def send(self, request: Request[Any] | PreparedRequest[Any], /) -> Any:
                 world.step()
                 try:
                     return super().send(request)
@@ -534,9 +535,9 @@ def test_the_number_that_was_chosen_is_the_one_that_is_bought_again(world: World
 
     buy, first = IncomingPhoneNumbers.create(area_code=415), offered(emulator, 1)[0]
     with pytest.raises(Killed):
-        world.run(buy, prepare=choose, kill_at=STORED)
-    assert world.run(buy, prepare=choose, on_unresolved="resend")["phone_number"] == first
-    assert world.run(buy, prepare=choose)["phone_number"] == first
+        world.run(buy, finalize_request=choose, kill_at=STORED)
+    assert world.run(buy, finalize_request=choose, on_unresolved="resend")["phone_number"] == first
+    assert world.run(buy, finalize_request=choose)["phone_number"] == first
     assert len(owned(emulator)) == 1
 
 
@@ -565,14 +566,14 @@ def test_what_can_no_longer_be_scheduled_fails_and_says_so(world: World, emulato
         raise BadParameter("send_at", "is 100 s ahead", "Twilio takes 300 s")
 
     with pytest.raises(BadParameter):
-        world.run(message(), prepare=passed)
+        world.run(message(), finalize_request=passed)
     assert not world.state
     with pytest.raises(Killed):
         world.run(message(), kill_at=STORED)
     with pytest.raises(InvalidRequest, match="an earlier try did not send this, and now it can't be sent: send_at is"):
-        world.run(message(), prepare=passed)
+        world.run(message(), finalize_request=passed)
     world.run(message())
-    world.run(message(), prepare=passed)
+    world.run(message(), finalize_request=passed)
     assert len(sids(emulator)) == 1
 
 

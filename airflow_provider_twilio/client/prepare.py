@@ -1,0 +1,168 @@
+"""From a request to the request that is sent: completed, checked by the guards, and with its URL.
+
+:func:`prepare` is the only function that makes a :class:`PreparedRequest` of a request. So the type of a request says
+whether the guards have seen it, and a client sends a prepared request as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+from urllib.parse import urlsplit
+
+from airflow_provider_twilio.api.errors import BadParameter
+from airflow_provider_twilio.api.request import Request, ResponseParser, percent_encode
+from airflow_provider_twilio.client import guards
+from airflow_provider_twilio.client.settings import HOST, Settings
+from airflow_provider_twilio.privacy import mask
+
+T = TypeVar("T")
+
+_PARAMETERS = {"From": "from_", "MessagingServiceSid": "messaging_service_sid"}
+_TWILIO_HOST = re.compile(r"([a-z0-9-]+\.)+twilio\.com")
+_UNESCAPED_IN_PATHS = "/:@!$&'()*+,;=%~"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PreparedRequest(Generic[T]):
+    """A request that is ready to be sent. Made by :func:`prepare` only.
+
+    :param request: The completed request. Its path may still be relative.
+    :param url: The URL that it goes to.
+    """
+
+    request: Request[T]
+    url: str
+
+    @property
+    def method(self) -> str:
+        return self.request.method
+
+    @property
+    def parser(self) -> ResponseParser[T]:
+        return self.request.parser
+
+    @property
+    def data(self) -> tuple[tuple[str, str], ...]:
+        return self.request.data
+
+    @property
+    def json(self) -> Any:
+        return self.request.json
+
+    @property
+    def idempotent(self) -> bool:
+        return self.request.idempotent
+
+    @property
+    def is_safe(self) -> bool:
+        return self.request.is_safe
+
+    @property
+    def with_url(self) -> Request[T]:
+        """The request with the URL as its path, for parsers and error messages."""
+        return self.request.with_path(self.url)
+
+    def get(self, name: str) -> str | None:
+        """Return the first value of a parameter, by its name in Twilio's API."""
+        return self.request.get(name)
+
+    def query(self) -> str:
+        """Return the parameters, URL-encoded."""
+        return self.request.query()
+
+    def __str__(self) -> str:
+        return f"{self.method} {mask(urlsplit(self.url).path)}"
+
+    def __repr__(self) -> str:
+        return f"<PreparedRequest {self}>"
+
+
+def prepare(settings: Settings, request: Request[T]) -> PreparedRequest[T]:
+    """Complete a request, check it against the guards, and build its URL.
+
+    :raises BadParameter: If the sender is missing, a guard rejects the request, or its host is not Twilio's.
+    """
+    request = complete(settings, request)
+    check_guards(settings, request)
+    return PreparedRequest(request, build_url(settings, request.template))
+
+
+def prepare_like(
+    settings: Settings, prepared: PreparedRequest[T], data: tuple[tuple[str, str], ...]
+) -> PreparedRequest[T]:
+    """Return a prepared request with other form parameters: checked by the guards, with the URL it had.
+
+    For bulk sends, whose requests differ in the recipient and the body only.
+
+    :param data: The form parameters, the sender among them.
+    :raises BadParameter: If a guard rejects the request.
+    """
+    request = prepared.request.with_data(data)
+    check_guards(settings, request)
+    return PreparedRequest(request, prepared.url)
+
+
+def complete(settings: Settings, request: Request[T]) -> Request[T]:
+    """Return the request with the sender that the connection supplies, if it needs one.
+
+    :raises BadParameter: If neither the request nor the connection names a sender.
+    """
+    if not request.is_incomplete:
+        return request
+    supplied = {name: value for name, value in settings.defaults if name in request.requires_one_of}
+    if not supplied:
+        raise BadParameter(
+            " or ".join(_PARAMETERS[name] for name in request.requires_one_of),
+            "is missing",
+            f"set it, or set it as an extra of the connection {settings.conn_id}; no request was sent",
+        )
+    return request.with_params(**supplied)
+
+
+def check_guards(settings: Settings, request: Request[Any]) -> None:
+    """Check a request against the connection's ``allowed_recipients`` and its own ``max_segments``.
+
+    :raises BadParameter: If a recipient is not allowed, or the body has too many segments.
+    """
+    if request.is_safe:
+        return
+    guards.check_recipients(request, settings.allowed_recipients)
+    guards.check_segments(request)
+
+
+def build_url(settings: Settings, template: str) -> str:
+    """Return the URL of a path or URL template, on the connection's host, region and edge.
+
+    :param template: A path from the root, or a URL on one of Twilio's hosts. It may contain ``{AccountSid}``.
+    :raises BadParameter: If the host is not Twilio's.
+    """
+    filled = template.replace("{AccountSid}", settings.account_sid)
+    if filled.startswith("/"):
+        return _root(settings, HOST) + percent_encode(filled, _UNESCAPED_IN_PATHS)
+    parts = urlsplit(filled)
+    root = f"{parts.scheme}://{parts.netloc}"
+    if root not in (_origin(settings.base), _root(settings, HOST)):
+        if parts.scheme != "https" or not _TWILIO_HOST.fullmatch(parts.netloc):
+            raise BadParameter(
+                "path",
+                f"is on the host {parts.hostname or 'unknown'}",
+                "give a path, or a URL below https://….twilio.com: requests carry the credentials",
+            )
+        if parts.netloc.count(".") == 2:  # A longer host name contains the region.
+            root = _root(settings, parts.netloc)
+    return root + percent_encode(parts.path, _UNESCAPED_IN_PATHS)
+
+
+def _root(settings: Settings, host: str) -> str:
+    if settings.base is not None:
+        return settings.base if host == HOST else f"{settings.base}/{host}"
+    if settings.region is None:
+        return f"https://{host}"
+    return f"https://{host.removesuffix('.twilio.com')}.{settings.edge}.{settings.region}.twilio.com"
+
+
+def _origin(url: str | None) -> str | None:
+    parts = urlsplit(url or "")
+    return f"{parts.scheme}://{parts.netloc}" if url else None

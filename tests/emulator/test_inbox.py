@@ -1,4 +1,4 @@
-"""The emulator's page, as its browser asks for it; ``tests/browser`` looks at it in a real one."""
+"""Tests of the inbox over HTTP. ``tests/browser`` tests it in a real browser."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from airflow_provider_twilio.api import codes
 from airflow_provider_twilio.emulator import Emulator, magic
 from airflow_provider_twilio.emulator.faults import Fault
-from airflow_provider_twilio.emulator.inbox import page, phones
+from airflow_provider_twilio.emulator.inbox import choices, page, phones
 from tests.emulator.conftest import Api
 
 PHONE = "+14155550142"
@@ -24,7 +24,7 @@ HOSTILE = "<img src=x onerror=alert(1)>'\"</script><script>alert(2)</script>{{ 7
 
 
 class Page(HTMLParser):
-    """Read a page or a part of one: its elements, and the text without them."""
+    """The parsed HTML of a page or of a part: its elements and its text."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Page(HTMLParser):
         self.text += data + " "
 
     def all(self, tag: str, **attrs: str) -> list[dict[str, str | None]]:
-        return [has for name, has in self.elements if name == tag and attrs.items() <= has.items()]
+        return [attributes for name, attributes in self.elements if name == tag and attrs.items() <= attributes.items()]
 
     @property
     def words(self) -> str:
@@ -47,34 +47,34 @@ class Page(HTMLParser):
 
     @property
     def bubbles(self) -> list[str]:
-        return [str(has["id"]) for has in self.all("article")]
+        return [str(attributes["id"]) for attributes in self.all("article")]
 
 
 class Inbox:
-    """Ask as the page's script does."""
+    """A client that sends the requests of the page's script."""
 
     def __init__(self, emulator: Emulator) -> None:
         self.emulator = emulator
 
     def page(self, **query: str) -> Page:
-        answer = requests.get(self.emulator.url, params=query, timeout=10)
-        assert answer.status_code == 200
-        return Page(answer.text)
+        response = requests.get(self.emulator.url, params=query, timeout=10)
+        assert response.status_code == 200
+        return Page(response.text)
 
     def live(self, **query: Any) -> dict[str, Any]:
-        answer = requests.get(self.emulator.url + "/_emulator/inbox/live", params=query, timeout=10)
-        assert answer.status_code == 200, answer.text
-        result = answer.json()
+        response = requests.get(self.emulator.url + "/_emulator/inbox/live", params=query, timeout=10)
+        assert response.status_code == 200, response.text
+        result = response.json()
         assert isinstance(result, dict)
         return result
 
     def part(self, name: str, **query: Any) -> Page:
         return Page(self.live(**query)["parts"][name]["html"])
 
-    def thread(self, phone: str = PHONE, **query: Any) -> Page:
-        return self.part("thread", phone=phone, **query)
+    def conversation(self, phone: str = PHONE, **query: Any) -> Page:
+        return self.part("conversation", phone=phone, **query)
 
-    def do(self, name: str, value: Any, **headers: str) -> requests.Response:
+    def post(self, name: str, value: Any, **headers: str) -> requests.Response:
         return requests.post(f"{self.emulator.url}/_emulator/{name}", json=value, headers=headers, timeout=10)
 
 
@@ -86,27 +86,29 @@ def inbox(emulator: Emulator) -> Inbox:
 # ------------------------------------------------------------------ the page
 
 
-def test_all_that_the_page_loads_is_here(inbox: Inbox) -> None:
+def test_page_resources_are_served_by_the_emulator(inbox: Inbox) -> None:
     html = inbox.page()
-    loaded = [has["src"] for has in html.all("script") + html.all("img")] + [has["href"] for has in html.all("link")]
+    loaded = [attributes["src"] for attributes in html.all("script") + html.all("img")] + [
+        attributes["href"] for attributes in html.all("link")
+    ]
     assert len(loaded) == 4
     for address in loaded:
         assert address is not None
-        answer = requests.get(inbox.emulator.url + address, timeout=5)
-        assert answer.status_code == 200
-        assert "http" not in answer.text.replace("http://www.w3.org/2000/svg", "")
+        response = requests.get(inbox.emulator.url + address, timeout=5)
+        assert response.status_code == 200
+        assert "http" not in response.text.replace("http://www.w3.org/2000/svg", "")
 
 
-def test_nothing_is_inline(inbox: Inbox, api: Api) -> None:
+def test_page_has_no_inline_scripts_or_styles(inbox: Inbox, api: Api) -> None:
     api.send(to=PHONE)
     html = inbox.page(phone=PHONE)
-    for tag, has in html.elements:
-        assert not [name for name in has if name.startswith("on") or name == "style"], (tag, has)
-    assert all("src" in has for has in html.all("script"))
+    for tag, attributes in html.elements:
+        assert not [name for name in attributes if name.startswith("on") or name == "style"], (tag, attributes)
+    assert all("src" in attributes for attributes in html.all("script"))
     assert not html.all("style")
 
 
-def test_the_browser_is_told_to_load_nothing_else(emulator: Emulator) -> None:
+def test_content_security_policy_allows_own_resources_only(emulator: Emulator) -> None:
     for path in ("/", "/_emulator/inbox/script.js", "/_emulator/inbox/live", "/_emulator/inbox/nothing"):
         headers = requests.get(emulator.url + path, timeout=5).headers
         rules = dict(rule.strip().split(" ", 1) for rule in headers["Content-Security-Policy"].split(";"))
@@ -116,48 +118,47 @@ def test_the_browser_is_told_to_load_nothing_else(emulator: Emulator) -> None:
         assert headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_the_page_shows_the_connection_to_use(inbox: Inbox) -> None:
+def test_page_shows_connection_uri(inbox: Inbox) -> None:
     assert inbox.emulator.connection_uri in inbox.page().text
 
 
-def test_looking_leaves_no_trace_in_the_journal(inbox: Inbox) -> None:
+def test_journal_excludes_inbox_requests(inbox: Inbox) -> None:
     inbox.page()
     inbox.live()
     assert len(inbox.emulator.journal) == 0
 
 
-# ------------------------------------------------------------------ who may ask
+# ------------------------------------------------------------------ access
 
-
-SITES = [
+CROSS_SITE_HEADERS = [
     {"Host": "evil.example"},
     {"Origin": "https://evil.example"},
     {"Origin": "null"},
     {"Sec-Fetch-Site": "cross-site"},
     {"Sec-Fetch-Site": "same-site"},
 ]
-A_VISIT = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+NAVIGATION = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
 
 
-@pytest.mark.parametrize("headers", SITES, ids=str)
-def test_another_site_gets_nothing_and_changes_nothing(inbox: Inbox, api: Api, headers: dict[str, str]) -> None:
-    call = talking(api)
+@pytest.mark.parametrize("headers", CROSS_SITE_HEADERS, ids=str)
+def test_cross_site_requests_are_rejected(inbox: Inbox, api: Api, headers: dict[str, str]) -> None:
+    call = start_call(api)
     for path in ("/", "/_emulator/inbox/live", "/_emulator/inbox/script.js"):
         assert requests.get(inbox.emulator.url + path, headers=headers, timeout=5).status_code == 403
-    # A form's content types need no leave of a browser; neither does a request without a body.
-    assert inbox.do("inbox/hang-up", {"sid": call}, **headers).status_code == 403
+    # Browsers send these content types, and requests without a body, to other sites without a preflight request.
+    assert inbox.post("inbox/hang-up", {"sid": call}, **headers).status_code == 403
     for kind in ("text/plain", "application/x-www-form-urlencoded"):
         url = f"{inbox.emulator.url}/_emulator/inbox/hang-up"
         assert requests.post(url, data="{}", headers={"Content-Type": kind} | headers, timeout=5).status_code == 403
-    assert inbox.do("messages", {"from": PHONE, "to": inbox.emulator.phone_number}, **headers).status_code == 403
+    assert inbox.post("messages", {"from": PHONE, "to": inbox.emulator.phone_number}, **headers).status_code == 403
     assert inbox.emulator.messages == []
     assert [c["status"] for c in inbox.emulator.calls] == ["in-progress"]
 
 
-def test_a_link_on_another_site_leads_to_the_page(emulator: Emulator) -> None:
-    """Airflow's web UI is another site: its link to a message is a visit, which nobody but the visitor can read."""
+def test_cross_site_navigation_opens_page_only(emulator: Emulator) -> None:
+    """Airflow's web UI is another site. Its link to a message is a navigation, whose response it cannot read."""
     for site in ("cross-site", "same-site"):
-        headers = {"Sec-Fetch-Site": site} | A_VISIT
+        headers = {"Sec-Fetch-Site": site} | NAVIGATION
         assert requests.get(emulator.url, headers=headers, timeout=5).status_code == 200
         framed = headers | {"Sec-Fetch-Dest": "iframe"}
         assert requests.get(emulator.url, headers=framed, timeout=5).status_code == 403
@@ -167,7 +168,7 @@ def test_a_link_on_another_site_leads_to_the_page(emulator: Emulator) -> None:
         assert requests.get(live, headers=headers, timeout=5).status_code == 403
 
 
-def test_only_known_ways_in(emulator: Emulator) -> None:
+def test_inbox_unknown_path_or_method_is_rejected(emulator: Emulator) -> None:
     inbox = emulator.url + "/_emulator/inbox/"
     assert requests.get(inbox + "page.py", timeout=5).status_code == 404
     assert requests.get(inbox + "../inbox/page.py", timeout=5).status_code == 404
@@ -177,119 +178,119 @@ def test_only_known_ways_in(emulator: Emulator) -> None:
     assert requests.post(inbox + "hang-up", data="{}", timeout=5).status_code == 415
 
 
-# ------------------------------------------------------------------ threads
+# ------------------------------------------------------------------ conversations
 
 
-def talking(api: Api, to: str = PHONE) -> str:
-    """Place a call and let it be answered."""
+def start_call(api: Api, to: str = PHONE) -> str:
+    """Make a call, and advance the clock until it is in progress."""
     twiml = "<Response><Say>Good morning</Say><Pause length='60'/></Response>"
     sid = api.post("Calls.json", From=api.emulator.phone_number, To=to, Twiml=twiml)["sid"]
     api.emulator.clock.advance(10)
     return str(sid)
 
 
-def test_a_status_moves_and_only_what_changed_is_sent(inbox: Inbox, api: Api) -> None:
+def test_live_returns_changed_parts_only(inbox: Inbox, api: Api) -> None:
     sid = api.send(to=PHONE, body="Hello there")["sid"]
     versions: dict[str, str] = {}
     seen = []
     for _ in range(4):
-        news = inbox.live(phone=PHONE, v=",".join(f"{name}:{version}" for name, version in versions.items()))
-        versions |= {name: part["v"] for name, part in news["parts"].items()}
-        assert set(news["parts"]) >= {"thread", "phones"}
-        thread = Page(news["parts"]["thread"]["html"])
-        assert thread.bubbles == [sid]
-        seen.append(str(thread.all("article")[0]["aria-label"]).rpartition(" ")[2])
-        again = inbox.live(phone=PHONE, v=",".join(f"{name}:{version}" for name, version in versions.items()))
-        assert again["parts"] == {}  # the clock stands still, and so does everything
+        state = inbox.live(phone=PHONE, versions=",".join(f"{name}:{version}" for name, version in versions.items()))
+        versions |= {name: part["version"] for name, part in state["parts"].items()}
+        assert set(state["parts"]) >= {"conversation", "phones"}
+        conversation = Page(state["parts"]["conversation"]["html"])
+        assert conversation.bubbles == [sid]
+        seen.append(str(conversation.all("article")[0]["aria-label"]).rpartition(" ")[2])
+        again = inbox.live(phone=PHONE, versions=",".join(f"{name}:{version}" for name, version in versions.items()))
+        assert again["parts"] == {}  # the clock is frozen
         inbox.emulator.clock.advance(0.7)
     assert seen == ["queued", "sending", "sent", "delivered"]
 
 
 @pytest.mark.parametrize("number", [to for to, delivery in magic.DELIVERIES.items() if delivery.error])
-def test_a_failure_shows_its_code_and_what_it_means(inbox: Inbox, api: Api, number: str) -> None:
+def test_conversation_failed_message_shows_error_code_and_explanation(inbox: Inbox, api: Api, number: str) -> None:
     api.send(to=number)
     inbox.emulator.clock.advance(60)
     error = magic.DELIVERIES[number].error
     assert error is not None
-    thread = inbox.thread(number)
-    assert "bad" in str(thread.all("article")[0]["class"])
-    assert str(error) in thread.words
-    assert codes.MEANINGS[error][1:] in thread.words
-    assert thread.all("a", href=codes.page(error))
+    conversation = inbox.conversation(number)
+    assert "bad" in str(conversation.all("article")[0]["class"])
+    assert str(error) in conversation.words
+    assert codes.MEANINGS[error][1:] in conversation.words
+    assert conversation.all("a", href=codes.page(error))
     assert inbox.part("phones").all("span", **{"class": "failed"})
-    assert str(error) in inbox.part("head", phone=number).words
+    assert str(error) in inbox.part("header", phone=number).words
 
 
-def test_a_delivered_message_shows_no_failure(inbox: Inbox, api: Api) -> None:
+def test_conversation_delivered_message_shows_no_failure(inbox: Inbox, api: Api) -> None:
     api.send(to=PHONE)
     inbox.emulator.clock.advance(60)
-    assert "done" in str(inbox.thread().all("article")[0]["class"])
+    assert "done" in str(inbox.conversation().all("article")[0]["class"])
     assert not inbox.part("phones").all("span", **{"class": "failed"})
 
 
-def test_a_call_shows_what_is_heard_and_can_be_hung_up(inbox: Inbox, api: Api) -> None:
+def test_conversation_call_shows_transcript_and_hangs_up(inbox: Inbox, api: Api) -> None:
     twiml = "<Response><Say>Good morning</Say><Pause length='60'/></Response>"
     sid = api.post("Calls.json", From=inbox.emulator.phone_number, To=PHONE, Twiml=twiml)["sid"]
-    assert "Good morning" not in inbox.thread().words  # it is ringing
-    assert not inbox.thread().all("button")
-    assert inbox.do("inbox/hang-up", {"sid": sid}).status_code == 409
+    assert "Good morning" not in inbox.conversation().words  # ringing
+    assert not inbox.conversation().all("button")
+    assert inbox.post("inbox/hang-up", {"sid": sid}).status_code == 409
     inbox.emulator.clock.advance(12)
-    thread = inbox.thread()
-    assert "Good morning" in thread.words
-    assert "in-progress" in thread.words
-    assert thread.all("button", **{"data-do": "hang-up", "data-sid": sid})
-    assert inbox.do("inbox/hang-up", {"sid": sid}).json()["status"] == "completed"
-    assert not inbox.thread().all("button")
+    conversation = inbox.conversation()
+    assert "Good morning" in conversation.words
+    assert "in-progress" in conversation.words
+    assert conversation.all("button", **{"data-action": "hang-up", "data-sid": sid})
+    assert inbox.post("inbox/hang-up", {"sid": sid}).json()["status"] == "completed"
+    assert not inbox.conversation().all("button")
     call = api.get(f"Calls/{sid}.json")
     assert (call["status"], call["duration"]) == ("completed", "10")
-    assert inbox.do("inbox/hang-up", {"sid": sid}).status_code == 409
-    assert inbox.do("inbox/hang-up", {"sid": "CA" + "0" * 32}).status_code == 404
-    assert inbox.do("inbox/hang-up", {"sid": ["CA"]}).status_code == 404
+    assert inbox.post("inbox/hang-up", {"sid": sid}).status_code == 409
+    assert inbox.post("inbox/hang-up", {"sid": "CA" + "0" * 32}).status_code == 404
+    assert inbox.post("inbox/hang-up", {"sid": ["CA"]}).status_code == 404
 
 
-def test_keys_are_offered_while_a_gather_listens(inbox: Inbox, api: Api) -> None:
+def test_conversation_shows_keypad_while_gather_listens(inbox: Inbox, api: Api) -> None:
     twiml = (
         "<Response><Gather numDigits='2' timeout='10'><Say>Press two keys</Say></Gather>"
         "<Say>You were too slow</Say><Pause length='60'/></Response>"
     )
     sid = api.post("Calls.json", From=inbox.emulator.phone_number, To=PHONE, Twiml=twiml)["sid"]
-    offered = {"data-do": "press", "data-sid": sid}
-    assert not inbox.thread().all("button", **offered)  # it is ringing
+    offered = {"data-action": "press", "data-sid": sid}
+    assert not inbox.conversation().all("button", **offered)  # ringing
     inbox.emulator.clock.advance(4)
-    keys = [has["data-key-pressed"] for has in inbox.thread().all("button", **offered)]
+    keys = [attributes["data-digit"] for attributes in inbox.conversation().all("button", **offered)]
     assert "".join(map(str, keys)) == "123456789*0#"
-    assert "too slow" not in inbox.thread().words  # what is still to be said is not shown
-    assert inbox.do(f"calls/{sid}/digits", {"digits": "1"}).status_code == 200
-    assert inbox.thread().all("button", **offered)
-    assert inbox.do(f"calls/{sid}/digits", {"digits": "2"}).status_code == 200
-    assert not inbox.thread().all("button", **offered)
-    assert "⌨ 12" in inbox.thread().words
+    assert "too slow" not in inbox.conversation().words  # the transcript ends at the present
+    assert inbox.post(f"calls/{sid}/digits", {"digits": "1"}).status_code == 200
+    assert inbox.conversation().all("button", **offered)
+    assert inbox.post(f"calls/{sid}/digits", {"digits": "2"}).status_code == 200
+    assert not inbox.conversation().all("button", **offered)
+    assert "⌨ 12" in inbox.conversation().words
 
 
-def test_a_call_to_come_is_not_shown_before_it_begins(inbox: Inbox, api: Api) -> None:
+def test_phone_list_omits_dialed_call_until_it_starts(inbox: Inbox, api: Api) -> None:
     twiml = "<Response><Pause length='30'/><Dial>+14155550177</Dial></Response>"
     api.post("Calls.json", From=inbox.emulator.phone_number, To=PHONE, Twiml=twiml)
 
-    def listed() -> list[str | None]:
-        return [has["data-phone"] for has in inbox.part("phones").all("a")]
+    def numbers() -> list[str | None]:
+        return [attributes["data-phone"] for attributes in inbox.part("phones").all("a")]
 
     inbox.emulator.clock.advance(10)
-    assert listed() == [PHONE]
+    assert numbers() == [PHONE]
     inbox.emulator.receive_message("in between", from_="+14155550177")
-    assert listed() == ["+14155550177", PHONE]
+    assert numbers() == ["+14155550177", PHONE]
     inbox.emulator.clock.advance(30)
-    assert len(inbox.thread("+14155550177").bubbles) == 2
+    assert len(inbox.conversation("+14155550177").bubbles) == 2
 
 
-def test_a_call_that_nobody_took_says_why(inbox: Inbox, api: Api) -> None:
+def test_conversation_busy_call_shows_reason(inbox: Inbox, api: Api) -> None:
     api.post("Calls.json", From=inbox.emulator.phone_number, To="+15005559101", Twiml="<Response/>")
     inbox.emulator.clock.advance(60)
-    thread = inbox.thread("+15005559101")
-    assert "busy" in thread.words
-    assert "The line was busy" in thread.words
+    conversation = inbox.conversation("+15005559101")
+    assert "busy" in conversation.words
+    assert "The line was busy" in conversation.words
 
 
-def test_one_phone_whatever_it_is_reached_by(inbox: Inbox, api: Api) -> None:
+def test_phone_list_merges_channels_of_one_number(inbox: Inbox, api: Api) -> None:
     number = inbox.emulator.phone_number
     sids = [
         api.send(to=PHONE)["sid"],
@@ -298,54 +299,56 @@ def test_one_phone_whatever_it_is_reached_by(inbox: Inbox, api: Api) -> None:
         inbox.emulator.receive_call(from_=PHONE),
         api.post("Calls.json", From=number, To=PHONE, Twiml="<Response/>")["sid"],
     ]
-    assert inbox.thread().bubbles == sids
-    assert [has["data-phone"] for has in inbox.part("phones").all("a")] == [PHONE]
-    assert [has.get("value") for has in inbox.part("ways", phone=PHONE).all("option")] == [
+    assert inbox.conversation().bubbles == sids
+    assert [attributes["data-phone"] for attributes in inbox.part("phones").all("a")] == [PHONE]
+    assert [attributes.get("value") for attributes in inbox.part("reply", phone=PHONE).all("option")] == [
         f"{number} {PHONE}",
         f"whatsapp:{number} whatsapp:{PHONE}",
     ]
 
 
-def test_phones_stand_by_their_newest_item_and_can_be_searched(inbox: Inbox, api: Api) -> None:
+def test_phone_list_orders_by_newest_item_and_filters(inbox: Inbox, api: Api) -> None:
     for to in ("+14155550001", "+14155550002", "+447700900003", "+14155550001"):
         api.send(to=to)
 
-    def listed(**query: str) -> list[str | None]:
-        return [has["data-phone"] for has in inbox.part("phones", **query).all("a")]
+    def numbers(**query: str) -> list[str | None]:
+        return [attributes["data-phone"] for attributes in inbox.part("phones", **query).all("a")]
 
-    assert listed() == ["+14155550001", "+447700900003", "+14155550002"]
-    assert listed(q="+1 (415) 555") == ["+14155550001", "+14155550002"]
-    assert listed(q="999") == []
-    assert listed(many="1") == ["+14155550001"]
+    assert numbers() == ["+14155550001", "+447700900003", "+14155550002"]
+    assert numbers(q="+1 (415) 555") == ["+14155550001", "+14155550002"]
+    assert numbers(q="999") == []
+    assert numbers(limit="1") == ["+14155550001"]
 
 
-def test_a_name_cannot_be_answered(inbox: Inbox, api: Api) -> None:
+def test_reply_to_alphanumeric_sender_uses_first_number(inbox: Inbox, api: Api) -> None:
     api.send(to="+447700900003", From="ACME")
-    ways = inbox.part("ways", phone="+447700900003")
-    assert [has["value"] for has in ways.all("option")] == ["+15005550006 +447700900003"]  # but by our first number
+    reply = inbox.part("reply", phone="+447700900003")
+    assert [attributes["value"] for attributes in reply.all("option")] == [
+        "+15005550006 +447700900003"
+    ]  # the account's first number
 
 
-def test_an_answer_comes_in_and_stop_is_shown(inbox: Inbox, api: Api) -> None:
+def test_reply_stop_is_received_and_shown_as_opt_out(inbox: Inbox, api: Api) -> None:
     api.send(to=PHONE)
-    to, sender = str(inbox.part("ways", phone=PHONE).all("option")[0]["value"]).split()
-    assert inbox.do("messages", {"from": sender, "to": to, "body": "STOP"}).status_code == 200
+    to, sender = str(inbox.part("reply", phone=PHONE).all("option")[0]["value"]).split()
+    assert inbox.post("messages", {"from": sender, "to": to, "body": "STOP"}).status_code == 200
     (inbound,) = [m for m in api.get("Messages.json", From=PHONE)["messages"] if m["direction"] == "inbound"]
     assert (inbound["body"], inbound["to"]) == ("STOP", inbox.emulator.phone_number)
-    thread = inbox.thread()
-    assert "mine" in str(thread.all("article", id=inbound["sid"])[0]["class"])
-    assert "Said STOP" in inbox.part("head", phone=PHONE).words
+    conversation = inbox.conversation()
+    assert "inbound" in str(conversation.all("article", id=inbound["sid"])[0]["class"])
+    assert "Opted out" in inbox.part("header", phone=PHONE).words
 
 
-def test_media_lead_to_their_address(inbox: Inbox, api: Api) -> None:
+def test_conversation_media_links_to_its_url(inbox: Inbox, api: Api) -> None:
     api.send(to=PHONE, MediaUrl="https://example.com/a/chart.png?size=2")
-    (link,) = inbox.thread().all("a", **{"class": "media"})
+    (link,) = inbox.conversation().all("a", **{"class": "media"})
     assert link["href"] == "https://example.com/a/chart.png?size=2"
     assert link["rel"] == "noopener noreferrer"
-    assert "chart.png" in inbox.thread().words
-    assert not inbox.thread().all("img")
+    assert "chart.png" in inbox.conversation().words
+    assert not inbox.conversation().all("img")
 
 
-def test_a_scheduled_message_says_when(inbox: Inbox, api: Api) -> None:
+def test_conversation_scheduled_message_shows_send_time(inbox: Inbox, api: Api) -> None:
     service = api("POST", "/messaging.twilio.com/v1/Services", {"FriendlyName": "s"}).json()["sid"]
     owned = api.get("IncomingPhoneNumbers.json")["incoming_phone_numbers"][0]["sid"]
     api("POST", f"/messaging.twilio.com/v1/Services/{service}/PhoneNumbers", {"PhoneNumberSid": owned})
@@ -356,88 +359,88 @@ def test_a_scheduled_message_says_when(inbox: Inbox, api: Api) -> None:
         ScheduleType="fixed",
         SendAt=due.strftime("%Y-%m-%dT%H:%M:%SZ"),
     )
-    assert f"To be sent {due.astimezone():%a} {due.astimezone().day}" in inbox.thread().words
+    assert f"Scheduled for {due.astimezone():%a} {due.astimezone().day}" in inbox.conversation().words
 
 
-# ------------------------------------------------------------------ long threads, many phones
+# ------------------------------------------------------------------ many items
 
 
 @pytest.fixture
-def long(emulator: Emulator, api: Api) -> list[str]:
-    """A thread of 300 messages."""
+def long_conversation(emulator: Emulator, api: Api) -> list[str]:
+    """Create a conversation of 300 messages."""
     return [emulator.receive_message(f"number {n}", from_=PHONE) for n in range(300)]
 
 
-def test_a_long_thread_opens_at_its_end_and_goes_back(inbox: Inbox, long: list[str]) -> None:
-    news = inbox.live(phone=PHONE)
-    assert Page(news["parts"]["thread"]["html"]).bubbles == long[-60:]
-    assert news["last"] is None
-    news = inbox.live(phone=PHONE, first=news["first"], last="", more="older")
-    assert Page(news["parts"]["thread"]["html"]).bubbles == long[-180:]
+def test_live_long_conversation_starts_at_end_and_extends_backwards(inbox: Inbox, long_conversation: list[str]) -> None:
+    state = inbox.live(phone=PHONE)
+    assert Page(state["parts"]["conversation"]["html"]).bubbles == long_conversation[-60:]
+    assert state["last"] is None
+    state = inbox.live(phone=PHONE, first=state["first"], last="", more="older")
+    assert Page(state["parts"]["conversation"]["html"]).bubbles == long_conversation[-180:]
     new = inbox.emulator.receive_message("one more", from_=PHONE)
-    news = inbox.live(phone=PHONE, first=news["first"], last="")
-    assert Page(news["parts"]["thread"]["html"]).bubbles == [*long[-180:], new]
-    news = inbox.live(phone=PHONE, first=news["first"], more="older")
-    news = inbox.live(phone=PHONE, first=news["first"], more="older")
-    thread = Page(news["parts"]["thread"]["html"])
-    assert thread.bubbles == [*long, new]
-    assert not thread.all("button", **{"data-do": "older"})
+    state = inbox.live(phone=PHONE, first=state["first"], last="")
+    assert Page(state["parts"]["conversation"]["html"]).bubbles == [*long_conversation[-180:], new]
+    state = inbox.live(phone=PHONE, first=state["first"], more="older")
+    state = inbox.live(phone=PHONE, first=state["first"], more="older")
+    conversation = Page(state["parts"]["conversation"]["html"])
+    assert conversation.bubbles == [*long_conversation, new]
+    assert not conversation.all("button", **{"data-action": "older"})
 
 
-def test_a_sid_opens_its_place_in_the_thread(inbox: Inbox, long: list[str]) -> None:
-    news = inbox.live(sid=long[100])
-    assert (news["phone"], news["found"], news["missing"]) == (PHONE, long[100], None)
-    thread = Page(news["parts"]["thread"]["html"])
-    assert thread.bubbles == long[70:130]
-    assert thread.all("button", **{"data-do": "older"})
-    assert thread.all("button", **{"data-do": "newer"})
+def test_live_with_sid_opens_surrounding_items(inbox: Inbox, long_conversation: list[str]) -> None:
+    state = inbox.live(sid=long_conversation[100])
+    assert (state["phone"], state["found"], state["missing"]) == (PHONE, long_conversation[100], None)
+    conversation = Page(state["parts"]["conversation"]["html"])
+    assert conversation.bubbles == long_conversation[70:130]
+    assert conversation.all("button", **{"data-action": "older"})
+    assert conversation.all("button", **{"data-action": "newer"})
     inbox.emulator.receive_message("one more", from_=PHONE)
-    stays = inbox.live(phone=PHONE, first=news["first"], last=news["last"])
-    assert Page(stays["parts"]["thread"]["html"]).bubbles == long[70:130]
-    on = inbox.live(phone=PHONE, first=news["first"], last=news["last"], more="newer")
-    assert Page(on["parts"]["thread"]["html"]).bubbles == long[70:250]
+    unchanged = inbox.live(phone=PHONE, first=state["first"], last=state["last"])
+    assert Page(unchanged["parts"]["conversation"]["html"]).bubbles == long_conversation[70:130]
+    extended = inbox.live(phone=PHONE, first=state["first"], last=state["last"], more="newer")
+    assert Page(extended["parts"]["conversation"]["html"]).bubbles == long_conversation[70:250]
 
 
-def test_the_sid_of_a_call_opens_its_thread(inbox: Inbox, api: Api) -> None:
-    sid = talking(api)
+def test_live_with_call_sid_opens_its_conversation(inbox: Inbox, api: Api) -> None:
+    sid = start_call(api)
     assert inbox.live(sid=sid)["phone"] == PHONE
 
 
-def test_an_unknown_sid_is_said_to_be_missing(inbox: Inbox) -> None:
+def test_live_with_unknown_sid_reports_missing(inbox: Inbox) -> None:
     sid = "SM" + "0" * 32
-    news = inbox.live(sid=sid, phone=PHONE)
-    assert (news["found"], news["missing"]) == (None, sid)
+    state = inbox.live(sid=sid, phone=PHONE)
+    assert (state["found"], state["missing"]) == (None, sid)
 
 
-def test_deleted_messages_and_a_reset_are_seen(inbox: Inbox, api: Api) -> None:
+def test_live_reflects_deletions_and_reset(inbox: Inbox, api: Api) -> None:
     sids = [api.send(to=PHONE)["sid"] for _ in range(3)]
     other = api.send(to="+14155550001")["sid"]
     before = inbox.live(phone=PHONE)["epoch"]
     inbox.emulator.clock.advance(10)
     assert api("DELETE", f"Messages/{sids[1]}.json").status_code == 204
-    assert inbox.thread().bubbles == [sids[0], sids[2]]
+    assert inbox.conversation().bubbles == [sids[0], sids[2]]
     assert api("DELETE", f"Messages/{other}.json").status_code == 204
-    assert [has["data-phone"] for has in inbox.part("phones").all("a")] == [PHONE]
+    assert [attributes["data-phone"] for attributes in inbox.part("phones").all("a")] == [PHONE]
     new = api.send(to=PHONE)["sid"]
-    assert inbox.thread().bubbles == [sids[0], sids[2], new]
+    assert inbox.conversation().bubbles == [sids[0], sids[2], new]
     assert inbox.live(phone=PHONE)["epoch"] == before
     inbox.emulator.reset()
-    news = inbox.live(phone=PHONE)
-    assert news["epoch"] != before
-    assert Page(news["parts"]["thread"]["html"]).bubbles == []
+    state = inbox.live(phone=PHONE)
+    assert state["epoch"] != before
+    assert Page(state["parts"]["conversation"]["html"]).bubbles == []
 
 
-def test_subaccounts_are_shown_and_named(inbox: Inbox, api: Api) -> None:
+def test_conversation_names_subaccount(inbox: Inbox, api: Api) -> None:
     account = api("POST", "/2010-04-01/Accounts.json", {"FriendlyName": "North"}).json()
     number = api("POST", "IncomingPhoneNumbers.json", {"AreaCode": "415"}).json()
     moved = api("POST", f"IncomingPhoneNumbers/{number['sid']}.json", {"AccountSid": account["sid"]})
     assert moved.status_code == 200, moved.text
     inbox.emulator.receive_message("hi", from_=PHONE, to=number["phone_number"])
-    assert "North" in inbox.thread().words
+    assert "North" in inbox.conversation().words
 
 
-def test_ten_thousand_messages_are_no_burden(inbox: Inbox, emulator: Emulator) -> None:
-    def quickest_look() -> float:
+def test_live_duration_grows_slower_than_message_count(inbox: Inbox, emulator: Emulator) -> None:
+    def fastest_poll() -> float:
         seconds = []
         for _ in range(10):
             started = time.perf_counter()
@@ -445,55 +448,55 @@ def test_ten_thousand_messages_are_no_burden(inbox: Inbox, emulator: Emulator) -
             seconds.append(time.perf_counter() - started)
         return min(seconds)
 
-    looks = []
+    durations = []
     for n in range(10_000):
         emulator.receive_message(f"text {n}", from_=f"+1415{5550000 + n % 2500:07}")
         if n in (999, 9_999):
-            looks.append(quickest_look())
+            durations.append(fastest_poll())
     html = inbox.page(phone="+14155550000")
-    assert len(html.all("a", **{"class": "phone"})) == page.PHONES
+    assert len(html.all("a", **{"class": "phone"})) == page.PAGE_SIZE
     assert len(html.bubbles) == 4
-    assert looks[1] < 5 * looks[0]  # for ten times as many
+    assert durations[1] < 5 * durations[0]  # with ten times as many messages
 
 
 OPERATIONS = st.lists(
-    st.tuples(st.sampled_from(["in", "out", "call", "delete", "look", "reset"]), st.integers(0, 3)), max_size=25
+    st.tuples(st.sampled_from(["in", "out", "call", "delete", "refresh", "reset"]), st.integers(0, 3)), max_size=25
 )
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(OPERATIONS)
-def test_threads_hold_what_the_accounts_hold(emulator: Emulator, operations: list[tuple[str, int]]) -> None:
+def test_phones_index_matches_account_records(emulator: Emulator, operations: list[tuple[str, int]]) -> None:
     emulator.reset()
     world = emulator.world
     index = phones.Phones(world)
-    for what, n in operations:
+    for operation, n in operations:
         number = f"+1415555010{n}"
-        if what == "in":
+        if operation == "in":
             emulator.receive_message("x", from_=number)
-        elif what == "call":
+        elif operation == "call":
             emulator.receive_call(from_=number)
-        elif what == "out":
+        elif operation == "out":
             emulator.receive_message("x", from_=f"whatsapp:{number}", to=f"whatsapp:{emulator.phone_number}")
-        elif what == "delete" and len(world.main.messages):
+        elif operation == "delete" and len(world.main.messages):
             world.main.messages.remove(list(world.main.messages)[n % len(world.main.messages)])
-        elif what == "reset":
+        elif operation == "reset":
             emulator.reset()
-        elif what == "look":
+        elif operation == "refresh":
             index.refresh()
     index.refresh()
     expected: dict[str, list[str]] = {}
     for item in sorted([*world.main.messages, *world.main.calls], key=lambda item: item.seq):
-        expected.setdefault(phones.phone_of(item), []).append(item.sid)
+        expected.setdefault(phones.phone_number(item), []).append(item.sid)
     assert {phone.number: [item.sid for item in phone.items] for phone in index} == expected
     newest = [phone.latest.seq for phone in index]
     assert newest == sorted(newest, reverse=True)
 
 
-# ------------------------------------------------------------------ bad input
+# ------------------------------------------------------------------ hostile and invalid input
 
 
-def test_hostile_text_stays_text_everywhere(inbox: Inbox, api: Api) -> None:
+def test_templates_escape_hostile_text(inbox: Inbox, api: Api) -> None:
     emulator = inbox.emulator
     api.send(to=PHONE, body=HOSTILE)
     api.send(to="+447700900003", From="A & B")
@@ -506,28 +509,43 @@ def test_hostile_text_stays_text_everywhere(inbox: Inbox, api: Api) -> None:
     assert account.status_code in (200, 201)
     emulator.fail_next(status=500, path=HOSTILE)
     emulator.clock.advance(10)
-    pages = [inbox.page(phone=PHONE), inbox.page(phone=HOSTILE, q=HOSTILE, journal="1", jq=HOSTILE)]
+    pages = [inbox.page(phone=PHONE), inbox.page(phone=HOSTILE, q=HOSTILE, journal="1", journal_q=HOSTILE)]
     pages += [Page("".join(p["html"] for p in inbox.live(phone=PHONE, q=HOSTILE, journal="1")["parts"].values()))]
     pages += [Page("".join(p["html"] for p in inbox.live(phone=PHONE, journal="1")["parts"].values()))]
     for html in (pages[0], pages[-1]):
-        assert html.text.count(HOSTILE) >= 3  # two bodies and a transcript, word for word
+        assert html.text.count(HOSTILE) >= 3  # two bodies and a transcript
     for html in pages:
         assert len(html.all("script")) in (0, 1)
-        assert all(has["src"] == "/_emulator/inbox/icon.svg" for has in html.all("img"))
-        for tag, has in html.elements:
-            assert not [name for name in has if name.startswith("on")], (tag, has)
-            assert not str(has.get("href", "")).lower().startswith(("javascript:", "data:", "x:"))
+        assert all(attributes["src"] == "/_emulator/inbox/icon.svg" for attributes in html.all("img"))
+        for tag, attributes in html.elements:
+            assert not [name for name in attributes if name.startswith("on")], (tag, attributes)
+            assert not str(attributes.get("href", "")).lower().startswith(("javascript:", "data:", "x:"))
 
 
 QUERY = st.dictionaries(
-    st.sampled_from(["phone", "first", "last", "more", "sid", "q", "many", "journal", "jq", "jmany", "v", "x"]),
+    st.sampled_from(
+        [
+            "phone",
+            "first",
+            "last",
+            "more",
+            "sid",
+            "q",
+            "limit",
+            "journal",
+            "journal_q",
+            "journal_limit",
+            "versions",
+            "x",
+        ]
+    ),
     st.one_of(st.text(max_size=20), st.integers().map(str), st.sampled_from(["older", "newer", "1", PHONE])),
 )
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(QUERY)
-def test_any_question_gets_an_answer(emulator: Emulator, query: dict[str, str]) -> None:
+def test_inbox_any_query_returns_200(emulator: Emulator, query: dict[str, str]) -> None:
     if not emulator.messages:
         emulator.receive_message("hi", from_=PHONE)
     for path in ("/", "/_emulator/inbox/live"):
@@ -540,44 +558,46 @@ def _encoded(query: dict[str, str]) -> dict[str, bytes]:
     return {name: value.encode("utf-8", "surrogatepass") for name, value in query.items()}
 
 
-def test_bytes_that_are_no_text(inbox: Inbox, api: Api) -> None:
-    answer = requests.post(
+def test_inbox_accepts_invalid_utf8(inbox: Inbox, api: Api) -> None:
+    response = requests.post(
         f"{inbox.emulator.url}/2010-04-01/Accounts/{api.account_sid}/Messages.json",
         data=b"To=%2B14155550142&From=%2B15005550006&Body=%ED%A0%80%FF%00x",
         headers={"Content-Type": "application/x-www-form-urlencoded"},
         auth=api.session.auth,
         timeout=5,
     )
-    assert answer.status_code in (201, 400)
-    inbox.do("messages", {"from": PHONE, "to": inbox.emulator.phone_number, "body": "\ud800 lone"})
+    assert response.status_code in (201, 400)
+    inbox.post("messages", {"from": PHONE, "to": inbox.emulator.phone_number, "body": "\ud800 lone"})
     inbox.page(phone=PHONE)
-    assert inbox.thread().bubbles
+    assert inbox.conversation().bubbles
 
 
-# ------------------------------------------------------------------ faults, switches, clock, journal
+# ------------------------------------------------------------------ faults, quirks, clock, journal
 
 
-@pytest.mark.parametrize("fault", page.FAULTS.values(), ids=str)
-@pytest.mark.parametrize("kind", page.REQUESTS_OF.values(), ids=str)
-def test_every_fault_on_offer_can_be_armed(inbox: Inbox, fault: dict[str, Any], kind: dict[str, Any]) -> None:
-    Fault(**fault, **kind)
-    assert inbox.do("faults", {**fault, **kind, "n": 3}).status_code == 200
-    (armed,) = inbox.emulator.world.faults.waiting
+@pytest.mark.parametrize("fault", choices.FAULTS.values(), ids=str)
+@pytest.mark.parametrize("request_filter", choices.REQUEST_FILTERS.values(), ids=str)
+def test_offered_faults_are_accepted_by_control_api(
+    inbox: Inbox, fault: dict[str, Any], request_filter: dict[str, Any]
+) -> None:
+    Fault(**fault, **request_filter)
+    assert inbox.post("faults", {**fault, **request_filter, "n": 3}).status_code == 200
+    (active,) = inbox.emulator.world.faults.waiting
     html = inbox.part("faults")
-    assert armed.name in html.words
+    assert active.name in html.words
     assert "the next 3" in html.words
-    assert html.all("button", **{"data-do": "disarm"})
+    assert html.all("button", **{"data-action": "clear-faults"})
 
 
-def test_no_fault_armed_offers_none_to_disarm(inbox: Inbox) -> None:
+def test_faults_part_without_faults_has_no_clear_button(inbox: Inbox) -> None:
     assert not inbox.part("faults").all("button")
 
 
-def test_every_switch_is_there_as_it_stands(inbox: Inbox) -> None:
+def test_quirks_part_shows_current_values(inbox: Inbox) -> None:
     quirks = inbox.emulator.quirks
     quirks.set(latency=0.25, unsent="last", trial=True, concurrency=7)
-    html = inbox.part("switches")
-    fields = {str(has["name"]): has for tag, has in html.elements if tag in ("input", "select")}
+    html = inbox.part("quirks")
+    fields = {str(attributes["name"]): attributes for tag, attributes in html.elements if tag in ("input", "select")}
     assert set(fields) == set(quirks.__slots__)
     assert fields["latency"]["value"] == "0.25"
     assert fields["concurrency"]["value"] == "7"
@@ -586,38 +606,38 @@ def test_every_switch_is_there_as_it_stands(inbox: Inbox) -> None:
     assert quirks.unsent in html.words
 
 
-def test_the_words_of_a_switch_are_those_it_takes(inbox: Inbox) -> None:
-    for name, (_, choices) in page.SWITCHES.items():
-        for choice in choices:
-            inbox.emulator.quirks.set(**{name: choice})
+def test_offered_quirk_values_are_accepted(inbox: Inbox) -> None:
+    for name, (_, values) in choices.QUIRKS.items():
+        for value in values:
+            inbox.emulator.quirks.set(**{name: value})
 
 
-def test_the_clock_is_shown(inbox: Inbox) -> None:
+def test_clock_part_offers_resume_or_freeze(inbox: Inbox) -> None:
     html = inbox.part("clock")
-    assert html.all("button", **{"data-do": "run"})  # it is stopped in these tests
+    assert html.all("button", **{"data-action": "resume"})  # the clock is frozen in these tests
     inbox.emulator.clock.resume()
-    assert inbox.part("clock").all("button", **{"data-do": "stop"})
+    assert inbox.part("clock").all("button", **{"data-action": "freeze"})
 
 
-def test_the_journal_can_be_searched(inbox: Inbox, api: Api) -> None:
+def test_journal_part_filters_requests(inbox: Inbox, api: Api) -> None:
     api.send(to=PHONE, body="needle one")
     api.send(to="+14155550001", body="haystack")
     api("POST", "Messages.json", {"To": "+15005559204", "From": inbox.emulator.phone_number, "Body": "x"})
     inbox.emulator.fail_next(status=503)
     api("GET", "Calls.json")
 
-    def found(text: str) -> int:
-        return len(inbox.part("journal", journal="1", jq=text).all("details"))
+    def count(text: str) -> int:
+        return len(inbox.part("journal", journal="1", journal_q=text).all("details"))
 
-    assert (found(""), found("NEEDLE"), found("21610"), found("503"), found("messages.json"), found("nowhere")) == (
+    assert (count(""), count("NEEDLE"), count("21610"), count("503"), count("messages.json"), count("nowhere")) == (
         4, 1, 1, 1, 3, 0,
     )  # fmt: skip
-    assert "journal" not in inbox.live()["parts"]  # it is not asked for while it isn't open
-    assert len(inbox.part("journal", journal="1", jmany="2").all("details")) == 2
-    assert "503" in inbox.part("journal", journal="1", jmany="1").words  # the newest first
+    assert "journal" not in inbox.live()["parts"]  # not requested while the journal is closed
+    assert len(inbox.part("journal", journal="1", journal_limit="2").all("details")) == 2
+    assert "503" in inbox.part("journal", journal="1", journal_limit="1").words  # newest first
 
 
 @pytest.mark.parametrize("number", [*magic.DELIVERIES, *magic.REFUSALS, *magic.RINGS, *magic.CALL_REFUSALS])
-def test_a_number_known_for_something_says_so(number: str) -> None:
-    assert phones.habit(number)
-    assert phones.habit("+14155550100") is None
+def test_known_behavior_describes_test_numbers(number: str) -> None:
+    assert phones.known_behavior(number)
+    assert phones.known_behavior("+14155550100") is None

@@ -1,1 +1,1 @@
-"""The emulator's page at ``/``: phones, their threads, the faults, the clock and the journal, in a browser."""
+"""The emulator's inbox: a web page at ``/`` with phones, conversations, faults, the clock and the request journal."""

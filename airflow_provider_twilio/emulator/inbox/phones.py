@@ -1,6 +1,6 @@
-"""Who wrote to whom: messages and calls sorted by the phone at the other end, kept up with the world as it goes on.
+"""Index of the emulator's messages and calls by phone number, for the page's list and conversations.
 
-A phone is one number, whatever it is reached by: text, WhatsApp or call. Nothing here is HTML.
+A phone is one number, whether it is reached by SMS, WhatsApp or a call. This module produces no HTML.
 """
 
 from __future__ import annotations
@@ -19,53 +19,52 @@ from airflow_provider_twilio.emulator.messages import Message
 from airflow_provider_twilio.emulator.world import Account, World
 
 Item: TypeAlias = Message | CallRecord
+"""An entry of a conversation."""
 
 FAILED = frozenset({"failed", "undelivered", "busy", "no-answer", "canceled"})
-LATELY = 20
-"""A phone is marked when one of so many latest items has failed."""
-_NUMBERED = ("whatsapp:", "rcs:")
+RECENT_ITEMS = 20
+"""Number of latest items whose failures are counted in the list of phones."""
+MAX_ROUTE_ITEMS = 200
+"""Number of latest items that are searched for addresses to reply to."""
+PHONE_CHANNELS = ("whatsapp:", "rcs:")
+"""Channel prefixes that are followed by a phone number."""
 _SEQ: Callable[[Item], int] = attrgetter("seq")
 
 
-def bare(address: str) -> str:
-    """Take the channel off an address, where a phone number is left."""
+def strip_channel(address: str) -> str:
+    """Return an address without its channel prefix if the rest is a phone number."""
     channel, _, rest = address.rpartition(":")
-    return rest if f"{channel}:" in _NUMBERED else address
+    return rest if f"{channel}:" in PHONE_CHANNELS else address
 
 
-def phone_of(item: Item) -> str:
-    """Give the number at the other end."""
-    return bare(theirs(item))
+def phone_number(item: Item) -> str:
+    """Return the number of the phone, without a channel."""
+    return strip_channel(phone_address(item))
 
 
-def theirs(item: Item) -> str:
-    """Give the address of the phone, with its channel."""
+def phone_address(item: Item) -> str:
+    """Return the address of the phone, with its channel."""
     if item.direction != "inbound":
         return item.to
     return (item.sender or "") if isinstance(item, Message) else item.caller
 
 
-def ours(item: Item) -> str:
-    """Give the address of the account's end, with its channel."""
+def account_address(item: Item) -> str:
+    """Return the address of the account's end, with its channel."""
     if item.direction == "inbound":
         return item.to
     return (item.sender or "") if isinstance(item, Message) else item.caller
 
 
 def has_failed(item: Item, now: float) -> bool:
-    """Tell whether it came to a bad end; what was called off in time is none."""
+    """Return whether a message or call has failed; a message canceled in time has not."""
     status = item.status(now)
     return status in FAILED and not (status == "canceled" and isinstance(item, Message))
 
 
-def is_moving(item: Item, now: float) -> bool:
-    """Tell whether its status is still to change within a moment."""
-    return item.position(now) < len(item.steps) - 1
-
-
 @dataclass(slots=True)
 class Phone:
-    """Hold what went to and came from one number, the oldest first."""
+    """A phone number with its messages and calls, oldest first."""
 
     number: str
     items: list[Item] = field(default_factory=list)
@@ -75,24 +74,26 @@ class Phone:
         return self.items[-1]
 
     def failures(self, now: float) -> int:
-        """Count what has failed of the latest items."""
-        return sum(has_failed(item, now) for item in self.items[-LATELY:])
+        """Count the failures among the latest items."""
+        return sum(has_failed(item, now) for item in self.items[-RECENT_ITEMS:])
 
-    def index(self, seq: int) -> int:
-        """Give the place of the first item that isn't older than this number."""
+    def index_of(self, seq: int) -> int:
+        """Return the index of the first item with at least this sequence number."""
         return bisect_left(self.items, seq, key=_SEQ)
 
-    def after(self, seq: int) -> int:
-        """Give the place behind the last item that isn't newer than this number."""
+    def index_after(self, seq: int) -> int:
+        """Return the index behind the last item with at most this sequence number."""
         return bisect_right(self.items, seq, key=_SEQ)
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """Say to which number of ours a phone can write, and by which channel."""
+class ReplyRoute:
+    """A pair of addresses over which a phone can write to the account."""
 
     to: str
+    """Address of the account's number, with its channel."""
     sender: str
+    """Address of the phone, with its channel."""
 
     @property
     def channel(self) -> str:
@@ -100,112 +101,121 @@ class Way:
 
 
 class Phones:
-    """Keep the phones of a world: what is new is added, and all is sorted anew only once something has gone."""
+    """Index of all phones. New items are added to it; a deletion or a reset rebuilds it."""
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self._begin()
+        self._reset()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self.epoch = token_hex(4)
-        """Another one after each reset: record numbers begin anew then."""
+        """A random ID that changes with each reset of the emulator, since sequence numbers start over then."""
         self._main = self.world.main
         self._clear()
 
     def _clear(self) -> None:
         self._by_number: dict[str, Phone] = {}
         self._by_sid: dict[str, Item] = {}
-        self._held: dict[str, tuple[int, int]] = {}
-        self._to_come: list[Item] = []
-        """Calls that a call is to make: they are known before they begin."""
+        self._indexed: dict[str, tuple[int, int]] = {}
+        """Per account SID, the number of indexed items and the highest sequence number."""
+        self._future: list[Item] = []
+        """Calls that start later, such as the second leg of a Dial."""
 
     def refresh(self) -> None:
-        """Take in what has changed since the last time."""
+        """Update the index with the changes since the last call."""
         if self.world.main is not self._main:
-            self._begin()
+            self._reset()
         added: list[Item] = []
         for account in self.world.accounts:
-            known, latest = self._held.get(account.sid, (0, 0))
-            new = list(_newer(account, latest))
-            if known + len(new) != len(account.messages) + len(account.calls):  # something was deleted
+            known, latest = self._indexed.get(account.sid, (0, 0))
+            new = list(_items_after(account, latest))
+            if known + len(new) != len(account.messages) + len(account.calls):  # an item was deleted
                 self._clear()
-                added = [item for each in self.world.accounts for item in _newer(each, 0)]
+                added = [item for each in self.world.accounts for item in _items_after(each, 0)]
                 for each in self.world.accounts:
-                    self._note(each)
+                    self._mark_indexed(each)
                 break
             added += new
-            self._note(account)
+            self._mark_indexed(account)
         now = self.world.clock.now()
-        added += self._to_come
-        self._to_come = [item for item in added if item.created > now]
+        added += self._future
+        self._future = [item for item in added if item.created > now]
         for item in sorted((item for item in added if item.created <= now), key=_SEQ):
-            number = phone_of(item)
-            # The phone with the newest item stands last.
+            number = phone_number(item)
+            # Reinserting the phone keeps the dictionary ordered by the newest item, which is last.
             phone = self._by_number.pop(number, None) or Phone(number)
             self._by_number[number] = phone
             insort(phone.items, item, key=_SEQ)
             self._by_sid[item.sid] = item
 
-    def _note(self, account: Account) -> None:
-        self._held[account.sid] = (len(account.messages) + len(account.calls), self.world.latest)
+    def _mark_indexed(self, account: Account) -> None:
+        self._indexed[account.sid] = (len(account.messages) + len(account.calls), self.world.latest)
 
     def __len__(self) -> int:
         return len(self._by_number)
 
     def __iter__(self) -> Iterator[Phone]:
-        """Give all, the one with the newest item first."""
+        """Yield all phones, the one with the newest item first."""
         return reversed(self._by_number.values())
 
     def get(self, number: str) -> Phone | None:
         return self._by_number.get(number)
 
     def find(self, sid: str) -> Item | None:
-        """Find a message or call."""
+        """Return the message or call with this SID."""
         return self._by_sid.get(sid)
 
-    def ways(self, phone: Phone | None, number: str) -> list[Way]:
-        """Give the numbers that a phone can write to: those it was written from, the latest first; else the first."""
-        ways: dict[Way, None] = {}
-        for item in reversed(phone.items[-200:]) if phone else ():
-            way = Way(ours(item), theirs(item)) if isinstance(item, Message) else Way(bare(ours(item)), number)
-            if way not in ways and way.channel in ("sms", "whatsapp") and self.world.owner_of(bare(way.to)):
-                ways[way] = None
-        if not ways and number.startswith("+"):
+    def reply_routes(self, phone: Phone | None, number: str) -> list[ReplyRoute]:
+        """Return the addresses that a phone can write to, most recently used first.
+
+        A phone without a conversation can write to the first number of the account that supports SMS.
+        """
+        routes: dict[ReplyRoute, None] = {}
+        for item in reversed(phone.items[-MAX_ROUTE_ITEMS:]) if phone else ():
+            if isinstance(item, Message):
+                route = ReplyRoute(account_address(item), phone_address(item))
+            else:
+                route = ReplyRoute(strip_channel(account_address(item)), number)
+            supported = route.channel in ("sms", "whatsapp")
+            if route not in routes and supported and self.world.owner_of(strip_channel(route.to)):
+                routes[route] = None
+        if not routes and number.startswith("+"):
             for account in self.world.accounts:
                 for owned in account.numbers:
                     if owned.capabilities.get("sms"):
-                        return [Way(owned.phone_number, number)]
-        return list(ways)
+                        return [ReplyRoute(owned.phone_number, number)]
+        return list(routes)
 
     def opted_out(self, number: str) -> list[str]:
-        """Name the senders that this number wants nothing more of."""
+        """Return the senders from which this number has opted out."""
         return [
             sender
             for account in self.world.accounts
-            for sender, who in sorted(account.opted_out)
-            if bare(who) == number and not sender.startswith("MG")
+            for sender, recipient in sorted(account.opted_out)
+            if strip_channel(recipient) == number and not sender.startswith("MG")
         ]
 
 
-def _newer(account: Account, seq: int) -> Iterator[Item]:
-    """Give what an account got since a record number, in no order."""
+def _items_after(account: Account, seq: int) -> Iterator[Item]:
+    """Yield an account's items with a higher sequence number, in no particular order."""
     yield from takewhile(lambda message: message.seq > seq, reversed(account.messages))
     yield from takewhile(lambda call: call.seq > seq, reversed(account.calls))
 
 
-def habit(number: str) -> str | None:
-    """Say what a number is known for, if it is one of those that behave in a known way."""
-    said = []
+def known_behavior(number: str) -> str | None:
+    """Describe what a test number does with messages and calls; return None for any other number."""
+    sentences = []
     if (delivery := magic.DELIVERIES.get(number)) is not None:
-        after, status = delivery.steps[-1]
-        error = f" with {delivery.error}" if delivery.error else ""
-        late = f" after {after:g} s" if after > 5 else ""
-        for_ever = " for ever" if status in ("queued", "sent") else ""
-        said.append(f"messages to it end {status}{error}{late}{for_ever}")
-    if (refusal := magic.REFUSALS.get(number)) is not None:
-        said.append(f"messages to it are refused with {refusal[0]}")
+        delay, status = delivery.steps[-1]
+        error = f" with error {delivery.error}" if delivery.error else ""
+        late = f" after {delay:g} s" if delay > 5 else ""
+        final = "stay" if status in ("queued", "sent") else "become"
+        sentences.append(f"Messages to this test number {final} {status}{error}{late}.")
+    if (rejection := magic.REFUSALS.get(number)) is not None:
+        sentences.append(f"Messages to this test number are rejected with error {rejection[0]}.")
     if (ring := magic.RINGS.get(number)) is not None:
-        said.append(f"calls to it end {ring.ends}, answered by {ring.answered_by.replace('_', ' ')}")
-    if (refusal := magic.CALL_REFUSALS.get(number)) is not None:
-        said.append(f"calls to it are refused with {refusal[0]}")
-    return "; ".join(said).capitalize() or None
+        answered_by = f", answered by {ring.answered_by.replace('_', ' ')}" if ring.ends == "completed" else ""
+        sentences.append(f"Calls to this test number end as {ring.ends}{answered_by}.")
+    if (rejection := magic.CALL_REFUSALS.get(number)) is not None:
+        sentences.append(f"Calls to this test number are rejected with error {rejection[0]}.")
+    return " ".join(sentences) or None

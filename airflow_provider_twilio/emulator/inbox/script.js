@@ -1,43 +1,48 @@
 "use strict";
-// The page as the server wrote it, kept up to date: asks for the parts that have changed, and puts them in their place.
-// Nothing here makes HTML; it all comes from the templates, escaped.
+// Keeps the page up to date: polls the server for the parts that have changed, and replaces their elements.
+// This script writes no HTML. All HTML comes from the server's templates, which escape it.
 (() => {
-  const EVERY = 500;
+  const POLL_INTERVAL = 500; // milliseconds
+  const ALERT_TIME = 6000; // milliseconds
+  const CONFIRM_TIME = 4000; // milliseconds
+  const PAGE_SIZE = 60;
+  const MORE_ROWS = 120;
+  const UNREACHABLE = "Cannot reach the emulator.";
   const body = document.body;
-  const one = (selector, within = document) => within.querySelector(selector);
-  const thread = one("#thread");
+  const find = (selector, within = document) => within.querySelector(selector);
+  const conversation = find("#conversation");
   const view = {
     epoch: body.dataset.epoch,
     phone: body.dataset.phone,
     first: body.dataset.first,
     last: body.dataset.last,
     search: "",
-    many: "",
+    limit: "",
     journal: false,
     journalSearch: "",
-    journalMany: "",
-    found: null,
+    journalLimit: "",
   };
 
-  // ------------------------------------------------------------ what has been read, remembered by this browser
+  // ------------------------------------------------------------ read state, stored by this browser
 
-  const read = {
-    held: {},
+  // The sequence number of the last item read, for each phone.
+  const readState = {
+    lastRead: {},
     load() {
       try {
-        const kept = JSON.parse(localStorage.getItem("twilio-emulator-read") || "{}");
-        this.held = kept.epoch === view.epoch ? kept.seen : {};
+        const stored = JSON.parse(localStorage.getItem("twilio-emulator-read") || "{}");
+        this.lastRead = stored.epoch === view.epoch ? stored.lastRead || {} : {};
       } catch {
-        this.held = {};
+        this.lastRead = {};
       }
     },
     mark(phone, newest) {
-      if ((this.held[phone] || 0) >= newest) return;
-      this.held[phone] = newest;
+      if ((this.lastRead[phone] || 0) >= newest) return;
+      this.lastRead[phone] = newest;
       try {
-        localStorage.setItem("twilio-emulator-read", JSON.stringify({ epoch: view.epoch, seen: this.held }));
+        localStorage.setItem("twilio-emulator-read", JSON.stringify({ epoch: view.epoch, lastRead: this.lastRead }));
       } catch {
-        // A browser may forbid it; then it is remembered until the page is closed.
+        // Storage can be disabled. The state then lasts until the page is closed.
       }
     },
   };
@@ -45,150 +50,153 @@
   function markRead() {
     for (const row of document.querySelectorAll("[data-newest]")) {
       const newest = Number(row.dataset.newest);
-      const atEnd = row.dataset.key === view.phone && !view.last && !document.hidden;
-      if (atEnd && body.classList.contains("at-thread")) read.mark(row.dataset.key, newest);
-      row.classList.toggle("unread", newest > (read.held[row.dataset.key] || 0));
+      const isDisplayed = row.dataset.key === view.phone && !view.last && !document.hidden;
+      if (isDisplayed && body.classList.contains("show-conversation")) readState.mark(row.dataset.key, newest);
+      row.classList.toggle("unread", newest > (readState.lastRead[row.dataset.key] || 0));
     }
   }
 
-  // ------------------------------------------------------------ putting parts in their place
+  // ------------------------------------------------------------ updating parts of the page
 
-  const written = new WeakMap();
+  // The HTML of each element as the server sent it: the browser's own HTML changes, for example when details open.
+  const serverHtml = new WeakMap();
 
-  function note(part) {
-    for (const child of part.children) written.set(child, child.outerHTML);
+  function recordHtml(part) {
+    for (const child of part.children) serverHtml.set(child, child.outerHTML);
   }
 
-  // What is being filled in is left as it is; tell whether all else is in place, too.
-  function put(part, html) {
+  // Replaces the children that differ, by key. Leaves a field that is being edited unchanged, and then returns false.
+  function update(part, html) {
     const template = document.createElement("template");
     template.innerHTML = html;
-    const wanted = [...template.content.children];
-    const held = new Map([...part.children].map((child) => [child.dataset.key, child]));
+    const remaining = new Map([...part.children].map((child) => [child.dataset.key, child]));
     const focused = part.contains(document.activeElement) ? document.activeElement : null;
-    const focusedIn = focused && focused.closest("[data-part] > *");
-    let at = part.firstElementChild;
+    const focusedChild = focused && focused.closest("[data-part] > *");
+    let position = part.firstElementChild;
     let refocused = null;
     let complete = true;
-    for (const child of wanted) {
-      const old = held.get(child.dataset.key);
-      held.delete(child.dataset.key);
+    for (const child of [...template.content.children]) {
+      const old = remaining.get(child.dataset.key);
+      remaining.delete(child.dataset.key);
       const text = child.outerHTML;
       let node = child;
-      const filling = old && old === focusedIn && focused.matches(".switch :is(input, select)");
-      if (old && (filling || written.get(old) === text)) {
+      const isEdited = old && old === focusedChild && focused.matches(".quirk :is(input, select)");
+      if (old && (isEdited || serverHtml.get(old) === text)) {
         node = old;
-        complete = complete && written.get(old) === text;
+        complete = complete && serverHtml.get(old) === text;
       } else {
-        written.set(child, text);
+        serverHtml.set(child, text);
         if (old) {
-          const opened = one("details", old);
-          if (opened && opened.open && one("details", child)) one("details", child).open = true;
-          if (old === focusedIn) refocused = counterpart(focused, old, child);
-          if (old === at) at = child;
+          const details = find("details", old);
+          if (details && details.open && find("details", child)) find("details", child).open = true;
+          if (old === focusedChild) refocused = counterpart(focused, old, child);
+          if (old === position) position = child;
           old.replaceWith(child);
         } else {
           child.classList.add("fresh");
         }
       }
-      if (node === at) at = at.nextElementSibling;
-      else part.insertBefore(node, at);
+      if (node === position) position = position.nextElementSibling;
+      else part.insertBefore(node, position);
     }
     if (refocused) refocused.focus({ preventScroll: true });
-    for (const gone of held.values()) gone.remove();
+    for (const removed of remaining.values()) removed.remove();
     if (focused && !focused.isConnected && document.activeElement === body) {
-      const home = part.closest("[tabindex]") || one("button, a, input", part.parentElement);
-      if (home) home.focus({ preventScroll: true });
+      const fallback = part.closest("[tabindex]") || find("button, a, input", part.parentElement);
+      if (fallback) fallback.focus({ preventScroll: true });
     }
     return complete;
   }
 
+  // Returns the element of the new child that corresponds to the focused element of the old one.
   function counterpart(focused, old, child) {
     const tag = focused.tagName;
-    const place = [...old.querySelectorAll(tag)].indexOf(focused);
-    return place < 0 ? child : child.querySelectorAll(tag)[place];
+    const index = [...old.querySelectorAll(tag)].indexOf(focused);
+    return index < 0 ? child : child.querySelectorAll(tag)[index];
   }
 
-  // ------------------------------------------------------------ asking
+  // ------------------------------------------------------------ polling
 
-  let asking = false;
-  let askAgain = null;
+  let isPolling = false;
+  let nextPoll = null;
   let timer = 0;
 
-  async function ask(extra = {}) {
-    if (asking) {
-      askAgain = { ...askAgain, ...extra };
+  async function poll(extra = {}) {
+    if (isPolling) {
+      nextPoll = { ...nextPoll, ...extra };
       return;
     }
-    asking = true;
+    isPolling = true;
     clearTimeout(timer);
-    const asked = view.phone;
+    const polledPhone = view.phone;
     const query = new URLSearchParams({ phone: view.phone, first: view.first, last: view.last, q: view.search });
-    query.set("many", view.many);
+    query.set("limit", view.limit);
     if (view.journal) {
       query.set("journal", "1");
-      query.set("jq", view.journalSearch);
-      query.set("jmany", view.journalMany);
+      query.set("journal_q", view.journalSearch);
+      query.set("journal_limit", view.journalLimit);
     }
     for (const [name, value] of Object.entries(extra)) query.set(name, value);
     const parts = [...document.querySelectorAll("[data-part]")];
-    query.set("v", parts.map((part) => `${part.dataset.part}:${part.dataset.v}`).join(","));
+    query.set("versions", parts.map((part) => `${part.dataset.part}:${part.dataset.version}`).join(","));
     try {
-      const answer = await fetch(`/_emulator/inbox/live?${query}`);
-      if (!answer.ok) throw new Error(`the emulator answers ${answer.status}`);
-      const news = await answer.json();
-      if (view.phone === asked || extra.sid) show(news, extra);
-      trouble("");
+      const response = await fetch(`/_emulator/inbox/live?${query}`);
+      if (!response.ok) throw new Error(`The emulator returned HTTP ${response.status}.`);
+      const state = await response.json();
+      if (view.phone === polledPhone || extra.sid) show(state, extra);
+      showAlert("");
     } catch (error) {
-      trouble(error instanceof TypeError ? "The emulator can't be reached." : String(error.message));
+      showAlert(error instanceof TypeError ? UNREACHABLE : String(error.message));
     } finally {
-      asking = false;
-      const again = askAgain;
-      askAgain = null;
-      if (again) ask(again);
-      else if (!document.hidden) timer = setTimeout(ask, EVERY);
+      isPolling = false;
+      const next = nextPoll;
+      nextPoll = null;
+      if (next) poll(next);
+      else if (!document.hidden) timer = setTimeout(poll, POLL_INTERVAL);
     }
   }
 
-  function show(news, extra) {
-    if (news.epoch !== view.epoch) {
-      view.epoch = news.epoch;
-      read.load();
+  function show(state, extra) {
+    if (state.epoch !== view.epoch) {
+      view.epoch = state.epoch;
+      readState.load();
     }
-    const switched = news.phone !== thread.dataset.phone || Boolean(extra.sid);
-    const atEnd = thread.scrollHeight - thread.scrollTop - thread.clientHeight < 60;
-    const anchor = switched ? null : firstSeen();
+    const switched = state.phone !== conversation.dataset.phone || Boolean(extra.sid);
+    const atEnd = conversation.scrollHeight - conversation.scrollTop - conversation.clientHeight < 60;
+    const anchor = switched ? null : firstVisible();
     const anchorTop = anchor && anchor.getBoundingClientRect().top;
-    view.phone = news.phone;
-    view.first = news.first ?? "";
-    view.last = news.last ?? "";
-    for (const [name, part] of Object.entries(news.parts)) {
-      const place = one(`[data-part="${name}"]`);
-      const chosen = name === "ways" ? one("select", place)?.value : null;
-      place.dataset.v = put(place, part.html) ? part.v : "";
-      if (chosen && one(`option[value="${CSS.escape(chosen)}"]`, place)) one("select", place).value = chosen;
+    view.phone = state.phone;
+    view.first = state.first ?? "";
+    view.last = state.last ?? "";
+    for (const [name, part] of Object.entries(state.parts)) {
+      const element = find(`[data-part="${name}"]`);
+      const selected = name === "reply" ? find("select", element)?.value : null;
+      element.dataset.version = update(element, part.html) ? part.version : "";
+      if (selected && find(`option[value="${CSS.escape(selected)}"]`, element)) find("select", element).value = selected;
     }
-    thread.dataset.phone = news.phone;
-    if (news.parts.thread || switched) {
-      if (extra.sid && news.found) highlight(news.found);
-      else if (switched || (atEnd && !view.last && !extra.more)) thread.scrollTop = thread.scrollHeight;
-      else if (anchor && anchor.isConnected) thread.scrollTop += anchor.getBoundingClientRect().top - anchorTop;
+    conversation.dataset.phone = state.phone;
+    if (state.parts.conversation || switched) {
+      if (extra.sid && state.found) highlight(state.found);
+      else if (switched || (atEnd && !view.last && !extra.more)) conversation.scrollTop = conversation.scrollHeight;
+      else if (anchor && anchor.isConnected) conversation.scrollTop += anchor.getBoundingClientRect().top - anchorTop;
     }
-    if (news.missing) trouble(`There is no message or call ${news.missing} here. Was the emulator reset?`, 6000);
-    layOut();
-    announce(news);
+    if (state.missing) {
+      showAlert(`No message or call has the SID ${state.missing}. The emulator may have been reset.`, ALERT_TIME);
+    }
+    applyLayout();
+    announceNewest(state);
     markRead();
   }
 
-  function firstSeen() {
-    const top = thread.getBoundingClientRect().top;
-    return [...one("[data-part=thread]").children].find(
+  function firstVisible() {
+    const top = conversation.getBoundingClientRect().top;
+    return [...find("[data-part=conversation]").children].find(
       (child) => child.tagName === "ARTICLE" && child.getBoundingClientRect().bottom > top,
     );
   }
 
   function highlight(sid) {
-    one(".found")?.classList.remove("found");
+    find(".found")?.classList.remove("found");
     const article = document.getElementById(sid);
     if (!article) return;
     article.classList.add("found");
@@ -197,211 +205,218 @@
     article.focus({ preventScroll: true });
   }
 
-  let newest = null;
-  function announce(news) {
-    const sid = news.newest && news.newest.sid;
-    if (newest !== null && sid && sid !== newest) say(`New: ${news.newest.phone}`);
-    newest = sid || "";
+  let newestSid = null;
+  function announceNewest(state) {
+    const sid = state.newest && state.newest.sid;
+    if (newestSid !== null && sid && sid !== newestSid) announce(`New message or call: ${state.newest.phone}`);
+    newestSid = sid || "";
   }
 
-  function say(text) {
-    one("#said").textContent = text;
+  // Sets the text that screen readers speak.
+  function announce(text) {
+    find("#announcement").textContent = text;
   }
 
-  let troubleUntil = 0;
-  function trouble(text, lasts = 0) {
-    const place = one("#trouble");
-    if (!text && Date.now() < troubleUntil) return;
-    troubleUntil = Date.now() + lasts;
-    if (place.textContent !== text) place.textContent = text;
-    place.hidden = !text;
+  let alertUntil = 0;
+  // Shows an error, or hides it if the text is empty; not before `duration` milliseconds have passed.
+  function showAlert(text, duration = 0) {
+    const element = find("#alert");
+    if (!text && Date.now() < alertUntil) return;
+    alertUntil = Date.now() + duration;
+    if (element.textContent !== text) element.textContent = text;
+    element.hidden = !text;
   }
 
-  function layOut() {
-    const any = Boolean(view.phone);
-    body.classList.toggle("no-phone", !any);
-    one(".welcome").hidden = any;
-    one("form.answer").hidden = !any;
-    const can = Boolean(one("#way"));
-    one(".write").hidden = !can;
-    document.title = any ? `${view.phone} · Twilio emulator` : "Twilio emulator";
+  function applyLayout() {
+    const hasPhone = Boolean(view.phone);
+    body.classList.toggle("no-phone", !hasPhone);
+    find(".welcome").hidden = hasPhone;
+    find("form.reply").hidden = !hasPhone;
+    find(".composer").hidden = !find("#reply-to");
+    document.title = hasPhone ? `${view.phone} · Twilio emulator` : "Twilio emulator";
   }
 
-  // ------------------------------------------------------------ going somewhere
+  // ------------------------------------------------------------ navigation
 
-  function go(phone, push = true) {
+  function openPhone(phone, push = true) {
     Object.assign(view, { phone, first: "", last: "" });
-    body.classList.remove("at-phones", "at-thread");
-    body.classList.add(phone ? "at-thread" : "at-phones");
+    body.classList.remove("show-phones", "show-conversation");
+    body.classList.add(phone ? "show-conversation" : "show-phones");
     if (push) history.pushState(null, "", phone ? `/?phone=${encodeURIComponent(phone)}` : "/");
-    layOut();
-    ask();
+    applyLayout();
+    poll();
   }
 
-  function follow() {
+  function openLocation() {
     const sid = location.hash.slice(1);
     if (/^(SM|MM|CA)[0-9a-f]{32}$/.test(sid)) {
-      body.classList.remove("at-phones");
-      body.classList.add("at-thread");
-      ask({ sid });
+      body.classList.remove("show-phones");
+      body.classList.add("show-conversation");
+      poll({ sid });
     } else {
-      go(new URLSearchParams(location.search).get("phone") || "", false);
+      openPhone(new URLSearchParams(location.search).get("phone") || "", false);
     }
   }
 
-  // ------------------------------------------------------------ doing something
+  // ------------------------------------------------------------ actions
 
-  async function tell(name, value, method = "POST") {
+  async function request(name, value, method = "POST") {
     const headers = value === undefined ? {} : { "Content-Type": "application/json" };
-    const answer = await fetch(`/_emulator/${name}`, { method, headers, body: value && JSON.stringify(value) });
-    const result = await answer.json();
-    if (!answer.ok) throw new Error(result.error || `the emulator answers ${answer.status}`);
+    const response = await fetch(`/_emulator/${name}`, { method, headers, body: value && JSON.stringify(value) });
+    const result = await response.json();
+    if (!response.ok) throw new Error(result.error || `The emulator returned HTTP ${response.status}.`);
     return result;
   }
 
-  async function attempt(action, place = null) {
+  // Performs an action, and shows its error in an element of the form or as an alert.
+  async function perform(action, errorElement = null) {
     try {
       await action();
-      if (place) place.hidden = true;
+      if (errorElement) errorElement.hidden = true;
     } catch (error) {
-      const text = error instanceof TypeError ? "The emulator can't be reached." : error.message;
-      if (place) {
-        place.textContent = text;
-        place.hidden = false;
+      const text = error instanceof TypeError ? UNREACHABLE : error.message;
+      if (errorElement) {
+        errorElement.textContent = text;
+        errorElement.hidden = false;
       } else {
-        trouble(text, 6000);
+        showAlert(text, ALERT_TIME);
       }
     }
-    ask();
+    poll();
   }
 
-  const way = () => {
-    const [to, from] = one("#way").value.split(" ");
+  const replyRoute = () => {
+    const [to, from] = find("#reply-to").value.split(" ");
     return { to, from };
   };
 
-  const doings = {
+  const clickHandlers = {
     "more-phones": () => {
-      view.many = String(Number(view.many || 60) + 120);
-      ask();
+      view.limit = String(Number(view.limit || PAGE_SIZE) + MORE_ROWS);
+      poll();
     },
     "more-journal": () => {
-      view.journalMany = String(Number(view.journalMany || 60) + 120);
-      ask();
+      view.journalLimit = String(Number(view.journalLimit || PAGE_SIZE) + MORE_ROWS);
+      poll();
     },
-    older: () => ask({ more: "older" }),
-    newer: () => ask({ more: "newer" }),
-    latest: () => go(view.phone, false),
+    older: () => poll({ more: "older" }),
+    newer: () => poll({ more: "newer" }),
+    latest: () => openPhone(view.phone, false),
     back: () => {
       const phone = view.phone;
-      go("");
-      one(`[data-phone="${CSS.escape(phone)}"]`)?.focus();
+      openPhone("");
+      find(`[data-phone="${CSS.escape(phone)}"]`)?.focus();
     },
-    call: () => attempt(() => tell("calls", { from: view.phone, to: way().to.replace(/^.*:/, "") })),
-    "hang-up": (button) => attempt(() => tell("inbox/hang-up", { sid: button.dataset.sid })),
-    press: (button) => attempt(() => tell(`calls/${button.dataset.sid}/digits`, { digits: button.dataset.keyPressed })),
-    disarm: () => attempt(() => tell("faults", undefined, "DELETE")),
-    advance: (button) => attempt(() => tell("clock", { advance: Number(button.dataset.seconds) })),
-    stop: () => attempt(() => tell("clock", { freeze: true })),
-    run: () => attempt(() => tell("clock", { freeze: false })),
+    call: () => perform(() => request("calls", { from: view.phone, to: replyRoute().to.replace(/^.*:/, "") })),
+    "hang-up": (button) => perform(() => request("inbox/hang-up", { sid: button.dataset.sid })),
+    press: (button) => perform(() => request(`calls/${button.dataset.sid}/digits`, { digits: button.dataset.digit })),
+    "clear-faults": () => perform(() => request("faults", undefined, "DELETE")),
+    advance: (button) => perform(() => request("clock", { advance: Number(button.dataset.seconds) })),
+    freeze: () => perform(() => request("clock", { freeze: true })),
+    resume: () => perform(() => request("clock", { freeze: false })),
     reset: (button) => {
-      if (button.dataset.sure !== "yes") {
-        button.dataset.sure = "yes";
-        button.textContent = "Really reset? Press again";
-        setTimeout(() => {
-          button.dataset.sure = "";
-          button.textContent = "Reset the emulator";
-        }, 4000);
+      const confirmed = button.dataset.confirming === "yes";
+      const restore = () => {
+        button.dataset.confirming = "";
+        button.textContent = "Reset emulator";
+      };
+      if (!confirmed) {
+        button.dataset.confirming = "yes";
+        button.textContent = "Press again to reset";
+        setTimeout(restore, CONFIRM_TIME);
         return;
       }
-      button.dataset.sure = "";
-      button.textContent = "Reset the emulator";
-      attempt(async () => {
-        await tell("reset", {});
-        go("");
+      restore();
+      perform(async () => {
+        await request("reset", {});
+        openPhone("");
       });
     },
     tools: () => {
-      const open = body.classList.toggle("with-side");
-      one("button.tools").setAttribute("aria-expanded", String(open));
-      if (open) one('[role="tab"][aria-selected="true"]').focus();
-      else one("button.tools").focus();
+      const isOpen = body.classList.toggle("tools-open");
+      find("button.tools-button").setAttribute("aria-expanded", String(isOpen));
+      if (isOpen) find('[role="tab"][aria-selected="true"]').focus();
+      else find("button.tools-button").focus();
     },
-    tab: (chosen) => {
+    tab: (selected) => {
       for (const tab of document.querySelectorAll('[role="tab"]')) {
-        const on = tab === chosen;
-        tab.setAttribute("aria-selected", String(on));
-        tab.tabIndex = on ? 0 : -1;
-        document.getElementById(tab.getAttribute("aria-controls")).hidden = !on;
+        const isSelected = tab === selected;
+        tab.setAttribute("aria-selected", String(isSelected));
+        tab.tabIndex = isSelected ? 0 : -1;
+        document.getElementById(tab.getAttribute("aria-controls")).hidden = !isSelected;
       }
-      view.journal = chosen.id === "tab-journal";
-      ask();
+      view.journal = selected.id === "tab-journal";
+      poll();
     },
     compose: () => {
-      one("#compose .wrong").hidden = true;
-      one("#compose").showModal();
-      one("#compose-from").focus();
+      find("#compose .form-error").hidden = true;
+      find("#compose").showModal();
+      find("#compose-from").focus();
     },
-    "compose-close": () => one("#compose").close(),
+    "compose-close": () => find("#compose").close(),
   };
 
-  const sendings = {
-    answer: (form) => {
+  const submitHandlers = {
+    reply: (form) => {
       const text = form.elements.text.value;
       if (!text.trim()) return;
-      attempt(async () => {
-        await tell("messages", { ...way(), body: text });
+      perform(async () => {
+        await request("messages", { ...replyRoute(), body: text });
         form.reset();
-        fit(form.elements.text);
+        fitRows(form.elements.text);
         Object.assign(view, { first: "", last: "" });
-        thread.scrollTop = thread.scrollHeight;
-        say("Sent");
+        conversation.scrollTop = conversation.scrollHeight;
+        announce("Message sent");
       });
     },
-    arm: (form) => {
-      const { fault, n, of } = form.elements;
-      attempt(() => tell("faults", { ...JSON.parse(fault.value), ...JSON.parse(of.value), n: Number(n.value) }));
+    "add-fault": (form) => {
+      const { fault, filter, count } = form.elements;
+      const value = { ...JSON.parse(fault.value), ...JSON.parse(filter.value), n: Number(count.value) };
+      perform(() => request("faults", value));
     },
     "compose-send": (form) => {
       const from = form.elements.from.value.replace(/[ -]/g, "");
-      attempt(async () => {
-        await tell("messages", { from, to: form.elements.to.value, body: form.elements.text.value });
-        form.reset();
-        one("#compose").close();
-        go(from);
-      }, one(".wrong", form));
+      perform(
+        async () => {
+          await request("messages", { from, to: form.elements.to.value, body: form.elements.text.value });
+          form.reset();
+          find("#compose").close();
+          openPhone(from);
+        },
+        find(".form-error", form),
+      );
     },
   };
 
-  function fit(area) {
-    area.rows = Math.min(6, Math.max(1, area.value.split("\n").length));
+  function fitRows(textarea) {
+    textarea.rows = Math.min(6, Math.max(1, textarea.value.split("\n").length));
   }
 
   document.addEventListener("click", (event) => {
     const phone = event.target.closest("a[data-phone]");
     if (phone && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
       event.preventDefault();
-      go(phone.dataset.phone);
-      if (getComputedStyle(one(".back")).display !== "none") one(".back").focus();
+      openPhone(phone.dataset.phone);
+      if (getComputedStyle(find(".back")).display !== "none") find(".back").focus();
       return;
     }
-    const button = event.target.closest("button[data-do]");
-    if (button) doings[button.dataset.do](button);
+    const button = event.target.closest("button[data-action]");
+    if (button) clickHandlers[button.dataset.action](button);
   });
 
   document.addEventListener("submit", (event) => {
     event.preventDefault();
-    sendings[event.target.dataset.do]?.(event.target);
+    submitHandlers[event.target.dataset.action]?.(event.target);
   });
 
   document.addEventListener("change", (event) => {
     const field = event.target;
-    if (!field.closest(".switches")) return;
+    if (!field.closest(".quirks")) return;
     const number = () => (field.value === "" ? null : Number(field.value));
-    const kinds = { flag: () => field.checked, word: () => field.value, number };
-    attempt(async () => {
+    const readers = { flag: () => field.checked, word: () => field.value, number };
+    perform(async () => {
       try {
-        await tell("quirks", { [field.name]: kinds[field.dataset.kind]() });
+        await request("quirks", { [field.name]: readers[field.dataset.type]() });
       } catch (error) {
         if (field.options) for (const option of field.options) option.selected = option.defaultSelected;
         else Object.assign(field, { value: field.defaultValue, checked: field.defaultChecked });
@@ -413,14 +428,14 @@
   document.addEventListener("input", (event) => {
     if (event.target.id === "search") {
       view.search = event.target.value;
-      view.many = "";
-      ask();
+      view.limit = "";
+      poll();
     } else if (event.target.id === "journal-search") {
       view.journalSearch = event.target.value;
-      view.journalMany = "";
-      ask();
+      view.journalLimit = "";
+      poll();
     } else if (event.target.tagName === "TEXTAREA" && event.target.id === "text") {
-      fit(event.target);
+      fitRows(event.target);
     }
   });
 
@@ -429,35 +444,35 @@
     if (target.id === "text" && event.key === "Enter" && !event.shiftKey && !event.isComposing) {
       event.preventDefault();
       target.form.requestSubmit();
-    } else if (event.key === "Escape" && body.classList.contains("with-side") && !one("dialog[open]")) {
-      doings.tools();
+    } else if (event.key === "Escape" && body.classList.contains("tools-open") && !find("dialog[open]")) {
+      clickHandlers.tools();
     } else if (target.matches("a[data-phone]") && (event.key === "ArrowDown" || event.key === "ArrowUp")) {
       event.preventDefault();
-      const all = [...document.querySelectorAll("a[data-phone]")];
-      all[all.indexOf(target) + (event.key === "ArrowDown" ? 1 : -1)]?.focus();
+      const links = [...document.querySelectorAll("a[data-phone]")];
+      links[links.indexOf(target) + (event.key === "ArrowDown" ? 1 : -1)]?.focus();
     } else if (target.id === "search" && event.key === "ArrowDown") {
       event.preventDefault();
-      one("a[data-phone]")?.focus();
+      find("a[data-phone]")?.focus();
     } else if (target.matches('[role="tab"]') && (event.key === "ArrowLeft" || event.key === "ArrowRight")) {
-      const other = one('[role="tab"][aria-selected="false"]');
-      doings.tab(other);
+      const other = find('[role="tab"][aria-selected="false"]');
+      clickHandlers.tab(other);
       other.focus();
     }
   });
 
   document.addEventListener("visibilitychange", () => {
-    if (!document.hidden) ask();
+    if (!document.hidden) poll();
   });
-  addEventListener("popstate", follow);
-  addEventListener("hashchange", () => location.hash.length > 1 && follow());
+  addEventListener("popstate", openLocation);
+  addEventListener("hashchange", () => location.hash.length > 1 && openLocation());
 
-  document.querySelectorAll("[data-part]").forEach(note);
-  read.load();
-  thread.dataset.phone = view.phone;
-  layOut();
-  thread.scrollTop = thread.scrollHeight;
+  document.querySelectorAll("[data-part]").forEach(recordHtml);
+  readState.load();
+  conversation.dataset.phone = view.phone;
+  applyLayout();
+  conversation.scrollTop = conversation.scrollHeight;
   markRead();
   body.classList.add("with-script");
-  if (location.hash.length > 1) follow();
-  else ask();
+  if (location.hash.length > 1) openLocation();
+  else poll();
 })();

@@ -1,1 +1,1 @@
-"""The notifier, and what it is made of."""
+"""The Twilio notifier and its parts."""

@@ -1,4 +1,4 @@
-"""Tell one recipient, unless it is to be held back."""
+"""Send an alert to one recipient, or hold it back."""
 
 from __future__ import annotations
 
@@ -8,155 +8,159 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_twilio._airflow import compat as _airflow
-from airflow_provider_twilio.api import twiml
+from airflow_provider_twilio.api import segments, twiml
 from airflow_provider_twilio.api.calls import Calls
-from airflow_provider_twilio.api.messages import MAX_BODY_LENGTH, MIN_SCHEDULE_AHEAD, Messages
+from airflow_provider_twilio.api.messages import MIN_SCHEDULE_AHEAD, Messages
 from airflow_provider_twilio.api.request import Request
-from airflow_provider_twilio.notifications import history as storm
-from airflow_provider_twilio.notifications.alert import Alert, clock
+from airflow_provider_twilio.client.prepare import prepare
+from airflow_provider_twilio.notifications.alert import Alert, fits_segments, format_time
+from airflow_provider_twilio.notifications.history import MORE_HELD_BACK, AlertHistory, history_request
 from airflow_provider_twilio.notifications.modes import ExecutionMode, NotifierClient, TimeBoxedClient
-from airflow_provider_twilio.notifications.twilio import OF_CALLS, OF_MESSAGES, VARIABLES, TwilioNotifier
+from airflow_provider_twilio.notifications.policy import CALL_FIELDS, CONTENT_VARIABLES, MESSAGE_FIELDS, AlertPolicy
 from airflow_provider_twilio.privacy import mask
 
-MAX_SPEECH = 3000
-"""Characters that a call says at the most, escaped: with what is around them there may be 4000."""
-MARGIN = timedelta(minutes=1)
-"""How much later than the soonest that Twilio takes a message is scheduled."""
+if TYPE_CHECKING:
+    from logging import Logger
+
+MAX_SPEECH_LENGTH = 3000
+"""Maximum length of a call's speech, in escaped characters; a TwiML document may have 4,000."""
+SCHEDULE_MARGIN = timedelta(minutes=1)
+"""Time added to the shortest delay that Twilio accepts for a scheduled message."""
 
 
-def fits_segments(most: int | None, text: str) -> bool:
-    """Tell whether a text fits in so many segments, and into a message at all."""
-    from airflow_provider_twilio.api import segments
-
-    return len(text) <= MAX_BODY_LENGTH and (most is None or segments.count(text).segments <= most)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Dispatch:
-    """Tell one recipient.
+    """The sending of one alert to one recipient.
 
-    :ivar fields: the notifier's, rendered, and ``to`` the one recipient.
+    :ivar fields: The notifier's rendered fields; ``to`` is the one recipient.
+    :ivar context: The context of the callback.
+    :ivar log: The notifier's logger.
     """
 
-    notifier: TwilioNotifier
+    policy: AlertPolicy
     alert: Alert
     fields: Mapping[str, Any]
     client: NotifierClient | TimeBoxedClient
-    way: ExecutionMode
+    mode: ExecutionMode
+    context: Mapping[str, Any]
+    log: Logger
 
-    async def tell(self, context: Mapping[str, Any]) -> None:
-        """Tell, unless it is to be held back."""
-        notifier, who = self.notifier, mask(str(self.fields["to"]))
-        draft = self.client.settings.resolve(self._request())
-        due, quiet = None, notifier.quiet_hours
-        if quiet and (end := quiet.end_after(datetime.now(UTC))):
+    async def send(self) -> None:
+        """Send the alert now, schedule it for the end of the quiet hours, or hold it back."""
+        prepared = prepare(self.client.settings, self._build_request())
+        draft = prepared.request
+        due, quiet_hours = None, self.policy.quiet_hours
+        schedule: dict[str, Any] = {}
+        if quiet_hours and (end := quiet_hours.end_after(datetime.now(UTC))):
             if not (service := draft.get("MessagingServiceSid")):
-                notifier.log.warning("%s is not told: it is quiet until %s", who, clock(end, quiet.zone))
+                self.log.warning("Not notifying %s: quiet hours until %s", self._recipient, self._format(end))
                 return
-            due = max(end, datetime.now(UTC) + MIN_SCHEDULE_AHEAD + MARGIN)
-            scheduled = {"messaging_service_sid": service, "send_at": due, "schedule_type": "fixed"}
-        notes = await self._judge(draft, due, who, context)
+            due = max(end, datetime.now(UTC) + MIN_SCHEDULE_AHEAD + SCHEDULE_MARGIN)
+            schedule = {"messaging_service_sid": service, "send_at": due, "schedule_type": "fixed"}
+        notes = await self._check_history(draft, due)
         if notes is None:
             return
-        record = await self.client.send(self._request(*notes, **(scheduled if due else {})))
-        notifier.log.info("%s is told%s: %s", who, f" at {self._at(due)}" if due else "", record)
+        request = self._build_request(*notes, **schedule) if notes or schedule else prepared
+        record = await self.client.send(request)
+        if due:
+            self.log.info("Scheduled the alert to %s for %s: %s", self._recipient, self._format(due), record)
+        else:
+            self.log.info("Notified %s: %s", self._recipient, record)
 
-    async def _judge(
-        self, draft: Request[Any], due: datetime | None, who: str, context: Mapping[str, Any]
-    ) -> list[str] | None:
-        """Give what to say of alerts that were, or will be, held back; None if this one is held back itself."""
-        log, window, most = self.notifier.log, self.notifier.dedupe_window, self.notifier.max_per_hour
-        if not (window or most):
+    async def _check_history(self, draft: Request[Any], due: datetime | None) -> list[str] | None:
+        """Return the notes about alerts that were or will be held back, or None to hold back this one."""
+        window, max_per_hour = self.policy.dedupe_window, self.policy.max_per_hour
+        if not self.policy.needs_history:
             return []
-        past = None
-        for patience in (self.notifier.burst_window, 0):
-            past = await self._past(draft, due)
-            if past is None:
+        for delay in (self.policy.burst_window, 0):
+            history = await self._read_history(draft, due)
+            if history is None:
                 return []
-            if window and (told := past.repeats(self.alert.tag if self._tagged else None, window)):
-                log.info("%s is not told: the same was told at %s", who, self._at(told))
+            if window and (sent_at := history.last_sent(self.alert.tag if self._is_tagged else None, window)):
+                self.log.info("Not notifying %s: the same alert was sent at %s", self._recipient, self._format(sent_at))
                 return None
-            held = past.held_until(most) if most else None
-            if not held:
+            held_until = history.held_until(max_per_hour) if max_per_hour else None
+            if not held_until:
                 break
-            if past.is_announced() or not self._tagged:
-                log.warning("%s is not told: there were %d in an hour; held back until %s", who, most, self._at(held))
+            if history.limit_is_announced() or not self._is_tagged:
+                self.log.warning(
+                    "Not notifying %s: %d alerts in the past hour; holding back until %s",
+                    self._recipient,
+                    max_per_hour,
+                    self._format(held_until),
+                )
                 return None
-            # The last ones went out at one instant, and none knew. One of those that come after it says so.
-            await self.way.sleep(random.uniform(0, patience))  # noqa: S311 (no secret)
-        return await self._notes(past, held, context) if past and most else []
+            # The last alerts were sent at the same instant, so none of them announced the limit. One of the alerts
+            # after them has to; a random delay keeps those from all reading the same history again.
+            await self.mode.sleep(random.uniform(0, delay))  # noqa: S311 (not a secret)
+        return await self._build_notes(history, max_per_hour, held_until) if max_per_hour else []
 
-    async def _past(self, draft: Request[Any], due: datetime | None) -> storm.AlertHistory | None:
-        """Read the log; None where that fails: it is rather told once too often."""
+    async def _read_history(self, draft: Request[Any], due: datetime | None) -> AlertHistory | None:
+        """Return the recipient's earlier alerts, or None after an error: a duplicate alert is better than none."""
         try:
-            log = await self.client.send(storm.history_request(draft))
+            log = await self.client.send(history_request(draft))
         except Exception as error:
-            self.notifier.log.warning("Twilio's log can't be read, so nothing is held back: %s", mask(str(error)))
+            self.log.warning("Cannot read earlier alerts from Twilio, holding none back: %s", mask(str(error)))
             return None
-        return log.past(due, tagged=self._tagged)
+        return log.history(due, tagged=self._is_tagged)
 
-    async def _notes(self, past: storm.AlertHistory, held: datetime | None, context: Mapping[str, Any]) -> list[str]:
-        notes, most = [], self.notifier.max_per_hour or 1
-        if not held and (since := past.held_since(most)):
-            runs = {self.alert.run_id, *(run for one in past.last(most) for run in one.runs(self.alert.dag_id))}
-            failed = await self.way.failed(context, self.alert.dag_id, sorted(runs))
+    async def _build_notes(self, history: AlertHistory, max_per_hour: int, held_until: datetime | None) -> list[str]:
+        notes = []
+        if not held_until and (since := history.held_since(max_per_hour)):
+            dag_id = self.alert.dag_id
+            run_ids = {self.alert.run_id}.union(*(alert.run_ids(dag_id) for alert in history.newest(max_per_hour)))
+            failed = await self.mode.count_failed_tasks(self.context, dag_id, sorted(run_ids))
             if failed is None:
-                notes.append(f"Since {self._at(since)} some may have been held back.")
-            elif failed > most:
-                notes.append(f"Since {self._at(since)} some were held back: {failed} tasks failed.")
-        if until := held or past.closes_until(most):
-            notes.append(f"{storm.MORE_HELD_BACK} {self._at(until)}.")
+                notes.append(f"Since {self._format(since)} some may have been held back.")
+            elif failed > max_per_hour:
+                notes.append(f"Since {self._format(since)} some were held back: {failed} tasks failed.")
+        if until := held_until or history.held_after_next_until(max_per_hour):
+            notes.append(f"{MORE_HELD_BACK} {self._format(until)}.")
         return notes
 
-    def _at(self, when: datetime) -> str:
-        return clock(when, self._zone)
+    @property
+    def _recipient(self) -> str:
+        return mask(str(self.fields["to"]))
+
+    def _format(self, when: datetime) -> str:
+        return format_time(when, self.policy.zone)
 
     @property
-    def _zone(self) -> Any:
-        return self.notifier.quiet_hours.zone if self.notifier.quiet_hours else UTC
+    def _is_tagged(self) -> bool:
+        """Whether Twilio's record shows the alert's tag: it has no text of calls, and content templates no tag."""
+        return not (self.policy.call or self.fields["content_sid"])
 
-    @property
-    def _tagged(self) -> bool:
-        """Whether an alert can be told from the others in the log: a call's text isn't there, a template's not ours."""
-        return not (self.notifier.call or self.fields["content_sid"])
-
-    def _request(self, *notes: str, **scheduled: Any) -> Request[Any]:
+    def _build_request(self, *notes: str, **schedule: Any) -> Request[Any]:
         fields = self.fields
-        if self.notifier.call:
-            spoken = twiml.say(self._speech(*notes), fields["voice"], fields["language"])
-            return Calls.create(**{name: fields[name] for name in OF_CALLS}, twiml=spoken)
-        arguments = {**{name: fields[name] for name in OF_MESSAGES}, **scheduled}
+        if self.policy.call:
+            speech = twiml.say(self._build_speech(*notes), fields["voice"], fields["language"])
+            return Calls.create(**{name: fields[name] for name in CALL_FIELDS}, twiml=speech)
+        arguments = {**{name: fields[name] for name in MESSAGE_FIELDS}, **schedule}
         if not fields["content_sid"]:
-            return Messages.create(**arguments, body=self._text(*notes))
-        if variables := fields[VARIABLES]:
-            arguments[VARIABLES] = {key: self._safe(str(value)) for key, value in variables.items()}
+            return Messages.create(**arguments, body=self._build_body(*notes))
+        if variables := fields[CONTENT_VARIABLES]:
+            arguments[CONTENT_VARIABLES] = {key: self._sanitize(str(value)) for key, value in variables.items()}
         return Messages.create(**arguments)
 
-    def _text(self, *notes: str) -> str:
-        from airflow_provider_twilio.api import segments
-
-        notifier, body = self.notifier, self.fields["body"]
-        end = f" #{self.alert.tag}" if notifier.dedupe_window or notifier.max_per_hour else ""
+    def _build_body(self, *notes: str) -> str:
+        body, max_segments = self.fields["body"], self.policy.max_segments
+        end = f" #{self.alert.tag}" if self.policy.needs_history else ""
         if body is None:
-            alert = replace(self.alert, question=self._safe(self.alert.question))
-            return alert.fit(partial(fits_segments, notifier.max_segments or 1), self._zone, *notes, end=end)
+            alert = replace(self.alert, question=self._sanitize(self.alert.question))
+            return alert.text_within(partial(fits_segments, max_segments or 1), self.policy.zone, *notes, end=end)
         end = "".join(f" {note}" for note in notes) + end
-        return (
-            segments.shorten(self._safe(str(body)), lambda text: fits_segments(notifier.max_segments, text + end)) + end
-        )
+        return segments.shorten(self._sanitize(str(body)), lambda text: fits_segments(max_segments, text + end)) + end
 
-    def _speech(self, *notes: str) -> str:
+    def _build_speech(self, *notes: str) -> str:
         from xml.sax.saxutils import escape
 
-        from airflow_provider_twilio.api import segments
-
         body = self.fields["body"]
-        said = self._safe(self.alert.speech(self._zone) if body is None else str(body))
-        return " ".join((segments.shorten(said, lambda text: len(escape(text)) <= MAX_SPEECH), *notes))
+        speech = self._sanitize(self.alert.speech(self.policy.zone) if body is None else str(body))
+        return " ".join((segments.shorten(speech, lambda text: len(escape(text)) <= MAX_SPEECH_LENGTH), *notes))
 
-    def _safe(self, text: str) -> str:
-        """Mask what Airflow knows for a secret, the connection's among them; leave out what no message can hold."""
+    def _sanitize(self, text: str) -> str:
+        """Return a text with Airflow's known secrets masked, and without characters that no message can contain."""
         return "".join(c for c in _airflow.redact(text) if c == "\n" or unicodedata.category(c) not in ("Cc", "Cs"))

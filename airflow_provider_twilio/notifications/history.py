@@ -1,7 +1,8 @@
-"""What Twilio's own log says of the alerts that someone has had, and what follows for the next one.
+"""The alerts that a recipient has had, read from Twilio's own records, and what they mean for the next one.
 
-The log is the memory: it is there for every process, worker and executor, with nothing to install. An alert is
-recognised by the tag at its end; calls, and content templates, whose texts are not ours, by To and From alone.
+Twilio's message and call lists serve as the store: every process, worker and executor can read them, and there is
+nothing to install. An alert in a message is recognized by the tag at its end. Calls, and messages whose text is a
+content template's, are recognized by ``To`` and ``From`` alone.
 """
 
 from __future__ import annotations
@@ -19,103 +20,105 @@ from airflow_provider_twilio.api.listing import MAX_PAGE_SIZE, Listing
 from airflow_provider_twilio.api.messages import Message, Messages
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.api.response import Response
-from airflow_provider_twilio.notifications.alert import TAG
+from airflow_provider_twilio.notifications.alert import TAG_PATTERN
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 MORE_HELD_BACK = "More are held back until"
 UNDELIVERED = frozenset({"failed", "undelivered", "canceled", "busy", "no-answer"})
-"""Statuses of what did not reach anybody: it doesn't make the same alert a repetition."""
+"""Statuses of alerts that did not reach the recipient: the same alert is then sent again."""
 
 
 @dataclass(frozen=True, slots=True)
 class PastAlert:
-    """Hold one alert of the log: when, what, and where its link led."""
+    """An alert that was sent, or is scheduled."""
 
-    at: datetime
+    sent_at: datetime
     status: str
     tag: str | None
     text: str
 
-    def runs(self, dag_id: str) -> list[str]:
-        """Name the runs of a DAG that its link leads to."""
-        return [unquote(found) for found in re.findall(rf"/dags/{re.escape(quote(dag_id))}/runs/([^/\s?]+)", self.text)]
+    def run_ids(self, dag_id: str) -> list[str]:
+        """Return the runs of a DAG that the alert links to."""
+        pattern = rf"/dags/{re.escape(quote(dag_id))}/runs/([^/\s?]+)"
+        return [unquote(run_id) for run_id in re.findall(pattern, self.text)]
 
 
 @dataclass(frozen=True, slots=True)
 class MessageLog:
-    """Hold what somebody has been sent, in order, and what the time is at Twilio."""
+    """The messages or calls that a recipient has had, newest first, and Twilio's current time."""
 
     records: Sequence[Message | Call]
     now: datetime
 
-    def past(self, due: datetime | None, *, tagged: bool) -> AlertHistory:
-        """Give the alerts among it.
+    def history(self, due: datetime | None, *, tagged: bool) -> AlertHistory:
+        """Return the alerts among the records.
 
-        :param due: when the next one is to arrive, where that isn't now: what else is scheduled arrives with it.
-        :param tagged: whether alerts are known by their tags; else all of it are alerts.
+        :param due: When the next alert will arrive; None for now. Scheduled alerts count as arriving then, too.
+        :param tagged: Whether alerts are recognized by their tags; otherwise every outbound record is an alert.
         """
         due = due or self.now
-        sent = [self._sent(record, due) for record in self.records if record.get("direction") == "outbound-api"]
-        known = [one for one in sent if (one.tag or not tagged) and one.status != "canceled"]
-        return AlertHistory(sorted(known, key=lambda one: one.at), due)
+        sent = [self._past_alert(record, due) for record in self.records if record.get("direction") == "outbound-api"]
+        alerts = [alert for alert in sent if (alert.tag or not tagged) and alert.status != "canceled"]
+        return AlertHistory(sorted(alerts, key=lambda alert: alert.sent_at), due)
 
     @staticmethod
-    def _sent(record: Message | Call, due: datetime) -> PastAlert:
-        begun = record.date_sent if isinstance(record, Message) else record.start_time
+    def _past_alert(record: Message | Call, due: datetime) -> PastAlert:
+        started = record.date_sent if isinstance(record, Message) else record.start_time
         text, status = str(record.get("body") or ""), str(record.get("status"))
-        tag = TAG.search(text)
-        at = due if status == "scheduled" else begun or record.date_created or due
-        return PastAlert(at, status, tag[1] if tag else None, text)
+        tag = TAG_PATTERN.search(text)
+        sent_at = due if status == "scheduled" else started or record.date_created or due
+        return PastAlert(sent_at, status, tag[1] if tag else None, text)
 
 
 @dataclass(frozen=True, slots=True)
 class AlertHistory:
-    """Judge the next alert by those before it, in order.
+    """The earlier alerts of a recipient, oldest first, and what they mean for the next one.
 
-    :param due: when the next one is to arrive.
+    :param due: When the next alert will arrive.
     """
 
     alerts: Sequence[PastAlert]
     due: datetime
 
-    def repeats(self, tag: str | None, window: timedelta) -> datetime | None:
-        """Give when the same was last told within the window, if it was.
+    def last_sent(self, tag: str | None, window: timedelta) -> datetime | None:
+        """Return when the same alert was last sent within the window, or None.
 
-        :param tag: the alert's; None where it can't be told from others.
+        :param tag: The alert's tag; None if alerts cannot be distinguished, so that any counts as the same.
         """
-        same = [one for one in self.alerts if tag in (None, one.tag) and one.status not in UNDELIVERED]
-        return same[-1].at if same and same[-1].at > self.due - window else None
+        same = [alert for alert in self.alerts if tag in (None, alert.tag) and alert.status not in UNDELIVERED]
+        return same[-1].sent_at if same and same[-1].sent_at > self.due - window else None
 
-    def held_until(self, most: int) -> datetime | None:
-        """Give until when further alerts are held back, if the last hour has had as many as there may be."""
-        recent = self._recent()
-        return recent[-most] + HOUR if len(recent) >= most else None
+    def held_until(self, max_per_hour: int) -> datetime | None:
+        """Return when the next alert may be sent if the past hour has reached the limit, else None."""
+        recent = self._times_in_past_hour()
+        return recent[-max_per_hour] + HOUR if len(recent) >= max_per_hour else None
 
-    def is_announced(self) -> bool:
-        """Tell whether any alert of the last hour says that more are held back."""
-        return any(MORE_HELD_BACK in one.text for one in self.alerts if one.at > self.due - HOUR)
+    def limit_is_announced(self) -> bool:
+        """Return whether an alert of the past hour says that more are held back."""
+        return any(MORE_HELD_BACK in alert.text for alert in self.alerts if alert.sent_at > self.due - HOUR)
 
-    def closes_until(self, most: int) -> datetime | None:
-        """Give until when the next alert is the last one, if it is."""
-        recent = [*self._recent(), self.due]
-        return recent[0] + HOUR if len(recent) == most else None
+    def held_after_next_until(self, max_per_hour: int) -> datetime | None:
+        """Return until when further alerts are held back if the next one reaches the limit, else None."""
+        times = [*self._times_in_past_hour(), self.due]
+        return times[0] + HOUR if len(times) == max_per_hour else None
 
-    def held_since(self, most: int) -> datetime | None:
-        """Give since when alerts may have been held back, if the next one is the first after that."""
-        last = self.last(most)
-        full = len(last) == most and last[-1].at - last[0].at < HOUR and last[-1].at > self.due - DAY
-        return last[-1].at if full else None
+    def held_since(self, max_per_hour: int) -> datetime | None:
+        """Return since when alerts may have been held back if the next one is the first after that, else None."""
+        newest = self.newest(max_per_hour)
+        limit_reached = len(newest) == max_per_hour and newest[-1].sent_at - newest[0].sent_at < HOUR
+        return newest[-1].sent_at if limit_reached and newest[-1].sent_at > self.due - DAY else None
 
-    def last(self, most: int) -> Sequence[PastAlert]:
-        return self.alerts[-most:]
+    def newest(self, count: int) -> Sequence[PastAlert]:
+        """Return this many of the latest alerts, oldest first."""
+        return self.alerts[-count:]
 
-    def _recent(self) -> list[datetime]:
-        return [one.at for one in self.alerts if one.at > self.due - HOUR]
+    def _times_in_past_hour(self) -> list[datetime]:
+        return [alert.sent_at for alert in self.alerts if alert.sent_at > self.due - HOUR]
 
 
 @dataclass(frozen=True, slots=True)
-class _LogReader:
-    """Read one page of a list, and the time from the answer's head: a worker's own clock may be wrong."""
+class _MessageLogParser:
+    """The parser of one page of a list. It reads the time from the response, as a worker's clock may be wrong."""
 
     listing: Listing[Any]
 
@@ -129,11 +132,12 @@ class _LogReader:
 
 
 def history_request(send: Request[Any]) -> Request[MessageLog]:
-    """Give the one request that reads back what a send's recipient has had.
+    """Return the request that lists the newest messages or calls to the recipient of another request.
 
-    :param send: with what the connection supplies: the sender is known, or a messaging service chooses it.
+    :param send: The request that sends the alert, completed by the connection's defaults, so that its sender is known
+        unless a messaging service chooses it.
     """
     to, from_ = send.get("To"), send.get("From")
-    calls = "/Calls" in send.path
-    listing: Listing[Any] = Calls.list(to=to, from_=from_) if calls else Messages.list(to=to, from_=from_)
-    return Request("GET", listing.path, _LogReader(listing), (*listing.data, ("PageSize", str(MAX_PAGE_SIZE))))
+    is_call = send.path.endswith("Calls.json")
+    listing: Listing[Any] = Calls.list(to=to, from_=from_) if is_call else Messages.list(to=to, from_=from_)
+    return Request("GET", listing.path, _MessageLogParser(listing), (*listing.data, ("PageSize", str(MAX_PAGE_SIZE))))

@@ -1,4 +1,8 @@
-"""The two ways to wait: a callback that blocks, and one that is awaited. All else of a notifier is the same."""
+"""Execution modes: the few steps that differ between ``notify``, which blocks, and ``async_notify``.
+
+The rest of a notifier is one coroutine. In synchronous mode nothing that it awaits ever suspends, so that
+:func:`run_to_completion` can run it without an event loop.
+"""
 
 from __future__ import annotations
 
@@ -17,72 +21,76 @@ from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.hooks.twilio import TwilioHook
 
 if TYPE_CHECKING:
+    from airflow_provider_twilio.client.prepare import PreparedRequest
     from airflow_provider_twilio.client.settings import Settings
 
 T = TypeVar("T")
 
 CALLBACK_LIMITS = {"timeout": 6.0, "retries": 1, "retry_max_wait": 3.0}
-"""How long Twilio is waited for outside a task: the DAG processor kills callbacks that take long, without a word."""
+"""Upper bounds of the connection's settings outside a task (times in seconds).
+
+The DAG processor kills callbacks that take long, without a log line.
+"""
 LIMITS_AFTER_FAILURE = {"timeout": 2.0, "retries": 0}
-"""How long still, once one has waited in vain."""
+"""Upper bounds of the connection's settings once a request has failed for lack of a response (times in seconds)."""
 
 
 class NotifierClient(Protocol):
-    """A client of either kind, awaited."""
+    """Anything that can send a request when awaited."""
 
     settings: Settings
 
-    async def send(self, request: Request[T], /) -> T: ...
+    async def send(self, request: Request[T] | PreparedRequest[T], /) -> T: ...
 
 
 class TimeBoxedClient:
-    """A client that leaves time for the fallback, whoever else is to be told.
+    """A client with a time budget, so that the remaining recipients and the fallback get their turn.
 
-    :param client: any other.
-    :param seconds: after so many nothing more is sent.
+    :param client: The client that sends the requests.
+    :param seconds: Time budget in seconds. No request is started after it has passed.
     """
 
     def __init__(self, client: NotifierClient, seconds: float) -> None:
         self._client = client
-        self._ends = time.monotonic() + seconds
-        self._wait_no_longer_than(CALLBACK_LIMITS)
+        self._deadline = time.monotonic() + seconds
+        self._limit_settings(CALLBACK_LIMITS)
 
     @property
     def settings(self) -> Settings:
         return self._client.settings
 
-    async def send(self, request: Request[T], /) -> T:
-        if time.monotonic() >= self._ends:
-            raise NotSent(f"{request}: not sent, no time is left")
+    async def send(self, request: Request[T] | PreparedRequest[T], /) -> T:
+        if time.monotonic() >= self._deadline:
+            raise NotSent(f"{request}: the time budget of the notifier is used up. The request was not sent")
         try:
             return await self._client.send(request)
-        except (NotSent, ServerError, OutcomeUnknown):  # no recipient's trouble: it will meet the others, too
-            self._wait_no_longer_than(LIMITS_AFTER_FAILURE)
+        except (NotSent, ServerError, OutcomeUnknown):  # not specific to this recipient: the next ones will fail, too
+            self._limit_settings(LIMITS_AFTER_FAILURE)
             raise
 
-    def _wait_no_longer_than(self, most: Mapping[str, float]) -> None:
+    def _limit_settings(self, limits: Mapping[str, float]) -> None:
         settings = self._client.settings
-        least = {name: min(getattr(settings, name), value) for name, value in most.items()}
-        self._client.settings = replace(settings, **least)
+        limited = {name: min(getattr(settings, name), limit) for name, limit in limits.items()}
+        self._client.settings = replace(settings, **limited)
 
 
 class ExecutionMode(Protocol):
-    """What differs between a callback that blocks and one that is awaited."""
+    """Anything that can run a notifier's steps, by blocking or by awaiting."""
 
-    def client(self, hook: TwilioHook) -> AbstractAsyncContextManager[NotifierClient]: ...
+    def open_client(self, hook: TwilioHook) -> AbstractAsyncContextManager[NotifierClient]: ...
     async def run(self, function: Callable[..., T], *arguments: Any) -> T: ...
     async def notify(self, notifier: BaseNotifier, context: Any) -> None: ...
     async def sleep(self, seconds: float) -> None: ...
-    async def failed(self, context: Mapping[str, Any], dag_id: str, run_ids: list[str]) -> int | None: ...
+    async def count_failed_tasks(self, context: Mapping[str, Any], dag_id: str, run_ids: list[str]) -> int | None: ...
 
 
 class SyncMode:
-    """Do all here and now: nothing that it awaits waits."""
+    """The blocking mode. Its coroutines never suspend."""
 
     @asynccontextmanager
-    async def client(self, hook: TwilioHook) -> AsyncIterator[NotifierClient]:
+    async def open_client(self, hook: TwilioHook) -> AsyncIterator[NotifierClient]:
         with hook.client.with_settings() as client:
-            yield _Immediate(client)
+            yield _AwaitableClient(client)
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
         return function(*arguments)
@@ -93,13 +101,13 @@ class SyncMode:
     async def sleep(self, seconds: float) -> None:
         time.sleep(seconds)  # noqa: ASYNC251
 
-    async def failed(self, context: Mapping[str, Any], dag_id: str, run_ids: list[str]) -> int | None:
-        # A deadline's callback on an executor can't ask: Airflow would wait for an answer that never comes.
+    async def count_failed_tasks(self, context: Mapping[str, Any], dag_id: str, run_ids: list[str]) -> int | None:
+        # A deadline's callback on an executor must not ask: Airflow would wait for a response that never comes.
         return None if "deadline" in context else _airflow.failed_tasks(dag_id, run_ids)
 
 
-class _Immediate:
-    """Make a blocking client look like an awaited one."""
+class _AwaitableClient:
+    """A blocking client behind the interface of an asynchronous one."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -113,27 +121,30 @@ class _Immediate:
     def settings(self, settings: Settings) -> None:
         self._client.settings = settings
 
-    async def send(self, request: Request[T], /) -> T:
-        answer: T = self._client.send(request)
-        return answer
+    async def send(self, request: Request[T] | PreparedRequest[T], /) -> T:
+        result: T = self._client.send(request)
+        return result
 
 
 def run_to_completion(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that never waits to its end."""
+    """Run a coroutine that never suspends, without an event loop, and return its result.
+
+    :raises RuntimeError: When the coroutine suspends.
+    """
     try:
         coroutine.send(None)
     except StopIteration as end:
         result: T = end.value
         return result
     coroutine.close()
-    raise RuntimeError("it waited")
+    raise RuntimeError("The coroutine suspended in synchronous mode")
 
 
 class AsyncMode:
-    """Leave the event loop to others meanwhile: what blocks runs in a thread."""
+    """The asynchronous mode. Blocking functions run in a thread."""
 
     @asynccontextmanager
-    async def client(self, hook: TwilioHook) -> AsyncIterator[NotifierClient]:
+    async def open_client(self, hook: TwilioHook) -> AsyncIterator[NotifierClient]:
         async with hook.aclient() as client:
             yield client
 
@@ -152,5 +163,5 @@ class AsyncMode:
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    async def failed(self, context: Mapping[str, Any], dag_id: str, run_ids: list[str]) -> int | None:
+    async def count_failed_tasks(self, context: Mapping[str, Any], dag_id: str, run_ids: list[str]) -> int | None:
         return await self.run(_airflow.failed_tasks, dag_id, run_ids)

@@ -1,4 +1,4 @@
-"""Hours in which nobody is to be told."""
+"""Quiet hours: a daily period in which no alert arrives."""
 
 from __future__ import annotations
 
@@ -10,44 +10,44 @@ from zoneinfo import ZoneInfo
 
 from airflow_provider_twilio.api.errors import BadParameter
 
-REMEDY = 'give start, end and time zone, such as ("22:00", "07:00", "Europe/Berlin")'
+REMEDY = 'pass a start, an end and a time zone, such as ("22:00", "07:00", "Europe/Berlin")'
 
 
 @dataclass(frozen=True, slots=True)
 class QuietHours:
-    """Hold from when to when it is quiet, by the clock of the one who is told."""
+    """A daily period, in the recipient's time zone. It may extend past midnight."""
 
     start: time
     end: time
     zone: ZoneInfo
 
     @classmethod
-    def read(cls, given: Any) -> QuietHours:
-        """Read ``("22:00", "07:00", "Europe/Berlin")``, also from the list that JSON makes of it.
+    def parse(cls, value: Any) -> QuietHours:
+        """Build quiet hours from ``("22:00", "07:00", "Europe/Berlin")``, or the list that JSON makes of it.
 
-        :raises BadParameter: it is none.
+        :raises BadParameter: When the value is not of this form.
         """
-        if isinstance(given, str) or not isinstance(given, Sequence) or len(given) != 3:
-            raise BadParameter("quiet_hours", "is not three texts", REMEDY)
+        if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != 3:
+            raise BadParameter("quiet_hours", "is not a sequence of three strings", REMEDY)
         try:
-            start, end = (time.fromisoformat(text) for text in given[:2])
+            start, end = (time.fromisoformat(text) for text in value[:2])
         except (TypeError, ValueError):
-            raise BadParameter("quiet_hours", "has a time that is none", REMEDY) from None
-        if start == end or start.tzinfo or end.tzinfo:
-            raise BadParameter(
-                "quiet_hours", "starts when it ends" if start == end else "has times with a zone", REMEDY
-            )
+            raise BadParameter("quiet_hours", "has an invalid time", REMEDY) from None
+        if start == end:
+            raise BadParameter("quiet_hours", "has equal start and end times", REMEDY)
+        if start.tzinfo or end.tzinfo:
+            raise BadParameter("quiet_hours", "has a time with a UTC offset", REMEDY)
         try:
-            return cls(start, end, ZoneInfo(given[2]))
+            return cls(start, end, ZoneInfo(value[2]))
         except (TypeError, ValueError, OSError, KeyError):
-            raise BadParameter("quiet_hours", "has a time zone that isn't known", REMEDY) from None
+            raise BadParameter("quiet_hours", "has an unknown time zone", REMEDY) from None
 
     def end_after(self, now: datetime) -> datetime | None:
-        """Give when the quiet hours that are on now end; None if none are."""
-        here = now.astimezone(self.zone)
-        clock, over_midnight = here.time(), self.start > self.end
-        inside = clock >= self.start or clock < self.end if over_midnight else self.start <= clock < self.end
+        """Return when the current quiet hours end, or None outside quiet hours."""
+        local = now.astimezone(self.zone)
+        clock, spans_midnight = local.time(), self.start > self.end
+        inside = clock >= self.start or clock < self.end if spans_midnight else self.start <= clock < self.end
         if not inside:
             return None
-        day = here.date() + timedelta(days=over_midnight and clock >= self.start)
+        day = local.date() + timedelta(days=spans_midnight and clock >= self.start)
         return datetime.combine(day, self.end, self.zone).astimezone(UTC)

@@ -1,17 +1,15 @@
-"""``TwilioNotifier``: tell people, by message or by voice, and don't storm them."""
+"""``TwilioNotifier``: a notifier that sends messages or places calls, with limits against floods of alerts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import BaseNotifier
 
-from airflow_provider_twilio._airflow import compat as _airflow
-from airflow_provider_twilio._airflow.templates import parse_rendered, resolve_literal
+from airflow_provider_twilio._airflow.templates import resolve_literal
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.calls import Calls
 from airflow_provider_twilio.api.errors import BadParameter, TwilioError
@@ -19,69 +17,77 @@ from airflow_provider_twilio.api.messages import Messages
 from airflow_provider_twilio.api.operation import definition
 from airflow_provider_twilio.api.values import UNRESOLVED, parse_int
 from airflow_provider_twilio.hooks.twilio import TwilioHook
+from airflow_provider_twilio.notifications.policy import CALL_FIELDS, CONTENT_VARIABLES, MESSAGE_FIELDS, AlertPolicy
 from airflow_provider_twilio.privacy import mask
 
-if TYPE_CHECKING:  # loaded when there is something to tell: DAG files only import the notifier
+if TYPE_CHECKING:  # imported when an alert is sent: DAG files only construct the notifier
     from airflow.sdk import Context
 
-    from airflow_provider_twilio.notifications.alert import Alert
     from airflow_provider_twilio.notifications.modes import ExecutionMode
     from airflow_provider_twilio.notifications.quiet_hours import QuietHours
 
-OF_CALLS = ("to", "from_")
-VARIABLES = "content_variables"
-OF_MESSAGES = ("to", "from_", "messaging_service_sid", "content_sid", VARIABLES)
-"""What of a notifier's fields goes to Twilio as it is."""
 Fallback = BaseNotifier | tuple[str, Mapping[str, Any]] | Sequence[Any]
 
 
 class NotificationFailed(TwilioError):
-    """Report that somebody was not told.
+    """At least one recipient could not be notified.
 
-    :ivar errors: what went wrong, by recipient, whose numbers are masked.
+    :ivar errors: The errors by recipient. Phone numbers are masked.
     """
 
     def __init__(self, conn_id: str, errors: Mapping[str, Exception]) -> None:
-        told = "; ".join(f"{who}: {type(error).__name__}: {mask(str(error))}" for who, error in errors.items())
-        super().__init__(f"Not told, by the connection {conn_id}: {told}")
+        faults = "; ".join(
+            f"{recipient}: {type(error).__name__}: {mask(str(error))}" for recipient, error in errors.items()
+        )
+        super().__init__(f"Notification failed (connection {conn_id}): {faults}")
         self.errors = dict(errors)
 
 
 class TwilioNotifier(BaseNotifier):
-    """Tell people what happened, by message or by a call that reads it out.
+    """Notify people of an event by message, or by a call that reads the alert out.
 
-    For the callbacks of tasks and DAGs, deadline alerts (``AsyncCallback(TwilioNotifier, kwargs={…})``) and
-    human-in-the-loop tasks (``HITLOperator(notifiers=…)``). Nobody is told twice by one callback; what Twilio accepts
-    is not waited for. Without ``dedupe_window`` and ``max_per_hour`` nothing is read from Twilio.
+    For callbacks of tasks and DAGs, deadline alerts (``AsyncCallback(TwilioNotifier, kwargs={…})``) and
+    human-in-the-loop tasks (``HITLOperator(notifiers=…)``).
 
-    Templates have, beside what the context holds, :class:`~airflow_provider_twilio.notifications.alert.Alert` as
-    ``alert``, and ``var`` and ``conn`` also where Airflow gives none. A ``body`` that names what the context lacks is
-    replaced by the default text, and the log says what was missing.
+    .. code-block:: python
 
-    :param to: one or several numbers in E.164, or channel addresses; a text may hold several, set apart by commas.
+        DAG("orders", default_args={"on_failure_callback": TwilioNotifier(to="+14155550123", max_per_hour=5)})
+
+    The notifier does not wait for delivery. Without ``dedupe_window`` and ``max_per_hour`` it reads nothing from
+    Twilio. It writes nothing to XCom.
+
+    In addition to the callback's context, templates can use
+    :class:`~airflow_provider_twilio.notifications.alert.Alert` as ``alert``, and ``var`` and ``conn`` in every
+    callback. If ``body`` refers to a name that the context lacks, the default text is sent and a warning is logged.
+
+    :param to: One or several phone numbers in E.164 format or channel addresses. A string may hold several, separated
+        by commas. (templated)
+    :param from_: The sender. By default the connection's ``from_`` or ``messaging_service_sid``. (templated)
+    :param messaging_service_sid: The messaging service that chooses the sender. (templated)
+    :param body: The message text. By default the event, the task, the time and the link to the log, in one segment.
         (templated)
-    :param from_: the sender, where the connection's extra ``from_`` isn't it. (templated)
-    :param messaging_service_sid: the messaging service that chooses the sender. (templated)
-    :param body: the text. Unless given: what failed, where and when, the link to the log, in one segment. (templated)
-    :param content_sid: a content template instead, as WhatsApp wants it. (templated)
-    :param content_variables: the template's variables, as a mapping. (templated)
-    :param call: place calls that read the text out.
-    :param voice: of a call, one of Twilio's, such as ``Polly.Joanna``. (templated)
-    :param language: of a call, a language tag, such as ``en-GB``. (templated)
-    :param max_segments: shorten the text to so many segments. The default text has one unless told, a ``body`` as
-        many as it takes, within Twilio's 1600 characters.
-    :param only_last_try: say nothing of a try that is followed by another.
-    :param dedupe_window: seconds, or a timedelta, in which the same alert (DAG, task and what happened) is told to the
-        same person once.
-    :param max_per_hour: how many alerts somebody has in any hour, at the most, of all that are limited so.
-    :param quiet_hours: start, end and time zone, such as ``("22:00", "07:00", "Europe/Berlin")``: alerts are scheduled
-        for their end where a messaging service sends them, else held back.
-    :param fallback: told when anybody could not be: another notifier, or its class path and arguments.
-    :param on_error: ``raise`` an error after the fallback, or only ``log`` it, where raising would hurt.
-    :param twilio_conn_id: the Airflow connection. (templated)
-    :param account_sid: the account to act on, where it isn't the connection's own. (templated)
-    :raises BadParameter: what is literal is wrong.
-    :raises NotificationFailed: after all recipients, and the fallback, were tried.
+    :param content_sid: A content template instead of a text, as WhatsApp requires it. (templated)
+    :param content_variables: The variables of the content template, as a mapping. (templated)
+    :param call: Whether to place calls that read the text out, instead of sending messages.
+    :param voice: The voice of a call, such as ``Polly.Joanna``. (templated)
+    :param language: The language tag of a call, such as ``en-GB``. (templated)
+    :param max_segments: Maximum number of segments of a message; longer texts are shortened. By default one for the
+        default text, and no limit but Twilio's 1,600 characters for ``body``.
+    :param only_last_try: Whether to skip failed tries that are followed by another try.
+    :param dedupe_window: Time, in seconds or as a timedelta, in which a recipient gets the same alert (the same DAG,
+        task and event) only once.
+    :param max_per_hour: Maximum number of alerts that a recipient gets in any hour, counted over all notifiers with
+        ``max_per_hour`` or ``dedupe_window``.
+    :param quiet_hours: Start, end and time zone, such as ``("22:00", "07:00", "Europe/Berlin")``. Alerts are scheduled
+        for the end if a messaging service sends them, and held back otherwise.
+    :param fallback: Another notifier, or its class path and arguments, that is run if a recipient could not be
+        notified.
+    :param on_error: Whether to ``raise`` an error after the fallback has run, or only to ``log`` it.
+    :param twilio_conn_id: The Airflow connection. (templated)
+    :param account_sid: The account to act on, if it is not the connection's own. (templated)
+    :raises BadParameter: When a literal argument is invalid.
+    :raises NotificationFailed: When a recipient could not be notified, after all recipients and the fallback were
+        tried.
 
     https://www.twilio.com/docs/messaging/api/message-resource#create-a-message-resource
     """
@@ -99,11 +105,13 @@ class TwilioNotifier(BaseNotifier):
         "account_sid",
     )
 
-    burst_window = 10.0
-    """Seconds over which callbacks spread that find as many alerts as there may be, and none that says so."""
-    time_budget = 20.0
-    """Seconds outside a task after which nobody more is told: the DAG processor kills what takes longer than
-    ``dag_file_processor_timeout`` (50), the fallback too."""
+    burst_window: float = 10.0
+    """Time, in seconds, over which simultaneous callbacks above ``max_per_hour`` spread before they read again."""
+    time_budget: float = 20.0
+    """Time, in seconds, after which no further recipient is notified outside a task.
+
+    The DAG processor kills callbacks that exceed ``dag_file_processor_timeout`` (50 s), including their fallback.
+    """
 
     def __init__(
         self,
@@ -140,9 +148,9 @@ class TwilioNotifier(BaseNotifier):
         self.language = language
         self.max_segments = parse_int("max_segments", max_segments, 1)
         self.only_last_try = only_last_try
-        self.dedupe_window = _window(dedupe_window)
+        self.dedupe_window = _parse_window(dedupe_window)
         self.max_per_hour = parse_int("max_per_hour", max_per_hour, 1)
-        self.quiet_hours = None if quiet_hours is None else _quiet(quiet_hours)
+        self.quiet_hours = None if quiet_hours is None else _parse_quiet_hours(quiet_hours)
         self.fallback = fallback
         self.on_error = on_error
         self.twilio_conn_id = twilio_conn_id
@@ -150,169 +158,172 @@ class TwilioNotifier(BaseNotifier):
         self._check()
 
     def _check(self) -> None:
-        """Hold what is literal against Twilio's rules."""
+        """Check the literal arguments against Twilio's rules.
+
+        :raises BadParameter: When an argument is invalid.
+        """
         checks.choice("on_error", self.on_error, ("raise", "log"))
         if self.account_sid is not None:
             checks.sid("account_sid", resolve_literal(self.account_sid), "AC")
         if self.call:
-            for name in ("messaging_service_sid", "content_sid", "content_variables", "max_segments"):
+            for name in ("messaging_service_sid", "content_sid", CONTENT_VARIABLES, "max_segments"):
                 if checks.is_set(getattr(self, name)):
-                    raise BadParameter(name, "is given with call=True", "it is of messages: leave it out")
+                    raise BadParameter(name, "is given with call=True", "remove it: it applies to messages only")
         elif checks.is_set(self.voice) or checks.is_set(self.language):
-            raise BadParameter("voice and language", "are given without call=True", "they are of calls: leave them out")
+            raise BadParameter(
+                "voice and language", "are given without call=True", "remove them: they apply to calls only"
+            )
         checks.only_one_of(body=self.body, content_sid=self.content_sid)
         if not isinstance(self.content_variables, Mapping | None):
-            raise BadParameter("content_variables", "is no mapping", 'give it as {"1": "…"}')
+            raise BadParameter(CONTENT_VARIABLES, "is not a mapping", 'pass a mapping such as {"1": "…"}')
         fields = {name: resolve_literal(getattr(self, name)) for name in self.template_fields}
-        recipients = [UNRESOLVED] if resolve_literal(self.to) is UNRESOLVED else _recipients(self.to)
+        recipients = [UNRESOLVED] if resolve_literal(self.to) is UNRESOLVED else _parse_recipients(self.to)
         for to in recipients:
             arguments = {**fields, "to": to}
-            operation, names = (Calls.create, OF_CALLS) if self.call else (Messages.create, OF_MESSAGES)
+            operation, names = (Calls.create, CALL_FIELDS) if self.call else (Messages.create, MESSAGE_FIELDS)
             own = {"twiml": UNRESOLVED} if self.call else {} if self.content_sid else {"body": UNRESOLVED}
             definition(operation).check({name: arguments[name] for name in names} | own)
-        if not self.context:  # else it is told already, and an unfit fallback must not keep it from being told
-            self._make_fallback()
-
-    def _make_fallback(self) -> BaseNotifier | None:
-        given: Any = self.fallback
-        if given is None or isinstance(given, BaseNotifier):
-            return given
-        remedy = 'give a notifier, or its class path and arguments: ("package.module.Class", {"to": …})'
-        if isinstance(given, str) or not isinstance(given, Sequence) or len(given) != 2:
-            raise BadParameter("fallback", "is neither", remedy)
-        path, arguments = given
-        module, _, name = str(path).rpartition(".")
-        try:
-            made = getattr(import_module(module), name)(**arguments)
-        except (ImportError, AttributeError, ValueError) as error:
-            if isinstance(error, BadParameter):
-                raise
-            raise BadParameter("fallback", f"can't be made of {path} ({error})", remedy) from None
-        if not isinstance(made, BaseNotifier):
-            raise BadParameter("fallback", f"is a {type(made).__name__}", remedy)
-        return made
+        # With a context the callback is already running: an invalid fallback must not prevent the alert itself.
+        if not self.context:
+            _build_fallback(self.fallback)
 
     def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
-        """Leave the fields alone: one notifier serves many callbacks of a process, each with a context of its own."""
+        """Leave the fields unrendered.
+
+        One notifier serves many callbacks of a process, each with its own context, and renders into copies.
+        """
 
     def notify(self, context: Context) -> None:
-        """Tell, and return when all recipients were tried."""
+        """Notify all recipients, blocking until each was tried.
+
+        :raises NotificationFailed: When a recipient could not be notified and ``on_error`` is ``raise``.
+        """
         from airflow_provider_twilio.notifications.modes import SyncMode, run_to_completion
 
         run_to_completion(self._notify(context, SyncMode()))
 
     async def async_notify(self, context: Context) -> None:
-        """Tell, and return when all recipients were tried."""
+        """Notify all recipients without blocking the event loop.
+
+        :raises NotificationFailed: When a recipient could not be notified and ``on_error`` is ``raise``.
+        """
         from airflow_provider_twilio.notifications.modes import AsyncMode
 
         await self._notify(context, AsyncMode())
 
-    # ------------------------------------------------------------ what both do
-
-    async def _notify(self, context: Mapping[str, Any], way: ExecutionMode) -> None:
+    async def _notify(self, context: Mapping[str, Any], mode: ExecutionMode) -> None:
         from airflow_provider_twilio.notifications.alert import Alert
         from airflow_provider_twilio.notifications.dispatch import Dispatch
         from airflow_provider_twilio.notifications.modes import TimeBoxedClient
+        from airflow_provider_twilio.notifications.rendering import render_fields
 
-        alert = Alert.of(context)
-        if self.only_last_try and alert.to_be_retried:
-            self.log.info("Nobody is told: %s, try %s of %s", alert.event, alert.try_number, alert.tries)
+        alert = Alert.from_context(context)
+        if self.only_last_try and alert.will_retry:
+            self.log.info("Not notifying (only_last_try): try %s of %s %s", alert.try_number, alert.tries, alert.event)
             return
         errors: dict[str, Exception] = {}
         conn_id = self.twilio_conn_id
         try:
-            fields = await way.run(self._rendered, context, alert)
+            fields = await mode.run(render_fields, self, context, alert)
             conn_id = fields["twilio_conn_id"]
-            recipients = _recipients(fields["to"])
-            async with way.client(TwilioHook(conn_id, fields["account_sid"])) as own:
-                client = own if "exception" in context else TimeBoxedClient(own, self.time_budget)
+            recipients = _parse_recipients(fields["to"])
+            async with mode.open_client(TwilioHook(conn_id, fields["account_sid"])) as task_client:
+                in_task_process = "exception" in context
+                client = task_client if in_task_process else TimeBoxedClient(task_client, self.time_budget)
                 for to in recipients:
+                    dispatch = Dispatch(
+                        policy=self._policy,
+                        alert=alert,
+                        fields={**fields, "to": to},
+                        client=client,
+                        mode=mode,
+                        context=context,
+                        log=self.log,
+                    )
                     try:
-                        await Dispatch(self, alert, {**fields, "to": to}, client, way).tell(context)
+                        await dispatch.send()
                     except Exception as error:
                         errors[mask(str(to))] = error
         except Exception as error:
-            errors["nobody"] = error
+            errors["all recipients"] = error
         if errors:
-            await self._failed(NotificationFailed(conn_id, errors), context, way)
+            await self._handle_failure(NotificationFailed(conn_id, errors), context, mode)
 
-    async def _failed(self, failure: NotificationFailed, context: Mapping[str, Any], way: ExecutionMode) -> None:
+    @property
+    def _policy(self) -> AlertPolicy:
+        return AlertPolicy(
+            call=self.call,
+            max_segments=self.max_segments,
+            dedupe_window=self.dedupe_window,
+            max_per_hour=self.max_per_hour,
+            quiet_hours=self.quiet_hours,
+            burst_window=self.burst_window,
+        )
+
+    async def _handle_failure(
+        self, failure: NotificationFailed, context: Mapping[str, Any], mode: ExecutionMode
+    ) -> None:
         if self.fallback is not None:
-            self.log.error("%s. The fallback is tried", failure)
+            self.log.error("%s. Running the fallback", failure)
             try:
-                if fallback := self._make_fallback():
-                    await way.notify(fallback, context)
+                if fallback := _build_fallback(self.fallback):
+                    await mode.notify(fallback, context)
             except Exception as error:
                 failure.add_note(f"The fallback failed, too: {type(error).__name__}: {mask(str(error))}")
-                self.log.error("The fallback failed, too: %s: %s", type(error).__name__, mask(str(error)))
+                self.log.error("Fallback failed, too: %s: %s", type(error).__name__, mask(str(error)))
             else:
-                self.log.warning("The fallback was told")
+                self.log.warning("Fallback succeeded")
         if self.on_error == "raise":
             raise failure from next(iter(failure.errors.values()))
         self.log.error("%s", failure)
 
-    def _rendered(self, context: Mapping[str, Any], alert: Alert) -> dict[str, Any]:
-        """Render the fields into values of their own."""
-        from jinja2 import StrictUndefined
 
-        from airflow_provider_twilio.notifications.dispatch import fits_segments
+def _build_fallback(fallback: Any) -> BaseNotifier | None:
+    """Return the fallback notifier, constructed if it is given as a class path and arguments.
 
-        dag = context.get("dag")
-        environment = self.get_template_env(dag)
-        if dag is None:  # else the DAG decides what a name that is missing does
-            environment.undefined = StrictUndefined
-        offered: Any = {**_airflow.template_accessors(), "run_id": alert.run_id, **context, "alert": alert}
-        run = offered.get("dag_run", {})
-        if isinstance(run, Mapping):  # a deadline's has other names, and a DAG's may have none
-            offered["dag_run"] = {"dag_id": alert.dag_id, "run_id": alert.run_id, **run}
-
-        def rendered(name: str, value: Any) -> Any:
-            try:
-                given = self.render_template(value, offered, environment)
-            except Exception as error:
-                what = f"{type(error).__name__}: {mask(str(_airflow.redact(str(error))))}"
-                if name not in ("body", VARIABLES):
-                    raise BadParameter(name, f"can't be rendered ({what})", "mend the template") from None
-                self.log.warning("%s can't be rendered, the default text takes its place: %s", name, what)
-                return None if name == "body" else alert.fit(partial(fits_segments, 1))
-            return given if isinstance(given, str | Sequence) or given is None else str(given)
-
-        fields = {name: rendered(name, getattr(self, name)) for name in self.template_fields if name != VARIABLES}
-        fields = {name: value if name == "body" else _meant(name, value) for name, value in fields.items()}
-        variables = self.content_variables
-        fields[VARIABLES] = variables and {key: rendered(VARIABLES, value) for key, value in variables.items()}
-        return fields
+    :raises BadParameter: When it is neither, or cannot be constructed.
+    """
+    if fallback is None or isinstance(fallback, BaseNotifier):
+        return fallback
+    remedy = 'pass a notifier, or its class path and arguments: ("package.module.Class", {"to": …})'
+    if isinstance(fallback, str) or not isinstance(fallback, Sequence) or len(fallback) != 2:
+        raise BadParameter("fallback", "is neither a notifier nor a class path with arguments", remedy)
+    path, arguments = fallback
+    module, _, name = str(path).rpartition(".")
+    try:
+        notifier = getattr(import_module(module), name)(**arguments)
+    except (ImportError, AttributeError, ValueError) as error:
+        if isinstance(error, BadParameter):
+            raise
+        raise BadParameter("fallback", f"cannot be constructed from {path} ({error})", remedy) from None
+    if not isinstance(notifier, BaseNotifier):
+        raise BadParameter("fallback", f"is a {type(notifier).__name__}", remedy)
+    return notifier
 
 
-def _window(given: timedelta | float | None) -> timedelta | None:
-    if given is None or isinstance(given, timedelta):
-        window = given
+def _parse_window(value: timedelta | float | None) -> timedelta | None:
+    if value is None or isinstance(value, timedelta):
+        window = value
     else:
-        checks.between("dedupe_window", given, 0, timedelta.max.total_seconds(), " seconds, or a timedelta")
-        window = timedelta(seconds=given)
+        checks.between("dedupe_window", value, 0, timedelta.max.total_seconds(), " seconds, or a timedelta")
+        window = timedelta(seconds=value)
     if window is not None and window <= timedelta(0):
-        raise BadParameter("dedupe_window", "is not more than nothing", "give seconds, a timedelta, or leave it out")
+        raise BadParameter("dedupe_window", "is not positive", "pass seconds or a timedelta, or remove it")
     return window
 
 
-def _quiet(given: Sequence[str]) -> QuietHours:
+def _parse_quiet_hours(value: Sequence[str]) -> QuietHours:
     from airflow_provider_twilio.notifications.quiet_hours import QuietHours
 
-    return QuietHours.read(given)
+    return QuietHours.parse(value)
 
 
-def _recipients(given: Any) -> list[str]:
-    """Read one or several recipients; a text may hold several, as a Variable does."""
-    several = given.split(",") if isinstance(given, str) else given
-    if not isinstance(several, Sequence) or not several:
-        raise BadParameter("to", f"is {checks.describe(given)}", "give a number, or a list with at least one")
-    return list(dict.fromkeys(one.strip() if isinstance(one, str) else one for one in several))
-
-
-def _meant(name: str, value: Any) -> Any:
-    """Read what a template has rendered, as operators do; an empty text is left out."""
-    meant = parse_rendered(name, value, "str | Sequence[str]" if name == "to" else "str")
-    return None if isinstance(meant, str) and not meant.strip() else meant
+def _parse_recipients(value: Any) -> list[str]:
+    """Return the distinct recipients of a list, or of a string that may hold several, as a Variable does."""
+    recipients = value.split(",") if isinstance(value, str) else value
+    if not isinstance(recipients, Sequence) or not recipients:
+        raise BadParameter("to", f"is {checks.describe(value)}", "pass a phone number, or a list with at least one")
+    return list(dict.fromkeys(to.strip() if isinstance(to, str) else to for to in recipients))
 
 
 send_twilio_notification = TwilioNotifier

@@ -1,4 +1,4 @@
-"""An emulator for the notifier's tests, and the contexts that Airflow hands over."""
+"""Fixtures of the notifier's tests: an emulator, and the contexts that Airflow passes to callbacks."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ BASE = "https://airflow.example.com"
 
 
 @pytest.fixture(scope="session")
-def running() -> Iterator[Emulator]:
+def shared_emulator() -> Iterator[Emulator]:
     with serve(speed=1000) as emulator:
         yield emulator
 
 
 @pytest.fixture
-def emulator(running: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
-    running.reset()
-    monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", f"{running.connection_uri}/?from_=%2B15005550006")
-    return running
+def emulator(shared_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
+    shared_emulator.reset()
+    monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", f"{shared_emulator.connection_uri}/?from_=%2B15005550006")
+    return shared_emulator
 
 
 @pytest.fixture(autouse=True)
@@ -38,13 +38,13 @@ def base_url(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def logged(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Logged:
-    """Give what was logged: where Airflow's loggers write to depends on its version."""
+    """Return a function that returns the log so far; where Airflow's loggers write depends on its version."""
     return lambda: caplog.text + "".join(capfd.readouterr())
 
 
 @pytest.fixture(params=["notify", "async_notify"])
 def notify(request: pytest.FixtureRequest) -> Notify:
-    """Both ways to notify, as Airflow takes them: a callback is called, a deadline's is awaited."""
+    """Return a function that runs a notifier as Airflow does: it calls most, and awaits a deadline's."""
 
     def blocking(notifier: TwilioNotifier, context: Mapping[str, Any]) -> None:
         notifier(dict(context))
@@ -59,22 +59,22 @@ def notify(request: pytest.FixtureRequest) -> Notify:
     return blocking if request.param == "notify" else awaited
 
 
-def task_context(**of_task: Any) -> dict[str, Any]:
-    """Give what the context of a task's callback holds, after its last try unless told."""
-    told = {"task_id": "load", "dag_id": "orders", "run_id": RUN, "map_index": -1}
-    ti = SimpleNamespace(**{**told, "try_number": 3, "max_tries": 2, "state": "failed", **of_task})
+def task_context(**ti_fields: Any) -> dict[str, Any]:
+    """Return the context of a task's callback, by default after its last try."""
+    identity = {"task_id": "load", "dag_id": "orders", "run_id": RUN, "map_index": -1}
+    ti = SimpleNamespace(**{**identity, "try_number": 3, "max_tries": 2, "state": "failed", **ti_fields})
     dag_run = SimpleNamespace(dag_id=ti.dag_id, run_id=ti.run_id)
     return {"ti": ti, "run_id": ti.run_id, "dag_run": dag_run, "exception": KeyError("x"), "task": SimpleNamespace()}
 
 
 def dag_context(reason: str = "task_failure") -> dict[str, Any]:
-    """Give all that the context of a DAG's callback may hold. Its DAG is that of `dag_id` only."""
+    """Return the smallest context that a DAG's callback can get."""
     from airflow.sdk import DAG
 
     return {"dag": DAG("orders", schedule=None), "run_id": RUN, "reason": reason}
 
 
 def deadline_context() -> dict[str, Any]:
-    """Give the context of a deadline's callback: JSON."""
+    """Return the context of a deadline's callback, which is JSON."""
     dag_run = {"dag_id": "orders", "dag_run_id": RUN, "logical_date": None, "state": "running"}
     return {"dag_run": dag_run, "deadline": {"id": "d1", "deadline_time": "2026-01-31T13:00:00Z"}}

@@ -1,4 +1,4 @@
-"""What an alert says, whatever Airflow hands over and however long the names are."""
+"""The text of an alert, from every context and with names of any length."""
 
 from __future__ import annotations
 
@@ -9,121 +9,128 @@ from types import SimpleNamespace
 import pytest
 
 from airflow_provider_twilio.api.segments import count
-from airflow_provider_twilio.notifications.alert import LETTERS, TAG, Alert
+from airflow_provider_twilio.notifications.alert import TAG_CHARACTERS, TAG_PATTERN, Alert
 from tests.notifications.conftest import BASE, RUN, dag_context, deadline_context, task_context
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
-def one(text: str) -> bool:
+def fits_one_segment(text: str) -> bool:
     return count(text).segments == 1
 
 
-def alert(**fields: object) -> Alert:
+def make_alert(**fields: object) -> Alert:
     return Alert(**{"dag_id": "orders", "run_id": "r1", "event": "failed", "when": NOON, **fields})  # type: ignore[arg-type]
 
 
-def test_says_what_where_and_when_with_the_link():
-    told = alert(task_id="load", map_index=3, try_number=3, tries=3, error="KeyError", link=f"{BASE}/dags/orders")
-    assert told.fit(one) == (f"Airflow: orders.load[3] failed, try 3 of 3 (KeyError), 12:00 UTC {BASE}/dags/orders")
+def test_alert_text_names_task_event_and_time_with_link():
+    alert = make_alert(task_id="load", map_index=3, try_number=3, tries=3, error="KeyError", link=f"{BASE}/dags/orders")
+    assert alert.text_within(fits_one_segment) == (
+        f"Airflow: orders.load[3] failed, try 3 of 3 (KeyError), 12:00 UTC {BASE}/dags/orders"
+    )
 
 
-def test_names_the_run_where_there_is_no_link():
-    assert alert(task_id="load").fit(one) == "Airflow: orders.load failed, run r1, 12:00 UTC."
+def test_alert_text_without_link_names_run():
+    assert make_alert(task_id="load").text_within(fits_one_segment) == "Airflow: orders.load failed, run r1, 12:00 UTC."
 
 
-def test_names_the_airflow(monkeypatch: pytest.MonkeyPatch):
+def test_alert_text_names_airflow_instance(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("AIRFLOW__API__INSTANCE_NAME", "Production (Łódź)")
-    assert alert().fit(one).startswith("Production (Lodz): orders failed")
+    assert make_alert().text_within(fits_one_segment).startswith("Production (Lodz): orders failed")
 
 
-def test_gives_up_what_matters_least_first():
+def test_alert_text_drops_least_important_parts_first():
     link = f"{BASE}/dags/orders/runs/{RUN}/tasks/load_all"
-    told = alert(task_id="load_all", try_number=3, tries=3, error="AirflowException", link=link)
-    assert told.fit(one) == f"Airflow: orders.load_all failed, try 3 of 3, 12:00 UTC {link}"
-    longer = alert(dag_id="a_rather_long_name_of_a_dag", task_id="and_a_task_that_is_long", link=link)
-    assert longer.fit(one) == f"Airflow: a_rather_long_n..sk_that_is_long failed, 12:00 UTC {link}"
-    longest = alert(dag_id="x" * 250, task_id="load_all", link=f"{BASE}/{'x' * 100}")
-    assert longest.fit(one).startswith("Airflow: xxxx")
-    assert longest.fit(one).endswith("xx.load_all failed, 12:00 UTC.")
+    alert = make_alert(task_id="load_all", try_number=3, tries=3, error="AirflowException", link=link)
+    assert alert.text_within(fits_one_segment) == f"Airflow: orders.load_all failed, try 3 of 3, 12:00 UTC {link}"
+    longer = make_alert(dag_id="a_rather_long_name_of_a_dag", task_id="and_a_task_that_is_long", link=link)
+    assert longer.text_within(fits_one_segment) == f"Airflow: a_rather_long_n..sk_that_is_long failed, 12:00 UTC {link}"
+    longest = make_alert(dag_id="x" * 250, task_id="load_all", link=f"{BASE}/{'x' * 100}")
+    assert longest.text_within(fits_one_segment).startswith("Airflow: xxxx")
+    assert longest.text_within(fits_one_segment).endswith("xx.load_all failed, 12:00 UTC.")
 
 
-def test_a_failure_for_good_before_the_last_try_promises_no_further_one():
+def test_alert_text_of_permanent_failure_omits_number_of_tries():
     link = f"{BASE}/dags/orders/runs/{RUN}/tasks/load"
-    told = {"task_id": "load", "try_number": 1, "tries": 3, "error": "Undelivered", "link": link}
-    assert alert(**told).fit(one) == f"Airflow: orders.load failed (Undelivered), 12:00 UTC {link}"
-    retried = alert(**told, event="failed, is retried", to_be_retried=True)
-    assert retried.text.startswith("Airflow: orders.load failed, is retried, try 1 of 3 (Undelivered), ")
+    fields = {"task_id": "load", "try_number": 1, "tries": 3, "error": "Undelivered", "link": link}
+    assert (
+        make_alert(**fields).text_within(fits_one_segment)
+        == f"Airflow: orders.load failed (Undelivered), 12:00 UTC {link}"
+    )
+    retried = make_alert(**fields, event="failed, will retry", will_retry=True)
+    assert retried.text.startswith("Airflow: orders.load failed, will retry, try 1 of 3 (Undelivered), ")
 
 
-def test_a_question_keeps_the_link_that_answers_it():
+def test_alert_text_with_long_question_keeps_link():
     link = f"{BASE}/dags/orders/runs/{RUN[:29]}/tasks/approve/required_actions"
-    told = alert(task_id="approve", event="asks", question="Ship version 7 of the " + "very long " * 9, link=link)
-    text = told.fit(one)
+    alert = make_alert(task_id="approve", event="asks", question="Ship version 7 of the " + "very long " * 9, link=link)
+    text = alert.text_within(fits_one_segment)
     assert text.startswith("Airflow: orders.approve asks: Ship version 7")
     assert text.endswith(f"... {link}")
 
 
-def test_notes_and_the_end_stay():
-    told = alert(task_id="load", link=f"{BASE}/{'x' * 100}", error="KeyError")
-    text = told.fit(one, UTC, "More are held back until 13:00 UTC.", end=" #BCDFGH")
+def test_alert_text_keeps_notes_and_end():
+    alert = make_alert(task_id="load", link=f"{BASE}/{'x' * 100}", error="KeyError")
+    text = alert.text_within(fits_one_segment, UTC, "More are held back until 13:00 UTC.", end=" #BCDFGH")
     assert text == (
         "Airflow: orders.load failed (KeyError), run r1, 12:00 UTC. More are held back until 13:00 UTC. #BCDFGH"
     )
 
 
-def test_is_within_its_segments_and_gsm_whatever_the_names_are():
-    made = random.Random(7)
+def test_alert_text_with_any_names_fits_segments_in_gsm7():
+    rng = random.Random(7)
     characters = "abcdefghijklmnop_-.0123456789éżŁßøд漢字👍🏽€[]{}\n"
 
     def name() -> str:
-        return "".join(made.choices(characters, k=made.choice([1, 10, 40, 250])))
+        return "".join(rng.choices(characters, k=rng.choice([1, 10, 40, 250])))
 
     for _ in range(60):
-        told = alert(
+        alert = make_alert(
             dag_id=name(),
-            task_id=made.choice([None, name()]),
+            task_id=rng.choice([None, name()]),
             run_id=name(),
-            error=made.choice(["", "E" * made.choice([5, 200])]),
-            question=made.choice(["", name()]),
-            link=made.choice(["", BASE + "/x" * made.choice([5, 60, 200])]),
+            error=rng.choice(["", "E" * rng.choice([5, 200])]),
+            question=rng.choice(["", name()]),
+            link=rng.choice(["", BASE + "/x" * rng.choice([5, 60, 200])]),
         )
-        for most in (1, 2):
-            text = told.fit(lambda text, most=most: count(text).segments <= most, UTC, end=" #BCDFGH")  # type: ignore[misc]
+        for max_segments in (1, 2):
+            text = alert.text_within(
+                lambda text, limit=max_segments: count(text).segments <= limit, UTC, end=" #BCDFGH"
+            )  # type: ignore[misc]
             counted = count(text)
-            assert (counted.encoding, counted.segments <= most) == ("GSM-7", True), text
+            assert (counted.encoding, counted.segments <= max_segments) == ("GSM-7", True), text
             assert text.endswith(" #BCDFGH")
 
 
-def test_reads_a_tasks_context():
-    told = Alert.of(task_context(map_index=3))
-    assert (told.name, told.event, told.try_number, told.tries) == ("orders.load[3]", "failed", 3, 3)
-    assert told.error == "KeyError"
-    assert told.link == f"{BASE}/dags/orders/runs/{RUN}/tasks/load/mapped/3"
-    assert not told.to_be_retried
+def test_alert_from_task_context_has_task_and_link():
+    alert = Alert.from_context(task_context(map_index=3))
+    assert (alert.name, alert.event, alert.try_number, alert.tries) == ("orders.load[3]", "failed", 3, 3)
+    assert alert.error == "KeyError"
+    assert alert.link == f"{BASE}/dags/orders/runs/{RUN}/tasks/load/mapped/3"
+    assert not alert.will_retry
 
 
 @pytest.mark.parametrize(
-    ("state", "what"),
+    ("state", "event"),
     [
-        ("up_for_retry", "failed, is retried"),
+        ("up_for_retry", "failed, will retry"),
         ("success", "succeeded"),
         ("skipped", "was skipped"),
-        (None, "failed"),  # killed: the DAG processor runs its callback
+        (None, "failed"),  # a killed task, whose callback the DAG processor runs
     ],
 )
-def test_tells_what_happened_by_the_tasks_state(state: str | None, what: str):
-    told = Alert.of(task_context(state=state))
-    assert (told.event, told.to_be_retried) == (what, state == "up_for_retry")
+def test_alert_from_task_context_derives_event_from_state(state: str | None, event: str):
+    alert = Alert.from_context(task_context(state=state))
+    assert (alert.event, alert.will_retry) == (event, state == "up_for_retry")
 
 
-def test_tells_of_a_killed_task_whether_it_is_retried():
-    tries = [Alert.of(task_context(state=None, try_number=number)) for number in (1, 2, 3)]
-    assert [told.to_be_retried for told in tries] == [True, True, False]
+def test_alert_of_killed_task_knows_whether_another_try_follows():
+    tries = [Alert.from_context(task_context(state=None, try_number=number)) for number in (1, 2, 3)]
+    assert [alert.will_retry for alert in tries] == [True, True, False]
 
 
 @pytest.mark.parametrize(
-    ("reason", "what"),
+    ("reason", "event"),
     [
         ("task_failure", "failed"),
         ("success", "succeeded"),
@@ -131,62 +138,62 @@ def test_tells_of_a_killed_task_whether_it_is_retried():
         ("all_tasks_deadlocked", "is deadlocked"),
     ],
 )
-def test_reads_a_dags_context(reason: str, what: str):
-    poor, rich = Alert.of(dag_context(reason)), Alert.of({**task_context(), **dag_context(reason)})
-    assert poor.fit(one).startswith(f"Airflow: orders {what}")
-    assert (rich.name, rich.event, rich.task_id) == ("orders", what, None)
-    assert rich.link == poor.link == f"{BASE}/dags/orders/runs/{RUN}"
+def test_alert_from_dag_context_has_run_and_reason(reason: str, event: str):
+    small, full = Alert.from_context(dag_context(reason)), Alert.from_context({**task_context(), **dag_context(reason)})
+    assert small.text_within(fits_one_segment).startswith(f"Airflow: orders {event}")
+    assert (full.name, full.event, full.task_id) == ("orders", event, None)
+    assert full.link == small.link == f"{BASE}/dags/orders/runs/{RUN}"
 
 
-def test_reads_a_deadlines_context():
-    told = Alert.of(deadline_context())
-    assert (told.name, told.event, told.run_id) == ("orders", "missed its deadline", RUN)
-    assert told.link == f"{BASE}/dags/orders/runs/{RUN}"
+def test_alert_from_deadline_context_has_run():
+    alert = Alert.from_context(deadline_context())
+    assert (alert.name, alert.event, alert.run_id) == ("orders", "missed its deadline", RUN)
+    assert alert.link == f"{BASE}/dags/orders/runs/{RUN}"
 
 
-def test_asks_a_human_with_the_deep_link():
+def test_alert_of_approval_has_question_and_response_link():
     from airflow.providers.standard.operators.hitl import ApprovalOperator
 
     approve = ApprovalOperator(task_id="approve", subject="Ship version 7?")
     context = task_context(task_id="approve", state=None, try_number=1, max_tries=0)
     context |= {"task": approve, "task_instance": context["ti"]}
     del context["exception"]
-    told = Alert.of(context)
+    alert = Alert.from_context(context)
     page = f"{BASE}/dags/orders/runs/{RUN}/tasks/approve/required_actions"
-    assert told.link == f"{page}?map_index=-1"
-    assert told.text.startswith("Airflow: orders.approve asks: Ship version 7? http")
-    assert told.answer("Approve").startswith(f"{page}?_options=")
-    assert "Approve" in told.answer("Approve")
+    assert alert.link == f"{page}?map_index=-1"
+    assert alert.text.startswith("Airflow: orders.approve asks: Ship version 7? http")
+    assert alert.answer("Approve").startswith(f"{page}?_options=")
+    assert "Approve" in alert.answer("Approve")
 
 
-def test_leaves_the_link_out_where_airflow_has_no_address(monkeypatch: pytest.MonkeyPatch):
+def test_alert_without_base_url_has_no_link(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "")
-    assert Alert.of(task_context()).link == ""
+    assert Alert.from_context(task_context()).link == ""
 
 
-def test_the_tag_stands_for_dag_task_and_what_happened():
-    first = Alert.of(task_context())
-    assert first.tag == Alert.of(task_context(map_index=7, run_id="another", try_number=1)).tag
+def test_alert_tag_identifies_dag_task_and_event():
+    first = Alert.from_context(task_context())
+    assert first.tag == Alert.from_context(task_context(map_index=7, run_id="another", try_number=1)).tag
     others = [
-        Alert.of(task_context(task_id="other")),
-        Alert.of(task_context(dag_id="other")),
-        Alert.of(task_context(state="up_for_retry")),
-        Alert.of(dag_context()),
+        Alert.from_context(task_context(task_id="other")),
+        Alert.from_context(task_context(dag_id="other")),
+        Alert.from_context(task_context(state="up_for_retry")),
+        Alert.from_context(dag_context()),
     ]
     assert len({first.tag, *(other.tag for other in others)}) == 5
-    assert set(first.tag) <= set(LETTERS)
-    found = TAG.search(f"text #{first.tag}\n")
-    assert found
-    assert found[1] == first.tag
-    assert not TAG.search("this is #URGENT")
+    assert set(first.tag) <= set(TAG_CHARACTERS)
+    match = TAG_PATTERN.search(f"text #{first.tag}\n")
+    assert match
+    assert match[1] == first.tag
+    assert not TAG_PATTERN.search("this is #URGENT")
 
 
-def test_speaks_without_link_and_underscores():
-    said = Alert.of(task_context(task_id="load_all_orders")).speech()
-    assert "task load all orders of DAG orders failed, " in said
-    assert "http" not in said
+def test_alert_speech_has_no_link_or_underscores():
+    speech = Alert.from_context(task_context(task_id="load_all_orders")).speech()
+    assert "task load all orders of DAG orders failed, " in speech
+    assert "http" not in speech
 
 
-def test_a_context_of_nothing_still_says_something():
-    assert Alert.of({}).fit(one).startswith("Airflow: something failed")
-    assert Alert.of({"ti": SimpleNamespace(task_id="t", dag_id="d", run_id="r")}).name == "d.t"
+def test_alert_from_empty_context_has_text():
+    assert Alert.from_context({}).text_within(fits_one_segment).startswith("Airflow: something failed")
+    assert Alert.from_context({"ti": SimpleNamespace(task_id="t", dag_id="d", run_id="r")}).name == "d.t"

@@ -1,4 +1,4 @@
-"""A deadline's callback: it travels as JSON, and the triggerer makes the notifier of it and awaits it."""
+"""The notifier as a deadline's callback: passed as JSON, constructed and awaited by the triggerer."""
 
 from __future__ import annotations
 
@@ -37,31 +37,33 @@ KWARGS: dict[str, Any] = {
 }
 
 
-def await_it(**instead: Any) -> list[str]:
-    """Let a trigger run the callback, and give the states that it reports."""
-    kwargs = json.loads(json.dumps(KWARGS | instead))
+def run_callback(**kwargs_override: Any) -> list[str]:
+    """Run the callback in a trigger and return the states that the trigger reports."""
+    kwargs = json.loads(json.dumps(KWARGS | kwargs_override))
     path = callback(TwilioNotifier, kwargs=kwargs).path
-    kind, given = CallbackTrigger(path, kwargs | {"context": deadline_context()}).serialize()
-    assert kind.endswith(CallbackTrigger.__name__)
+    class_path, arguments = CallbackTrigger(path, kwargs | {"context": deadline_context()}).serialize()
+    assert class_path.endswith(CallbackTrigger.__name__)
 
     async def run() -> list[str]:
-        return [event.payload["state"].value async for event in CallbackTrigger(**given).run()]
+        return [event.payload["state"].value async for event in CallbackTrigger(**arguments).run()]
 
     return asyncio.run(run())
 
 
-def test_it_is_told(emulator: Emulator):
-    assert await_it() == ["running", "success"]
+def test_notifier_in_deadline_callback_sends_message(emulator: Emulator):
+    assert run_callback() == ["running", "success"]
     assert [message["to"] for message in emulator.messages] == [TO]
     assert emulator.messages[0]["body"].startswith("Airflow: orders missed its deadline")
 
 
 @pytest.mark.parametrize(("on_error", "state"), [("raise", "failed"), ("log", "success")])
-def test_an_error_is_raised_or_logged_after_the_fallback(emulator: Emulator, logged: Logged, on_error: str, state: str):
+def test_notifier_in_deadline_callback_runs_fallback_before_raising(
+    emulator: Emulator, logged: Logged, on_error: str, state: str
+):
     emulator.fail_next(20, status=503, method="POST", path="/Messages.json")
-    assert await_it(on_error=on_error) == ["running", state]
+    assert run_callback(on_error=on_error) == ["running", state]
     assert [call["to"] for call in emulator.calls] == [ALSO]
-    assert "Not told, by the connection twilio_default: +1415•••0101" in logged()
+    assert "Notification failed (connection twilio_default): +1415•••0101" in logged()
 
 
 @pytest.mark.parametrize(
@@ -72,9 +74,9 @@ def test_an_error_is_raised_or_logged_after_the_fallback(emulator: Emulator, log
         {"to": TO, "fallback": (PATH, {"to": ALSO})},
     ],
 )
-def test_a_dag_with_it_can_be_serialised(kwargs: dict[str, Any]):
-    both: Any = serialized_objects
-    serialization = getattr(both, "DagSerialization", None) or both.SerializedDAG  # the latter in Airflow 3.1
+def test_notifier_in_deadline_alert_survives_dag_serialization(kwargs: dict[str, Any]):
+    module: Any = serialized_objects
+    serialization = getattr(module, "DagSerialization", None) or module.SerializedDAG  # the latter in Airflow 3.1
     alert = DeadlineAlert(
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
         interval=timedelta(hours=1),

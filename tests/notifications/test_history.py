@@ -1,4 +1,4 @@
-"""What a log says of the next alert."""
+"""Earlier alerts in Twilio's records, and what they mean for the next one."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ def minutes(number: float) -> timedelta:
     return timedelta(minutes=number)
 
 
-def wire(when: datetime) -> str:
+def rfc2822(when: datetime) -> str:
     return when.strftime("%a, %d %b %Y %H:%M:%S +0000")
 
 
 def message(ago: float, tag: str | None = ONE, status: str = "delivered", **fields: Any) -> Message:
-    """Give the record of a message that was sent some minutes before noon."""
+    """Return the record of a message that was sent this many minutes before noon."""
     body = f"text #{tag}" if tag else "text"
-    dates = {"date_created": wire(NOON - minutes(ago)), "date_sent": None}
+    dates = {"date_created": rfc2822(NOON - minutes(ago)), "date_sent": None}
     return Message({"direction": "outbound-api", "status": status, "body": body, **dates, **fields})
 
 
-def past(*records: Message | Call, tagged: bool = True, due: datetime | None = None) -> AlertHistory:
-    return MessageLog(records, NOON).past(due, tagged=tagged)
+def history(*records: Message | Call, tagged: bool = True, due: datetime | None = None) -> AlertHistory:
+    return MessageLog(records, NOON).history(due, tagged=tagged)
 
 
-def test_only_alerts_count():
-    found = past(
+def test_history_of_tagged_messages_contains_alerts_only():
+    found = history(
         message(9),
         message(8, tag=None),
         message(7, direction="inbound"),
@@ -45,72 +45,72 @@ def test_only_alerts_count():
         message(4, body=f"#{ONE} is not at the end"),
         message(3, tag=OTHER),
     )
-    assert [one.tag for one in found.alerts] == [ONE, OTHER]
+    assert [alert.tag for alert in found.alerts] == [ONE, OTHER]
 
 
-def test_calls_count_all():
-    call = Call({"direction": "outbound-api", "status": "completed", "start_time": None, "date_created": wire(NOON)})
-    assert len(past(call, tagged=False).alerts) == 1
-    assert past(call, tagged=False).repeats(None, minutes(1)) == NOON
+def test_history_of_calls_contains_every_outbound_call():
+    call = Call({"direction": "outbound-api", "status": "completed", "start_time": None, "date_created": rfc2822(NOON)})
+    assert len(history(call, tagged=False).alerts) == 1
+    assert history(call, tagged=False).last_sent(None, minutes(1)) == NOON
 
 
 @pytest.mark.parametrize("status", ["failed", "undelivered"])
-def test_what_reached_nobody_is_told_again(status: str):
-    assert past(message(5, status=status)).repeats(ONE, minutes(10)) is None
-    assert past(message(5, status=status), message(7)).repeats(ONE, minutes(10)) == NOON - minutes(7)
+def test_last_sent_ignores_undelivered_alerts(status: str):
+    assert history(message(5, status=status)).last_sent(ONE, minutes(10)) is None
+    assert history(message(5, status=status), message(7)).last_sent(ONE, minutes(10)) == NOON - minutes(7)
 
 
-def test_a_repetition_is_of_the_same_alert_within_the_window():
-    found = past(message(30), message(5, tag=OTHER))
-    assert found.repeats(ONE, minutes(31)) == NOON - minutes(30)
-    assert found.repeats(ONE, minutes(30)) is None
-    assert found.repeats("ZZZZZZ", minutes(999)) is None
+def test_last_sent_finds_same_alert_within_window():
+    found = history(message(30), message(5, tag=OTHER))
+    assert found.last_sent(ONE, minutes(31)) == NOON - minutes(30)
+    assert found.last_sent(ONE, minutes(30)) is None
+    assert found.last_sent("ZZZZZZ", minutes(999)) is None
 
 
-def test_holds_back_until_there_is_room_in_the_hour():
-    found = past(message(61), message(50), message(20), message(10))
+def test_held_until_returns_when_hour_has_room():
+    found = history(message(61), message(50), message(20), message(10))
     assert found.held_until(4) is None
     assert found.held_until(3) == NOON + minutes(10)
-    assert found.held_until(2) == NOON + minutes(40)  # two of the three have to be past the hour
+    assert found.held_until(2) == NOON + minutes(40)  # two of the three have to be older than an hour
 
 
-def test_knows_the_last_one_allowed():
-    assert past().closes_until(1) == NOON + minutes(60)
-    found = past(message(70), message(50), message(20))
-    assert found.closes_until(3) == NOON + minutes(10)
-    assert found.closes_until(4) is None
+def test_held_after_next_until_with_one_alert_left_returns_end():
+    assert history().held_after_next_until(1) == NOON + minutes(60)
+    found = history(message(70), message(50), message(20))
+    assert found.held_after_next_until(3) == NOON + minutes(10)
+    assert found.held_after_next_until(4) is None
 
 
-def test_knows_the_first_one_after():
-    storm = [message(70), message(70), message(69)]
-    assert past(*storm).held_since(3) == NOON - minutes(69)
-    assert past(*storm).held_since(4) is None
-    assert past(*storm, message(1)).held_since(3) is None  # that was the first
-    assert past(message(24 * 60 + 1)).held_since(1) is None
+def test_held_since_for_first_alert_after_limit_returns_start():
+    burst = [message(70), message(70), message(69)]
+    assert history(*burst).held_since(3) == NOON - minutes(69)
+    assert history(*burst).held_since(4) is None
+    assert history(*burst, message(1)).held_since(3) is None  # the last one was already the first after the limit
+    assert history(message(24 * 60 + 1)).held_since(1) is None
 
 
-def test_knows_whether_the_limit_is_announced():
-    told = "text. More are held back until 13:00 UTC. #BCDFGH"
-    assert past(message(5), message(4, body=told)).is_announced()
-    assert not past(message(5), message(61, body=told)).is_announced()
+def test_limit_is_announced_considers_past_hour_only():
+    body = "text. More are held back until 13:00 UTC. #BCDFGH"
+    assert history(message(5), message(4, body=body)).limit_is_announced()
+    assert not history(message(5), message(61, body=body)).limit_is_announced()
 
 
-def test_what_is_scheduled_arrives_together():
+def test_history_counts_scheduled_alerts_as_due_together():
     morning = NOON + timedelta(hours=9)
     scheduled = [message(ago, status="scheduled") for ago in (300, 200, 5)]
-    found = past(*scheduled, message(2), due=morning)
+    found = history(*scheduled, message(2), due=morning)
     assert found.held_until(3) == morning + minutes(60)
-    assert found.repeats(ONE, minutes(10)) == morning
+    assert found.last_sent(ONE, minutes(10)) == morning
 
 
-def test_names_the_runs_that_links_lead_to():
+def test_run_ids_returns_runs_linked_by_alert():
     link = "https://x.example/dags/%C3%A9t%C3%A9/runs/manual__2026-01-31T12:00:00+00:00/tasks/load"
-    (one,) = past(message(5, body=f"Airflow: été.load failed {link} #{ONE}")).alerts
-    assert one.runs("été") == ["manual__2026-01-31T12:00:00+00:00"]
-    assert one.runs("ete") == []
+    (alert,) = history(message(5, body=f"Airflow: été.load failed {link} #{ONE}")).alerts
+    assert alert.run_ids("été") == ["manual__2026-01-31T12:00:00+00:00"]
+    assert alert.run_ids("ete") == []
 
 
-def test_reads_the_log_by_one_request_that_pins_what_is_known():
+def test_history_request_filters_by_recipient_and_known_sender():
     request = history_request(Messages.create(to="+14155550101", from_="+15005550006", body="text"))
     assert dict(request.data) == {"To": "+14155550101", "From": "+15005550006", "PageSize": "1000"}
     assert request.is_safe
@@ -119,9 +119,9 @@ def test_reads_the_log_by_one_request_that_pins_what_is_known():
 
 
 @pytest.mark.parametrize("date", [{}, {"date": "yesterday"}])
-def test_the_time_is_twilios(date: dict[str, str]):
+def test_history_request_reads_time_from_date_header(date: dict[str, str]):
     request = history_request(Messages.create(to="+14155550101", body="text"))
     body = b'{"messages": []}'
-    answer = Response(200, {"date": "Sat, 31 Jan 2026 12:00:00 GMT"}, body)
-    assert request.parser.parse(request, answer).now == NOON
+    response = Response(200, {"date": "Sat, 31 Jan 2026 12:00:00 GMT"}, body)
+    assert request.parser.parse(request, response).now == NOON
     assert datetime.now(UTC) - request.parser.parse(request, Response(200, date, body)).now < minutes(10)

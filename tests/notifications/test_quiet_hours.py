@@ -1,4 +1,4 @@
-"""Quiet hours, by the clock of the one who is told."""
+"""Quiet hours in the recipient's time zone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def at(text: str) -> datetime:
 
 
 @pytest.mark.parametrize(
-    ("given", "now", "end"),
+    ("value", "now", "end"),
     [
         (BERLIN, "2026-01-31T20:59", None),
         (BERLIN, "2026-01-31T21:00", "2026-02-01T06:00"),
@@ -26,30 +26,30 @@ def at(text: str) -> datetime:
         (BERLIN, "2026-02-01T05:59:59", "2026-02-01T06:00"),
         (BERLIN, "2026-02-01T06:00", None),
         (BERLIN, "2026-03-28T23:00", "2026-03-29T05:00"),  # the clocks go forward that night
-        (BERLIN, "2026-10-24T22:00", "2026-10-25T06:00"),  # and back
+        (BERLIN, "2026-10-24T22:00", "2026-10-25T06:00"),  # the clocks go back that night
         (("12:00", "13:30", "Asia/Kolkata"), "2026-01-31T06:29", None),
         (("12:00", "13:30", "Asia/Kolkata"), "2026-01-31T06:30", "2026-01-31T08:00"),
-        (["12:00", "13:30", "Asia/Kolkata"], "2026-01-31T08:00", None),  # as JSON has it
+        (["12:00", "13:30", "Asia/Kolkata"], "2026-01-31T08:00", None),  # a list, as JSON delivers it
     ],
 )
-def test_until(given: Any, now: str, end: str | None):
-    assert QuietHours.read(given).end_after(at(now)) == (None if end is None else at(end))
+def test_end_after_returns_end_of_current_quiet_hours(value: Any, now: str, end: str | None):
+    assert QuietHours.parse(value).end_after(at(now)) == (None if end is None else at(end))
 
 
 @pytest.mark.parametrize(
-    ("given", "fault"),
+    ("value", "fault"),
     [
-        ("22:00-07:00", "is not three texts"),
-        (("22:00", "07:00"), "is not three texts"),
-        (("22 o'clock", "07:00", "UTC"), "has a time that is none"),
-        ((22, 7, "UTC"), "has a time that is none"),
-        (("22:00", "22:00", "UTC"), "starts when it ends"),
-        (("22:00+01:00", "07:00", "UTC"), "has times with a zone"),
-        (("22:00", "07:00", "Europe/Atlantis"), "has a time zone that isn't known"),
-        (("22:00", "07:00", "../etc/passwd"), "has a time zone that isn't known"),
-        (("22:00", "07:00", None), "has a time zone that isn't known"),
+        ("22:00-07:00", "is not a sequence of three strings"),
+        (("22:00", "07:00"), "is not a sequence of three strings"),
+        (("22 o'clock", "07:00", "UTC"), "has an invalid time"),
+        ((22, 7, "UTC"), "has an invalid time"),
+        (("22:00", "22:00", "UTC"), "has equal start and end times"),
+        (("22:00+01:00", "07:00", "UTC"), "has a time with a UTC offset"),
+        (("22:00", "07:00", "Europe/Atlantis"), "has an unknown time zone"),
+        (("22:00", "07:00", "../etc/passwd"), "has an unknown time zone"),
+        (("22:00", "07:00", None), "has an unknown time zone"),
     ],
 )
-def test_what_is_wrong_is_refused(given: Any, fault: str):
-    with pytest.raises(BadParameter, match=f"quiet_hours {fault}: give start, end and time zone"):
-        QuietHours.read(given)
+def test_quiet_hours_with_invalid_value_raises_bad_parameter(value: Any, fault: str):
+    with pytest.raises(BadParameter, match=f"quiet_hours {fault}: pass a start, an end and a time zone"):
+        QuietHours.parse(value)

@@ -1,7 +1,7 @@
-"""A real Chromium that looks at an emulator: `make test-browser`.
+"""Fixtures of the browser tests: a real Chromium and an emulator (``make test-browser``).
 
-Playwright drives the Chromium of the system. Where there is none, it is installed if that is possible (by root, with
-apt), and the tests are skipped, saying why, if it isn't.
+Playwright drives the system's Chromium. If there is none, root installs it with apt-get. For other users the tests are
+skipped with a reason.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pytest
 from airflow_provider_twilio.emulator import Emulator, serve
 
 Page: TypeAlias = Any
-"""A page of Playwright's, which is installed for these tests only."""
+"""A page of Playwright, which only these tests install."""
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = (
@@ -30,33 +30,36 @@ IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--screenshots", action="store_true", help="take the pictures in docs/images anew")
+    parser.addoption("--screenshots", action="store_true", help="take the screenshots in docs/images again")
 
 
 @pytest.fixture(scope="session")
 def playwright_api() -> Any:
-    return pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make test-browser does it")
+    return pytest.importorskip("playwright.sync_api", reason="playwright is not installed: run make test-browser")
 
 
 @pytest.fixture(scope="session")
 def chromium(playwright_api: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Find a Chromium, or install one; processes that share the tests in turn, as apt wants it."""
-    with (tmp_path_factory.getbasetemp().parent / "chromium.lock").open("w") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)
-        if (path := _chromium()) is not None:
+    """Return the path of Chromium, and install it if necessary.
+
+    A lock serializes the processes of pytest-xdist, since apt-get cannot run twice at once.
+    """
+    with (tmp_path_factory.getbasetemp().parent / "chromium.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (path := _find_chromium()) is not None:
             return path
         if not shutil.which("apt-get") or os.geteuid() != 0:
-            pytest.skip("there is no Chromium, and it can be installed only by root, with apt-get")
+            pytest.skip("Chromium is not installed, and only root can install it with apt-get")
         for command in (["update"], ["install", "-y", "--no-install-recommends", "chromium"]):
             done = subprocess.run(["apt-get", "-qq", *command], check=False, capture_output=True, text=True)
             if done.returncode:
-                pytest.skip(f"there is no Chromium, and apt-get {command[0]} failed: {done.stderr.strip()[-300:]}")
-        if (path := _chromium()) is not None:
+                pytest.skip(f"Chromium is not installed, and apt-get {command[0]} failed: {done.stderr.strip()[-300:]}")
+        if (path := _find_chromium()) is not None:
             return path
-    pytest.skip("there is no Chromium, and apt-get has none")
+    pytest.skip("apt-get installed no Chromium")
 
 
-def _chromium() -> str | None:
+def _find_chromium() -> str | None:
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
@@ -83,44 +86,42 @@ def emulator(running: Emulator) -> Emulator:
 
 
 @pytest.fixture
-def look(browser: Any, emulator: Emulator) -> Iterator[Callable[..., Page]]:
-    """Open the inbox in a browser of its own. Errors, and requests to anywhere else, fail the test at its end.
+def open_inbox(browser: Any, emulator: Emulator) -> Iterator[Callable[..., Page]]:
+    """Return a function that opens the inbox in a new browser context.
 
-    With ``refusals``, what the emulator refuses is no error.
+    The fixture fails the test at its end if a page logged an error or sent a request to another server. Pass
+    ``allow_rejections=True`` if the emulator is expected to reject a request.
     """
-    wrong: list[str] = []
+    problems: list[str] = []
     contexts = []
 
-    def note(what: str) -> None:
-        wrong.append(what)
-
-    def asked(request: Any) -> None:
+    def check_request(request: Any) -> None:
         if not request.url.startswith(emulator.url):
-            note(request.url)
+            problems.append(request.url)
 
     def dismiss(dialog: Any) -> None:
-        note(f"dialog: {dialog.message}")
+        problems.append(f"dialog: {dialog.message}")
         dialog.dismiss()
 
-    def look(path: str = "/", *, refusals: bool = False, **options: Any) -> Page:
-        def said(message: Any) -> None:
-            refused = refusals and "Failed to load resource" in message.text
-            if message.type in ("error", "warning") and not refused:
-                note(message.text)
+    def open_inbox(path: str = "/", *, allow_rejections: bool = False, **options: Any) -> Page:
+        def check_console(message: Any) -> None:
+            allowed = allow_rejections and "Failed to load resource" in message.text
+            if message.type in ("error", "warning") and not allowed:
+                problems.append(message.text)
 
         options.setdefault("viewport", {"width": 1400, "height": 860})
         context = browser.new_context(**options)
         contexts.append(context)
         context.set_default_timeout(15_000)
         page = context.new_page()
-        page.on("pageerror", lambda error: note(f"error: {error}"))
-        page.on("console", said)
+        page.on("pageerror", lambda error: problems.append(f"error: {error}"))
+        page.on("console", check_console)
         page.on("dialog", dismiss)
-        page.on("request", asked)
+        page.on("request", check_request)
         page.goto(emulator.url + path)
         return page
 
-    yield look
+    yield open_inbox
     for context in contexts:
         context.close()
-    assert wrong == []
+    assert problems == []

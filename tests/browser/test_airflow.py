@@ -1,4 +1,4 @@
-"""Airflow's web UI in a real Chromium: the connection form and its test, a run, its link to the emulator's inbox."""
+"""Tests of Airflow's web UI in a real Chromium: connection form, connection test, DAG run and extra link."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DAG = "twilio_send_and_wait"
 WIDTH, HEIGHT = 1280, 800
 
-Picture = Callable[..., None]
+Screenshot = Callable[..., None]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,9 @@ def twilio() -> Iterator[Emulator]:
 
 
 @pytest.fixture(scope="module")
-def airflow(chromium: str, twilio: Emulator) -> Iterator[Airflow]:  # none without a Chromium to look at it
+def airflow(
+    chromium: str, twilio: Emulator
+) -> Iterator[Airflow]:  # depends on chromium to skip the start of Airflow without it
     with Airflow([ROOT / "example_dags"]) as running:
         connection = body(twilio.connection_json)
         running.api("POST", "connections", {"connection_id": "twilio_default", **connection})
@@ -40,30 +42,33 @@ def airflow(chromium: str, twilio: Emulator) -> Iterator[Airflow]:  # none witho
 
 
 @pytest.fixture
-def show(browser: Any, airflow: Airflow) -> Iterator[Callable[[str], Page]]:
+def open_airflow(browser: Any, airflow: Airflow) -> Iterator[Callable[[str], Page]]:
     context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT}, locale="en-US")
     context.set_default_timeout(60_000)
 
-    def show(path: str) -> Page:
+    def open_page(path: str) -> Page:
         page = context.new_page()
         page.goto(f"{airflow.url}/{path}")
         return page
 
-    yield show
+    yield open_page
     context.close()
 
 
 @pytest.fixture
-def picture(pytestconfig: pytest.Config) -> Picture:
-    """See that the documentation has a picture; with --screenshots take it anew, down to `height`."""
+def screenshot(pytestconfig: pytest.Config) -> Screenshot:
+    """Return a function that checks a screenshot of the documentation.
 
-    def picture(page: Page, name: str, height: int = HEIGHT) -> None:
+    With ``--screenshots`` it takes the screenshot again, cropped to a height in pixels.
+    """
+
+    def screenshot(page: Page, name: str, height: int = HEIGHT) -> None:
         if pytestconfig.getoption("--screenshots"):
-            page.wait_for_timeout(1500)  # for what fades in
+            page.wait_for_timeout(1500)  # until animations have ended
             page.screenshot(path=IMAGES / name, clip={"x": 0, "y": 0, "width": WIDTH, "height": height})
         assert 10_000 < (IMAGES / name).stat().st_size < 250_000
 
-    return picture
+    return screenshot
 
 
 def row(page: Page, connection: str) -> Any:
@@ -71,7 +76,7 @@ def row(page: Page, connection: str) -> Any:
 
 
 def form(page: Page) -> Any:
-    """Open the form of twilio_default with all its fields."""
+    """Open the form of twilio_default with its extra fields expanded."""
     row(page, "twilio_default").get_by_label("Edit Connection").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_role("button", name="Extra Fields", exact=True).click()
@@ -79,21 +84,21 @@ def form(page: Page) -> Any:
     return dialog
 
 
-def test_the_connection_form_shows_each_field(show: Callable[[str], Page], picture: Picture):
-    dialog = form(show("connections"))
+def test_connection_form_shows_each_field(open_airflow: Callable[[str], Page], screenshot: Screenshot):
+    dialog = form(open_airflow("connections"))
     labels = [text.strip(" *\n") for text in dialog.locator("label").all_inner_texts()]
     for label in [*LABELS.values(), *(field["label"] for field in FIELDS.values())]:
         assert label in labels
-    picture(dialog.page, "connection-form.png")
+    screenshot(dialog.page, "connection-form.png")
 
 
-def test_a_choice_can_be_made_and_taken_back(show: Callable[[str], Page], airflow: Airflow):
+def test_connection_form_choice_can_be_set_and_cleared(open_airflow: Callable[[str], Page], airflow: Airflow):
     def saved() -> Any:
         extra = airflow.api("GET", "connections/twilio_default")["extra"]
         return json.loads(extra or "{}").get("auth_type")
 
     for key, choice in (("Enter", "basic"), ("Delete", None)):
-        page = show("connections")
+        page = open_airflow("connections")
         dialog = form(page)
         field = dialog.get_by_label(FIELDS["auth_type"]["label"])
         field.focus()
@@ -107,33 +112,36 @@ def test_a_choice_can_be_made_and_taken_back(show: Callable[[str], Page], airflo
         assert saved() == choice
 
 
-def test_the_test_button_answers(show: Callable[[str], Page], twilio: Emulator):
-    page = show("connections")
-    told = {}
+def test_connection_test_button_reports_success_and_failure(open_airflow: Callable[[str], Page], twilio: Emulator):
+    page = open_airflow("connections")
+    results = {}
     for connection in ("twilio_default", "twilio_wrong"):
-        with page.expect_response("**/connections/test") as answer:
+        with page.expect_response("**/connections/test") as response:
             row(page, connection).get_by_label("Test Connection").click()
-            page.mouse.move(0, 0)  # off its tooltip, which covers the next row
-        told[connection] = answer.value.json()
-    assert told["twilio_default"] == {"status": True, "message": f"Connected to account {twilio.account_sid} (active)"}
-    assert not told["twilio_wrong"]["status"]
+            page.mouse.move(0, 0)  # closes the tooltip, which covers the next row
+        results[connection] = response.value.json()
+    assert results["twilio_default"] == {
+        "status": True,
+        "message": f"Connected to account {twilio.account_sid} (active)",
+    }
+    assert not results["twilio_wrong"]["status"]
     page.get_by_text("Twilio does not accept the credentials").first.wait_for()
 
 
-def test_a_run_leads_to_the_inbox_while_it_waits_and_after(
-    show: Callable[[str], Page], picture: Picture, airflow: Airflow, twilio: Emulator
+def test_twilio_log_link_opens_inbox_during_and_after_run(
+    open_airflow: Callable[[str], Page], screenshot: Screenshot, airflow: Airflow, twilio: Emulator
 ):
     twilio.reset()
-    twilio.clock.freeze()  # the message stays queued
+    twilio.clock.freeze()  # keeps the message queued
     run = airflow.trigger(DAG)
     airflow.wait_for_task(DAG, run, "wait", "deferred", timeout=180)
     (message,) = twilio.messages
 
-    page = show(f"dags/{DAG}/runs/{run}/tasks/wait/details")
+    page = open_airflow(f"dags/{DAG}/runs/{run}/tasks/wait/details")
     page.get_by_text("Deferred").first.wait_for()
     link = page.get_by_role("link", name="Twilio log")
     link.wait_for()
-    picture(page, "twilio-log-link.png", 350)
+    screenshot(page, "twilio-log-link.png", 350)
     with page.context.expect_page() as opened:
         link.click()
     inbox = opened.value
@@ -144,16 +152,16 @@ def test_a_run_leads_to_the_inbox_while_it_waits_and_after(
     twilio.clock.advance(60)
     assert airflow.wait(DAG, run, timeout=180).state == "success"
     for task in ("send", "wait"):
-        page = show(f"dags/{DAG}/runs/{run}/tasks/{task}/details")
-        address = page.get_by_role("link", name="Twilio log").get_attribute("href")
-        assert address == f"{twilio.url}/#{message['sid']}"
-    page = show(f"dags/{DAG}/runs/{run}")
+        page = open_airflow(f"dags/{DAG}/runs/{run}/tasks/{task}/details")
+        url = page.get_by_role("link", name="Twilio log").get_attribute("href")
+        assert url == f"{twilio.url}/#{message['sid']}"
+    page = open_airflow(f"dags/{DAG}/runs/{run}")
     page.get_by_role("link", name="wait").first.wait_for()
     page.get_by_text("Success").first.wait_for()
-    picture(page, "green-dag.png", 550)
+    screenshot(page, "green-dag.png", 550)
 
 
-def test_what_an_operator_does_is_told_beside_its_task(show: Callable[[str], Page]):
-    page = show(f"dags/{DAG}/tasks/send")
+def test_task_documentation_tab_describes_operator(open_airflow: Callable[[str], Page]):
+    page = open_airflow(f"dags/{DAG}/tasks/send")
     page.get_by_role("button", name="Documentation").click()
     page.get_by_text("It is sent once, whatever is retried, killed or lost.").wait_for()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Unpack
 
 from airflow_provider_twilio._airflow.compat import AirflowFailException
 from airflow_provider_twilio._airflow.outcome import fail_on_permanent_errors
@@ -14,6 +14,7 @@ from airflow_provider_twilio.api.errors import BadParameter, InvalidRequest, Not
 from airflow_provider_twilio.api.listing import Listing
 from airflow_provider_twilio.api.phone_numbers import IncomingPhoneNumber
 from airflow_provider_twilio.api.request import VERSION
+from airflow_provider_twilio.defaults import RECONCILE_TIMEOUT
 from airflow_provider_twilio.operators._base.composite import CompositeOperator
 from airflow_provider_twilio.operators._base.operation import COLORS, TwilioOperator
 from airflow_provider_twilio.operators._base.send_once import SendOnceOperator
@@ -22,12 +23,18 @@ from airflow_provider_twilio.privacy import mask
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_twilio._airflow.parameters import OperatorParameters
+    from airflow_provider_twilio._airflow.send_once import OnClear
+    from airflow_provider_twilio.runtime.idempotency.fingerprint import OnUnresolved
+
 
 class FetchBalanceOperator(TwilioOperator, operation=Balances.fetch):
     """Fetch the balance of the account acted on, and fail if it is below a floor. Subaccounts have none of their own.
 
-    :param minimum: the least that must be there, in the account's currency; below it the task fails, without
-        retry. (templated)
+    :param minimum: the least that must be there, in the account's currency; below it the task fails, without retry.
+        (templated)
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/usage/api/account-balance
     """
@@ -35,11 +42,19 @@ class FetchBalanceOperator(TwilioOperator, operation=Balances.fetch):
     _extra_template_fields = ("minimum",)
     minimum: Any
 
-    def __init__(self, *, minimum: Decimal | float | str | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        *,
+        minimum: Decimal | float | str | None = None,
+        twilio_conn_id: str = "twilio_default",
+        account_sid: str | None = None,
+        **kwargs: Unpack[OperatorParameters],
+    ) -> None:
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
         self._set_arguments(locals())
 
-    def _build_arguments(self, given: dict[str, Any]) -> dict[str, Any]:
+    @classmethod
+    def _build_arguments(cls, given: dict[str, Any]) -> dict[str, Any]:
         """Read the floor."""
         checks.amount("minimum", given.pop("minimum"))
         return given
@@ -58,7 +73,10 @@ class FetchBalanceOperator(TwilioOperator, operation=Balances.fetch):
 class FetchAccountOperator(TwilioOperator, operation=Accounts.fetch):
     """Fetch an account.
 
-    :param target_account_sid: the account, or a subaccount of it; the account acted on by default. (templated)
+    :param target_account_sid: SID of the account or subaccount. By default the account that the client acts on.
+        (templated)
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/iam/api/account#fetch-an-account-resource
     """
@@ -67,9 +85,11 @@ class FetchAccountOperator(TwilioOperator, operation=Accounts.fetch):
         self,
         *,
         target_account_sid: str | None = None,
-        **kwargs: Any,
+        twilio_conn_id: str = "twilio_default",
+        account_sid: str | None = None,
+        **kwargs: Unpack[OperatorParameters],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
         self._set_arguments(locals())
 
 
@@ -78,11 +98,16 @@ class CreateAccountOperator(SendOnceOperator, operation=Accounts.create):
 
     It is opened once, whatever is retried, killed or lost; a name of its own lets it be found again.
 
-    :param friendly_name: what to call it, up to 64 characters; the date by default. (templated)
-    :param once: ``False`` opens one in every try of the task.
+    :param friendly_name: Name of the subaccount, up to 64 characters. By default the current date. (templated)
+    :param extra_params: Additional form parameters under Twilio's own names, such as ``{"NewParameter": "value"}``, for
+        parameters that this operation does not have. A list repeats its parameter; None omits it. (templated)
+    :param once: ``False`` sends in every try of the task.
     :param on_clear: ``resend`` when a user clears the task, or ``skip``.
-    :param on_unresolved: ``resend`` or ``fail`` (the default here) where an earlier try's outcome can't be known.
-    :param reconcile_timeout: seconds, beyond the connection's time-out, before what Twilio doesn't list was never opened.
+    :param on_unresolved: what to do when the outcome of an earlier try is not known, and Twilio lists nothing that
+        fits: ``send``, or ``fail``; by default messages and calls are sent, and purchases and new accounts fail.
+    :param reconcile_timeout: seconds, beyond the connection's time-out, before what Twilio doesn't list was never sent.
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/iam/api/subaccounts#create-a-subaccount
     """
@@ -91,19 +116,28 @@ class CreateAccountOperator(SendOnceOperator, operation=Accounts.create):
         self,
         *,
         friendly_name: str | None = None,
-        **kwargs: Any,
+        extra_params: Mapping[str, Any] | str | None = None,
+        once: bool = True,
+        on_clear: OnClear = "resend",
+        on_unresolved: OnUnresolved | None = None,
+        reconcile_timeout: float = RECONCILE_TIMEOUT,
+        twilio_conn_id: str = "twilio_default",
+        account_sid: str | None = None,
+        **kwargs: Unpack[OperatorParameters],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
         self._set_arguments(locals())
 
 
 class ListAccountsOperator(TwilioOperator, operation=Accounts.list):
     """List the account whose credentials these are, and its subaccounts.
 
-    :param friendly_name: only those of exactly this name. (templated)
-    :param status: only in this status. (templated)
-    :param limit: how many at the most; they all go to XCom. (templated)
-    :param page_size: records a request, up to 1000 (the default). (templated)
+    :param friendly_name: Only accounts with exactly this name. (templated)
+    :param status: Only accounts in this status. (templated)
+    :param limit: Maximum number of records to list. None lists all. (templated)
+    :param page_size: Records per request, 1 to 1,000 (default). (templated)
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/iam/api/account#read-multiple-account-resources
     """
@@ -115,18 +149,24 @@ class ListAccountsOperator(TwilioOperator, operation=Accounts.list):
         status: Literal["active", "suspended", "closed"] | None = None,
         limit: int | str | None = None,
         page_size: int | str | None = None,
-        **kwargs: Any,
+        twilio_conn_id: str = "twilio_default",
+        account_sid: str | None = None,
+        **kwargs: Unpack[OperatorParameters],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
         self._set_arguments(locals())
 
 
 class UpdateAccountOperator(TwilioOperator, operation=Accounts.update):
     """Rename an account, or suspend or activate a subaccount. It does not close one.
 
-    :param target_account_sid: the account. (templated)
-    :param friendly_name: its new name, up to 64 characters. (templated)
-    :param status: ``suspended``, or ``active`` again. (templated)
+    :param target_account_sid: SID of the account or subaccount. (templated)
+    :param friendly_name: Name of the account, up to 64 characters. (templated)
+    :param status: ``suspended``, ``active``, or ``closed``, which cannot be undone. (templated)
+    :param extra_params: Additional form parameters under Twilio's own names, such as ``{"NewParameter": "value"}``, for
+        parameters that this operation does not have. A list repeats its parameter; None omits it. (templated)
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/iam/api/account#update-an-account-resource
     """
@@ -136,13 +176,17 @@ class UpdateAccountOperator(TwilioOperator, operation=Accounts.update):
         *,
         target_account_sid: str,
         friendly_name: str | None = None,
-        status: Literal["active", "suspended"] | None = None,
-        **kwargs: Any,
+        status: Literal["active", "suspended", "closed"] | None = None,
+        extra_params: Mapping[str, Any] | str | None = None,
+        twilio_conn_id: str = "twilio_default",
+        account_sid: str | None = None,
+        **kwargs: Unpack[OperatorParameters],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
         self._set_arguments(locals())
 
-    def _build_arguments(self, given: dict[str, Any]) -> dict[str, Any]:
+    @classmethod
+    def _build_arguments(cls, given: dict[str, Any]) -> dict[str, Any]:
         """Refuse to close an account by the way."""
         if given["status"] == "closed":
             raise BadParameter(
@@ -158,7 +202,8 @@ class _StatusOperator(CompositeOperator, color=COLORS["Accounts"]):
 
     status: ClassVar[Literal["active", "suspended", "closed"]]
 
-    def _check(self, given: Mapping[str, Any]) -> None:
+    @classmethod
+    def _check(cls, given: Mapping[str, Any]) -> None:
         """Require both names."""
         checks.sid("target_account_sid", given["target_account_sid"], "AC")
         checks.required(friendly_name=given["friendly_name"])
@@ -193,14 +238,24 @@ class SuspendAccountOperator(_StatusOperator):
 
     :param target_account_sid: the subaccount, AC…, never the connection's own account. (templated)
     :param friendly_name: its name, to be sure that it is the one that is meant. (templated)
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/iam/api/subaccounts#suspend-a-subaccount
     """
 
     status = "suspended"
 
-    def __init__(self, *, target_account_sid: str, friendly_name: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        *,
+        target_account_sid: str,
+        friendly_name: str,
+        twilio_conn_id: str = "twilio_default",
+        account_sid: str | None = None,
+        **kwargs: Unpack[OperatorParameters],
+    ) -> None:
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
         self._set_arguments(locals())
 
     def _perform(self, context: Context, *, target_account_sid: str, friendly_name: str) -> Any:
@@ -213,14 +268,24 @@ class ActivateAccountOperator(_StatusOperator):
 
     :param target_account_sid: the subaccount, AC…, never the connection's own account. (templated)
     :param friendly_name: its name, to be sure that it is the one that is meant. (templated)
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/iam/api/subaccounts#suspend-a-subaccount
     """
 
     status = "active"
 
-    def __init__(self, *, target_account_sid: str, friendly_name: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        *,
+        target_account_sid: str,
+        friendly_name: str,
+        twilio_conn_id: str = "twilio_default",
+        account_sid: str | None = None,
+        **kwargs: Unpack[OperatorParameters],
+    ) -> None:
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
         self._set_arguments(locals())
 
     def _perform(self, context: Context, *, target_account_sid: str, friendly_name: str) -> Any:
@@ -236,6 +301,8 @@ class CloseAccountOperator(_StatusOperator):
     :param target_account_sid: the subaccount, AC…, never the connection's own account. (templated)
     :param friendly_name: its name, to be sure that it is the one that is meant. (templated)
     :param apply: close it; otherwise it is only told what would be lost. (templated)
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/iam/api/subaccounts#close-a-subaccount
     """
@@ -243,9 +310,16 @@ class CloseAccountOperator(_StatusOperator):
     status = "closed"
 
     def __init__(
-        self, *, target_account_sid: str, friendly_name: str, apply: bool | str = False, **kwargs: Any
+        self,
+        *,
+        target_account_sid: str,
+        friendly_name: str,
+        apply: bool | str = False,
+        twilio_conn_id: str = "twilio_default",
+        account_sid: str | None = None,
+        **kwargs: Unpack[OperatorParameters],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
         self._set_arguments(locals())
 
     def _perform(self, context: Context, *, target_account_sid: str, friendly_name: str, apply: bool) -> dict[str, Any]:

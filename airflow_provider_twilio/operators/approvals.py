@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from airflow_provider_twilio._airflow.compat import (
     AirflowFailException,
@@ -15,13 +15,14 @@ from airflow_provider_twilio._airflow.compat import (
     skip_all_except,
 )
 from airflow_provider_twilio._airflow.outcome import fail_on_permanent_errors
-from airflow_provider_twilio._airflow.templates import is_mapped_at_runtime, parse_rendered, resolve_literal
+from airflow_provider_twilio._airflow.templates import parse_rendered
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import BadParameter, InvalidRequest, NotFound, OptedOut
 from airflow_provider_twilio.api.messages import Message, Messages
 from airflow_provider_twilio.api.operation import definition
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.api.values import UNRESOLVED
+from airflow_provider_twilio.defaults import RECONCILE_TIMEOUT
 from airflow_provider_twilio.links.twilio import TwilioLogLink
 from airflow_provider_twilio.operators._base.send_once import SendOnceOperator
 from airflow_provider_twilio.privacy import mask
@@ -29,6 +30,9 @@ from airflow_provider_twilio.privacy import mask
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_twilio._airflow.parameters import OperatorParameters
+    from airflow_provider_twilio._airflow.send_once import OnClear
+    from airflow_provider_twilio.runtime.idempotency.fingerprint import OnUnresolved
     from airflow_provider_twilio.triggers.approvals import AnswerTrigger
 
 # What is of `triggers`, and what waits, is imported where it is used: where a DAG is parsed it would be dear.
@@ -57,16 +61,19 @@ class ApproveBySmsOperator(SendOnceOperator):
     :param code: whether an answer must name a code of four digits. Without one a bare YES counts, if this is the only
         question to that phone that is open.
     :param follow: the tasks directly downstream that run, by what comes of it: ``yes``, ``no``, ``timeout``,
-        ``unreachable``; such as ``{"no": "roll_back"}``. Those named for another outcome are skipped. Not where
-        this task, or one directly downstream, is mapped or in a mapped task group.
+        ``unreachable``; such as ``{"no": "roll_back"}``. Those named for another outcome are skipped. Not where this
+        task, or one directly downstream, is mapped or in a mapped task group.
     :param poll_interval: seconds between two looks.
     :param wait_timeout: whole seconds from the send within which an answer counts; up to a week.
     :param deferrable: wait in the triggerer, which costs no worker slot; by default as ``[operators]
         default_deferrable`` says.
-    :param once: ``False`` asks in every try of the task.
+    :param once: ``False`` sends in every try of the task.
     :param on_clear: ``resend`` when a user clears the task, or ``skip``.
-    :param on_unresolved: ``resend`` or ``fail`` where an earlier try's outcome can't be known.
+    :param on_unresolved: what to do when the outcome of an earlier try is not known, and Twilio lists nothing that
+        fits: ``send``, or ``fail``; by default messages and calls are sent, and purchases and new accounts fail.
     :param reconcile_timeout: seconds, beyond the connection's time-out, before what Twilio doesn't list was never sent.
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/messaging/api/message-resource#create-a-message-resource
     """
@@ -77,6 +84,16 @@ class ApproveBySmsOperator(SendOnceOperator):
     inherits_from_skipmixin = True
     ui_color = "#e6e0f8"
     _code: str | None = None
+
+    to: str
+    question: str
+    from_: str | None
+    messaging_service_sid: str | None
+    code: bool
+    follow: Mapping[str, str | Sequence[str]] | None
+    poll_interval: float
+    wait_timeout: float
+    deferrable: bool
 
     def __init__(
         self,
@@ -90,51 +107,55 @@ class ApproveBySmsOperator(SendOnceOperator):
         poll_interval: float = 30.0,
         wait_timeout: float = 3600.0,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        **kwargs: Any,
+        once: bool = True,
+        on_clear: OnClear = "resend",
+        on_unresolved: OnUnresolved | None = None,
+        reconcile_timeout: float = RECONCILE_TIMEOUT,
+        twilio_conn_id: str = "twilio_default",
+        account_sid: str | None = None,
+        **kwargs: Unpack[OperatorParameters],
     ) -> None:
-        from airflow_provider_twilio.runtime.approval import MAX_QUESTION_LENGTH
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
+        self._set_arguments(locals())
 
-        super().__init__(**kwargs)
-        self.to = to
-        self.question = question
-        self.from_ = from_
-        self.messaging_service_sid = messaging_service_sid
-        self.code = code
-        self.follow = follow
-        self.poll_interval = poll_interval
-        self.wait_timeout = wait_timeout
-        self.deferrable = deferrable
-        if poll_interval <= 0:
-            raise BadParameter("poll_interval", f"is {poll_interval}", "give seconds above 0")
-        if not 1 <= wait_timeout <= MAX_QUESTION_LENGTH or wait_timeout != int(wait_timeout):
-            raise BadParameter(
-                "wait_timeout", f"is {wait_timeout}", f"give whole seconds, 1 to {MAX_QUESTION_LENGTH:.0f}"
-            )
-        for name in follow or ():
-            checks.choice("follow", name, ANSWERS)
-        if not is_mapped_at_runtime(self):
-            definition(Messages.create).check(
-                self._message({name: resolve_literal(getattr(self, name)) for name in ASKED})
-            )
+    @classmethod
+    def _check_parameters(cls, values: Mapping[str, Any]) -> None:
+        from airflow_provider_twilio.runtime.approval import MAX_QUESTION_SECONDS
 
-    def _message(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Give the arguments of the question's message."""
+        super()._check_parameters(values)
+        interval, timeout = values["poll_interval"], values["wait_timeout"]
+        if interval is not UNRESOLVED and interval <= 0:
+            raise BadParameter("poll_interval", f"is {interval}", "give seconds above 0")
+        if timeout is not UNRESOLVED and (not 1 <= timeout <= MAX_QUESTION_SECONDS or timeout != int(timeout)):
+            raise BadParameter("wait_timeout", f"is {timeout}", f"give whole seconds, 1 to {MAX_QUESTION_SECONDS:.0f}")
+        if values["follow"] is not UNRESOLVED:
+            for name in values["follow"] or ():
+                checks.choice("follow", name, ANSWERS)
+        if timeout is not UNRESOLVED:
+            arguments = cls._message_arguments({name: values[name] for name in ASKED}, None, timeout)
+            definition(Messages.create).check(arguments)
+
+    @classmethod
+    def _message_arguments(cls, given: Mapping[str, Any], code: str | None, wait_timeout: float) -> dict[str, Any]:
+        """Return the arguments of the message that asks the question."""
         from airflow_provider_twilio.runtime.approval import Question
 
         checks.required(question=given["question"])
         _can_answer("from_", given["from_"])
-        asked = Question(self._code, 0.0, self.wait_timeout)
+        asked = Question(code, 0.0, wait_timeout)
         body = UNRESOLVED if given["question"] is UNRESOLVED else asked.format(given["question"])
         return {**{name: given[name] for name in ASKED if name != "question"}, "body": body}
 
     def _request(self, **instead: Any) -> Request[Message]:
         """Build the question's message, the same in every try."""
         given = {name: parse_rendered(name, getattr(self, name), "str") or None for name in ASKED}
-        return Messages.create(**self._message({**given, **instead}))
+        return Messages.create(**self._message_arguments({**given, **instead}, self._code, self.wait_timeout))
 
     def _finalize_request(self, request: Request[Any]) -> Request[Any]:
         """Refuse a sender that can't be answered, also where the connection supplies it."""
-        _can_answer("from_", self.hook.client.settings.resolve(request).get("From"))
+        from airflow_provider_twilio.client.prepare import complete
+
+        _can_answer("from_", complete(self.hook.client.settings, request).get("From"))
         return request
 
     def execute(self, context: Context) -> Any:

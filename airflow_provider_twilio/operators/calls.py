@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
+from airflow_provider_twilio._airflow.compat import conf
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api import twiml as twiml_rules
 from airflow_provider_twilio.api.calls import FINAL, Calls
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.values import UNRESOLVED
+from airflow_provider_twilio.defaults import RECONCILE_TIMEOUT
 from airflow_provider_twilio.operators._base.operation import TwilioOperator
 from airflow_provider_twilio.operators._base.wait import SendAndWaitOperator
 from airflow_provider_twilio.operators.retention import DeleteOldCallsOperator, DeleteOldRecordingsOperator
 
 if TYPE_CHECKING:
+    from airflow_provider_twilio._airflow.parameters import OperatorParameters
+    from airflow_provider_twilio._airflow.send_once import OnClear
+    from airflow_provider_twilio.api.verdicts import Completion
+    from airflow_provider_twilio.runtime.idempotency.fingerprint import OnUnresolved
+    from airflow_provider_twilio.runtime.polling.spec import WaitSpec
     from airflow_provider_twilio.triggers.calls import CallCompletionTrigger
 
 __all__ = [
@@ -35,52 +42,60 @@ class CreateCallOperator(SendAndWaitOperator, operation=Calls.create):
     It is placed once, whatever is retried, killed or lost. With ``wait_for_completion`` the task succeeds when the call
     is completed, and fails at once, whatever its ``retries``, when it ends otherwise.
 
-    :param to: a number in E.164, or a ``client:``, ``sip:`` or ``whatsapp:`` address. (templated)
-    :param from_: the caller: a number of the account or one it has verified, or a ``client:`` or ``sip:``
-        address. (templated)
-    :param url: the address that answers with the call's TwiML; this, ``twiml``, ``say`` or
-        ``application_sid``.
+    :param to: Recipient: a number in E.164, or a ``client:``, ``sip:`` or ``whatsapp:`` address. (templated)
+    :param from_: Caller: a number of the account, a verified number, or a ``client:`` or ``sip:`` address. Required
+        unless the connection has a default sender. (templated)
+    :param url: URL that returns the TwiML of the call. Pass exactly one of ``url``, ``twiml`` and ``application_sid``.
         (templated)
-    :param twiml: the TwiML itself, up to 4000 characters. (templated)
-    :param application_sid: the application that handles the call; Twilio then takes addresses and methods from
-        it. (templated)
-    :param method: how Twilio asks ``url``: ``GET`` or ``POST`` (its default). (templated)
-    :param fallback_url: asked when ``url`` or its TwiML fails. (templated)
-    :param fallback_method: how ``fallback_url`` is asked. (templated)
-    :param status_callback: where Twilio reports the call's progress. (templated)
-    :param status_callback_event: of ``initiated``, ``ringing``, ``answered``, ``completed`` (the default).
+    :param twiml: TwiML of the call, up to 4,000 characters. (templated)
+    :param application_sid: TwiML app that handles the call. Twilio takes all URLs and methods from the app. (templated)
+    :param method: HTTP method for ``url``: ``GET`` or ``POST`` (default). (templated)
+    :param fallback_url: URL that Twilio requests if ``url`` or its TwiML fails. (templated)
+    :param fallback_method: HTTP method for ``fallback_url``: ``GET`` or ``POST`` (default). (templated)
+    :param status_callback: URL to which Twilio reports the progress of the call. (templated)
+    :param status_callback_event: Events to report: ``initiated``, ``ringing``, ``answered``, ``completed`` (default).
         (templated)
-    :param status_callback_method: how ``status_callback`` is asked. (templated)
-    :param send_digits: up to 32 keys to press once connected: 0-9, A-D, # and the star; w waits 0.5 s, W 1 s.
+    :param status_callback_method: HTTP method for ``status_callback``: ``GET`` or ``POST`` (default). (templated)
+    :param send_digits: Keys to press once connected, up to 32: ``0``-``9``, ``A``-``D``, ``#``, ``*``; ``w`` waits 0.5
+        seconds and ``W`` 1 second. (templated)
+    :param ring_timeout: Seconds the call may ring unanswered, 1 to 600. Twilio's default is 60. (templated)
+    :param time_limit: Maximum duration of the call, in seconds. (templated)
+    :param record: Whether to record the call. False by default. (templated)
+    :param recording_channels: ``mono`` (default) for one channel, or ``dual`` for one channel per leg. (templated)
+    :param recording_track: Audio to record: ``inbound``, ``outbound`` or ``both`` (default). (templated)
+    :param recording_status_callback: URL to which Twilio reports the recording. (templated)
+    :param recording_status_callback_event: Events to report: ``in-progress``, ``completed`` (default), ``absent``.
         (templated)
-    :param ring_timeout: seconds it may ring, up to 600 (Twilio's default is 60). (templated)
-    :param time_limit: the longest the call may last, in seconds. (templated)
-    :param record: whether to record the call. (templated)
-    :param recording_channels: ``mono`` or ``dual``. (templated)
-    :param recording_track: ``inbound``, ``outbound`` or ``both``. (templated)
-    :param recording_status_callback: where Twilio reports the recording. (templated)
-    :param recording_status_callback_event: of ``in-progress``, ``completed``, ``absent``. (templated)
-    :param recording_status_callback_method: how ``recording_status_callback`` is asked. (templated)
-    :param recording_configuration_id: the recording configuration to use. (templated)
-    :param trim: ``trim-silence`` or ``do-not-trim``, for the recording. (templated)
-    :param sip_auth_username: the user of a SIP endpoint that wants one. (templated)
-    :param sip_auth_password: that user's password. (templated)
-    :param machine_detection: ``Enable``, or ``DetectMessageEnd`` to wait for the end of a greeting. (templated)
-    :param machine_detection_timeout: seconds to try to tell a machine from a person. (templated)
-    :param machine_detection_speech_threshold: ms of speech from which it is a machine's, 1000 to 6000.
+    :param recording_status_callback_method: HTTP method for ``recording_status_callback``: ``GET`` or ``POST``
+        (default). (templated)
+    :param recording_configuration_id: ID of the recording configuration to use. (templated)
+    :param trim: ``trim-silence`` (default) to remove silence at both ends of the recording, or ``do-not-trim``.
         (templated)
-    :param machine_detection_speech_end_threshold: ms of silence that end a greeting, 500 to 5000. (templated)
-    :param machine_detection_silence_timeout: ms of silence at the start that end the detection, 2000 to 10000.
+    :param sip_auth_username: User name for the SIP endpoint. (templated)
+    :param sip_auth_password: Password for the SIP endpoint. (templated)
+    :param machine_detection: ``Enable`` to detect answering machines, or ``DetectMessageEnd`` to also wait for the end
+        of the greeting. (templated)
+    :param machine_detection_timeout: Seconds after which the detection ends as ``unknown``. Twilio's default is 30.
         (templated)
-    :param async_amd: detect machines while the call goes on, instead of before. (templated)
-    :param async_amd_status_callback: where Twilio then reports who answered. (templated)
-    :param async_amd_status_callback_method: how ``async_amd_status_callback`` is asked. (templated)
-    :param caller_id: the number or address shown as the caller, where it isn't ``from_``. (templated)
-    :param byoc: the BYOC trunk to route the call by (calls to numbers only). (templated)
-    :param call_reason: the reason shown on the phone that is called (branded calls). (templated)
-    :param call_token: the token of an incoming call that is being forwarded. (templated)
+    :param machine_detection_speech_threshold: Milliseconds of speech above which a machine is assumed, 1,000 to 6,000.
+        Twilio's default is 2,400. (templated)
+    :param machine_detection_speech_end_threshold: Milliseconds of silence that end the speech, 500 to 5,000. Twilio's
+        default is 1,200. (templated)
+    :param machine_detection_silence_timeout: Milliseconds of initial silence after which the detection ends as
+        ``unknown``, 2,000 to 10,000. Twilio's default is 5,000. (templated)
+    :param async_amd: Whether to detect answering machines in the background instead of before the TwiML runs.
+        (templated)
+    :param async_amd_status_callback: URL to which Twilio reports the result of the background detection. (templated)
+    :param async_amd_status_callback_method: HTTP method for ``async_amd_status_callback``: ``GET`` or ``POST``
+        (default). (templated)
+    :param caller_id: Number or address to show as the caller instead of ``from_``. (templated)
+    :param byoc: BYOC trunk that routes the call. Applies to calls to phone numbers only. (templated)
+    :param call_reason: Reason for the call, shown on the recipient's phone (branded calls). (templated)
+    :param call_token: Token of the incoming call that this call forwards. (templated)
     :param passports: STIR/SHAKEN passports in base64, up to 5, separated by commas. (templated)
-    :param client_notification_url: where Twilio sends the push notification of the call. (templated)
+    :param client_notification_url: URL for the push notification of the call. (templated)
+    :param extra_params: Additional form parameters under Twilio's own names, such as ``{"NewParameter": "value"}``, for
+        parameters that this operation does not have. A list repeats its parameter; None omits it. (templated)
     :param say: a text to speak, which is escaped, instead of TwiML. (templated)
     :param voice: with ``say``, one of Twilio's voices, such as ``Polly.Joanna``. (templated)
     :param language: with ``say``, a language tag, such as ``en-GB``. (templated)
@@ -88,20 +103,28 @@ class CreateCallOperator(SendAndWaitOperator, operation=Calls.create):
     :param accept: further final statuses to take for success, such as ``no-answer``.
     :param answered_by: what must have picked up, such as ``human``; it needs ``machine_detection``.
     :param hang_up_on_kill: hang up when a user kills the task.
-    :param poll_interval: seconds between two looks.
-    :param wait_timeout: seconds from the dialling after which the task fails, without retry.
-    :param deferrable: wait in the triggerer, which costs no worker slot.
-    :param once: ``False`` calls in every try of the task.
+    :param once: ``False`` sends in every try of the task.
     :param on_clear: ``resend`` when a user clears the task, or ``skip``.
-    :param on_unresolved: ``resend`` or ``fail`` where an earlier try's outcome can't be known.
-    :param reconcile_timeout: seconds, beyond the connection's time-out, before what Twilio doesn't list was never placed.
+    :param on_unresolved: what to do when the outcome of an earlier try is not known, and Twilio lists nothing that
+        fits: ``send``, or ``fail``; by default messages and calls are sent, and purchases and new accounts fail.
+    :param reconcile_timeout: seconds, beyond the connection's time-out, before what Twilio doesn't list was never sent.
+    :param poll_interval: Seconds between two polls.
+    :param wait_timeout: Seconds after which the task fails, without retry.
+    :param deferrable: Whether to wait in the triggerer, which takes no worker slot; by default the setting
+        ``[operators] default_deferrable``.
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/voice/api/call-resource#create-a-call-resource
     """
 
     template_fields_renderers = {"twiml": "html"}
-    sample = "CA" + "0" * 32
     _extra_template_fields = ("say", "voice", "language")
+
+    wait_for_completion: bool
+    accept: Sequence[str]
+    answered_by: Sequence[str] | str
+    hang_up_on_kill: bool
 
     def __init__(
         self,
@@ -144,6 +167,7 @@ class CreateCallOperator(SendAndWaitOperator, operation=Calls.create):
         call_token: str | None = None,
         passports: str | None = None,
         client_notification_url: str | None = None,
+        extra_params: Mapping[str, Any] | str | None = None,
         say: str | None = None,
         voice: str | None = None,
         language: str | None = None,
@@ -151,40 +175,53 @@ class CreateCallOperator(SendAndWaitOperator, operation=Calls.create):
         accept: Sequence[str] = (),
         answered_by: Sequence[str] | str = (),
         hang_up_on_kill: bool = False,
-        **kwargs: Any,
+        once: bool = True,
+        on_clear: OnClear = "resend",
+        on_unresolved: OnUnresolved | None = None,
+        reconcile_timeout: float = RECONCILE_TIMEOUT,
+        poll_interval: float = 30.0,
+        wait_timeout: float = 3600.0,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        twilio_conn_id: str = "twilio_default",
+        account_sid: str | None = None,
+        **kwargs: Unpack[OperatorParameters],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
         self._set_arguments(locals())
-        for status in accept:
-            checks.choice("accept", status, sorted(FINAL))
-        self.wait_for_completion = wait_for_completion
-        self.accept = accept
-        self.answered_by = answered_by
-        self.hang_up_on_kill = hang_up_on_kill
+
+    @classmethod
+    def _check_parameters(cls, values: Mapping[str, Any]) -> None:
+        super()._check_parameters(values)
+        if values["accept"] is not UNRESOLVED:
+            for status in values["accept"]:
+                checks.choice("accept", status, sorted(FINAL))
 
     @property
     def _should_wait(self) -> bool:
         return self.wait_for_completion
 
-    def _build_trigger(self, sid: str, *, started: float) -> CallCompletionTrigger:
+    @property
+    def _goal(self) -> Completion:
+        from airflow_provider_twilio.api.verdicts import Completion
+
+        answered_by = (self.answered_by,) if isinstance(self.answered_by, str) else tuple(self.answered_by)
+        return Completion(tuple(self.accept), answered_by)
+
+    def _build_trigger(self, spec: WaitSpec[Completion]) -> CallCompletionTrigger:
         from airflow_provider_twilio.triggers.calls import CallCompletionTrigger
 
-        return CallCompletionTrigger(
-            sid,
+        return CallCompletionTrigger.from_spec(
+            spec,
             twilio_conn_id=self.twilio_conn_id,
             account_sid=self.account_sid,
-            poll_interval=self.poll_interval,
-            deadline=started + self.wait_timeout,
-            created=started,
-            accept=list(self.accept),
-            answered_by=[self.answered_by] if isinstance(self.answered_by, str) else list(self.answered_by),
             hang_up_on_kill=self.hang_up_on_kill,
             on_clear=self._clear_mode,
         )
 
-    def _build_arguments(self, given: dict[str, Any]) -> dict[str, Any]:
+    @classmethod
+    def _build_arguments(cls, given: dict[str, Any]) -> dict[str, Any]:
         """Write what is to be said as TwiML."""
-        say, voice, language = (given.pop(name) for name in self._extra_template_fields)
+        say, voice, language = (given.pop(name) for name in cls._extra_template_fields)
         sources = {"say": say, **{name: given[name] for name in ("url", "twiml", "application_sid")}}
         checks.one_of(**sources)
         checks.only_one_of(**sources)
@@ -199,7 +236,9 @@ class CreateCallOperator(SendAndWaitOperator, operation=Calls.create):
 class FetchCallOperator(TwilioOperator, operation=Calls.fetch):
     """Fetch a call.
 
-    :param call_sid: the call, CA…. (templated)
+    :param call_sid: SID of the call. (templated)
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/voice/api/call-resource#fetch-a-call-resource
     """
@@ -208,27 +247,35 @@ class FetchCallOperator(TwilioOperator, operation=Calls.fetch):
         self,
         *,
         call_sid: str,
-        **kwargs: Any,
+        twilio_conn_id: str = "twilio_default",
+        account_sid: str | None = None,
+        **kwargs: Unpack[OperatorParameters],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
         self._set_arguments(locals())
 
 
 class ListCallsOperator(TwilioOperator, operation=Calls.list):
     """List calls, the newest first.
 
-    :param to: only to this number or address. (templated)
-    :param from_: only from this number or address. (templated)
-    :param parent_call_sid: only those that this call has started. (templated)
-    :param status: only in this status. (templated)
-    :param start_time: only those started on this day (UTC). (templated)
-    :param start_time_after: only those started at or after this time, aware, or day (UTC). (templated)
-    :param start_time_before: only those started at or before this time, aware, or day (UTC). (templated)
-    :param end_time: only those ended on this day (UTC). (templated)
-    :param end_time_after: only those ended at or after this time, aware, or day (UTC). (templated)
-    :param end_time_before: only those ended at or before this time, aware, or day (UTC). (templated)
-    :param limit: how many at the most; they all go to XCom. (templated)
-    :param page_size: records a request, up to 1000 (the default). (templated)
+    :param to: Only calls to this number or address. (templated)
+    :param from_: Only calls from this number or address. (templated)
+    :param parent_call_sid: Only calls that this call started. (templated)
+    :param status: Only calls in this status. (templated)
+    :param start_time: Only calls that started on this day (UTC). (templated)
+    :param start_time_after: Only calls that started at or after this time or day (UTC). A datetime needs a time zone.
+        (templated)
+    :param start_time_before: Only calls that started at or before this time or day (UTC). A datetime needs a time zone.
+        (templated)
+    :param end_time: Only calls that ended on this day (UTC). (templated)
+    :param end_time_after: Only calls that ended at or after this time or day (UTC). A datetime needs a time zone.
+        (templated)
+    :param end_time_before: Only calls that ended at or before this time or day (UTC). A datetime needs a time zone.
+        (templated)
+    :param limit: Maximum number of records to list. None lists all. (templated)
+    :param page_size: Records per request, 1 to 1,000 (default). (templated)
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/voice/api/call-resource#read-multiple-call-resources
     """
@@ -249,26 +296,32 @@ class ListCallsOperator(TwilioOperator, operation=Calls.list):
         end_time_before: date | datetime | str | None = None,
         limit: int | str | None = None,
         page_size: int | str | None = None,
-        **kwargs: Any,
+        twilio_conn_id: str = "twilio_default",
+        account_sid: str | None = None,
+        **kwargs: Unpack[OperatorParameters],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
         self._set_arguments(locals())
 
 
 class UpdateCallOperator(TwilioOperator, operation=Calls.update):
     """Hang up a call, cancel it, or give it new TwiML while it goes on.
 
-    :param call_sid: the call, CA…. (templated)
-    :param status: ``canceled`` ends a call that is queued or rings; ``completed`` one that goes on, too.
+    :param call_sid: SID of the call. (templated)
+    :param status: ``canceled`` to end a call that is queued or ringing, or ``completed`` to also end one in progress.
         (templated)
-    :param url: the address that answers with the new TwiML; this or ``twiml``. (templated)
-    :param twiml: the new TwiML itself, up to 4000 characters. (templated)
-    :param method: how Twilio asks ``url``: ``GET`` or ``POST`` (its default). (templated)
-    :param fallback_url: asked when ``url`` or its TwiML fails. (templated)
-    :param fallback_method: how ``fallback_url`` is asked. (templated)
-    :param status_callback: where Twilio reports the call's end. (templated)
-    :param status_callback_method: how ``status_callback`` is asked. (templated)
-    :param time_limit: the longest the call may last, in seconds. (templated)
+    :param url: URL that returns the new TwiML. Pass ``url`` or ``twiml``, not both. (templated)
+    :param twiml: New TwiML, up to 4,000 characters. (templated)
+    :param method: HTTP method for ``url``: ``GET`` or ``POST`` (default). (templated)
+    :param fallback_url: URL that Twilio requests if ``url`` or its TwiML fails. (templated)
+    :param fallback_method: HTTP method for ``fallback_url``: ``GET`` or ``POST`` (default). (templated)
+    :param status_callback: URL to which Twilio reports the end of the call. (templated)
+    :param status_callback_method: HTTP method for ``status_callback``: ``GET`` or ``POST`` (default). (templated)
+    :param time_limit: Maximum duration of the call, in seconds. (templated)
+    :param extra_params: Additional form parameters under Twilio's own names, such as ``{"NewParameter": "value"}``, for
+        parameters that this operation does not have. A list repeats its parameter; None omits it. (templated)
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/voice/api/call-resource#update-a-call-resource
     """
@@ -288,16 +341,21 @@ class UpdateCallOperator(TwilioOperator, operation=Calls.update):
         status_callback: str | None = None,
         status_callback_method: Literal["GET", "POST"] | None = None,
         time_limit: int | str | None = None,
-        **kwargs: Any,
+        extra_params: Mapping[str, Any] | str | None = None,
+        twilio_conn_id: str = "twilio_default",
+        account_sid: str | None = None,
+        **kwargs: Unpack[OperatorParameters],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
         self._set_arguments(locals())
 
 
 class DeleteCallOperator(TwilioOperator, operation=Calls.delete):
     """Delete the record of a call that is over. Its SID goes to XCom.
 
-    :param call_sid: the call, CA…. (templated)
+    :param call_sid: SID of the call. (templated)
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/voice/api/call-resource#delete-a-call-resource
     """
@@ -306,7 +364,9 @@ class DeleteCallOperator(TwilioOperator, operation=Calls.delete):
         self,
         *,
         call_sid: str,
-        **kwargs: Any,
+        twilio_conn_id: str = "twilio_default",
+        account_sid: str | None = None,
+        **kwargs: Unpack[OperatorParameters],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
         self._set_arguments(locals())

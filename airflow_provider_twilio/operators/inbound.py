@@ -5,19 +5,22 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from airflow.sdk import Variable
 
 from airflow_provider_twilio._airflow.outcome import fail_on_permanent_errors
-from airflow_provider_twilio._airflow.templates import is_mapped_at_runtime, parse_rendered, resolve_literal
+from airflow_provider_twilio._airflow.templates import parse_rendered
 from airflow_provider_twilio.api.errors import BadParameter, NotFound
 from airflow_provider_twilio.api.messages import Message, Messages
+from airflow_provider_twilio.api.values import UNRESOLVED
 from airflow_provider_twilio.defaults import LOOKBACK, OVERLAP
 from airflow_provider_twilio.operators._base.operation import TwilioOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_twilio._airflow.parameters import OperatorParameters
 
 FILTERS = ("to", "from_", "pattern")
 KEPT_RUNS = 20
@@ -40,6 +43,8 @@ class ReadInboundMessagesOperator(TwilioOperator):
     :param include_body: whether the records in XCom keep their bodies.
     :param lookback: seconds before the first run from when on messages count.
     :param overlap: seconds by which a message may show late in Twilio's list.
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/messaging/api/message-resource#read-multiple-message-resources
     """
@@ -47,6 +52,13 @@ class ReadInboundMessagesOperator(TwilioOperator):
     _extra_template_fields = FILTERS
     template_fields = (*FILTERS, "twilio_conn_id", "account_sid")
     ui_color = "#f3e3f7"
+
+    to: str | None
+    from_: str | None
+    pattern: str | None
+    include_body: bool
+    lookback: float
+    overlap: float
 
     def __init__(
         self,
@@ -57,23 +69,23 @@ class ReadInboundMessagesOperator(TwilioOperator):
         include_body: bool = True,
         lookback: float = LOOKBACK,
         overlap: float = OVERLAP,
-        **kwargs: Any,
+        twilio_conn_id: str = "twilio_default",
+        account_sid: str | None = None,
+        **kwargs: Unpack[OperatorParameters],
     ) -> None:
-        kwargs.setdefault("max_active_tis_per_dag", 1)
-        super().__init__(**kwargs)
-        self.to = to
-        self.from_ = from_
-        self.pattern = pattern
-        self.include_body = include_body
-        self.lookback = lookback
-        self.overlap = overlap
-        for name, value in (("lookback", lookback), ("overlap", overlap)):
-            if value < 0:
-                raise BadParameter(name, f"is {value}", "give seconds, 0 or more")
-        if not is_mapped_at_runtime(self):
-            from airflow_provider_twilio.runtime.polling.inbound import Filter
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
+        self._set_arguments(locals())
 
-            Filter(*(resolve_literal(value) for value in (to, from_, pattern)))
+    @classmethod
+    def _check_parameters(cls, values: Mapping[str, Any]) -> None:
+        from airflow_provider_twilio.runtime.polling.inbound import Filter
+
+        super()._check_parameters(values)
+        for name in ("lookback", "overlap"):
+            value = values[name]
+            if value is not UNRESOLVED and value < 0:
+                raise BadParameter(name, f"is {value}", "give seconds, 0 or more")
+        Filter(*(values[name] for name in FILTERS))
 
     def execute(self, context: Context) -> list[Message]:
         """Read what is new, and remember that this run has read it before it is told."""

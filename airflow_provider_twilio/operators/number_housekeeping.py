@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from airflow_provider_twilio._airflow import storage as files
 from airflow_provider_twilio._airflow.compat import AirflowFailException
@@ -25,6 +25,7 @@ from airflow_provider_twilio.privacy import mask
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_twilio._airflow.parameters import OperatorParameters
     from airflow_provider_twilio.client.asynchronous import AsyncClient
 
 UPDATE = definition(IncomingPhoneNumbers.update)
@@ -136,24 +137,26 @@ class UpdateNumbersOperator(CompositeOperator, color=COLOR):
 
     A number that is already as it should be is left alone, and so is what isn't given; ``""`` empties.
 
-    :param phone_numbers: SIDs (PN…), numbers in E.164, or patterns of numbers or of their names, such as
-        ``+1415*`` or ``support-*``; small letters and capitals are alike. (templated)
-    :param sms_url: the address Twilio asks when a message comes in. (templated)
-    :param sms_method: how ``sms_url`` is asked: ``GET`` or ``POST``. (templated)
-    :param sms_fallback_url: asked when ``sms_url`` or its TwiML fails. (templated)
-    :param sms_fallback_method: how ``sms_fallback_url`` is asked. (templated)
-    :param sms_application_sid: the application that handles messages, instead of the addresses. (templated)
-    :param voice_url: the address Twilio asks when a call comes in. (templated)
-    :param voice_method: how ``voice_url`` is asked: ``GET`` or ``POST``. (templated)
-    :param voice_fallback_url: asked when ``voice_url`` or its TwiML fails. (templated)
-    :param voice_fallback_method: how ``voice_fallback_url`` is asked. (templated)
-    :param voice_application_sid: the application that handles calls, instead of the addresses. (templated)
-    :param voice_caller_id_lookup: whether to look up the caller's name. (templated)
-    :param voice_receive_mode: ``voice`` or ``fax``. (templated)
-    :param status_callback: where Twilio reports the progress of calls. (templated)
-    :param status_callback_method: how ``status_callback`` is asked. (templated)
-    :param trunk_sid: the trunk that handles calls, instead of the voice addresses. (templated)
+    :param phone_numbers: SIDs (PN…), numbers in E.164, or patterns of numbers or of their names, such as ``+1415*`` or
+        ``support-*``; small letters and capitals are alike. (templated)
+    :param sms_url: URL that Twilio requests when a message arrives. (templated)
+    :param sms_method: HTTP method for ``sms_url``: ``GET`` or ``POST`` (default). (templated)
+    :param sms_fallback_url: URL that Twilio requests if ``sms_url`` or its TwiML fails. (templated)
+    :param sms_fallback_method: HTTP method for ``sms_fallback_url``: ``GET`` or ``POST`` (default). (templated)
+    :param sms_application_sid: TwiML app that handles messages, instead of the SMS URLs. (templated)
+    :param voice_url: URL that Twilio requests when a call arrives. (templated)
+    :param voice_method: HTTP method for ``voice_url``: ``GET`` or ``POST`` (default). (templated)
+    :param voice_fallback_url: URL that Twilio requests if ``voice_url`` or its TwiML fails. (templated)
+    :param voice_fallback_method: HTTP method for ``voice_fallback_url``: ``GET`` or ``POST`` (default). (templated)
+    :param voice_application_sid: TwiML app that handles calls, instead of the voice URLs. (templated)
+    :param voice_caller_id_lookup: Whether to look up the caller's name. (templated)
+    :param voice_receive_mode: Type of incoming calls: ``voice`` or ``fax``. (templated)
+    :param status_callback: URL to which Twilio reports the progress of calls. (templated)
+    :param status_callback_method: HTTP method for ``status_callback``: ``GET`` or ``POST`` (default). (templated)
+    :param trunk_sid: SIP trunk that handles calls, instead of the voice URLs and app. (templated)
     :param apply: make the differences; otherwise they are only shown. (templated)
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource#update-an-incomingphonenumber-resource
     """
@@ -178,12 +181,15 @@ class UpdateNumbersOperator(CompositeOperator, color=COLOR):
         status_callback_method: Literal["GET", "POST"] | None = None,
         trunk_sid: str | None = None,
         apply: bool | str = False,
-        **kwargs: Any,
+        twilio_conn_id: str = "twilio_default",
+        account_sid: str | None = None,
+        **kwargs: Unpack[OperatorParameters],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
         self._set_arguments(locals())
 
-    def _check(self, given: Mapping[str, Any]) -> None:
+    @classmethod
+    def _check(cls, given: Mapping[str, Any]) -> None:
         """Require numbers, and something to set on them."""
         settings = {name: value for name, value in given.items() if name not in ("phone_numbers", "apply")}
         check_chosen("phone_numbers", given["phone_numbers"], patterns=True)
@@ -232,17 +238,28 @@ class FindIdleNumbersOperator(CompositeOperator, color=COLOR):
     what never went out by a date.
 
     :param days: how many days without traffic make a number idle, 1 to 400. (templated)
-    :param protect: patterns of numbers, or of their names, that are never idle, such as ``+1800*`` or
-        ``reserve-*``; small letters and capitals are alike. (templated)
+    :param protect: patterns of numbers, or of their names, that are never idle, such as ``+1800*`` or ``reserve-*``;
+        small letters and capitals are alike. (templated)
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource#read-multiple-incomingphonenumber-resources
     """
 
-    def __init__(self, *, days: int | str, protect: Sequence[str] | str = (), **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        *,
+        days: int | str,
+        protect: Sequence[str] | str = (),
+        twilio_conn_id: str = "twilio_default",
+        account_sid: str | None = None,
+        **kwargs: Unpack[OperatorParameters],
+    ) -> None:
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
         self._set_arguments(locals())
 
-    def _check(self, given: Mapping[str, Any]) -> None:
+    @classmethod
+    def _check(cls, given: Mapping[str, Any]) -> None:
         """Require an age that Twilio's lists reach back to."""
         checks.required(days=given["days"])
         parse_int("days", given["days"], 1, 400)
@@ -303,12 +320,14 @@ class ReleaseNumbersOperator(CompositeOperator, color=COLOR):
     task fails. A task that is killed goes on where it was, and its report tells of all.
 
     :param phone_numbers: SIDs (PN…) or numbers in E.164. (templated)
-    :param protect: patterns of numbers, or of their names, that are never released, whoever names them, such
-        as ``+1800*`` or ``main-*``; small letters and capitals are alike. (templated)
+    :param protect: patterns of numbers, or of their names, that are never released, whoever names them, such as
+        ``+1800*`` or ``main-*``; small letters and capitals are alike. (templated)
     :param max_releases: how many may be released; if there are more, none is. (templated)
     :param report: a ``.csv`` or ``.jsonl`` file on any store of Airflow's, such as
         ``s3://aws_default@bucket/released.csv``. (templated)
     :param apply: release them; otherwise the report tells what would be. (templated)
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource#delete-an-incomingphonenumber-resource
     """
@@ -321,12 +340,15 @@ class ReleaseNumbersOperator(CompositeOperator, color=COLOR):
         max_releases: int | str = 10,
         report: str | None = None,
         apply: bool | str = False,
-        **kwargs: Any,
+        twilio_conn_id: str = "twilio_default",
+        account_sid: str | None = None,
+        **kwargs: Unpack[OperatorParameters],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
         self._set_arguments(locals())
 
-    def _check(self, given: Mapping[str, Any]) -> None:
+    @classmethod
+    def _check(cls, given: Mapping[str, Any]) -> None:
         """Require exact names, and bounds."""
         value = given["phone_numbers"]
         if value is not UNRESOLVED and as_list(value):  # a list that a task has found empty is nothing to do
@@ -336,7 +358,7 @@ class ReleaseNumbersOperator(CompositeOperator, color=COLOR):
         parse_int("max_releases", given["max_releases"], 0)
         files.check_path("report", given["report"], files.TABLE_FORMATS)
 
-    def perform(
+    def _perform(
         self,
         context: Context,
         *,

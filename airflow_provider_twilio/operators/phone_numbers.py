@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import NotFound
@@ -10,9 +11,10 @@ from airflow_provider_twilio.api.operation import definition
 from airflow_provider_twilio.api.phone_numbers import AvailablePhoneNumbers, IncomingPhoneNumbers
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.api.values import UNRESOLVED
+from airflow_provider_twilio.defaults import RECONCILE_TIMEOUT
 from airflow_provider_twilio.operators._base.operation import TwilioOperator
 from airflow_provider_twilio.operators._base.send_once import SendOnceOperator
-from airflow_provider_twilio.operators._ensure import EnsureNumberOperator
+from airflow_provider_twilio.operators.ensure_number import EnsureNumberOperator
 from airflow_provider_twilio.operators.number_housekeeping import (
     FindIdleNumbersOperator,
     ReleaseNumbersOperator,
@@ -23,6 +25,10 @@ from airflow_provider_twilio.privacy import mask
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_twilio._airflow.parameters import OperatorParameters
+    from airflow_provider_twilio._airflow.send_once import OnClear
+    from airflow_provider_twilio.runtime.idempotency.fingerprint import OnUnresolved
 
 __all__ = [
     "EnsureNumberOperator",
@@ -43,31 +49,35 @@ SEARCH = definition(AvailablePhoneNumbers.list)
 class SearchNumbersOperator(TwilioOperator, operation=AvailablePhoneNumbers.list):
     """Search the numbers on offer in a country.
 
-    :param country: two letters, such as ``US`` (ISO 3166-1). (templated)
-    :param kind: ``Local``, ``TollFree``, ``Mobile``, ``National``, ``Voip``, ``SharedCost`` or
-        ``MachineToMachine``; what a country lacks is :class:`~airflow_provider_twilio.api.errors.NotFound`.
+    :param country: Two-letter country code (ISO 3166-1), such as ``US``. (templated)
+    :param kind: Type of number: ``Local``, ``TollFree``, ``Mobile``, ``National``, ``Voip``, ``SharedCost`` or
+        ``MachineToMachine``. Few countries offer all types. (templated)
+    :param area_code: Only numbers in this area code, 200 to 999 (US and Canada only). (templated)
+    :param contains: Only numbers that contain this pattern: 2 to 16 digits or letters, where ``*`` matches any single
+        digit and ``%`` any sequence. (templated)
+    :param sms_enabled: Only numbers that can, or cannot, receive SMS. (templated)
+    :param mms_enabled: Only numbers that can, or cannot, receive MMS. (templated)
+    :param voice_enabled: Only numbers that can, or cannot, receive calls. (templated)
+    :param fax_enabled: Only numbers that can, or cannot, receive faxes. (templated)
+    :param exclude_all_address_required: Whether to exclude numbers that require an address. (templated)
+    :param exclude_local_address_required: Whether to exclude numbers that require an address in the country.
         (templated)
-    :param area_code: only of this area code (US and Canada). (templated)
-    :param contains: 2 to 16 digits or letters; ``*`` stands for any one, ``%`` for any several. (templated)
-    :param sms_enabled: only those that can, or can't, receive messages. (templated)
-    :param mms_enabled: only those that can, or can't, receive media. (templated)
-    :param voice_enabled: only those that can, or can't, receive calls. (templated)
-    :param fax_enabled: only those that can, or can't, receive faxes. (templated)
-    :param exclude_all_address_required: leave out those that need an address. (templated)
-    :param exclude_local_address_required: leave out those that need an address in the country. (templated)
-    :param exclude_foreign_address_required: leave out those that need an address abroad. (templated)
-    :param beta: whether to include numbers that are new to Twilio (it does by default). (templated)
-    :param near_number: close to this number, in E.164 (US and Canada). (templated)
-    :param near_lat_long: close to this place, ``latitude,longitude`` (US and Canada). (templated)
-    :param distance: how close, in miles, up to 500 (Twilio's default is 25); with one of the two above.
+    :param exclude_foreign_address_required: Whether to exclude numbers that require an address outside the country.
         (templated)
-    :param in_postal_code: only of this postal code (US and Canada). (templated)
-    :param in_region: only of this state or province (US and Canada). (templated)
-    :param in_rate_center: only of this rate center, with ``in_lata`` (US and Canada). (templated)
-    :param in_lata: only of this LATA (US and Canada). (templated)
-    :param in_locality: only of this town. (templated)
-    :param limit: how many at the most; they all go to XCom. (templated)
-    :param page_size: records a request, up to 1000 (the default). Twilio answers with one page. (templated)
+    :param beta: Whether to include numbers that are new to Twilio. True by default. (templated)
+    :param near_number: Only numbers near this number, in E.164 (US and Canada only). (templated)
+    :param near_lat_long: Only numbers near this point, as ``latitude,longitude`` (US and Canada only). (templated)
+    :param distance: Search radius around ``near_number`` or ``near_lat_long`` in miles, up to 500. Twilio's default is
+        25. (templated)
+    :param in_postal_code: Only numbers in this postal code (US and Canada only). (templated)
+    :param in_region: Only numbers in this state or province (US and Canada only). (templated)
+    :param in_rate_center: Only numbers in this rate center (US and Canada only). Requires ``in_lata``. (templated)
+    :param in_lata: Only numbers in this LATA (US and Canada only). (templated)
+    :param in_locality: Only numbers in this city. (templated)
+    :param limit: Maximum number of records to list. None lists all. (templated)
+    :param page_size: Records per request, 1 to 1,000 (default). (templated)
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/phone-numbers/api/availablephonenumber-resource
     """
@@ -97,9 +107,11 @@ class SearchNumbersOperator(TwilioOperator, operation=AvailablePhoneNumbers.list
         in_locality: str | None = None,
         limit: int | str | None = None,
         page_size: int | str | None = None,
-        **kwargs: Any,
+        twilio_conn_id: str = "twilio_default",
+        account_sid: str | None = None,
+        **kwargs: Unpack[OperatorParameters],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
         self._set_arguments(locals())
 
 
@@ -110,37 +122,42 @@ class PurchaseNumberOperator(SendOnceOperator, operation=IncomingPhoneNumbers.cr
     buys exactly that one. To ask for more of it, such as for MMS, search first:
     ``phone_number="{{ ti.xcom_pull(task_ids='search')[0]['phone_number'] }}"``.
 
-    :param phone_number: the number, in E.164, as found among the available ones; this or ``area_code``.
-        (templated)
-    :param area_code: one of the numbers on offer in this area code (US and Canada). (templated)
-    :param friendly_name: what to call it, up to 64 characters; the number itself by default. (templated)
-    :param sms_url: the address Twilio asks when a message comes in. (templated)
-    :param sms_method: how ``sms_url`` is asked: ``GET`` or ``POST`` (Twilio's default). (templated)
-    :param sms_fallback_url: asked when ``sms_url`` or its TwiML fails. (templated)
-    :param sms_fallback_method: how ``sms_fallback_url`` is asked. (templated)
-    :param sms_application_sid: the application that handles messages, instead of the addresses. (templated)
-    :param voice_url: the address Twilio asks when a call comes in. (templated)
-    :param voice_method: how ``voice_url`` is asked: ``GET`` or ``POST`` (Twilio's default). (templated)
-    :param voice_fallback_url: asked when ``voice_url`` or its TwiML fails. (templated)
-    :param voice_fallback_method: how ``voice_fallback_url`` is asked. (templated)
-    :param voice_application_sid: the application that handles calls, instead of the addresses. (templated)
-    :param voice_caller_id_lookup: whether to look up the caller's name. (templated)
-    :param voice_receive_mode: ``voice`` or ``fax``. (templated)
-    :param status_callback: where Twilio reports the progress of calls. (templated)
-    :param status_callback_method: how ``status_callback`` is asked. (templated)
-    :param trunk_sid: the trunk that handles calls, instead of the voice addresses. (templated)
-    :param bundle_sid: the regulatory bundle, where the country asks for one. (templated)
-    :param identity_sid: the identity, where the country asks for one. (templated)
-    :param address_sid: the address, where the country asks for one. (templated)
-    :param emergency_status: ``Active`` or ``Inactive``, for emergency calls. (templated)
-    :param emergency_address_sid: the address given to emergency services. (templated)
-    :param api_version: the version of the API for the number's calls. (templated)
+    :param phone_number: Number to buy, in E.164. Pass ``phone_number`` or ``area_code``, not both. (templated)
+    :param area_code: Area code in which to buy any available number, 200 to 999 (US and Canada only). Each request buys
+        another number. (templated)
+    :param friendly_name: Name of the number, up to 64 characters. By default the formatted number. (templated)
+    :param sms_url: URL that Twilio requests when a message arrives. (templated)
+    :param sms_method: HTTP method for ``sms_url``: ``GET`` or ``POST`` (default). (templated)
+    :param sms_fallback_url: URL that Twilio requests if ``sms_url`` or its TwiML fails. (templated)
+    :param sms_fallback_method: HTTP method for ``sms_fallback_url``: ``GET`` or ``POST`` (default). (templated)
+    :param sms_application_sid: TwiML app that handles messages, instead of the SMS URLs. (templated)
+    :param voice_url: URL that Twilio requests when a call arrives. (templated)
+    :param voice_method: HTTP method for ``voice_url``: ``GET`` or ``POST`` (default). (templated)
+    :param voice_fallback_url: URL that Twilio requests if ``voice_url`` or its TwiML fails. (templated)
+    :param voice_fallback_method: HTTP method for ``voice_fallback_url``: ``GET`` or ``POST`` (default). (templated)
+    :param voice_application_sid: TwiML app that handles calls, instead of the voice URLs. (templated)
+    :param voice_caller_id_lookup: Whether to look up the caller's name. False by default. (templated)
+    :param voice_receive_mode: Type of incoming calls: ``voice`` or ``fax``. (templated)
+    :param status_callback: URL to which Twilio reports the progress of calls. (templated)
+    :param status_callback_method: HTTP method for ``status_callback``: ``GET`` or ``POST`` (default). (templated)
+    :param trunk_sid: SIP trunk that handles calls, instead of the voice URLs and app. (templated)
+    :param bundle_sid: Regulatory bundle, where the country requires one. (templated)
+    :param identity_sid: Identity, where the country requires one. (templated)
+    :param address_sid: Address, where the country requires one. (templated)
+    :param emergency_status: Whether emergency calling is enabled: ``Active`` or ``Inactive``. (templated)
+    :param emergency_address_sid: Address reported to emergency services. (templated)
+    :param api_version: Version of Twilio's API for the number's incoming calls. ``2010-04-01`` by default. (templated)
+    :param extra_params: Additional form parameters under Twilio's own names, such as ``{"NewParameter": "value"}``, for
+        parameters that this operation does not have. A list repeats its parameter; None omits it. (templated)
     :param country: where to look for one by area code, such as ``US``. (templated)
     :param kind: the kind to look for by area code, such as ``Local`` or ``TollFree``. (templated)
-    :param once: ``False`` buys in every try of the task.
+    :param once: ``False`` sends in every try of the task.
     :param on_clear: ``resend`` when a user clears the task, or ``skip``.
-    :param on_unresolved: ``resend`` or ``fail`` (the default here) where an earlier try's outcome can't be known.
-    :param reconcile_timeout: seconds, beyond the connection's time-out, before what Twilio doesn't list was never bought.
+    :param on_unresolved: what to do when the outcome of an earlier try is not known, and Twilio lists nothing that
+        fits: ``send``, or ``fail``; by default messages and calls are sent, and purchases and new accounts fail.
+    :param reconcile_timeout: seconds, beyond the connection's time-out, before what Twilio doesn't list was never sent.
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource#provision-a-phone-number
     """
@@ -174,16 +191,24 @@ class PurchaseNumberOperator(SendOnceOperator, operation=IncomingPhoneNumbers.cr
         emergency_status: Literal["Active", "Inactive"] | None = None,
         emergency_address_sid: str | None = None,
         api_version: str | None = None,
+        extra_params: Mapping[str, Any] | str | None = None,
         country: str = "US",
         kind: Literal["Local", "TollFree", "Mobile", "National", "Voip", "SharedCost", "MachineToMachine"] = "Local",
-        **kwargs: Any,
+        once: bool = True,
+        on_clear: OnClear = "resend",
+        on_unresolved: OnUnresolved | None = None,
+        reconcile_timeout: float = RECONCILE_TIMEOUT,
+        twilio_conn_id: str = "twilio_default",
+        account_sid: str | None = None,
+        **kwargs: Unpack[OperatorParameters],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
         self._set_arguments(locals())
 
-    def _build_arguments(self, given: dict[str, Any]) -> dict[str, Any]:
+    @classmethod
+    def _build_arguments(cls, given: dict[str, Any]) -> dict[str, Any]:
         """Check where to look for a number, if that is what to do."""
-        country, kind = (given.pop(name) for name in self._extra_template_fields)
+        country, kind = (given.pop(name) for name in cls._extra_template_fields)
         if checks.is_set(given["area_code"]):
             SEARCH.check({"country": country, "kind": kind, "area_code": given["area_code"]})
         return given
@@ -209,7 +234,9 @@ class PurchaseNumberOperator(SendOnceOperator, operation=IncomingPhoneNumbers.cr
 class FetchNumberOperator(TwilioOperator, operation=IncomingPhoneNumbers.fetch):
     """Fetch a number of the account.
 
-    :param phone_number_sid: the number, PN…. (templated)
+    :param phone_number_sid: SID of the number. (templated)
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource#fetch-an-incomingphonenumber-resource
     """
@@ -218,21 +245,25 @@ class FetchNumberOperator(TwilioOperator, operation=IncomingPhoneNumbers.fetch):
         self,
         *,
         phone_number_sid: str,
-        **kwargs: Any,
+        twilio_conn_id: str = "twilio_default",
+        account_sid: str | None = None,
+        **kwargs: Unpack[OperatorParameters],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
         self._set_arguments(locals())
 
 
 class ListNumbersOperator(TwilioOperator, operation=IncomingPhoneNumbers.list):
     """List the account's numbers.
 
-    :param phone_number: only those that contain these digits; ``*`` stands for any one. (templated)
-    :param friendly_name: only those of this name. (templated)
-    :param origin: ``twilio`` or ``hosted``. (templated)
-    :param beta: whether to include numbers that are new to Twilio. (templated)
-    :param limit: how many at the most; they all go to XCom. (templated)
-    :param page_size: records a request, up to 1000 (the default). (templated)
+    :param phone_number: Only numbers that contain these digits. ``*`` matches any single digit. (templated)
+    :param friendly_name: Only numbers with exactly this name. (templated)
+    :param origin: Only numbers of this origin: ``twilio`` or ``hosted``. (templated)
+    :param beta: Whether to include numbers that are new to Twilio. (templated)
+    :param limit: Maximum number of records to list. None lists all. (templated)
+    :param page_size: Records per request, 1 to 1,000 (default). (templated)
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource#read-multiple-incomingphonenumber-resources
     """
@@ -246,40 +277,46 @@ class ListNumbersOperator(TwilioOperator, operation=IncomingPhoneNumbers.list):
         beta: bool | str | None = None,
         limit: int | str | None = None,
         page_size: int | str | None = None,
-        **kwargs: Any,
+        twilio_conn_id: str = "twilio_default",
+        account_sid: str | None = None,
+        **kwargs: Unpack[OperatorParameters],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
         self._set_arguments(locals())
 
 
 class UpdateNumberOperator(TwilioOperator, operation=IncomingPhoneNumbers.update):
     """Change a number's settings, or give it to another account. What isn't given stays; ``""`` empties.
 
-    :param phone_number_sid: the number, PN…. (templated)
-    :param transfer_to_account_sid: the new owner: another account of the same parent, with the parent's
-        credentials. (templated)
-    :param friendly_name: what to call it, up to 64 characters. (templated)
-    :param sms_url: the address Twilio asks when a message comes in. (templated)
-    :param sms_method: how ``sms_url`` is asked: ``GET`` or ``POST``. (templated)
-    :param sms_fallback_url: asked when ``sms_url`` or its TwiML fails. (templated)
-    :param sms_fallback_method: how ``sms_fallback_url`` is asked. (templated)
-    :param sms_application_sid: the application that handles messages, instead of the addresses. (templated)
-    :param voice_url: the address Twilio asks when a call comes in. (templated)
-    :param voice_method: how ``voice_url`` is asked: ``GET`` or ``POST``. (templated)
-    :param voice_fallback_url: asked when ``voice_url`` or its TwiML fails. (templated)
-    :param voice_fallback_method: how ``voice_fallback_url`` is asked. (templated)
-    :param voice_application_sid: the application that handles calls, instead of the addresses. (templated)
-    :param voice_caller_id_lookup: whether to look up the caller's name. (templated)
-    :param voice_receive_mode: ``voice`` or ``fax``. (templated)
-    :param status_callback: where Twilio reports the progress of calls. (templated)
-    :param status_callback_method: how ``status_callback`` is asked. (templated)
-    :param trunk_sid: the trunk that handles calls, instead of the voice addresses. (templated)
-    :param bundle_sid: the regulatory bundle, where the country asks for one. (templated)
-    :param identity_sid: the identity, where the country asks for one. (templated)
-    :param address_sid: the address, where the country asks for one. (templated)
-    :param emergency_status: ``Active`` or ``Inactive``, for emergency calls. (templated)
-    :param emergency_address_sid: the address given to emergency services. (templated)
-    :param api_version: the version of the API for the number's calls. (templated)
+    :param phone_number_sid: SID of the number. (templated)
+    :param transfer_to_account_sid: Account to transfer the number to. It must have the same parent account, whose
+        credentials the request needs. (templated)
+    :param friendly_name: Name of the number, up to 64 characters. (templated)
+    :param sms_url: URL that Twilio requests when a message arrives. (templated)
+    :param sms_method: HTTP method for ``sms_url``: ``GET`` or ``POST`` (default). (templated)
+    :param sms_fallback_url: URL that Twilio requests if ``sms_url`` or its TwiML fails. (templated)
+    :param sms_fallback_method: HTTP method for ``sms_fallback_url``: ``GET`` or ``POST`` (default). (templated)
+    :param sms_application_sid: TwiML app that handles messages, instead of the SMS URLs. (templated)
+    :param voice_url: URL that Twilio requests when a call arrives. (templated)
+    :param voice_method: HTTP method for ``voice_url``: ``GET`` or ``POST`` (default). (templated)
+    :param voice_fallback_url: URL that Twilio requests if ``voice_url`` or its TwiML fails. (templated)
+    :param voice_fallback_method: HTTP method for ``voice_fallback_url``: ``GET`` or ``POST`` (default). (templated)
+    :param voice_application_sid: TwiML app that handles calls, instead of the voice URLs. (templated)
+    :param voice_caller_id_lookup: Whether to look up the caller's name. (templated)
+    :param voice_receive_mode: Type of incoming calls: ``voice`` or ``fax``. (templated)
+    :param status_callback: URL to which Twilio reports the progress of calls. (templated)
+    :param status_callback_method: HTTP method for ``status_callback``: ``GET`` or ``POST`` (default). (templated)
+    :param trunk_sid: SIP trunk that handles calls, instead of the voice URLs and app. (templated)
+    :param bundle_sid: Regulatory bundle, where the country requires one. (templated)
+    :param identity_sid: Identity, where the country requires one. (templated)
+    :param address_sid: Address, where the country requires one. (templated)
+    :param emergency_status: Whether emergency calling is enabled: ``Active`` or ``Inactive``. (templated)
+    :param emergency_address_sid: Address reported to emergency services. (templated)
+    :param api_version: Version of Twilio's API for the number's incoming calls. (templated)
+    :param extra_params: Additional form parameters under Twilio's own names, such as ``{"NewParameter": "value"}``, for
+        parameters that this operation does not have. A list repeats its parameter; None omits it. (templated)
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource#update-an-incomingphonenumber-resource
     """
@@ -311,9 +348,12 @@ class UpdateNumberOperator(TwilioOperator, operation=IncomingPhoneNumbers.update
         emergency_status: Literal["Active", "Inactive"] | None = None,
         emergency_address_sid: str | None = None,
         api_version: str | None = None,
-        **kwargs: Any,
+        extra_params: Mapping[str, Any] | str | None = None,
+        twilio_conn_id: str = "twilio_default",
+        account_sid: str | None = None,
+        **kwargs: Unpack[OperatorParameters],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
         self._set_arguments(locals())
 
 
@@ -322,8 +362,10 @@ class ReleaseNumberOperator(TwilioOperator, operation=IncomingPhoneNumbers.delet
 
     It can't be undone: anyone may buy the number next.
 
-    :param phone_number_sid: the number's SID, PN…; this or ``phone_number``. (templated)
+    :param phone_number_sid: SID of the number. (templated)
     :param phone_number: the number itself, in E.164, of which the account must own exactly one. (templated)
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource#delete-an-incomingphonenumber-resource
     """
@@ -335,11 +377,20 @@ class ReleaseNumberOperator(TwilioOperator, operation=IncomingPhoneNumbers.delet
     _plan: ReleasePlan
     """Knows the SID of a number that an earlier try released."""
 
-    def __init__(self, *, phone_number_sid: str | None = None, phone_number: str | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        *,
+        phone_number_sid: str | None = None,
+        phone_number: str | None = None,
+        twilio_conn_id: str = "twilio_default",
+        account_sid: str | None = None,
+        **kwargs: Unpack[OperatorParameters],
+    ) -> None:
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
         self._set_arguments(locals())
 
-    def _build_arguments(self, given: dict[str, Any]) -> dict[str, Any]:
+    @classmethod
+    def _build_arguments(cls, given: dict[str, Any]) -> dict[str, Any]:
         """Require one way of naming the number; its SID is looked up where it isn't given."""
         named = {"phone_number_sid": given["phone_number_sid"], "phone_number": given.pop("phone_number")}
         checks.one_of(**named)

@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 from airflow_provider_twilio._airflow import storage as files
 from airflow_provider_twilio._airflow.compat import AirflowFailException
@@ -27,7 +27,8 @@ from airflow_provider_twilio.operators._base.operation import COLORS
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_twilio.runtime.bulk.engine import Outcome
+    from airflow_provider_twilio._airflow.parameters import OperatorParameters
+    from airflow_provider_twilio.runtime.bulk.items import Outcome
     from airflow_provider_twilio.runtime.state_store import StateStore
 
 COLUMNS = ("sid", "date_created", "outcome", "code", "reason", "run_id")
@@ -36,7 +37,7 @@ PLANNED = "twilio_retention"
 MEDIA = definition(MediaItems.list)
 
 
-class RetentionOperator(CompositeOperator):
+class _RetentionOperator(CompositeOperator):
     """Find records that are older than so many days, report them and, with ``apply``, redact or delete them.
 
     What is old counts from the run, so that each try means the same records. The report is written before anything is
@@ -66,10 +67,12 @@ class RetentionOperator(CompositeOperator):
         """Count the media of a message that are to be deleted with it."""
         return 0
 
-    def _literal_of(self, name: str, value: Any) -> Any:
+    @classmethod
+    def _literal_of(cls, name: str, value: Any) -> Any:
         return UNRESOLVED if name in ("start", "end") and value is not None else super()._literal_of(name, value)
 
-    def _check(self, given: Mapping[str, Any]) -> None:
+    @classmethod
+    def _check(cls, given: Mapping[str, Any]) -> None:
         """Require an age, and a range that has both ends, if there is one."""
         checks.required(days=given["days"])
         parse_int("days", given["days"], 1)
@@ -79,7 +82,7 @@ class RetentionOperator(CompositeOperator):
         files.check_path("report", given["report"], files.TABLE_FORMATS)
         parse_int("concurrency", given["concurrency"], 1, 500)
 
-    def perform(
+    def _perform(
         self,
         context: Context,
         *,
@@ -142,7 +145,8 @@ class RetentionOperator(CompositeOperator):
             files.write_table("report", report, COLUMNS, ledger.rows(), self.hook)
 
     async def _do(self, ledger: WorkList, concurrency: int) -> None:
-        from airflow_provider_twilio.runtime.bulk.engine import Tally, WorkItem, run
+        from airflow_provider_twilio.runtime.bulk.engine import run
+        from airflow_provider_twilio.runtime.bulk.items import Tally, WorkItem
         from airflow_provider_twilio.runtime.bulk.progress import progress
 
         async with self.hook.aclient(concurrency=concurrency, retries=0) as client:  # the engine repeats by itself
@@ -286,7 +290,7 @@ def _earlier(report: str, run_id: str) -> Iterator[Mapping[str, Any]]:
 # ---------------------------------------------------------------- the operators
 
 
-class RedactOldMessagesOperator(RetentionOperator, color=COLORS["Messages"]):
+class RedactOldMessagesOperator(_RetentionOperator, color=COLORS["Messages"]):
     """Take old messages' texts away, with ``apply``; their records stay. What became of them goes to XCom, counted.
 
     Redaction empties only the text: ``media`` deletes what was sent with it, too. A message that is on its way yet is
@@ -296,12 +300,14 @@ class RedactOldMessagesOperator(RetentionOperator, color=COLORS["Messages"]):
     :param start: only those made from this time or day (UTC) on. (templated)
     :param end: only those made before this time or day (UTC). (templated)
     :param media: also delete their media. (templated)
-    :param include_unsent: also those that were never sent, such as failed ones. Twilio can't be asked for these,
-        so the whole list is read, a request for each 1,000 messages it holds. (templated)
-    :param report: a ``.csv`` or ``.jsonl`` file on any store of Airflow's, with a row for each message; give
-        each run one of its own. (templated)
+    :param include_unsent: also those that were never sent, such as failed ones. Twilio can't be asked for these, so the
+        whole list is read, a request for each 1,000 messages it holds. (templated)
+    :param report: a ``.csv`` or ``.jsonl`` file on any store of Airflow's, with a row for each message; give each run
+        one of its own. (templated)
     :param apply: do it; otherwise the report tells what would be done. (templated)
     :param concurrency: how many requests are on their way at once, up to 500. (templated)
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/messaging/api/message-resource#update-a-message-resource
     """
@@ -320,9 +326,11 @@ class RedactOldMessagesOperator(RetentionOperator, color=COLORS["Messages"]):
         report: str | None = None,
         apply: bool | str = False,
         concurrency: int | str = 20,
-        **kwargs: Any,
+        twilio_conn_id: str = "twilio_default",
+        account_sid: str | None = None,
+        **kwargs: Unpack[OperatorParameters],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
         self._set_arguments(locals())
 
     def _list_candidates(self, since: datetime | None, until: datetime, *, unsent: bool) -> Listing[Any]:
@@ -339,11 +347,12 @@ class RedactOldMessagesOperator(RetentionOperator, color=COLORS["Messages"]):
 
     def _media_of(self, record: Any) -> int:
         """Count its media, if they are to go."""
-        return (record.num_media or 0) if self._read("media", self.media) else 0
+        return (record.num_media or 0) if self._parse("media", self.media) else 0
 
     async def _before_run(self, client: Any, ledger: WorkList, concurrency: int) -> None:
         """Delete the media."""
-        from airflow_provider_twilio.runtime.bulk.engine import WorkItem, run
+        from airflow_provider_twilio.runtime.bulk.engine import run
+        from airflow_provider_twilio.runtime.bulk.items import WorkItem
 
         def asked() -> Iterator[WorkItem]:
             for sid, media in ledger.left():
@@ -368,7 +377,7 @@ class RedactOldMessagesOperator(RetentionOperator, color=COLORS["Messages"]):
         await run(client, deletes, deleted, concurrency=concurrency)
 
 
-class DeleteOldMessagesOperator(RetentionOperator, color=COLORS["Messages"]):
+class DeleteOldMessagesOperator(_RetentionOperator, color=COLORS["Messages"]):
     """Delete old messages, with their media, with ``apply``. What became of them goes to XCom, counted.
 
     A message that is on its way yet is left for later. A task that is killed goes on where it was.
@@ -376,12 +385,14 @@ class DeleteOldMessagesOperator(RetentionOperator, color=COLORS["Messages"]):
     :param days: how old messages must be, 1 day or more, by the time they were made. (templated)
     :param start: only those made from this time or day (UTC) on. (templated)
     :param end: only those made before this time or day (UTC). (templated)
-    :param include_unsent: also those that were never sent, such as failed ones. Twilio can't be asked for these,
-        so the whole list is read, a request for each 1,000 messages it holds. (templated)
-    :param report: a ``.csv`` or ``.jsonl`` file on any store of Airflow's, with a row for each message; give
-        each run one of its own. (templated)
+    :param include_unsent: also those that were never sent, such as failed ones. Twilio can't be asked for these, so the
+        whole list is read, a request for each 1,000 messages it holds. (templated)
+    :param report: a ``.csv`` or ``.jsonl`` file on any store of Airflow's, with a row for each message; give each run
+        one of its own. (templated)
     :param apply: do it; otherwise the report tells what would be done. (templated)
     :param concurrency: how many requests are on their way at once, up to 500. (templated)
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/messaging/api/message-resource#delete-a-message-resource
     """
@@ -398,9 +409,11 @@ class DeleteOldMessagesOperator(RetentionOperator, color=COLORS["Messages"]):
         report: str | None = None,
         apply: bool | str = False,
         concurrency: int | str = 20,
-        **kwargs: Any,
+        twilio_conn_id: str = "twilio_default",
+        account_sid: str | None = None,
+        **kwargs: Unpack[OperatorParameters],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
         self._set_arguments(locals())
 
     def _list_candidates(self, since: datetime | None, until: datetime, *, unsent: bool) -> Listing[Any]:
@@ -412,7 +425,7 @@ class DeleteOldMessagesOperator(RetentionOperator, color=COLORS["Messages"]):
         return Messages.delete(sid)
 
 
-class DeleteOldCallsOperator(RetentionOperator, color=COLORS["Calls"]):
+class DeleteOldCallsOperator(_RetentionOperator, color=COLORS["Calls"]):
     """Delete the records of old calls, with ``apply``. What became of them goes to XCom, counted.
 
     A call that goes on is left for later. A task that is killed goes on where it was. Recordings stay.
@@ -420,12 +433,14 @@ class DeleteOldCallsOperator(RetentionOperator, color=COLORS["Calls"]):
     :param days: how old calls must be, 1 day or more, by the time they were made. (templated)
     :param start: only those made from this time or day (UTC) on. (templated)
     :param end: only those made before this time or day (UTC). (templated)
-    :param include_unsent: also those that were never placed, such as calls canceled in the queue. Twilio can't be
-        asked for these, so the whole list is read, a request for each 1,000 calls it holds. (templated)
-    :param report: a ``.csv`` or ``.jsonl`` file on any store of Airflow's, with a row for each call; give each
-        run one of its own. (templated)
+    :param include_unsent: also those that were never placed, such as calls canceled in the queue. Twilio can't be asked
+        for these, so the whole list is read, a request for each 1,000 calls it holds. (templated)
+    :param report: a ``.csv`` or ``.jsonl`` file on any store of Airflow's, with a row for each call; give each run one
+        of its own. (templated)
     :param apply: do it; otherwise the report tells what would be done. (templated)
     :param concurrency: how many requests are on their way at once, up to 500. (templated)
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/voice/api/call-resource#delete-a-call-resource
     """
@@ -442,9 +457,11 @@ class DeleteOldCallsOperator(RetentionOperator, color=COLORS["Calls"]):
         report: str | None = None,
         apply: bool | str = False,
         concurrency: int | str = 20,
-        **kwargs: Any,
+        twilio_conn_id: str = "twilio_default",
+        account_sid: str | None = None,
+        **kwargs: Unpack[OperatorParameters],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
         self._set_arguments(locals())
 
     def _list_candidates(self, since: datetime | None, until: datetime, *, unsent: bool) -> Listing[Any]:
@@ -458,7 +475,7 @@ class DeleteOldCallsOperator(RetentionOperator, color=COLORS["Calls"]):
         return Calls.delete(sid)
 
 
-class DeleteOldRecordingsOperator(RetentionOperator, color=COLORS["Calls"]):
+class DeleteOldRecordingsOperator(_RetentionOperator, color=COLORS["Calls"]):
     """Delete old recordings of calls and conferences, with ``apply``. What became of them goes to XCom, counted.
 
     A recording that goes on is left for later. A task that is killed goes on where it was.
@@ -466,10 +483,12 @@ class DeleteOldRecordingsOperator(RetentionOperator, color=COLORS["Calls"]):
     :param days: how old recordings must be, 1 day or more. (templated)
     :param start: only those made from this time or day (UTC) on. (templated)
     :param end: only those made before this time or day (UTC). (templated)
-    :param report: a ``.csv`` or ``.jsonl`` file on any store of Airflow's, with a row for each recording; give
-        each run one of its own. (templated)
+    :param report: a ``.csv`` or ``.jsonl`` file on any store of Airflow's, with a row for each recording; give each run
+        one of its own. (templated)
     :param apply: do it; otherwise the report tells what would be done. (templated)
     :param concurrency: how many requests are on their way at once, up to 500. (templated)
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/voice/api/recording#delete-a-recording-resource
     """
@@ -485,9 +504,11 @@ class DeleteOldRecordingsOperator(RetentionOperator, color=COLORS["Calls"]):
         report: str | None = None,
         apply: bool | str = False,
         concurrency: int | str = 20,
-        **kwargs: Any,
+        twilio_conn_id: str = "twilio_default",
+        account_sid: str | None = None,
+        **kwargs: Unpack[OperatorParameters],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
         self._set_arguments(locals())
 
     def _list_candidates(self, since: datetime | None, until: datetime, *, unsent: bool) -> Listing[Any]:

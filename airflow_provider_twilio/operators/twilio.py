@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from airflow_provider_twilio._airflow.compat import AirflowFailException
-from airflow_provider_twilio._airflow.templates import is_mapped_at_runtime, parse_rendered, resolve_literal
-from airflow_provider_twilio.api import raw as other
+from airflow_provider_twilio._airflow.templates import parse_rendered
+from airflow_provider_twilio.api import raw
 from airflow_provider_twilio.api.errors import BadParameter, OutcomeUnknown
 from airflow_provider_twilio.api.records import remove_keys
 from airflow_provider_twilio.api.values import UNRESOLVED
@@ -15,6 +15,8 @@ from airflow_provider_twilio.operators._base.operation import TwilioOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_twilio._airflow.parameters import OperatorParameters
 
 
 SECRET = frozenset(
@@ -38,14 +40,22 @@ class TwilioRequestOperator(TwilioOperator):
         (templated)
     :param data: parameters in Twilio's own spelling; lists are repeated, times written in UTC. (templated)
     :param json: a JSON body instead, for the APIs that take one. (templated)
-    :param idempotent: whether a POST or PATCH may be sent again when its outcome is unknown; otherwise
-        the task then fails for good, whatever its ``retries``.
+    :param idempotent: whether a POST or PATCH may be sent again when its outcome is unknown; otherwise the task then
+        fails for good, whatever its ``retries``.
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/usage/requests-to-twilio
     """
 
     template_fields = ("method", "path", "data", "json", "twilio_conn_id", "account_sid")
     template_fields_renderers = {"data": "json", "json": "json"}
+
+    method: str
+    path: str
+    data: Mapping[str, Any] | str | None
+    json: Any
+    idempotent: bool
 
     def __init__(
         self,
@@ -55,27 +65,28 @@ class TwilioRequestOperator(TwilioOperator):
         data: Mapping[str, Any] | str | None = None,
         json: Any = None,
         idempotent: bool = False,
-        **kwargs: Any,
+        twilio_conn_id: str = "twilio_default",
+        account_sid: str | None = None,
+        **kwargs: Unpack[OperatorParameters],
     ) -> None:
-        super().__init__(**kwargs)
-        self.method = method
-        self.path = path
-        self.data = data
-        self.json = json
-        self.idempotent = idempotent
-        if not is_mapped_at_runtime(self) and not any(
-            resolve_literal(value) is UNRESOLVED for value in (method, path, data, json)
-        ):
-            self._request()
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
+        self._set_arguments(locals())
 
-    def _request(self, **instead: Any) -> Any:
+    @classmethod
+    def _check_parameters(cls, values: Mapping[str, Any]) -> None:
+        super()._check_parameters(values)
+        request = {name: values[name] for name in ("method", "path", "data", "json", "idempotent")}
+        if UNRESOLVED not in request.values():
+            cls._raw_request(**request)
+
+    def _request(self, **overrides: Any) -> Any:
         """Build the Request."""
-        return other.raw_request(
-            self.method,
-            self.path,
-            self._mapping("data", self.data),
-            json=self._mapping("json", self.json),
-            idempotent=self.idempotent,
+        return self._raw_request(self.method, self.path, self.data, self.json, self.idempotent)
+
+    @classmethod
+    def _raw_request(cls, method: str, path: str, data: Any, json: Any, idempotent: bool) -> Any:
+        return raw.raw_request(
+            method, path, cls._mapping("data", data), json=cls._mapping("json", json), idempotent=idempotent
         )
 
     def execute(self, context: Context) -> Any:

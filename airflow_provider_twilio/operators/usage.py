@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from airflow_provider_twilio._airflow import storage as files
 from airflow_provider_twilio._airflow.compat import AirflowFailException
@@ -20,6 +20,8 @@ from airflow_provider_twilio.operators._base.composite import CompositeOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_twilio._airflow.parameters import OperatorParameters
 
 COLUMNS = (
     "account_sid", "account_name", "category", "description", "start_date", "end_date", "count", "count_unit", "usage",
@@ -42,13 +44,15 @@ class UsageReportOperator(CompositeOperator, color="#ece6f6"):
 
     :param start: the first day (UTC), or how far back it is: ``-30days``. (templated)
     :param end: the last day (UTC), or how far back it is: ``-1days`` is yesterday. (templated)
-    :param path: a ``.csv`` or ``.jsonl`` file on any store of Airflow's, such as
-        ``s3://aws_default@bucket/usage/{{ ds }}.csv``. (templated)
+    :param path: a ``.csv`` or ``.jsonl`` file on any store of Airflow's, such as ``s3://aws_default@bucket/usage/{{ ds
+        }}.csv``. (templated)
     :param by: a row for each ``day`` or ``month``, or for the whole ``range``. (templated)
     :param category: only these categories, such as ``sms-outbound``; all by default. (templated)
-    :param subaccounts: a row for each subaccount, without those below it; otherwise the account acted on
-        counts them in. (templated)
+    :param subaccounts: a row for each subaccount, without those below it; otherwise the account acted on counts them
+        in. (templated)
     :param budget: the most it may have cost, in the account's currency. (templated)
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/usage/api/usage-record
     """
@@ -63,15 +67,19 @@ class UsageReportOperator(CompositeOperator, color="#ece6f6"):
         category: Sequence[str] | str | None = None,
         subaccounts: bool | str = False,
         budget: Decimal | float | str | None = None,
-        **kwargs: Any,
+        twilio_conn_id: str = "twilio_default",
+        account_sid: str | None = None,
+        **kwargs: Unpack[OperatorParameters],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
         self._set_arguments(locals())
 
-    def _literal_of(self, name: str, value: Any) -> Any:
+    @classmethod
+    def _literal_of(cls, name: str, value: Any) -> Any:
         return value if isinstance(value, date) else super()._literal_of(name, resolve_literal(value))
 
-    def _check(self, given: Mapping[str, Any]) -> None:
+    @classmethod
+    def _check(cls, given: Mapping[str, Any]) -> None:
         """Require a range with both ends, a file to write, and a budget that is one."""
         start, end = given["start"], given["end"]
         checks.required(start=start, end=end, path=given["path"])
@@ -83,7 +91,7 @@ class UsageReportOperator(CompositeOperator, color="#ece6f6"):
         files.check_path("path", given["path"], files.TABLE_FORMATS)
         checks.amount("budget", given["budget"])
 
-    def perform(
+    def _perform(
         self,
         context: Context,
         *,

@@ -22,7 +22,7 @@ from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.operators.accounts import FetchBalanceOperator
 from airflow_provider_twilio.operators.messages import SendMessagesOperator
 from airflow_provider_twilio.runtime.bulk import checkpoints as chunks
-from airflow_provider_twilio.runtime.bulk import engine
+from airflow_provider_twilio.runtime.bulk import sender_queue
 from tests.runtime.test_state_store import Store
 
 SENDER = "+15005550006"
@@ -365,7 +365,7 @@ def test_failures_are_allowed_by_number_or_share(emulator: Emulator, run, most: 
 
 
 def test_what_is_left_for_later_is_for_the_next_try(emulator: Emulator, run, monkeypatch):
-    monkeypatch.setattr(engine, "QUEUE_BACKOFF", 0.001)
+    monkeypatch.setattr(sender_queue, "QUEUE_BACKOFF", 0.001)
     given = context()
     people = ["+15005559205", *numbers(3)]
     with pytest.raises(RateLimited, match="1 are left for the next try"):
@@ -475,7 +475,7 @@ def test_the_wait_begins_when_all_is_sent(emulator: Emulator, run, sent: bool):
             send(run, context(store), **arguments)
     _, kept = deferred.value.trigger.serialize()
     assert (kept["deadline"] < time.time()) is sent
-    assert kept["begun"] == ago
+    assert kept["created"] == ago
 
 
 @pytest.mark.parametrize("where", ["store", "checkpoint_path"])
@@ -484,7 +484,7 @@ async def test_waiting_in_the_triggerer(emulator: Emulator, run, tmp_path: Path,
 
     from airflow_provider_twilio.triggers import messages
 
-    monkeypatch.setattr(chunks, "SIZE", 10)
+    monkeypatch.setattr(chunks, "CHECKPOINT_SIZE", 10)
     given = context()
     arguments: dict[str, Any] = {
         "recipients": [*numbers(25), "+15005559001"],
@@ -498,8 +498,8 @@ async def test_waiting_in_the_triggerer(emulator: Emulator, run, tmp_path: Path,
         await asyncio.to_thread(send, run, given, **arguments)
     path, kept = deferred.value.trigger.serialize()
     assert "SM" not in json.dumps(kept)
-    assert path == "airflow_provider_twilio.triggers.messages.MessagesDeliveryTrigger"
-    trigger = messages.MessagesDeliveryTrigger(**kept)
+    assert path == "airflow_provider_twilio.triggers.messages.BulkDeliveryTrigger"
+    trigger = messages.BulkDeliveryTrigger(**kept)
 
     if where == "store":
         assert len(given["ti"].pushed) == 3
@@ -524,12 +524,12 @@ async def test_waiting_in_the_triggerer(emulator: Emulator, run, tmp_path: Path,
 def test_a_trigger_without_its_sids_says_so():
     import asyncio
 
-    from airflow_provider_twilio.triggers.messages import MessagesDeliveryTrigger
+    from airflow_provider_twilio.triggers.messages import BulkDeliveryTrigger
 
-    trigger = MessagesDeliveryTrigger("key", messages=5)
+    trigger = BulkDeliveryTrigger("key", message_count=5)
 
     async def first() -> Any:
         return await anext(aiter(trigger.run()))
 
-    with pytest.raises(LookupError, match="0 SIDs were found, and 5 messages sent"):
+    with pytest.raises(LookupError, match="found 0 SIDs, but 5 messages were sent"):
         asyncio.run(first())

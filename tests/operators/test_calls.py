@@ -83,7 +83,7 @@ def test_it_calls_and_speaks(run: Run, emulator: Emulator, to: str):
 def test_what_is_said_may_be_known_later():
     task = CreateCallOperator(task_id="call", to=TO, say="{{ a }}", voice="{{ b }}", url="{{ c }}")
     task.render_template_fields({"a": "x", "b": "", "c": ""})  # type: ignore[arg-type,typeddict-unknown-key,unused-ignore]
-    assert dict(task.request().data) == {"To": TO, "Twiml": "<Response><Say>x</Say></Response>"}
+    assert dict(task._request().data) == {"To": TO, "Twiml": "<Response><Say>x</Say></Response>"}
 
 
 def test_it_fetches_lists_hangs_up_and_deletes(run: Run, emulator: Emulator):

@@ -63,7 +63,7 @@ class Case:
 
 
 def has(**fields: str) -> Callable[[Resources, Any], bool]:
-    """Return a check of a record's values, where the name of an attribute of :class:`Resources` stands for its value."""
+    """Return a check of a record's values. The name of an attribute of :class:`Resources` stands for its value."""
     return lambda account, record: all(record[key] == getattr(account, value, value) for key, value in fields.items())
 
 

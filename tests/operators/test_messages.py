@@ -128,7 +128,7 @@ def test_variables_of_a_template_become_json(run: Run, emulator: Emulator):
     for variables in ({"1": "{{ name }}"}, "{{ variables }}", '{"1": "Ada"}'):
         task = SendMessageOperator(task_id="send", to=TO, content_sid=CONTENT, content_variables=variables)
         task.render_template_fields({"name": "Ada", "variables": {"1": "Ada"}})  # type: ignore[arg-type,typeddict-unknown-key,unused-ignore]
-        assert task.request().get("ContentVariables") == '{"1": "Ada"}'
+        assert task._request().get("ContentVariables") == '{"1": "Ada"}'
 
 
 def test_it_fetches_lists_redacts_and_deletes(run: Run, emulator: Emulator):

@@ -51,7 +51,7 @@ BAD = [
     (ReleaseNumbersOperator, {"phone_numbers": "main line"}, "phone_numbers contains spaces"),
     (ReleaseNumbersOperator, {"phone_numbers": [NUMBER], "protect": ["*"]}, "protect has the pattern.*every number"),
     (ReleaseNumbersOperator, {"phone_numbers": [NUMBER], "max_releases": -1}, "max_releases is -1"),
-    (ReleaseNumbersOperator, {"phone_numbers": [NUMBER], "report": "/tmp/a.txt"}, "report has another ending"),
+    (ReleaseNumbersOperator, {"phone_numbers": [NUMBER], "report": "/tmp/a.txt"}, "report has an unsupported extension"),
     (ReleaseNumbersOperator, {"phone_numbers": [NUMBER], "apply": "perhaps"}, "apply is not true or false"),
     (EnsureNumberOperator, {"friendly_name": "", "country": "US"}, "friendly_name is missing"),
     (EnsureNumberOperator, {"friendly_name": "x" * 65, "country": "US"}, "friendly_name has 65 characters"),
@@ -271,7 +271,7 @@ def test_what_a_task_has_found_is_released_by_the_next(run: Run, emulator: Emula
         ({"phone_numbers": [NUMBER]}, "has no number PNa+; nothing was released"),
         ({"phone_numbers": ["+14155550199"]}, r"has no number \+1415•••0199; nothing was released"),
         ({"report": "/proc/none/report.csv"}, "can't be written"),
-        ({"report": "nowhere://bucket/report.csv"}, "report is on a store that can't be reached"),
+        ({"report": "nowhere://bucket/report.csv"}, "report is on a storage that can't be opened"),
     ],
 )
 def test_it_is_all_or_nothing(run: Run, emulator: Emulator, more: dict[str, Any], fault: str):

@@ -32,7 +32,7 @@ BAD = [
     ({"days": None}, "days is missing"),
     ({"days": 30, "start": "2026-01-01"}, "start is given without end"),
     ({"days": 30, "end": "2026-01-01"}, "end is given without start"),
-    ({"days": 30, "report": "/tmp/report.pdf"}, "report has another ending"),
+    ({"days": 30, "report": "/tmp/report.pdf"}, "report has an unsupported extension"),
     ({"days": 30, "apply": "sure"}, "apply is not true or false"),
     ({"days": 30, "concurrency": 0}, "concurrency is 0"),
 ]

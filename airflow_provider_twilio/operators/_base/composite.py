@@ -1,4 +1,4 @@
-"""Operators that take several operations to do one thing: as templated and as checked as those of one operation."""
+"""Base class of operators that need several Twilio operations."""
 
 from __future__ import annotations
 
@@ -6,74 +6,75 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_twilio._airflow.outcome import fail_on_permanent_errors
-from airflow_provider_twilio._airflow.templates import is_mapped_at_runtime, parse_rendered, resolve_literal
+from airflow_provider_twilio._airflow.templates import parse_rendered, resolve_literal
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.values import UNRESOLVED
-from airflow_provider_twilio.operators._base.operation import TwilioOperator
+from airflow_provider_twilio.operators._base.operation import TwilioOperator, keyword_names
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
 class CompositeOperator(TwilioOperator):
-    """Do what takes several operations.
+    """An operator that needs several operations, with templated and checked parameters like the others'.
 
-    A subclass spells its parameters in ``__init__``, :meth:`keep` takes them over, and all are templated. It says in
-    :meth:`check` what they may be, and in ``carry_out`` what is done with them.
+    A subclass lists its parameters in ``__init__``, which hands them to :meth:`_set_arguments`: they are all templated.
+    ``_check`` says which values are valid, and ``_perform`` does the work.
     """
 
     _composite_parameters: ClassVar[Mapping[str, str]] = {}
-    """The parameters, and what each may be, as written."""
+    """The templated parameters, with their annotations."""
 
     if TYPE_CHECKING:
         _perform: Callable[..., Any]
-        """Do it: called with the context, and the parameters by their names."""
+        """Do the work. Called with the context, and with the parameters by name."""
 
     def __init_subclass__(cls, color: str | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        written = vars(cls).get("__init__")
-        if written is not None:
-            names = written.__code__.co_varnames[1 : 1 + written.__code__.co_kwonlyargcount]
-            cls._composite_parameters = {
-                **cls._composite_parameters,
-                **{name: str(written.__annotations__[name]) for name in names},
+        function = vars(cls).get("__init__")
+        # A subclass of a user's, whose __init__ only adds a parameter of its own, is left alone.
+        if function is not None and "_set_arguments" in function.__code__.co_names:
+            own = {
+                name: str(function.__annotations__.get(name, "Any"))
+                for name in keyword_names(function)
+                if name not in (*cls._options, "twilio_conn_id", "account_sid")
             }
+            cls._composite_parameters = {**cls._composite_parameters, **own}
             cls.template_fields = (*cls._composite_parameters, "twilio_conn_id", "account_sid")
         if color is not None:
             cls.ui_color = color
 
-    def _set_arguments(self, arguments: Mapping[str, Any]) -> None:
-        """Keep the parameters, unchanged, and check what of them is known already.
-
-        :param arguments: the ``locals()`` of ``__init__``.
-        """
-        for name in self._composite_parameters:
-            setattr(self, name, arguments[name])
-        if not is_mapped_at_runtime(self):
-            self._check({name: self._literal_of(name, arguments[name]) for name in self._composite_parameters})
-
-    def _literal_of(self, name: str, value: Any) -> Any:
-        """Tell what is known of a value when the DAG is parsed: a text may stand for the boolean it says."""
+    @classmethod
+    def _literal_of(cls, name: str, value: Any) -> Any:
+        """Return a literal, parsed into the parameter's type."""
         value = resolve_literal(value)
-        return value if value is UNRESOLVED else self._read(name, value)
+        return value if value is UNRESOLVED or name not in cls._composite_parameters else cls._parse(name, value)
 
-    def _check(self, given: Mapping[str, Any]) -> None:
-        """Refuse what can't be meant. Called when the DAG is parsed, with :data:`LATER` for what isn't known yet."""
+    @classmethod
+    def _check_parameters(cls, values: Mapping[str, Any]) -> None:
+        super()._check_parameters(values)
+        if all(name in values for name in cls._composite_parameters):
+            cls._check({name: values[name] for name in cls._composite_parameters})
+
+    @classmethod
+    def _check(cls, given: Mapping[str, Any]) -> None:
+        """Raise BadParameter for an invalid value. ``UNRESOLVED`` stands for what is not known yet."""
 
     def _rendered_arguments(self) -> dict[str, Any]:
-        """Read the parameters from what their templates have rendered."""
-        return {name: self._read(name, getattr(self, name)) for name in self._composite_parameters}
+        """Return the parameters, parsed from the text that their templates have rendered."""
+        return {name: self._parse(name, getattr(self, name)) for name in self._composite_parameters}
 
-    def _read(self, name: str, value: Any) -> Any:
-        annotation = self._composite_parameters[name]
+    @classmethod
+    def _parse(cls, name: str, value: Any) -> Any:
+        annotation = cls._composite_parameters[name]
         value = parse_rendered(name, value, annotation)
         if "bool" in annotation and not isinstance(value, bool | None):
             raise BadParameter(name, f"is not true or false ({checks.describe(value)})", "give True or False")
         return value
 
     def execute(self, context: Context) -> Any:
-        """Do it. Errors that would come again fail the task at once."""
+        """Check the rendered parameters, and do the work. Permanent errors fail the task without a retry."""
         with fail_on_permanent_errors():
             given = self._rendered_arguments()
             self._check(given)
@@ -81,5 +82,5 @@ class CompositeOperator(TwilioOperator):
 
     @property
     def _title(self) -> str:
-        """What the log calls it."""
+        """The operator's name in log lines."""
         return type(self).__name__.removesuffix("Operator")

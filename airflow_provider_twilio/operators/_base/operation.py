@@ -1,4 +1,4 @@
-"""What all operators share: an operator is its signature, and the operation it runs."""
+"""Base class of all operators: an operator is its signature, and the operation that it runs."""
 
 from __future__ import annotations
 
@@ -10,12 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from airflow.sdk import BaseOperator
 
 from airflow_provider_twilio._airflow.outcome import fail_on_permanent_errors
-from airflow_provider_twilio._airflow.templates import (
-    doc_summary,
-    is_mapped_at_runtime,
-    parse_rendered,
-    resolve_literal,
-)
+from airflow_provider_twilio._airflow.templates import is_mapped_at_runtime, parse_rendered, resolve_literal
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import BadParameter, NotFound
 from airflow_provider_twilio.api.listing import Listing
@@ -28,13 +23,15 @@ from airflow_provider_twilio.hooks.twilio import TwilioHook
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from airflow.sdk.definitions.mappedoperator import OperatorPartial
+    from typing_extensions import Unpack
 
+    from airflow_provider_twilio._airflow.parameters import OperatorParameters
     from airflow_provider_twilio.runtime.background import BackgroundRunner
 
 T = TypeVar("T")
 
-
-# What a family of operators looks like in the UI, by the resource that its operations are of.
+# The color of a family of operators in the UI, by the resource of their operations.
 COLORS = {
     "Messages": "#fbe0e4",
     "Calls": "#dcebfb",
@@ -44,28 +41,40 @@ COLORS = {
     "Balances": "#fdf0d5",
 }
 
-
-# The fields of a record that go to XCom by themselves, too: ``send.output["sid"]`` is what other tasks mostly want.
+# Fields of a record that are XComs of their own as well: downstream tasks mostly want ``send.output["sid"]``.
 XCOM_KEYS = ("sid", "phone_number")
 
 
+def keyword_names(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the names of a function's keyword-only parameters, in order."""
+    code = function.__code__
+    return code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+
+
 class TwilioOperator(BaseOperator):
-    """Run one Twilio operation and return its record, or list of records, for XCom.
+    """An operator that runs one Twilio operation.
 
-    A subclass names the operation (``operation=Messages.fetch``) and spells its parameters in ``__init__``, where
-    Airflow, ``default_args``, ``partial()`` and editors read them; :meth:`keep` takes them over. All are templated.
+    A subclass names its operation (``operation=Messages.fetch``) and lists the operation's parameters in ``__init__``,
+    where Airflow, ``default_args``, ``partial()`` and editors read them. All of them are templated. The record, or the
+    list of records, goes to XCom.
 
-    What a template renders is text, and is read as what the parameter takes: see :func:`unrendered`. An empty text is
-    left out where something is made, empties the field where something is changed, and is refused as the filter of a
-    list: Twilio would ignore it and list everything.
+    A template renders text. The text is parsed into the type of the parameter: see
+    :func:`~airflow_provider_twilio._airflow.templates.parse_rendered`. Empty text is left out of a creating request,
+    empties the field in an updating one, and is invalid as the filter of a list, where Twilio would ignore it.
 
-    :param twilio_conn_id: the Airflow connection. (templated)
-    :param account_sid: the account to act on, where it isn't the connection's own. (templated)
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account to act on, if it is not the connection's own. (templated)
     """
 
     operation: ClassVar[Definition]
+    _operation_arguments: ClassVar[tuple[str, ...]] = ()
+    """The operation's parameters that the operator has, too."""
     _extra_template_fields: ClassVar[tuple[str, ...]] = ()
-    """Further templated parameters of a subclass, beside the operation's."""
+    """Further templated parameters of a subclass."""
+    _options: ClassVar[tuple[str, ...]] = ()
+    """Parameters of the base classes that every operator of theirs takes. They are not templated."""
+    _parameter_names: ClassVar[tuple[str, ...]] = ()
+    """All parameters of ``__init__``, those of the base classes included."""
 
     _xcom_values: Mapping[str, Any] = {}
     _background: BackgroundRunner[Any] | None = None
@@ -74,78 +83,115 @@ class TwilioOperator(BaseOperator):
 
         @property
         def output(self) -> Any:
-            """What goes to XCom, for the parameters of other tasks; for Airflow's types it fits none of them."""
+            """The operator's XCom, to be passed to other tasks; Airflow's own type fits none of their parameters."""
 
     ui_color = "#f4f4f6"
     ui_fgcolor = "#121c2d"
 
     def __init_subclass__(cls, operation: Callable[..., Any] | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        own = keyword_names(vars(cls)["__init__"]) if "__init__" in vars(cls) else ()
+        cls._parameter_names = tuple(dict.fromkeys((*own, *cls._parameter_names)))
         if operation is not None:
             cls.operation = definition(operation)
             cls.ui_color = COLORS[str(cls.operation).split(".")[0]]
+            cls._operation_arguments = tuple(name for name in cls.operation.names if name in own)
             cls.template_fields = (
-                *cls.operation.names,
+                *cls._operation_arguments,
                 *cls._extra_template_fields,
                 "twilio_conn_id",
                 "account_sid",
             )
 
     def __init__(
-        self, *, twilio_conn_id: str = TwilioHook.default_conn_name, account_sid: str | None = None, **kwargs: Any
+        self,
+        *,
+        twilio_conn_id: str = TwilioHook.default_conn_name,
+        account_sid: str | None = None,
+        **kwargs: Unpack[OperatorParameters],
     ) -> None:
         super().__init__(**kwargs)
-        self.doc_md = self.doc_md or doc_summary(type(self))
         self.twilio_conn_id = twilio_conn_id
         self.account_sid = account_sid
-        if account_sid is not None and not is_mapped_at_runtime(self):
-            checks.sid("account_sid", resolve_literal(account_sid), "AC")
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> OperatorPartial:
+        """Start a mapped task. Literals are checked when the DAG is parsed, as those of an unmapped task are."""
+        given = {name: kwargs[name] for name in cls._parameter_names if name in kwargs}
+        cls._check_parameters({**dict.fromkeys(cls._parameter_names, UNRESOLVED), **cls._literals(given)})
+        return super().partial(**kwargs)
 
     def _set_arguments(self, arguments: Mapping[str, Any]) -> None:
-        """Keep the operation's arguments, unchanged, and check what of them is known already.
+        """Store the parameters of ``__init__`` unchanged, and check those that are literals.
 
-        :param arguments: the ``locals()`` of ``__init__``.
+        This is the one place where data cannot be followed by its name.
+
+        :param arguments: The ``locals()`` of ``__init__``.
         """
-        kept = {name: arguments.get(name) for name in (*self.operation.names, *self._extra_template_fields)}
-        for name, value in kept.items():
+        given = {name: arguments[name] for name in arguments if name not in ("self", "kwargs", "__class__")}
+        for name, value in given.items():
             setattr(self, name, value)
         if not is_mapped_at_runtime(self):
-            self.operation.check(
-                self._build_arguments({name: self._literal_of(name, value) for name, value in kept.items()})
-            )
+            self._check_parameters(self._literals(given))
 
-    def _literal_of(self, name: str, value: Any) -> Any:
-        """Tell what is known of a value when the DAG is parsed; of a time nothing, which may pass meanwhile."""
-        return UNRESOLVED if name in self.operation.times and value is not None else resolve_literal(value)
+    @classmethod
+    def _literals(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what is known of the parameters when the DAG is parsed; ``UNRESOLVED`` stands for the rest."""
+        return {
+            name: cls._literal_of(name, value) if name in cls.template_fields else value
+            for name, value in given.items()
+        }
 
-    def _build_arguments(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Turn what was given into the operation's own arguments, and check what the operation can't.
+    @classmethod
+    def _literal_of(cls, name: str, value: Any) -> Any:
+        """Return a literal; times stay unresolved, since they may have passed when the task runs."""
+        if name in cls._operation_arguments and name in cls.operation.times and value is not None:
+            return UNRESOLVED
+        return resolve_literal(value)
 
-        This is for subclasses with template fields of their own: they take them out. It is called when the DAG is
-        parsed, with :data:`LATER` for what isn't known yet, and again when the task runs.
+    @classmethod
+    def _check_parameters(cls, values: Mapping[str, Any]) -> None:
+        """Check all parameters, at parse time.
+
+        :param values: By name; ``UNRESOLVED`` for those that are not known yet.
+        :raises BadParameter: A literal is invalid.
+        """
+        if values["account_sid"] is not None:
+            checks.sid("account_sid", values["account_sid"], "AC")
+        if hasattr(cls, "operation"):
+            names = (*cls._operation_arguments, *cls._extra_template_fields)
+            cls.operation.check(cls._build_arguments({name: values[name] for name in names}))
+
+    @classmethod
+    def _build_arguments(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Return the operation's arguments, after checking what the operation cannot check.
+
+        Subclasses with template fields of their own take these out. Called at parse time, with ``UNRESOLVED`` for what
+        is not known yet, and again when the task runs.
         """
         return given
 
     @cached_property
     def hook(self) -> TwilioHook:
+        """The hook of the connection and the account."""
         return TwilioHook(self.twilio_conn_id, self.account_sid)
 
-    def _request(self, **instead: Any) -> Any:
+    def _request(self, **overrides: Any) -> Any:
         """Build the operation's Request, or Listing, from the rendered arguments.
 
-        :param instead: arguments that take the place of those given to the operator.
+        :param overrides: Arguments that take precedence over those of the operator.
         """
-        return self.operation.build(**self._build_arguments({**self._rendered_arguments(), **instead}))
+        return self.operation.build(**self._build_arguments({**self._rendered_arguments(), **overrides}))
 
     def _rendered_arguments(self) -> dict[str, Any]:
-        """Read the arguments from what their templates have rendered: see the class."""
-        names = (*self.operation.parameters, *self._extra_template_fields)
+        """Return the arguments, parsed from the text that their templates have rendered."""
+        names = (*self._operation_arguments, *self._extra_template_fields)
         return {name: self._rendered_argument(name, getattr(self, name)) for name in names}
 
     def _rendered_argument(self, name: str, value: Any) -> Any:
         parameters = self.operation.parameters
-        sent = name not in parameters or parameters[name].kind is Parameter.KEYWORD_ONLY
-        if sent and isinstance(value, str) and not value.strip():
+        is_sent = name not in parameters or parameters[name].kind is Parameter.KEYWORD_ONLY
+        if is_sent and isinstance(value, str) and not value.strip():
             if self.operation.verb == "iter_records":
                 raise BadParameter(name, "is empty", "leave it out to list all, or give a value")
             if all(parameter.kind is Parameter.KEYWORD_ONLY for parameter in parameters.values()):
@@ -153,59 +199,59 @@ class TwilioOperator(BaseOperator):
         return parse_rendered(name, value, str(parameters[name].annotation) if name in parameters else "str")
 
     def execute(self, context: Context) -> Any:
-        """Run the operation. Errors that would come again fail the task at once."""
+        """Run the operation. Permanent errors fail the task without a retry."""
         with fail_on_permanent_errors():
             request = self._request()
             client = self.hook.client
             try:
-                answer = client.iter_records(request) if isinstance(request, Listing) else client.send(request)
+                result = client.iter_records(request) if isinstance(request, Listing) else client.send(request)
             except NotFound as error:
-                # An earlier try may have been killed right after it had deleted it.
+                # An earlier try may have been killed right after Twilio had deleted the record.
                 if request.parser is not NoContent or getattr(context.get("ti"), "try_number", 1) < 2:
                     raise
-                self.log.info("An earlier try has perhaps deleted it: %s", error)
-                answer = None
-            return self._result(answer)
+                self.log.info("Assuming that an earlier try deleted the record: %s", error)
+                result = None
+            return self._result(result)
 
     def _run_in_background(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run what does many things at once beside the task's main thread, till it ends or the task is killed."""
+        """Run a coroutine in a background thread, and wait for its end, or until the task is killed."""
         from airflow_provider_twilio.runtime.background import BackgroundRunner
 
-        aside = BackgroundRunner(coroutine)
-        self._background = aside
+        runner = BackgroundRunner(coroutine)
+        self._background = runner
         try:
-            return aside.run()
+            return runner.run()
         finally:
             self._background = None
 
     def on_kill(self) -> None:
-        """Begin nothing more of what runs beside. The next try, or Clear, goes on where this one was."""
-        if aside := self._background:
-            aside.cancel()
+        """Start no further request. The next try, or a Clear, resumes where this one stopped."""
+        if runner := self._background:
+            runner.cancel()
 
     @property
     def _title(self) -> str:
-        """What the log calls it."""
+        """The operation's name in log lines."""
         return str(self.operation)
 
-    def _result(self, answer: Any) -> Any:
-        """Give what goes to XCom: the record, the list of records, or the SID of what was deleted."""
-        if isinstance(answer, Record):
-            self.log.info("%s: %s", self._title, answer)
-            self._xcom_values = {name: answer[name] for name in XCOM_KEYS if answer.get(name)}
-            return answer
-        if answer is None:
+    def _result(self, result: Any) -> Any:
+        """Return what goes to XCom: the record, the list of records, or the SID of a deleted record."""
+        if isinstance(result, Record):
+            self.log.info("%s: %s", self._title, result)
+            self._xcom_values = {name: result[name] for name in XCOM_KEYS if result.get(name)}
+            return result
+        if result is None:
             sid = getattr(self, next(iter(self.operation.parameters)))
             if self.hook.client.settings.dry_run:
                 return Record(sid=sid, status=DRY_RUN)
-            self.log.info("%s: %s is deleted", self._title, sid)
+            self.log.info("%s: Deleted %s", self._title, sid)
             return sid
-        records = list(answer)
+        records = list(result)
         self.log.info("%s: %d records", self._title, len(records))
         return records
 
     def post_execute(self, context: Context, result: Any = None) -> None:
-        """Push what other tasks want by its name, beside the record: see :data:`NAMED`."""
+        """Push the fields of :data:`XCOM_KEYS` as XComs of their own."""
         if self.do_xcom_push:
             for name, value in self._xcom_values.items():
                 context["ti"].xcom_push(key=name, value=value)

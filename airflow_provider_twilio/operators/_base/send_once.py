@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -39,22 +40,17 @@ class SendOnceOperator(TwilioOperator):
     skip_opted_out: bool = False
     """Whether the task is skipped, instead of failed, when the recipient has opted out."""
 
-    def __init__(
-        self,
-        *,
-        once: bool = True,
-        on_clear: OnClear = "resend",
-        on_unresolved: OnUnresolved | None = None,
-        reconcile_timeout: float = RECONCILE_TIMEOUT,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        choice("on_clear", on_clear, ("resend", "skip"))
-        choice("on_unresolved", on_unresolved, ("resend", "fail"))
-        self.once = once
-        self.on_clear = on_clear
-        self.on_unresolved = on_unresolved
-        self.reconcile_timeout = reconcile_timeout
+    once: bool = True
+    on_clear: OnClear = "resend"
+    on_unresolved: OnUnresolved | None = None
+    reconcile_timeout: float = RECONCILE_TIMEOUT
+    _options: ClassVar[tuple[str, ...]] = ("once", "on_clear", "on_unresolved", "reconcile_timeout")
+
+    @classmethod
+    def _check_parameters(cls, values: Mapping[str, Any]) -> None:
+        super()._check_parameters(values)
+        choice("on_clear", values["on_clear"], ("resend", "skip"))
+        choice("on_unresolved", values["on_unresolved"], ("resend", "fail"))
 
     def _request(self, **instead: Any) -> Request[Any]:
         """Build the Request. Times in it may have passed since it was sent: they are checked when it goes out."""
@@ -99,7 +95,7 @@ class SendOnceOperator(TwilioOperator):
             on_clear=self.on_clear,
             on_unresolved=self.on_unresolved,
             reconcile_timeout=self.reconcile_timeout,
-            prepare=self._finalize_request,
+            finalize_request=self._finalize_request,
         )
         return sent
 

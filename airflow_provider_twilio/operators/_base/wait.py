@@ -1,16 +1,18 @@
-"""Sending and then waiting for what comes of it, in one task."""
+"""Base class of the operators that can wait for the outcome of what they have sent."""
 
 from __future__ import annotations
 
 import time
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from airflow_provider_twilio._airflow.compat import conf
-from airflow_provider_twilio._airflow.outcome import fail_on_permanent_errors
+from airflow_provider_twilio._airflow.outcome import fail_on_permanent_errors, raise_for_event
+from airflow_provider_twilio.api.checks import parse_timestamp
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.records import Record
+from airflow_provider_twilio.api.values import UNRESOLVED
 from airflow_provider_twilio.links.twilio import TwilioLogLink
 from airflow_provider_twilio.operators._base.send_once import SendOnceOperator
 
@@ -18,110 +20,135 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_twilio._airflow.send_once import OnClear
+    from airflow_provider_twilio.api.verdicts import Goal
+    from airflow_provider_twilio.runtime.polling.events import WaitEvent
+    from airflow_provider_twilio.runtime.polling.spec import WaitSpec
+    from airflow_provider_twilio.triggers._stopping import StopOnKill
     from airflow_provider_twilio.triggers.base import WaitTrigger
 
-# What is of `triggers`, and what waits, is imported where it is used: where a DAG is parsed it would be dear.
+# The triggers and the runtime are imported where they are used: a DAG file that only names an operator should not pay
+# for importing Airflow's triggers.
 
 
 class SendAndWaitOperator(SendOnceOperator):
-    """Send once and, if asked to, wait for the end: on the worker, or in the triggerer.
+    """Base class of the operators that send once and, if asked to, wait for the final status.
 
-    The wait's deadline counts from the send, or from a scheduled message's ``send_at``, and no retry extends it.
+    They wait on the worker or in the triggerer. The deadline counts from the send, or from a scheduled message's
+    ``send_at``. No retry extends it.
 
-    :param poll_interval: seconds between two looks.
-    :param wait_timeout: seconds after which the task fails, without retry.
-    :param deferrable: wait in the triggerer, which costs no worker slot; by default as ``[operators]
-        default_deferrable`` says.
+    :param poll_interval: Seconds between two polls.
+    :param wait_timeout: Seconds after which the task fails, without retry.
+    :param deferrable: Whether to wait in the triggerer, which takes no worker slot; by default the setting
+        ``[operators] default_deferrable``.
     """
 
     operator_extra_links = (TwilioLogLink(),)
-    sample_sid: ClassVar[str]
-    """A SID of the kind that is waited for."""
-    _active_wait: WaitTrigger | None = None
-    """What this task waits for on a worker."""
+    _stop_on_kill: StopOnKill | None = None
+    """What stops the message or call if the task is killed while it waits on a worker."""
 
-    def __init__(
-        self,
-        *,
-        poll_interval: float = 30.0,
-        wait_timeout: float = 3600.0,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        for name, value in (("poll_interval", poll_interval), ("wait_timeout", wait_timeout)):
-            if value <= 0:
+    poll_interval: float = 30.0
+    wait_timeout: float = 3600.0
+    deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False)
+    _options: ClassVar[tuple[str, ...]] = (*SendOnceOperator._options, "poll_interval", "wait_timeout", "deferrable")
+
+    @classmethod
+    def _check_parameters(cls, values: Mapping[str, Any]) -> None:
+        super()._check_parameters(values)
+        for name in ("poll_interval", "wait_timeout"):
+            value = values[name]
+            if value is not UNRESOLVED and value <= 0:
                 raise BadParameter(name, f"is {value}", "give seconds above 0")
-        self.poll_interval = poll_interval
-        self.wait_timeout = wait_timeout
-        self.deferrable = deferrable
 
     @property
     @abstractmethod
     def _should_wait(self) -> bool:
-        """Whether to wait at all."""
+        """Whether to wait for the final status."""
+
+    @property
+    @abstractmethod
+    def _goal(self) -> Goal:
+        """What counts as success."""
 
     @abstractmethod
-    def _build_trigger(self, sid: str, *, started: float) -> WaitTrigger:
-        """Give the trigger that waits for what was sent, which also knows the goal.
+    def _build_trigger(self, spec: WaitSpec[Any]) -> WaitTrigger:
+        """Build the trigger that waits for the message or call."""
 
-        :param started: when it was sent, or is to be, in seconds since the epoch.
+    @property
+    def _scheduled_for(self) -> float:
+        """The time a scheduled message is due, in seconds since the epoch; 0 if nothing is scheduled."""
+        send_at = parse_timestamp("send_at", getattr(self, "send_at", None))
+        return 0.0 if send_at is None else send_at.timestamp()
+
+    def _wait_spec(self, started: float, sid: str = "") -> WaitSpec[Any]:
+        """Build the description of the wait.
+
+        :param started: Time of the send, or the time a scheduled message is due, in seconds since the epoch.
+        :param sid: SID of the message or call; empty to only check the parameters before the send.
+        :raises BadParameter: A parameter of the wait is invalid.
         """
+        from airflow_provider_twilio.runtime.polling.spec import WaitSpec, check_seconds
+
+        check_seconds("wait_timeout", self.wait_timeout)
+        return WaitSpec(
+            sid,
+            self._goal,
+            interval=self.poll_interval,
+            deadline=started + self.wait_timeout,
+            not_before=self._scheduled_for,
+            created=started,
+        )
 
     def execute(self, context: Context) -> Any:
-        """Send, and wait if asked to. Errors that would come again fail the task at once."""
+        """Send, and wait if asked to. An error that would occur again fails the task without retry."""
         if self._should_wait:
             with fail_on_permanent_errors():
-                self._build_trigger(self.sample_sid, started=time.time())  # its arguments, before it's too late
+                self._wait_spec(time.time())  # invalid parameters must fail the task before anything is sent
         record = self._send(context)
         TwilioLogLink.show(context, self.hook.client.settings, record["sid"])
-        if not self._should_wait or not record["sid"]:  # a dry run has none
+        if not self._should_wait or not record["sid"]:  # a dry run's record has no SID
             return self._result(record)
         return self._wait(context, record)
 
     def _wait(self, context: Context, record: Record) -> Any:
+        """Wait for the final status of a record, and return the result for XCom."""
+        from airflow_provider_twilio.runtime.polling.blocking import wait_blocking
         from airflow_provider_twilio.runtime.polling.events import evaluate
 
-        trigger = self._build_trigger(record["sid"], started=self._sent_at(context, record).timestamp())
-        told = evaluate(trigger.goal, trigger.sid, record)
-        if told is None and self.deferrable:
-            kept = {name: value for name, value in record.items() if name != "body"}
-            self.defer(trigger=trigger, method_name="execute_complete", kwargs={"record": kept})
+        spec = self._wait_spec(self._sent_at(context, record).timestamp(), record["sid"])
+        trigger = self._build_trigger(spec)
+        event = evaluate(spec.goal, spec.sid, record)
+        if event is None and self.deferrable:
+            facts = {name: value for name, value in record.items() if name != "body"}
+            self.defer(trigger=trigger, method_name="execute_complete", kwargs={"record": facts})
         with fail_on_permanent_errors():
-            return self._finish(told or self._wait_on_worker(context, trigger), record)
-
-    def _wait_on_worker(self, context: Context, trigger: WaitTrigger) -> dict[str, Any]:
-        """Wait on this worker."""
-        ti: Any = context.get("ti")
-        trigger.task_instance = ti  # as a triggerer does
-        self._active_wait = trigger
-        try:
-            return trigger.wait(self.hook.client)
-        finally:
-            self._active_wait = None
+            if event is None:
+                self._stop_on_kill = trigger.stop_on_kill(context.get("ti"))
+                try:
+                    event = wait_blocking(spec, trigger.source, self.hook.client)
+                finally:
+                    self._stop_on_kill = None
+            return self._finish(event, record)
 
     def on_kill(self) -> None:
-        """Stop what the task waits for on a worker, if a user kills it there; deferred, the trigger does."""
+        """Stop the message or call if a user kills the task while it waits on a worker."""
         super().on_kill()
-        if held := self._active_wait:
-            held.on_worker_kill(self.hook.client)
+        if self._stop_on_kill is not None:
+            self._stop_on_kill.run_on_worker(self.hook.client)
 
     @property
     def _clear_mode(self) -> OnClear:
-        """What Clear does: without ``once`` each try sends."""
+        """What clearing the task does. Without ``once``, every try sends."""
         return self.on_clear if self.once else "resend"
 
     def execute_complete(self, context: Context, event: dict[str, Any], record: dict[str, Any] | None = None) -> Any:
-        """End as the trigger's event says.
+        """End the task with the trigger's event.
 
-        :param record: as it was when it was sent, without its text; ``dag.test`` does not hand it on.
+        :param record: The record as of the send, without its body; None in ``dag.test``, which does not pass it on.
         """
         with fail_on_permanent_errors():
-            return self._finish(event, record or {})
+            return self._finish(cast("WaitEvent", event), record or {})
 
-    def _finish(self, told: Mapping[str, Any], record: Mapping[str, Any]) -> Any:
-        from airflow_provider_twilio._airflow.outcome import raise_for_event
-
-        facts = raise_for_event(told, skip_opted_out=self.skip_opted_out)
-        kind: type[Record] = type(record) if isinstance(record, Record) else Record
-        return self._result(kind({**record, **facts}))
+    def _finish(self, event: WaitEvent, record: Mapping[str, Any]) -> Any:
+        facts = raise_for_event(event, skip_opted_out=self.skip_opted_out)
+        record_type: type[Record] = type(record) if isinstance(record, Record) else Record
+        return self._result(record_type({**record, **facts}))

@@ -140,7 +140,7 @@ def test_a_text_is_read_as_what_the_parameter_takes(annotation: str, text: str, 
 
 @pytest.mark.parametrize("annotation", ["str | None", "int | None", "Sequence[str] | None"])
 def test_the_text_none_is_refused(annotation: str):
-    with pytest.raises(BadParameter, match=r"^name is the text 'None'.*: leave it out"):
+    with pytest.raises(BadParameter, match=r"^name is the string 'None'.*: leave the parameter out"):
         parse_rendered("name", "None", annotation)
 
 
@@ -157,7 +157,7 @@ def test_what_is_no_text_stays():
 
 
 def data(task: TwilioOperator) -> dict[str, str]:
-    return dict(task.request().data)
+    return dict(task._request().data)
 
 
 def test_rendered_booleans_numbers_and_lists_reach_the_wire():
@@ -172,7 +172,7 @@ def test_rendered_booleans_numbers_and_lists_reach_the_wire():
     urls = ["https://example.com/a.png", "https://example.com/b.png"]
     task.render_template_fields({"to": TO, "flag": True, "n": 60, "urls": urls})  # type: ignore[arg-type,typeddict-item,typeddict-unknown-key,unused-ignore]
     assert task.smart_encoded == "True"  # type: ignore[attr-defined]  # so that this test shows what it says
-    assert task.request().data == (
+    assert task._request().data == (
         ("To", TO),
         ("Body", "60 of 60"),
         ("MediaUrl", urls[0]),
@@ -188,27 +188,27 @@ def test_an_empty_text_is_left_out_where_something_is_made():
     task = SendMessageOperator(task_id="send", to=TO, body="{{ '' }}")
     task.render_template_fields({})
     with pytest.raises(BadParameter, match=r"^body or media_url or content_sid is missing"):
-        task.request()
+        task._request()
 
 
 def test_an_empty_text_empties_where_something_is_changed():
     assert data(UpdateMessageOperator(task_id="redact", message_sid=MESSAGE, body="")) == {"Body": ""}
     assert data(UpdateNumberOperator(task_id="update", phone_number_sid=NUMBER, sms_url="")) == {"SmsUrl": ""}
     with pytest.raises(BadParameter, match=r"^voice_caller_id_lookup is not true or false"):
-        UpdateNumberOperator(task_id="update", phone_number_sid=NUMBER, voice_caller_id_lookup="").request()
+        UpdateNumberOperator(task_id="update", phone_number_sid=NUMBER, voice_caller_id_lookup="")._request()
 
 
 def test_an_empty_filter_is_refused():
     with pytest.raises(BadParameter, match=r"^to is empty: leave it out to list all"):
-        ListMessagesOperator(task_id="list", to="").request()
-    with pytest.raises(BadParameter, match=r"^to is the text 'None'"):
-        ListMessagesOperator(task_id="list", to="None").request()
+        ListMessagesOperator(task_id="list", to="")._request()
+    with pytest.raises(BadParameter, match=r"^to is the string 'None'"):
+        ListMessagesOperator(task_id="list", to="None")._request()
     with pytest.raises(BadParameter, match=r"^in_region is empty"):
-        SearchNumbersOperator(task_id="list", country="US", in_region=" ").request()
+        SearchNumbersOperator(task_id="list", country="US", in_region=" ")._request()
     task = SearchNumbersOperator(task_id="list", country="{{ '' }}")
     task.render_template_fields({})
     with pytest.raises(BadParameter, match=r"^country is "):
-        task.request()
+        task._request()
 
 
 def test_the_connection_and_the_account_are_templated(run: Run, emulator: Emulator, monkeypatch: pytest.MonkeyPatch):

@@ -89,7 +89,7 @@ def test_the_trigger_knows_what_clear_does(options: dict[str, Any], clear_kills:
         SendMessageOperator(task_id="task", to=TO, body="x", **options),
         CreateCallOperator(task_id="task", to=TO, twiml=TWIML, **options),
     ):
-        told = task.build_trigger(task.sample_sid, started=0).arguments["on_clear"]
+        told = task._build_trigger(task.sample_sid, started=0).arguments["on_clear"]
         assert told == ("resend" if clear_kills else "skip")
 
 
@@ -131,7 +131,7 @@ class Kill:
             raise Ended
 
         def strike() -> None:
-            while task.active_wait is None and not over.is_set():
+            while task._active_wait is None and not over.is_set():
                 time.sleep(0.01)
             if not over.wait(0.3):  # as it waits by then
                 os.kill(os.getpid(), signal.SIGALRM)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from airflow_provider_twilio.api import checks, codes
 from airflow_provider_twilio.api.errors import InvalidRequest, NotFound
@@ -11,6 +11,7 @@ from airflow_provider_twilio.api.operation import definition
 from airflow_provider_twilio.api.phone_numbers import AvailablePhoneNumbers, IncomingPhoneNumber, IncomingPhoneNumbers
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.api.values import UNRESOLVED
+from airflow_provider_twilio.defaults import RECONCILE_TIMEOUT
 from airflow_provider_twilio.operators._base.composite import CompositeOperator
 from airflow_provider_twilio.operators._base.send_once import SendOnceOperator
 from airflow_provider_twilio.operators.number_housekeeping import COLOR, diff
@@ -18,6 +19,10 @@ from airflow_provider_twilio.privacy import mask
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_twilio._airflow.parameters import OperatorParameters
+    from airflow_provider_twilio._airflow.send_once import OnClear
+    from airflow_provider_twilio.runtime.idempotency.fingerprint import OnUnresolved
 
 BUY = definition(IncomingPhoneNumbers.create)
 SEARCH = definition(AvailablePhoneNumbers.list)
@@ -48,42 +53,48 @@ class EnsureNumberOperator(CompositeOperator, SendOnceOperator, color=COLOR):
     ``max_active_tis_per_dag=1`` on the task.
 
     :param friendly_name: the name that the number is known by, up to 64 characters. (templated)
-    :param country: where to look for one, such as ``US`` (ISO 3166-1). (templated)
-    :param kind: the kind to look for, such as ``Local`` or ``TollFree``. (templated)
-    :param area_code: only of this area code (US and Canada). (templated)
-    :param contains: 2 to 16 digits or letters; ``*`` stands for any one, ``%`` for any several. (templated)
-    :param sms_enabled: only those that can, or can't, receive messages. (templated)
-    :param mms_enabled: only those that can, or can't, receive media. (templated)
-    :param voice_enabled: only those that can, or can't, receive calls. (templated)
-    :param fax_enabled: only those that can, or can't, receive faxes. (templated)
-    :param in_region: only of this state or province (US and Canada). (templated)
-    :param in_locality: only of this town. (templated)
-    :param sms_url: the address Twilio asks when a message comes in. (templated)
-    :param sms_method: how ``sms_url`` is asked: ``GET`` or ``POST`` (Twilio's default). (templated)
-    :param sms_fallback_url: asked when ``sms_url`` or its TwiML fails. (templated)
-    :param sms_fallback_method: how ``sms_fallback_url`` is asked. (templated)
-    :param sms_application_sid: the application that handles messages, instead of the addresses. (templated)
-    :param voice_url: the address Twilio asks when a call comes in. (templated)
-    :param voice_method: how ``voice_url`` is asked: ``GET`` or ``POST`` (Twilio's default). (templated)
-    :param voice_fallback_url: asked when ``voice_url`` or its TwiML fails. (templated)
-    :param voice_fallback_method: how ``voice_fallback_url`` is asked. (templated)
-    :param voice_application_sid: the application that handles calls, instead of the addresses. (templated)
-    :param voice_caller_id_lookup: whether to look up the caller's name. (templated)
-    :param voice_receive_mode: ``voice`` or ``fax``. (templated)
-    :param status_callback: where Twilio reports the progress of calls. (templated)
-    :param status_callback_method: how ``status_callback`` is asked. (templated)
-    :param trunk_sid: the trunk that handles calls, instead of the voice addresses. (templated)
-    :param bundle_sid: the regulatory bundle, where the country asks for one. (templated)
-    :param identity_sid: the identity, where the country asks for one. (templated)
-    :param address_sid: the address, where the country asks for one. (templated)
-    :param emergency_status: ``Active`` or ``Inactive``, for emergency calls. (templated)
-    :param emergency_address_sid: the address given to emergency services. (templated)
-    :param api_version: the version of the API for the number's calls. (templated)
-    :param once: ``False`` trusts the name alone, and remembers nothing of a purchase that is under way.
-    :param on_clear: ``resend`` looks again when a user clears the task; ``skip`` gives the number it had.
-    :param on_unresolved: ``resend`` (the default here) or ``fail`` where an earlier try's outcome can't be known. The very
-        same number is asked for again, which can't be bought twice.
-    :param reconcile_timeout: seconds, beyond the connection's time-out, before what Twilio doesn't list was never bought.
+    :param country: Two-letter country code (ISO 3166-1), such as ``US``. (templated)
+    :param kind: Type of number: ``Local``, ``TollFree``, ``Mobile``, ``National``, ``Voip``, ``SharedCost`` or
+        ``MachineToMachine``. Few countries offer all types. (templated)
+    :param area_code: Only numbers in this area code, 200 to 999 (US and Canada only). (templated)
+    :param contains: Only numbers that contain this pattern: 2 to 16 digits or letters, where ``*`` matches any single
+        digit and ``%`` any sequence. (templated)
+    :param sms_enabled: Only numbers that can, or cannot, receive SMS. (templated)
+    :param mms_enabled: Only numbers that can, or cannot, receive MMS. (templated)
+    :param voice_enabled: Only numbers that can, or cannot, receive calls. (templated)
+    :param fax_enabled: Only numbers that can, or cannot, receive faxes. (templated)
+    :param in_region: Only numbers in this state or province (US and Canada only). (templated)
+    :param in_locality: Only numbers in this city. (templated)
+    :param sms_url: URL that Twilio requests when a message arrives. (templated)
+    :param sms_method: HTTP method for ``sms_url``: ``GET`` or ``POST`` (default). (templated)
+    :param sms_fallback_url: URL that Twilio requests if ``sms_url`` or its TwiML fails. (templated)
+    :param sms_fallback_method: HTTP method for ``sms_fallback_url``: ``GET`` or ``POST`` (default). (templated)
+    :param sms_application_sid: TwiML app that handles messages, instead of the SMS URLs. (templated)
+    :param voice_url: URL that Twilio requests when a call arrives. (templated)
+    :param voice_method: HTTP method for ``voice_url``: ``GET`` or ``POST`` (default). (templated)
+    :param voice_fallback_url: URL that Twilio requests if ``voice_url`` or its TwiML fails. (templated)
+    :param voice_fallback_method: HTTP method for ``voice_fallback_url``: ``GET`` or ``POST`` (default). (templated)
+    :param voice_application_sid: TwiML app that handles calls, instead of the voice URLs. (templated)
+    :param voice_caller_id_lookup: Whether to look up the caller's name. False by default. (templated)
+    :param voice_receive_mode: Type of incoming calls: ``voice`` or ``fax``. (templated)
+    :param status_callback: URL to which Twilio reports the progress of calls. (templated)
+    :param status_callback_method: HTTP method for ``status_callback``: ``GET`` or ``POST`` (default). (templated)
+    :param trunk_sid: SIP trunk that handles calls, instead of the voice URLs and app. (templated)
+    :param bundle_sid: Regulatory bundle, where the country requires one. (templated)
+    :param identity_sid: Identity, where the country requires one. (templated)
+    :param address_sid: Address, where the country requires one. (templated)
+    :param emergency_status: Whether emergency calling is enabled: ``Active`` or ``Inactive``. (templated)
+    :param emergency_address_sid: Address reported to emergency services. (templated)
+    :param api_version: Version of Twilio's API for the number's incoming calls. ``2010-04-01`` by default. (templated)
+    :param extra_params: Additional form parameters under Twilio's own names, such as ``{"NewParameter": "value"}``, for
+        parameters that this operation does not have. A list repeats its parameter; None omits it. (templated)
+    :param once: ``False`` sends in every try of the task.
+    :param on_clear: ``resend`` when a user clears the task, or ``skip``.
+    :param on_unresolved: what to do when the outcome of an earlier try is not known, and Twilio lists nothing that
+        fits: ``send``, or ``fail``; by default messages and calls are sent, and purchases and new accounts fail.
+    :param reconcile_timeout: seconds, beyond the connection's time-out, before what Twilio doesn't list was never sent.
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource#provision-a-phone-number
     """
@@ -123,17 +134,25 @@ class EnsureNumberOperator(CompositeOperator, SendOnceOperator, color=COLOR):
         emergency_status: Literal["Active", "Inactive"] | None = None,
         emergency_address_sid: str | None = None,
         api_version: str | None = None,
-        **kwargs: Any,
+        extra_params: Mapping[str, Any] | str | None = None,
+        once: bool = True,
+        on_clear: OnClear = "resend",
+        on_unresolved: OnUnresolved | None = None,
+        reconcile_timeout: float = RECONCILE_TIMEOUT,
+        twilio_conn_id: str = "twilio_default",
+        account_sid: str | None = None,
+        **kwargs: Unpack[OperatorParameters],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
         self._set_arguments(locals())
 
-    def _check(self, given: Mapping[str, Any]) -> None:
+    @classmethod
+    def _check(cls, given: Mapping[str, Any]) -> None:
         """Require a name, and hold the rest against the search and the purchase."""
         checks.required(friendly_name=given["friendly_name"])
         checks.max_length("friendly_name", given["friendly_name"], 64)
         SEARCH.check({name: _given(given[name]) for name in SEARCH_PARAMETERS})
-        BUY.check({**self._settings(given), "phone_number": UNRESOLVED})
+        BUY.check({**cls._settings(given), "phone_number": UNRESOLVED})
 
     @staticmethod
     def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -187,7 +206,7 @@ class EnsureNumberOperator(CompositeOperator, SendOnceOperator, color=COLOR):
                     on_clear=self.on_clear,
                     on_unresolved=self.on_unresolved or "resend",
                     reconcile_timeout=self.reconcile_timeout,
-                    prepare=noted,
+                    finalize_request=noted,
                 )
             except InvalidRequest as error:
                 if error.code != codes.NUMBER_TAKEN or len(refused) >= MAX_ATTEMPTS:

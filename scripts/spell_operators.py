@@ -1,0 +1,250 @@
+"""Write the signatures of operators from the operations that they run: ``python -m scripts.spell_operators [--check]``.
+
+Airflow, ``default_args``, ``partial()``, editors and type checkers need the explicit text, so it stands in the files.
+Nobody has to write it twice: the parameters of an operator are those of its operation, its own, and those of its base
+classes; and so are their descriptions. An operator's own parameters stay as they are written in its file. The tables
+below say where an operator differs.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from functools import cache
+from inspect import Parameter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from airflow_provider_twilio.api.messages import Messages
+from airflow_provider_twilio.api.operation import Definition, definition
+from airflow_provider_twilio.api.phone_numbers import AvailablePhoneNumbers, IncomingPhoneNumbers
+from airflow_provider_twilio.operators._base.operation import TwilioOperator
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = "airflow_provider_twilio"
+WIDTH = 120
+CONNECTION = ("twilio_conn_id", "account_sid")
+
+# Parameters that Twilio documents as reserved or without effect: operators leave them out, the hook has them.
+OMITTED = {"max_price", "force_delivery"}
+
+SEARCH = (
+    "country", "kind", "area_code", "contains", "sms_enabled", "mms_enabled", "voice_enabled", "fax_enabled",
+    "in_region", "in_locality",
+)  # fmt: skip
+NUMBER_SETTINGS = (
+    "sms_url", "sms_method", "sms_fallback_url", "sms_fallback_method", "sms_application_sid", "voice_url",
+    "voice_method", "voice_fallback_url", "voice_fallback_method", "voice_application_sid", "voice_caller_id_lookup",
+    "voice_receive_mode", "status_callback", "status_callback_method", "trunk_sid",
+)  # fmt: skip
+MORE_SETTINGS = (
+    "bundle_sid", "identity_sid", "address_sid", "emergency_status", "emergency_address_sid", "api_version",
+    "extra_params",
+)  # fmt: skip
+CREATE_OPTIONS = tuple(name for name in definition(Messages.create).names if name not in ("to", *OMITTED))
+# Operators that run no single operation: the names of their own parameters that come first, and the operations with the
+# names of the parameters that they share.
+SOURCES: dict[str, tuple[Any, ...]] = {
+    "SendMessagesOperator": (("recipients",), (Messages.create, CREATE_OPTIONS)),
+    "EnsureNumberOperator": (
+        ("friendly_name",),
+        (AvailablePhoneNumbers.list, SEARCH),
+        (IncomingPhoneNumbers.create, (*NUMBER_SETTINGS, *MORE_SETTINGS)),
+    ),
+    "UpdateNumbersOperator": (("phone_numbers",), (IncomingPhoneNumbers.update, NUMBER_SETTINGS)),
+}
+
+# Annotations and defaults that are not those of the operation.
+SIGNATURES: dict[tuple[str, str], str] = {
+    ("ReleaseNumberOperator", "phone_number_sid"): "str | None = None",
+    ("EnsureNumberOperator", "kind"): (
+        'Literal["Local", "TollFree", "Mobile", "National", "Voip", "SharedCost", "MachineToMachine"] = "Local"'
+    ),
+}
+
+# Descriptions that are not those of the operation or the base class.
+TEXTS: dict[tuple[str, str], str] = {}
+
+
+class Spelled(NamedTuple):
+    """A parameter as it is written in an operator's file."""
+
+    name: str
+    signature: str
+    text: str
+
+
+def operator_files() -> Iterator[Path]:
+    folder = ROOT / PACKAGE / "operators"
+    yield from sorted(path for path in folder.glob("*.py") if path.stem != "__init__")
+    yield ROOT / PACKAGE / "transfers" / "storage.py"
+
+
+def descriptions(docstring: str | None) -> dict[str, str]:
+    """Return the descriptions of a docstring's parameters, each on one line."""
+    found = re.findall(r":param (\w+): (.+?)(?=\n:|\n\n|\Z)", inspect.cleandoc(docstring or ""), re.DOTALL)
+    return {name: " ".join(text.split()) for name, text in found}
+
+
+def operator_annotation(annotation: str) -> str:
+    """Return an operation's annotation for an operator, whose templates render text."""
+    parts = re.split(r" \| (?![^\[]*\])", annotation)
+    if "str" not in parts and any(
+        re.match(r"(bool|int|date|datetime|Sequence\[str\]|Mapping\[)", part) for part in parts
+    ):
+        place = parts.index("None") if "None" in parts else len(parts)
+        parts.insert(place, "str")
+    return " | ".join(parts)
+
+
+def of_operation(
+    operator: str, operation: Definition, names: tuple[str, ...], own: dict[str, Spelled]
+) -> Iterator[Spelled]:
+    """Yield parameters of an operation as the operator spells them.
+
+    :param own: The operator's parameters as they are written, whose descriptions stand in for missing ones.
+    """
+    texts = descriptions(operation.function.__doc__)
+    for name in names:
+        parameter = operation.parameters[name]
+        default = "" if parameter.default is Parameter.empty else f" = {parameter.default!r}"
+        signature = operator_annotation(str(parameter.annotation)) + default
+        text = TEXTS.get((operator, name)) or (f"{texts[name]} (templated)" if name in texts else own[name].text)
+        yield Spelled(name, SIGNATURES.get((operator, name), signature), text)
+
+
+@cache
+def class_source(kind: type) -> ast.ClassDef:
+    tree = ast.parse(Path(inspect.getfile(kind)).read_text(encoding="utf-8"))
+    return next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == kind.__name__)
+
+
+def of_bases(kind: type[TwilioOperator]) -> Iterator[Spelled]:
+    """Yield the parameters that the base classes declare: their options, and the connection."""
+    for name in kind._options:
+        owner = next(base for base in kind.__mro__ if name in vars(base).get("__annotations__", {}))
+        declared = next(
+            node
+            for node in class_source(owner).body
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == name
+        )
+        assert declared.value is not None
+        signature = f"{ast.unparse(declared.annotation)} = {as_written(declared.value)}"
+        text = TEXTS.get((kind.__name__, name)) or descriptions(owner.__doc__)[name]
+        yield Spelled(name, signature, text)
+    texts = descriptions(TwilioOperator.__doc__)
+    yield Spelled("twilio_conn_id", 'str = "twilio_default"', texts["twilio_conn_id"])
+    yield Spelled("account_sid", "str | None = None", texts["account_sid"])
+
+
+def as_written(value: ast.expr) -> str:
+    """Return an expression with the quotes that the project uses."""
+    return ast.unparse(value).replace("'", '"')
+
+
+def own_parameters(node: ast.ClassDef, function: ast.FunctionDef) -> dict[str, Spelled]:
+    """Return the parameters of an operator as they are written."""
+    texts = descriptions(ast.get_docstring(node))
+    found = {}
+    for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
+        assert argument.annotation is not None
+        signature = as_written(argument.annotation) + ("" if default is None else f" = {as_written(default)}")
+        name = argument.arg
+        found[name] = Spelled(name, signature, texts.get(name, ""))
+    return found
+
+
+def parameters(kind: type[TwilioOperator], node: ast.ClassDef, function: ast.FunctionDef) -> list[Spelled]:
+    """Return all parameters of an operator, in the order of its signature."""
+    name, own = kind.__name__, own_parameters(node, function)
+    shared: list[Spelled] = []
+    if name in SOURCES:
+        for source in SOURCES[name]:
+            if isinstance(source[0], str):
+                shared += [own[first] for first in source if isinstance(first, str)]
+            else:
+                shared += of_operation(name, definition(source[0]), source[1], own)
+    elif hasattr(kind, "operation"):
+        names = tuple(parameter for parameter in kind.operation.names if parameter not in OMITTED)
+        shared += of_operation(name, kind.operation, names, own)
+    bases = list(of_bases(kind))
+    taken = {spelled.name for spelled in (*shared, *bases)}
+    return [*shared, *(spelled for spelled in own.values() if spelled.name not in taken | OMITTED), *bases]
+
+
+def spelled_signature(spelled: list[Spelled]) -> str:
+    lines = [f"        {one.name}: {one.signature}," for one in spelled]
+    return "\n".join(
+        [
+            "    def __init__(",
+            "        self,",
+            "        *,",
+            *lines,
+            "        **kwargs: Unpack[OperatorParameters],",
+            "    ) -> None:",
+            "        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)",
+            "",
+        ]
+    )
+
+
+def spelled_texts(spelled: list[Spelled]) -> str:
+    wrap = textwrap.TextWrapper(
+        WIDTH, initial_indent="    ", subsequent_indent="        ", break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join(wrap.fill(f":param {one.name}: {one.text}") for one in spelled)
+
+
+def spell(path: Path) -> str:
+    """Return a file's text with the signatures and descriptions of its operators."""
+    text = path.read_text(encoding="utf-8")
+    module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    lines = text.split("\n")
+    for node in reversed(ast.parse(text).body):
+        if not isinstance(node, ast.ClassDef) or not issubclass(getattr(module, node.name, object), TwilioOperator):
+            continue
+        functions = [one for one in node.body if isinstance(one, ast.FunctionDef) and one.name == "__init__"]
+        if not functions:
+            continue
+        function, doc = functions[0], node.body[0]
+        spelled = parameters(getattr(module, node.name), node, function)
+        call = function.body[0]
+        lines[function.lineno - 1 : call.end_lineno] = spelled_signature(spelled).rstrip("\n").split("\n")
+        assert isinstance(doc, ast.Expr)
+        assert doc.end_lineno is not None
+        docstring = "\n".join(lines[doc.lineno - 1 : doc.end_lineno])
+        block = re.compile(r"^    :param .*?(?=^ *$\n|^    \"\"\"|^    :(?!param))", re.DOTALL | re.MULTILINE)
+        texts = spelled_texts(spelled) + "\n"
+        written = block.sub(texts.replace("\\", r"\\"), docstring, count=1)
+        lines[doc.lineno - 1 : doc.end_lineno] = written.split("\n")
+    return formatted(path, "\n".join(lines))
+
+
+def formatted(path: Path, text: str) -> str:
+    """Return code as ``ruff format`` writes it."""
+    command = [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(path), "-"]
+    return subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
+
+
+def main() -> int:
+    check = "--check" in sys.argv[1:]
+    changed = []
+    for path in operator_files():
+        text = spell(path)
+        if text != path.read_text(encoding="utf-8"):
+            changed.append(path.relative_to(ROOT))
+            if not check:
+                path.write_text(text, encoding="utf-8")
+    for name in changed:
+        print(f"{name}: {'its signatures differ: run python -m scripts.spell_operators' if check else 'written'}")
+    return bool(check and changed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

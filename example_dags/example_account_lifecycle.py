@@ -1,10 +1,10 @@
-"""Open an account for a customer, suspend it, activate it again, and close it in the end.
+"""Create a subaccount for a customer, suspend it, reactivate it, and finally close it.
 
-Who closes or suspends names the account twice, by its SID and by its name: a SID that was mistaken for another does no
-harm. The connection's own account is always refused. Closing can't be undone and releases the account's numbers: it
-names them first, and is done with ``apply`` only.
+Operators that suspend or close an account require both its SID and its name, so that a wrong SID does no harm. They
+always reject the connection's own account. Closing an account cannot be undone and releases its phone numbers. The
+operator lists these numbers first, and closes the account only with ``apply``.
 
-What it needs: the connection ``twilio_default``, with an auth token or a main API key, and some money on the account.
+Requirements: the connection ``twilio_default`` with an auth token or a main API key, and a positive balance.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Tell people that a run is late, while it still runs.
+"""Notify people while a run is still running that it has missed its deadline.
 
-The run shall be done an hour after it was queued. If it isn't, the triggerer sends an SMS, and places a call where
-that can't be done. Such a callback travels as JSON: what it is given, the fallback too, is named by class path and
-plain arguments.
+The run should finish within an hour of being queued. If it does not, the triggerer sends an SMS, or places a call if
+the SMS cannot be sent. Airflow passes such a callback as JSON. So its arguments are plain values, and the fallback is
+given by its class path.
 
-What it needs: the connection ``twilio_default``, and Airflow 3.2 or later for the deadline; before, it runs without.
-To be told for real, write your phone and a number of your account where the emulator's stand now, or better, into the
-Variable ``oncall``, as shown: then the code holds no numbers, and neither do logs of Airflow's own.
+Requirements: the connection ``twilio_default``, and Airflow 3.2 or later for the deadline; older versions run the DAG
+without it. To receive real alerts, store your phone number in the Variable ``oncall`` and replace ``from_`` by a number
+of your account. With the Variable, neither the code nor Airflow's own logs contain phone numbers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from airflow.sdk import DAG, task
 
 from airflow_provider_twilio.notifications.twilio import TwilioNotifier
 
-someone = {"to": "{{ var.value.get('oncall', '+14155550123') }}", "from_": "+15005550006"}
+recipient = {"to": "{{ var.value.get('oncall', '+14155550123') }}", "from_": "+15005550006"}
 
 try:
     from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference  # type: ignore[attr-defined]
@@ -28,11 +28,11 @@ else:
     late = AsyncCallback(
         TwilioNotifier,
         kwargs={
-            **someone,
+            **recipient,
             "quiet_hours": ("22:00", "06:30", "Europe/Berlin"),
             "fallback": (
                 "airflow_provider_twilio.notifications.twilio.TwilioNotifier",
-                {**someone, "call": True, "language": "en-GB"},
+                {**recipient, "call": True, "language": "en-GB"},
             ),
         },
     )
@@ -46,7 +46,7 @@ with DAG("twilio_alert_on_deadline", schedule=None, doc_md=__doc__, tags=["twili
 
     @task
     def report() -> str:
-        """Be done in time."""
+        """Finish in time."""
         return "done"
 
     report()

@@ -1,14 +1,14 @@
-"""Tell people that a task failed, by SMS, and by a call where that can't be sent.
+"""Notify people of a failed task by SMS, or by a call if the SMS cannot be sent.
 
-The task ``load`` fails, three times. Its callback says nothing of the tries that are followed by another; of the last
-one it sends an SMS, and should Twilio refuse it, somebody is called instead. The same phone has no more than five such
-alerts in an hour, however many tasks fail: the fifth says that more are held back, and until when.
+The task ``load`` fails three times. Its callback skips tries that are followed by another, and sends an SMS after the
+last one. If Twilio rejects the SMS, the fallback places a call. The same phone gets at most five such alerts in an
+hour, however many tasks fail. The fifth says until when more are held back.
 
-The DAG has a callback as well. A task that was killed, or whose worker is gone, may run none of its own, but the run
-fails all the same, and that is told from elsewhere: by the DAG processor.
+The DAG has a callback as well. A task that was killed, or whose worker is lost, may not run its own callback. The run
+still fails, and the DAG processor runs the DAG's callback.
 
-What it needs: the connection ``twilio_default``. To be told for real, trigger it with ``to`` your phone, and ``from_``
-a number of your account. What stands there now is for the emulator that comes with the provider.
+Requirements: the connection ``twilio_default``. To receive real alerts, trigger the DAG with your phone as ``to`` and a
+number of your account as ``from_``. The default numbers are for the emulator that comes with the provider.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from airflow.sdk import DAG, task
 
 from airflow_provider_twilio.notifications.twilio import TwilioNotifier
 
-someone: Any = {"to": "{{ params.to }}", "from_": "{{ params.from_ }}"}
+recipient: Any = {"to": "{{ params.to }}", "from_": "{{ params.from_ }}"}
 
 task_failed = TwilioNotifier(
-    **someone,
+    **recipient,
     only_last_try=True,
     max_per_hour=5,
-    fallback=TwilioNotifier(**someone, call=True),
+    fallback=TwilioNotifier(**recipient, call=True),
 )
 
-# What a context lacks (a DAG's may have no task) doesn't keep the alert from being sent: see docs/alerting.md.
+# If the context lacks a name (a DAG's may have no task), the default text is sent instead: see docs/alerting.md.
 run_failed = TwilioNotifier(
-    **someone,
+    **recipient,
     body="The run {{ run_id }} of {{ alert.dag_id }} {{ alert.event }}. Nobody was billed. {{ alert.link }}",
     dedupe_window=timedelta(minutes=30),
 )
@@ -53,7 +53,7 @@ with DAG(
 
     @task
     def load() -> None:
-        """Fail, as loads do."""
-        raise ConnectionError("the warehouse does not answer")
+        """Fail."""
+        raise ConnectionError("the warehouse does not respond")
 
     load()

@@ -1,13 +1,16 @@
-"""Ask a person by SMS before something dangerous is done.
+"""Ask a person for approval by SMS before a dangerous task runs.
 
-The question ends with a code, and with how long it is open: "Reply YES 4821 or NO 4821 within 30 min". An answer counts
-if it comes from that phone, to the number that asked, in time, with that code. YES goes on, NO goes the other way; no
-answer, and a phone that can't be reached, fail the task. It waits in the triggerer and holds no worker slot.
+The message ends with a code and the time limit: "Reply YES 4821 or NO 4821 within 30 min". A reply counts if it comes
+from that phone, to the number that asked, within the time limit, with that code. After YES the DAG continues with
+``drop``, after NO with ``keep``. Without a reply, or if the message cannot be delivered, the task fails. The task waits
+in the triggerer and occupies no worker slot.
 
-An SMS can be forged, and a phone lent: it approves what a phone call would approve. See the page on inbound messages.
+An SMS can be forged and a phone can be lent, so treat an approval by SMS like one by phone. See the page on inbound
+messages.
 
-What it needs: the connection ``twilio_default``. To ask for real, trigger it with ``to`` your phone, and ``from_`` a
-number of your account. What stands there now is for the emulator that comes with the provider: answer on its page.
+Requirements: the connection ``twilio_default``. To send real messages, trigger the DAG with your phone as ``to`` and a
+number of your account as ``from_``. The default numbers are for the emulator that comes with the provider;
+reply on the emulator's page.
 """
 
 from __future__ import annotations
@@ -21,7 +24,10 @@ from airflow_provider_twilio.operators.approvals import ApproveBySmsOperator
 with DAG(
     "twilio_approval",
     schedule=None,
-    default_args={"retries": 2, "retry_delay": timedelta(seconds=10)},  # a retry waits on, and doesn't ask again
+    default_args={
+        "retries": 2,
+        "retry_delay": timedelta(seconds=10),
+    },  # a retry waits for the same reply, without asking again
     params={"to": "+14155550142", "from_": "+15005550006"},
     doc_md=__doc__,
     tags=["twilio", "example"],
@@ -39,12 +45,12 @@ with DAG(
 
     @task
     def drop(answer: dict[str, str]) -> str:
-        """Do what can't be undone."""
+        """Run the task that cannot be undone."""
         return f"dropped, as {answer['by']} said at {answer['answered_at']}"
 
     @task
     def keep() -> str:
-        """Leave it be."""
+        """Change nothing."""
         return "kept"
 
     drop(ask.output)

@@ -1,11 +1,11 @@
-"""Send to a list of people, in one task that goes on where it was: retried, killed or cleared, each gets one message.
+"""Send a message to each person of a list, in one task that resumes after a retry, a crash or Clear.
 
-The list is a CSV file with the columns ``to`` and ``name``, here one that the first task writes; in earnest it is an
-export in an object store, and its path is all that the DAG needs. The table of what became of each row is written
-beside it, and the ledger by which a retry goes on; up to 20,000 people need none from Airflow 3.3 on. Numbers that
-can't be sent to are counted, and the rest is sent.
+Each person gets one message. The list is a CSV file with the columns ``to`` and ``name``. Here the first task writes
+it; in production it would be an export in an object store, and the DAG only needs its path. The operator writes two
+files next to the list: a table with the outcome of each row, and the checkpoints from which a retry resumes. Since
+Airflow 3.3, lists of up to 20,000 people need no checkpoint file. Invalid numbers are counted and skipped.
 
-What it needs: the connection ``twilio_default``.
+Requirements: the connection ``twilio_default``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from airflow_provider_twilio.operators.messages import SendMessagesOperator
 
 @task
 def export(params: Any = None) -> str:
-    """Write the list of people, and give its path."""
+    """Write the list of people and return its path."""
     folder = Path(tempfile.mkdtemp(prefix="twilio-example-"))
     path = folder / "people.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -35,7 +35,7 @@ def export(params: Any = None) -> str:
 
 @task
 def report(summary: dict[str, Any]) -> str:
-    """Say how it went."""
+    """Return a summary of the outcomes."""
     return f"{summary['sent']} of {summary['rows']} sent, {summary['delivered']} delivered, failed: {summary['failed']}"
 
 
@@ -54,7 +54,7 @@ with DAG(
         body="Dear {name}, we are open again on Monday.",
         rate=100,
         max_failures=0.05,
-        checkpoint_path="{{ ti.xcom_pull('export') }}.ledger",
+        checkpoint_path="{{ ti.xcom_pull('export') }}.checkpoints",
         results="{{ ti.xcom_pull('export') }}.results.csv",
         wait_for_delivery=True,
         deferrable=True,

@@ -1,11 +1,11 @@
-"""Call somebody, speak, and wait until the call is over.
+"""Call a person, speak, and wait until the call has ended.
 
-``say`` becomes TwiML, with ``<``, ``>`` and ``&`` escaped; ``twiml`` takes your own, and ``url`` an address that
-answers with it. The sensor succeeds when the call was answered and completed, and fails on ``busy``, ``no-answer``,
-``failed`` and ``canceled``. Between two looks it gives its worker slot back (``mode="reschedule"``).
+``say`` is converted to TwiML, with ``<``, ``>`` and ``&`` escaped. ``twiml`` accepts your own TwiML, and ``url`` an
+address that returns it. The sensor succeeds when the call was answered and completed, and fails on ``busy``,
+``no-answer``, ``failed`` and ``canceled``. It releases its worker slot between two polls (``mode="reschedule"``).
 
-What it needs: the connection ``twilio_default``. To call for real, trigger it with ``to`` your phone, and ``from_`` a
-number of your account. What stands there now is for the emulator that comes with the provider.
+Requirements: the connection ``twilio_default``. To place real calls, trigger the DAG with your phone as ``to`` and a
+number of your account as ``from_``. The default numbers are for the emulator that comes with the provider.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ with DAG(
         from_="{{ params.from_ }}",
         say="This is Airflow. The run {{ run_id }} needs you.",
         language="en-GB",
-        ring_timeout=30,  # seconds it may ring; how long the sensor waits is another matter
+        ring_timeout=30,  # seconds that the phone rings; the sensor has a timeout of its own
     )
 
     wait = CallCompletionSensor(
@@ -39,5 +39,5 @@ with DAG(
         timeout=600,
     )
 
-    # The record as it is in the end: how long it took, and what it cost.
+    # The final record, with the duration and the price of the call.
     wait >> FetchCallOperator(task_id="look_back", call_sid=call.output["sid"])

@@ -1,15 +1,15 @@
-"""Bring the logs of messages and calls home, a file for each day.
+"""Store the logs of messages and calls, one file for each day.
 
-The files are named for the day (UTC) that records were made on, which never changes: each message is in one file, once.
-Each run writes its day, and looks back at those before it: prices and statuses come late, and what has changed is
-written again. A day that is as it was isn't touched.
+The files are named after the day (UTC) on which the records were created. That day never changes, so each message is in
+one file, once. Each run writes its own day and updates the days before it, as prices and statuses arrive late. Files
+of unchanged days are not rewritten.
 
-A run writes its data interval or, where it has none, the day before it. ``max_active_runs=1``, for
-two runs would write the same days.
+A run writes its data interval or, if it has none, the previous day. ``max_active_runs=1`` keeps two runs from writing
+the same days.
 
-What it needs: the connection ``twilio_default``; for ``parquet`` the extra of that name:
-``pip install 'airflow-provider-twilio[parquet]'``. The files go to a folder, or to any store of Airflow's, such as
-``s3://aws_default@bucket/messages``.
+Requirements: the connection ``twilio_default``; for ``parquet`` also the extra of that name:
+``pip install 'airflow-provider-twilio[parquet]'``. The files are written to a folder or to any of Airflow's object
+stores, such as ``s3://aws_default@bucket/messages``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ with DAG(
     schedule="@daily",
     catchup=False,
     max_active_runs=1,
-    params={"logs": "/tmp/twilio-logs"},  # noqa: S108 (an example's; choose a store of yours)
+    params={"logs": "/tmp/twilio-logs"},  # noqa: S108 (for the example only; use a store of your own)
     default_args={"retries": 3, "retry_delay": timedelta(minutes=5)},
     doc_md=__doc__,
     tags=["twilio", "example"],

@@ -1,13 +1,13 @@
-"""Keep an account tidy, every night: watch the balance and the costs, and forget what is old.
+"""Monitor the balance and costs of an account every night, and redact or delete old records.
 
-Messages older than ``redact_days`` lose their text and media, those older than ``delete_days`` go altogether, and so do
-old calls and recordings. Nothing is redacted or deleted until ``apply`` is true: each task writes a report of what it
-would do, and then one of what it has done. Read the reports first; then set ``apply`` for good.
+Messages older than ``redact_days`` lose their text and media. Messages older than ``delete_days`` are deleted, and so
+are old calls and recordings. Nothing is redacted or deleted until ``apply`` is true. Each task writes a report of what
+it would do and, with ``apply``, of what it has done. Read the reports first, then set ``apply`` permanently.
 
-A task may handle 100,000 records. A try that was killed is taken up where it was, and the report tells of all.
+A task can handle 100,000 records. A try that was killed is resumed, and the report covers all tries.
 
-What it needs: the connection ``twilio_default``. The reports go to a folder, or to any store of Airflow's, such as
-``s3://aws_default@bucket/reports``.
+Requirements: the connection ``twilio_default``. The reports are written to a folder or to any of Airflow's object
+stores, such as ``s3://aws_default@bucket/reports``.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from airflow_provider_twilio.operators.messages import DeleteOldMessagesOperator
 from airflow_provider_twilio.operators.usage import UsageReportOperator
 
 
-def report(name: str) -> dict[str, Any]:
-    """Give a task a report of its own in each run, and leave it to the run whether anything is done."""
+def report_arguments(name: str) -> dict[str, Any]:
+    """Return the arguments of a task: its own report in each run, and ``apply`` as the run's parameters set it."""
     return {"report": f"{{{{ params.reports }}}}/{name}/{{{{ run_id }}}}.csv", "apply": "{{ params.apply }}"}
 
 
@@ -33,18 +33,18 @@ with DAG(
     schedule="@daily",
     max_active_runs=1,
     params={
-        "least_balance": 10,
+        "minimum_balance": 10,
         "budget": 500,
         "redact_days": 7,
         "delete_days": 30,
         "apply": False,
-        "reports": "/tmp/twilio-reports",  # noqa: S108 (an example's; choose a store of yours)
+        "reports": "/tmp/twilio-reports",  # noqa: S108 (for the example only; use a store of your own)
     },
     default_args={"retries": 2, "retry_delay": timedelta(minutes=1)},
     doc_md=__doc__,
     tags=["twilio", "example"],
 ) as dag:
-    FetchBalanceOperator(task_id="balance", minimum="{{ params.least_balance }}")
+    FetchBalanceOperator(task_id="balance", minimum="{{ params.minimum_balance }}")
 
     UsageReportOperator(
         task_id="usage",
@@ -57,13 +57,15 @@ with DAG(
     )
 
     redact = RedactOldMessagesOperator(
-        task_id="redact_messages", days="{{ params.redact_days }}", media=True, **report("redacted")
+        task_id="redact_messages", days="{{ params.redact_days }}", media=True, **report_arguments("redacted")
     )
-    delete = DeleteOldMessagesOperator(task_id="delete_messages", days="{{ params.delete_days }}", **report("messages"))
+    delete = DeleteOldMessagesOperator(
+        task_id="delete_messages", days="{{ params.delete_days }}", **report_arguments("messages")
+    )
     recordings = DeleteOldRecordingsOperator(
-        task_id="delete_recordings", days="{{ params.redact_days }}", **report("recordings")
+        task_id="delete_recordings", days="{{ params.redact_days }}", **report_arguments("recordings")
     )
-    calls = DeleteOldCallsOperator(task_id="delete_calls", days="{{ params.delete_days }}", **report("calls"))
+    calls = DeleteOldCallsOperator(task_id="delete_calls", days="{{ params.delete_days }}", **report_arguments("calls"))
 
-    delete >> redact  # what is to be deleted need not be redacted before
+    delete >> redact  # messages that are deleted need not be redacted first
     recordings >> calls

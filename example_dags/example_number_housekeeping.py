@@ -1,12 +1,12 @@
-"""Keep the numbers of an account: have the one that is needed, set all up alike, and give back what nobody uses.
+"""Maintain the phone numbers of an account: buy a missing one, update their settings, and release idle ones.
 
-The first task buys a number in its first run, and finds it by its name in every other: retried, killed or cleared, it
-never buys a second one. ``max_active_tis_per_dag=1`` keeps two runs from buying at the same moment.
+The first task buys a number in its first run and finds it by its name in later runs. It never buys a second one, even
+if it is retried, killed or cleared. ``max_active_tis_per_dag=1`` keeps two runs from buying at the same moment.
 
-Releasing can't be undone. So a person, or ``apply``, stands between finding idle numbers and releasing them; numbers
-that fit ``protect`` are never released, and if there are more than ``max_releases``, none is.
+Releasing a number cannot be undone. So a person, or ``apply``, stands between finding idle numbers and releasing them.
+Numbers that match ``protect`` are never released. If there are more than ``max_releases``, none is released.
 
-What it needs: the connection ``twilio_default``. With a real account this costs a number's rent.
+Requirements: the connection ``twilio_default``. With a real account this costs a number's rent.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ with DAG(
         max_active_tis_per_dag=1,
     )
 
-    # The differences go to XCom and to the log, whether they are made or not.
+    # The differences are logged and pushed to XCom, whether they are applied or not.
     update = UpdateNumbersOperator(
         task_id="update",
         phone_numbers=["alerts*"],

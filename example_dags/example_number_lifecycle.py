@@ -1,13 +1,13 @@
-"""Find a number, buy it, use it, and give it back.
+"""Find a phone number, buy it, use it, and release it.
 
-The tasks hand the number on by XCom: what was found is what is bought, and what was bought is what is released. To
-buy is the setup and to release the teardown, so that the number is given back, and costs no more rent, also when a
-task between them fails.
+The tasks pass the number on by XCom: the number that was found is bought, and the number that was bought is released.
+Buying is the setup and releasing the teardown. So the number is released, and costs no more rent, even if a task in
+between fails.
 
-Buying happens once: retried or killed half-way, the task never buys a second number. Releasing takes the SID of one
-number, or the number in full, and refuses anything that could mean another.
+The number is bought once. If the task is retried, or killed halfway, it does not buy a second one. The release operator
+requires the SID or the full phone number, and rejects anything that could match another number.
 
-What it needs: the connection ``twilio_default``. With a real account this costs a month's rent of a number.
+Requirements: the connection ``twilio_default``. With a real account this costs a month's rent of a number.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ with DAG(
         limit=1,
     )
 
-    # By area code alone, PurchaseNumberOperator(area_code=415) does both, if any number there will do.
+    # If any number of the area will do, PurchaseNumberOperator(area_code=415) searches and buys in one task.
     purchase = PurchaseNumberOperator(
         task_id="purchase",
         phone_number="{{ ti.xcom_pull(task_ids='search')[0]['phone_number'] }}",
         friendly_name="for {{ dag.dag_id }}",
     )
 
-    answer = UpdateNumberOperator(
+    set_webhook = UpdateNumberOperator(
         task_id="set_webhook",
         phone_number_sid=purchase.output["sid"],
         sms_url="{{ params.sms_url }}",
@@ -54,9 +54,9 @@ with DAG(
         task_id="use",
         to="{{ params.to }}",
         from_=purchase.output["phone_number"],
-        body="Answer to this number, as long as it is ours.",
+        body="Reply to this number while it is ours.",
     )
 
     release = ReleaseNumberOperator(task_id="release", phone_number_sid=purchase.output["sid"])
 
-    search >> purchase >> answer >> use >> release.as_teardown(setups=purchase, on_failure_fail_dagrun=True)
+    search >> purchase >> set_webhook >> use >> release.as_teardown(setups=purchase, on_failure_fail_dagrun=True)

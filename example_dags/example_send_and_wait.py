@@ -1,13 +1,13 @@
-"""Send a message, and see it delivered.
+"""Send a message, and wait until it is delivered.
 
-That Twilio has accepted a message says little: it is ``queued``. The second task succeeds when the carrier reports
-``delivered``, and fails with Twilio's error code when it can't be any more. It waits in the triggerer, so that a
-thousand of these tasks hold no worker slot, and ask Twilio in common.
+A message that Twilio has accepted is only ``queued``. The second task succeeds when the carrier reports ``delivered``,
+and fails with Twilio's error code when the message can no longer be delivered. It waits in the triggerer. So a thousand
+such tasks occupy no worker slot, and share their requests to Twilio.
 
-The first task sends once: retried, cleared or killed half-way, it never sends a second message without being told to.
+The first task sends once. If it is retried, or killed halfway, it does not send a second message.
 
-What it needs: the connection ``twilio_default``. To send for real, trigger it with ``to`` your phone, and ``from_`` a
-number of your account. What stands there now is for the emulator that comes with the provider.
+Requirements: the connection ``twilio_default``. To send real messages, trigger the DAG with your phone as ``to`` and a
+number of your account as ``from_``. The default numbers are for the emulator that comes with the provider.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ with DAG(
         body="The run {{ run_id }} says hello.",
     )
 
-    # Some carriers never report more than "sent": sent_grace=600 takes that for success after ten minutes.
+    # Some carriers never report more than "sent": with sent_grace=600, that counts as success after ten minutes.
     MessageDeliverySensor(
         task_id="wait",
         message_sid=send.output["sid"],

@@ -1,12 +1,12 @@
-"""Send to several people, and read what became of it in Python: operators and ``@task`` functions side by side.
+"""Send to several people and process the results in Python, with operators and ``@task`` functions.
 
-Sending stays with the operator, which sends once whatever is retried: one mapped task a recipient. The mapped sensors
-wait for all of them in the triggerer, with a few requests in common. Reading is what the hook is for:
-``hook.messages``, ``hook.calls`` and the others have Twilio's operations as methods, and ``hook.aclient()`` has the
-same ones, awaited, to ask for many things at once.
+The operator sends, with one mapped task for each recipient, so that each message is sent once even if tasks are
+retried. The mapped sensors wait for all messages in the triggerer, and share their requests to Twilio. The ``@task``
+functions read with the hook: ``hook.messages``, ``hook.calls`` and the others have Twilio's operations as methods.
+``hook.aclient()`` has the same methods as coroutines, for concurrent requests.
 
-What it needs: the connection ``twilio_default``. To send for real, trigger it with your own numbers. What stands there
-now is for the emulator that comes with the provider.
+Requirements: the connection ``twilio_default``. To send real messages, trigger the DAG with your own numbers. The
+default numbers are for the emulator that comes with the provider.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ from airflow_provider_twilio.sensors.messages import MessageDeliverySensor
 
 @task
 def recipients(params: Any = None) -> list[str]:
-    """Choose whom to send to; in your DAG, by a query perhaps."""
+    """Return the recipients. In your DAG they could come from a query."""
     return sorted(set(params["to"]))
 
 
 @task
 def statuses(messages: Any) -> dict[str, int]:
-    """Fetch all messages at once, and count them by status.
+    """Fetch all messages concurrently, and count them by status.
 
-    From Airflow 3.2 on the task itself may be ``async def``, and needs no ``asyncio.run``.
+    Since Airflow 3.2 the task itself may be ``async def``, without ``asyncio.run``.
     """
 
     async def fetch_all() -> Counter[str]:
         async with TwilioHook().aclient() as client:
-            found = await asyncio.gather(*(client.messages.fetch(message["sid"]) for message in messages))
-        return Counter(str(message.status) for message in found)
+            fetched = await asyncio.gather(*(client.messages.fetch(message["sid"]) for message in messages))
+        return Counter(str(message.status) for message in fetched)
 
     return dict(asyncio.run(fetch_all()))
 
 
 @task
 def segments(params: Any = None) -> int:
-    """Go through the list of what was sent from our number, page by page, and sum up what we pay for."""
-    sent = TwilioHook().messages.list(from_=params["from_"], limit=1000)
-    return sum(message.num_segments or 0 for message in sent)
+    """List the latest messages from our number, page by page, and return the number of their segments."""
+    messages = TwilioHook().messages.list(from_=params["from_"], limit=1000)
+    return sum(message.num_segments or 0 for message in messages)
 
 
 with DAG(

@@ -1,12 +1,12 @@
-"""Answer messages that come in: one that arrives starts this DAG.
+"""Answer inbound messages: each new message starts this DAG.
 
-The asset is watched in the triggerer, which asks Twilio every few seconds, once for all watchers of the account; no
-public address is needed. Its event says that something has come, and no more. ``read`` then gives what is new since the
-last run that read, each message to one run, however often events come. A word that is not known gets no answer, so that
-two machines don't talk to each other for ever.
+The triggerer watches the asset. It polls Twilio every few seconds, once for all watchers of the account, and needs no
+public address. The asset's event only says that a message has arrived. The task ``read`` then returns the messages that
+are new since the last run that read. Each message goes to one run, however many events arrive. Messages without a known
+keyword get no reply, so that two machines do not reply to each other forever.
 
-What it needs: the connection ``twilio_default``, and ``OURS`` a number of your account. What stands there now is for
-the emulator that comes with the provider: write to it from a phone on its page.
+Requirements: the connection ``twilio_default``, and a number of your account in ``OUR_NUMBER``. The default number is
+for the emulator that comes with the provider: send a message to it from a phone on the emulator's page.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from airflow_provider_twilio.operators.inbound import ReadInboundMessagesOperato
 from airflow_provider_twilio.operators.messages import SendMessageOperator
 from airflow_provider_twilio.triggers.inbound import InboundMessageTrigger
 
-OURS = "+15005550006"
-ANSWERS = {"status": "All pipelines are green.", "help": "Write STATUS to hear how the pipelines are."}
+OUR_NUMBER = "+15005550006"
+REPLIES = {"status": "All pipelines are green.", "help": "Send STATUS for the state of the pipelines."}
 
 inbox = Asset(
     "twilio_inbox",
-    watchers=[AssetWatcher(name="sms", trigger=InboundMessageTrigger(to=OURS, poll_interval=5))],
+    watchers=[AssetWatcher(name="sms", trigger=InboundMessageTrigger(to=OUR_NUMBER, poll_interval=5))],
 )
 
 with DAG(
@@ -36,17 +36,17 @@ with DAG(
     doc_md=__doc__,
     tags=["twilio", "example"],
 ) as dag:
-    read = ReadInboundMessagesOperator(task_id="read", to=OURS)
+    read = ReadInboundMessagesOperator(task_id="read", to=OUR_NUMBER)
 
     @task
     def compose(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Choose an answer to each message that asks for one."""
-        asked = [(message, message["body"].strip().lower()) for message in messages]
+        """Return a reply to each message that contains a keyword."""
+        keywords = [(message, message["body"].strip().lower()) for message in messages]
         return [
-            {"to": message["from"], "from_": message["to"], "body": ANSWERS[word]}
-            for message, word in asked
-            if word in ANSWERS
+            {"to": message["from"], "from_": message["to"], "body": REPLIES[keyword]}
+            for message, keyword in keywords
+            if keyword in REPLIES
         ]
 
-    # Without a message to answer there is nothing to map over, and Airflow skips this.
+    # Without a reply to send there is nothing to map over, and Airflow skips this task.
     SendMessageOperator.partial(task_id="answer").expand_kwargs(compose(read.output))

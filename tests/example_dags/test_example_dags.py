@@ -1,4 +1,4 @@
-"""Each example DAG, as it stands, against the emulator: nothing but the connection is set."""
+"""Each example DAG, unchanged, against the emulator. Only the connection is set."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "example_dags").glob("*.py"))
 OWNED = "+15005550006"
 
-# Every task of every example, and how it ends.
-ENDS: dict[str, dict[str, str]] = {
+# The final state of every task of every example.
+FINAL_STATES: dict[str, dict[str, str]] = {
     "example_bulk_send": dict.fromkeys(["export", "send", "report"], "success"),
     "example_send_and_wait": dict.fromkeys(["send", "wait"], "success"),
     "example_call_and_wait": dict.fromkeys(["call", "wait", "look_back"], "success"),
@@ -51,28 +51,28 @@ ENDS: dict[str, dict[str, str]] = {
     "example_alert_on_failure": {"load": "failed"},
     "example_alert_on_deadline": {"report": "success"},
 }  # fmt: skip
-FAILS = {"example_alert_on_failure"}
+FAILING = {"example_alert_on_failure"}
 
 
 @dataclass
-class Ended:
-    """What has become of the runs, and of the world they ran in."""
+class FinishedRuns:
+    """The results of all runs, and the environment in which they ran."""
 
     runs: dict[str, Any]
     emulator: Emulator
-    kept: str
+    retained: str
     redacted: str
     deleted: set[str]
     home: Path
 
 
 def airflow(home: Path, emulator: Emulator, *arguments: str | Path) -> None:
-    """Run Python in an Airflow home, with nothing of the surroundings' Airflow."""
-    surroundings = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "_AIRFLOW_"))}
-    done = subprocess.run(
+    """Run Python in an Airflow home, without the Airflow settings of the environment."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "_AIRFLOW_"))}
+    process = subprocess.run(
         [sys.executable, *arguments],
         env={
-            **surroundings,
+            **environment,
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "example_dags"),
@@ -87,11 +87,11 @@ def airflow(home: Path, emulator: Emulator, *arguments: str | Path) -> None:
         check=False,
         timeout=600,
     )
-    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-20_000:]
+    assert process.returncode == 0, process.stdout[-20_000:] + process.stderr[-20_000:]
 
 
 def send(emulator: Emulator, days_ago: float, body: str) -> str:
-    """Put a message into the emulator that has been sent in the past."""
+    """Create a message in the emulator with a past date, and return its SID."""
     emulator.clock.freeze(datetime.now(UTC) - timedelta(days=days_ago))
     from airflow_provider_twilio.hooks.twilio import TwilioHook
 
@@ -104,31 +104,31 @@ def send(emulator: Emulator, days_ago: float, body: str) -> str:
 
 @contextmanager
 def approver(emulator: Emulator) -> Iterator[None]:
-    """Answer YES to each question, as a person with a phone would."""
-    over, answered = threading.Event(), set[str]()
+    """Reply YES to each question, as a person with a phone would."""
+    stopped, replied = threading.Event(), set[str]()
 
-    def answer() -> None:
-        while not over.wait(0.5):
+    def reply() -> None:
+        while not stopped.wait(0.5):
             for message in emulator.messages:
                 code = re.search(r"Reply YES (\d{4})", message["body"] or "")
-                if code and message["sid"] not in answered:
-                    answered.add(message["sid"])
+                if code and message["sid"] not in replied:
+                    replied.add(message["sid"])
                     emulator.receive_message(f"Yes {code[1]}", from_=message["to"], to=message["from"])
 
-    person = threading.Thread(target=answer, daemon=True)
+    person = threading.Thread(target=reply, daemon=True)
     person.start()
     try:
         yield
     finally:
-        over.set()
+        stopped.set()
         person.join()
 
 
 @pytest.fixture(scope="module")
-def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FinishedRuns]:
     home = tmp_path_factory.mktemp("airflow")
-    with serve() as emulator:  # at the speed of real phones, so that the tasks do wait
-        kept = send(emulator, 1, "yesterday's")
+    with serve() as emulator:  # at the speed of real phones, so that tasks have to wait
+        retained = send(emulator, 1, "yesterday's")
         redacted = send(emulator, 10, "last week's")
         deleted = {send(emulator, 40, "last month's"), send(emulator, 50, "older")}
         emulator.receive_message("Status", from_="+14155550188")
@@ -137,31 +137,31 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
         result = home / "result.json"
         with approver(emulator):
             airflow(home, emulator, ROOT / "tests" / "example_dags" / "run_dags.py", result, *FILES)
-        yield Ended(json.loads(result.read_text()), emulator, kept, redacted, deleted, home)
+        yield FinishedRuns(json.loads(result.read_text()), emulator, retained, redacted, deleted, home)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_it_can_be_imported_and_teaches(file: Path):
+def test_example_dag_is_documented(file: Path):
     dag = load(file)
     assert dag.dag_id == file.stem.replace("example_", "twilio_", 1)
     assert dag.doc_md is not None
-    assert "twilio_default" in dag.doc_md  # what it needs
+    assert "twilio_default" in dag.doc_md  # the requirements
     assert {"twilio", "example"} <= set(dag.tags)
 
 
-def test_every_example_is_run():
-    assert {file.stem for file in FILES} == set(ENDS)
+def test_example_dags_are_all_run():
+    assert {file.stem for file in FILES} == set(FINAL_STATES)
 
 
 @pytest.mark.real_airflow
-@pytest.mark.parametrize("name", ENDS)
-def test_it_ends_as_it_should(ended: Ended, name: str):
-    assert ended.runs[name] == {"state": "failed" if name in FAILS else "success", "tasks": ENDS[name]}
+@pytest.mark.parametrize("name", FINAL_STATES)
+def test_example_dag_run_ends_in_expected_states(finished: FinishedRuns, name: str):
+    assert finished.runs[name] == {"state": "failed" if name in FAILING else "success", "tasks": FINAL_STATES[name]}
 
 
 @pytest.mark.real_airflow
-def test_they_have_done_what_they_say(ended: Ended):
-    emulator = ended.emulator
+def test_example_dags_send_and_buy_as_documented(finished: FinishedRuns):
+    emulator = finished.emulator
     bodies = [message["body"] for message in emulator.messages if message["direction"] == "outbound-api"]
     assert sum("says hello" in body for body in bodies) == 1 + 3
     assert sum("pipelines are green" in body for body in bodies) == 1
@@ -183,21 +183,21 @@ def test_they_have_done_what_they_say(ended: Ended):
 
 
 @pytest.mark.real_airflow
-def test_old_messages_are_forgotten_and_no_others(ended: Ended):
-    left = {message["sid"]: message["body"] for message in ended.emulator.messages}
-    assert left[ended.kept] == "yesterday's"
-    assert left[ended.redacted] == ""
-    assert not ended.deleted & left.keys()
-    (report,) = (ended.home / "files" / "reports" / "messages").iterdir()
+def test_example_dags_delete_and_redact_old_messages_only(finished: FinishedRuns):
+    remaining = {message["sid"]: message["body"] for message in finished.emulator.messages}
+    assert remaining[finished.retained] == "yesterday's"
+    assert remaining[finished.redacted] == ""
+    assert not finished.deleted & remaining.keys()
+    (report,) = (finished.home / "files" / "reports" / "messages").iterdir()
     rows = list(csv.DictReader(report.read_text().splitlines()))
-    assert {(row["sid"], row["outcome"]) for row in rows} == {(sid, "deleted") for sid in ended.deleted}
-    (usage,) = (ended.home / "files" / "reports" / "usage").iterdir()
+    assert {(row["sid"], row["outcome"]) for row in rows} == {(sid, "deleted") for sid in finished.deleted}
+    (usage,) = (finished.home / "files" / "reports" / "usage").iterdir()
     assert "totalprice" in usage.read_text()
 
 
 @pytest.mark.real_airflow
-def test_the_logs_are_at_home(ended: Ended):
+def test_example_dags_write_logs_of_four_days(finished: FinishedRuns):
     files = sorted(
-        path.name for path in (ended.home / "files" / "logs").glob("*/*") if path.suffix in (".parquet", ".csv")
+        path.name for path in (finished.home / "files" / "logs").glob("*/*") if path.suffix in (".parquet", ".csv")
     )
-    assert len(files) == 8  # of the run's day and the three before it, of messages and of calls
+    assert len(files) == 8  # the run's day and the three before it, for messages and for calls

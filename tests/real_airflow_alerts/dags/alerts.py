@@ -1,4 +1,4 @@
-"""DAGs that fail, are late, or ask, and tell people so."""
+"""DAGs that fail, miss a deadline or ask for approval, with notifiers."""
 
 from __future__ import annotations
 
@@ -14,28 +14,33 @@ from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from airflow_provider_twilio.notifications.twilio import TwilioNotifier
 
-# Where both 3.1 and 3.3 have them; from 3.2 on they are `airflow.sdk`'s, too.
+# The import that works in all of Airflow 3.1 to 3.3; since 3.2 `airflow.sdk` has them, too.
 AsyncCallback: Any = deadline.AsyncCallback  # type: ignore[attr-defined]
-SyncCallback: Any = getattr(sdk, "SyncCallback", None)  # not in Airflow 3.1
+SyncCallback: Any = getattr(sdk, "SyncCallback", None)  # None in Airflow 3.1
 
 NOTIFIER = "airflow_provider_twilio.notifications.twilio.TwilioNotifier"
 PHONES = {
     name: f"+141555501{number:02}"
-    for number, name in enumerate(["tries", "storm", "dag", "deadline", "executor", "broken", "fallback", "asked"])
+    for number, name in enumerate(["tries", "storm", "dag", "deadline", "executor", "broken", "fallback", "approver"])
 }
 
 
 @task
 def fail(number: int) -> None:
     """Fail."""
-    raise ValueError(f"number {number} is none")
+    raise ValueError(f"number {number} is invalid")
 
 
-told = TwilioNotifier(to=PHONES["tries"], only_last_try=True)
+notifier = TwilioNotifier(to=PHONES["tries"], only_last_try=True)
 with DAG(
     "alerts_tries",
     schedule=None,
-    default_args={"on_retry_callback": told, "on_failure_callback": told, "retries": 2, "retry_delay": timedelta(0)},
+    default_args={
+        "on_retry_callback": notifier,
+        "on_failure_callback": notifier,
+        "retries": 2,
+        "retry_delay": timedelta(0),
+    },
 ):
     fail(1)
 
@@ -50,11 +55,11 @@ with DAG(
 
     @task
     def numbers(**context: Any) -> list[int]:
-        """List as many as asked."""
+        """Return one number for each task that shall fail."""
         return list(range(context["params"]["many"]))
 
-    notifier = TwilioNotifier(to=PHONES["storm"], max_per_hour=5)
-    fail.override(task_id="fail", on_failure_callback=notifier).expand(number=numbers())
+    limited = TwilioNotifier(to=PHONES["storm"], max_per_hour=5)
+    fail.override(task_id="fail", on_failure_callback=limited).expand(number=numbers())
 
 
 deadlines = [
@@ -85,12 +90,12 @@ if SyncCallback is not None:
         )
     )
 
-# Airflow 3.1 takes one only.
+# Airflow 3.1 accepts one deadline only.
 with DAG("alerts_deadline", schedule=None, deadline=deadlines if SyncCallback else deadlines[0]):
 
     @task
     def last() -> None:
-        """Take too long."""
+        """Exceed the deadline."""
         time.sleep(4)
 
     last()
@@ -111,6 +116,6 @@ with DAG("alerts_asks", schedule=None):
     ApprovalOperator(
         task_id="approve",
         subject="Ship version 7?",
-        notifiers=[TwilioNotifier(to=PHONES["asked"], on_error="log")],
+        notifiers=[TwilioNotifier(to=PHONES["approver"], on_error="log")],
         response_timeout=timedelta(minutes=5),
     )

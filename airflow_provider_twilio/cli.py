@@ -1,6 +1,6 @@
-"""``airflow twilio emulator``: the commands that this provider adds to Airflow's, from Airflow 3.2 on.
+"""The provider's commands for Airflow's CLI: ``airflow twilio emulator`` (Airflow 3.2 or newer).
 
-Airflow loads this module for every command, ``airflow --help`` as well: it imports nothing but Airflow's own CLI.
+Airflow loads this module for every command, even for ``airflow --help``. It therefore imports only Airflow's own CLI.
 """
 
 from __future__ import annotations
@@ -17,43 +17,48 @@ if TYPE_CHECKING:
 
 
 def get_twilio_cli_commands() -> list[CLICommand]:
-    """Give the commands for Airflow's parser."""
-    option: Any = Arg  # which has no types
+    """Return the commands for Airflow's argument parser."""
+    option: Any = Arg  # Arg is not annotated
     return [
         GroupCommand(
             name="twilio",
-            help="Twilio for development and tests",
+            help="Tools for Twilio development and tests",
             subcommands=[
                 ActionCommand(
                     name="emulator",
-                    help="Run an emulated Twilio, with its inbox, until Ctrl-C",
+                    help="Run the Twilio emulator with its inbox until Ctrl-C",
                     func=lazy_load_command("airflow_provider_twilio.cli.emulator"),
                     args=(
-                        option(("--host",), help="The address to listen on (default: 127.0.0.1)", default="127.0.0.1"),
-                        option(("--port",), help="0 for a free one (default: 8765)", type=int, default=8765),
+                        option(("--host",), help="Address to listen on (default: 127.0.0.1)", default="127.0.0.1"),
+                        option(
+                            ("--port",),
+                            help="Port to listen on, or 0 for a free port (default: 8765)",
+                            type=int,
+                            default=8765,
+                        ),
                         option(
                             ("--speed",),
-                            help="How many seconds of a lifecycle pass in one second (default: 1)",
+                            help="Speed of message and call lifecycles; 10 is ten times real time (default: 1)",
                             type=float,
                             default=1.0,
                         ),
                         option(
                             ("--fail",),
-                            help="Let requests go wrong: --fail 'status=503 n=2 method=GET path=Messages'",
+                            help="Add a fault: --fail 'status=503 n=2 method=GET path=Messages'",
                             action="append",
                             default=[],
                             metavar="FAULT",
                         ),
                         option(
                             ("--quirk",),
-                            help="Set a switch: --quirk list_lag=5 --quirk concurrency=10",
+                            help="Set a quirk: --quirk list_lag=5 --quirk concurrency=10",
                             action="append",
                             default=[],
                             metavar="NAME=VALUE",
                         ),
                         option(
                             ("--verify",),
-                            help="A number that the account may call from, and reach with --quirk trial=true",
+                            help="Verify a phone number: as a caller ID, and as a recipient with --quirk trial=true",
                             action="append",
                             default=[],
                             metavar="NUMBER",
@@ -66,9 +71,12 @@ def get_twilio_cli_commands() -> list[CLICommand]:
 
 
 def emulator(arguments: Namespace) -> None:
-    """Run the emulator as ``python -m airflow_provider_twilio.emulator`` does."""
+    """Run the emulator as ``python -m airflow_provider_twilio.emulator`` does.
+
+    :param arguments: Parsed options of the command.
+    """
     from airflow_provider_twilio.emulator.__main__ import main
 
-    given = [f"--{name}={getattr(arguments, name)}" for name in ("host", "port", "speed")]
-    given += [f"--{name}={text}" for name in ("fail", "quirk", "verify") for text in getattr(arguments, name)]
-    sys.exit(main(given))
+    options = [f"--{name}={getattr(arguments, name)}" for name in ("host", "port", "speed")]
+    options += [f"--{name}={value}" for name in ("fail", "quirk", "verify") for value in getattr(arguments, name)]
+    sys.exit(main(options))

@@ -1,4 +1,4 @@
-"""``airflow twilio emulator``, where Airflow takes commands of providers."""
+"""Tests of ``airflow twilio emulator``, on versions of Airflow that support commands of providers."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import requests
 SCHEMA = json.loads((Path(airflow.__file__).parent / "provider_info.schema.json").read_text())
 ROOT = Path(__file__).resolve().parent.parent
 
-needs_commands = pytest.mark.skipif(
-    "cli" not in SCHEMA["properties"], reason="this Airflow takes no commands of providers (3.2 and newer do)"
+requires_provider_commands = pytest.mark.skipif(
+    "cli" not in SCHEMA["properties"], reason="only Airflow 3.2 and newer support commands of providers"
 )
 
 
@@ -28,7 +28,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def running(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+def emulator_process(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "airflow", "twilio", "emulator", "--port", "0", "--speed", "100"]
     command += ["--fail", "status=503 n=2", "--quirk", "list_lag=5", "--quirk", "trial=true"]
     command += ["--verify", "+14155550100"]
@@ -37,10 +37,10 @@ def running(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-@needs_commands
-def test_runs_till_it_is_told_to_end(running: subprocess.Popen[str]):
-    assert running.stdout is not None
-    lines = iter(running.stdout.readline, "")
+@requires_provider_commands
+def test_emulator_command_runs_until_interrupted(emulator_process: subprocess.Popen[str]):
+    assert emulator_process.stdout is not None
+    lines = iter(emulator_process.stdout.readline, "")
     url = next(line.split()[-1] for line in lines if line.startswith("Twilio emulator"))
     assert requests.get(url, timeout=10).status_code == 200
     assert requests.get(f"{url}/_emulator/clock", timeout=10).json()["speed"] == 100
@@ -49,18 +49,18 @@ def test_runs_till_it_is_told_to_end(running: subprocess.Popen[str]):
     assert (quirks["list_lag"], quirks["trial"]) == (5, True)
     verified = requests.post(f"{url}/_emulator/verified", json={"number": "+14155550101"}, timeout=10).json()
     assert verified == {"verified": ["+14155550100", "+14155550101"]}
-    running.send_signal(signal.SIGINT)
-    assert running.wait(20) == 0
+    emulator_process.send_signal(signal.SIGINT)
+    assert emulator_process.wait(20) == 0
 
 
-@needs_commands
-def test_fails_when_it_cannot_listen(environment: dict[str, str]):
+@requires_provider_commands
+def test_emulator_command_fails_if_it_cannot_listen(environment: dict[str, str]):
     command = [sys.executable, "-m", "airflow", "twilio", "emulator", "--host", "203.0.113.1"]
     assert subprocess.run(command, env=environment, check=False, capture_output=True, timeout=120).returncode == 1
 
 
-def test_commands_cost_other_commands_nothing():
-    """Airflow asks for the commands whenever it parses a command line."""
+def test_cli_module_imports_nothing_else():
+    """Airflow loads the module whenever it parses a command line."""
     code = """
 import sys
 import airflow.cli.cli_parser

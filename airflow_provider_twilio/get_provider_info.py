@@ -1,4 +1,7 @@
-"""What Airflow finds here. Every Airflow component loads it at its start: it imports nothing of Airflow."""
+"""Provider metadata for Airflow's discovery.
+
+Every Airflow component loads this module at startup. It therefore does not import Airflow.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ INTEGRATION = "Twilio"
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Describe the provider in the shape of Airflow's provider_info.schema.json."""
+    """Return the provider metadata in the format of Airflow's ``provider_info.schema.json``."""
     return {
         "package-name": "airflow-provider-twilio",
         "name": "Twilio",
@@ -57,9 +60,10 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "extra-links": ["airflow_provider_twilio.links.twilio.TwilioLogLink"],
-        "cli": ["airflow_provider_twilio.cli.get_twilio_cli_commands"],  # Airflow 3.1 passes it over
+        "cli": ["airflow_provider_twilio.cli.get_twilio_cli_commands"],  # ignored by Airflow 3.1
     }
 
 
 def modules(*names: str) -> list[dict[str, Any]]:
+    """Return the entry of Twilio's modules in a list of integrations."""
     return [{"integration-name": INTEGRATION, "python-modules": [f"airflow_provider_twilio.{name}" for name in names]}]

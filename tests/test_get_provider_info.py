@@ -1,4 +1,4 @@
-"""What Airflow finds: valid by both of its schemas, under the right name, naming every module there is and no other."""
+"""Tests of the provider metadata: valid for both of Airflow's schemas, and complete."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ import airflow_provider_twilio
 from airflow_provider_twilio.get_provider_info import get_provider_info
 
 PACKAGE = Path(airflow_provider_twilio.__file__).parent
-FOLDERS = ("hooks", "operators", "sensors", "triggers")  # each is a key of the provider info, too
-# What the public classes are built on; no DAG imports it.
-FOUNDATIONS = {
-    "alert", "balances", "base", "composed", "files", "many", "once", "quiet", "retries", "sending", "storm", "telling",
-    "waiting", "ways",
+FOLDERS = ("hooks", "operators", "sensors", "triggers")  # also the keys of the provider info
+IMPLEMENTATION_MODULES = {
+    "alert", "base", "bulk", "dispatch", "ensure_number", "history", "modes", "number_housekeeping", "policy",
+    "quiet_hours", "rendering", "retention",
 }  # fmt: skip
+"""Modules that DAGs do not import: they define base classes, helpers, or classes that other modules export."""
 SCHEMAS = Path(airflow.__file__).parent
 
 
@@ -36,31 +36,31 @@ def schema(name: str) -> dict[str, Any]:
 
 def public_modules(folder: str) -> Iterator[str]:
     for file in sorted((PACKAGE / folder).glob("*.py")):
-        if not file.stem.startswith("_") and file.stem not in FOUNDATIONS:
+        if not file.stem.startswith("_") and file.stem not in IMPLEMENTATION_MODULES:
             yield f"airflow_provider_twilio.{folder}.{file.stem}"
 
 
-def test_valid_for_the_discovery():
+def test_provider_info_is_valid_for_discovery():
     jsonschema.validate(get_provider_info(), schema("provider_info.schema.json"))
 
 
-def test_valid_for_the_documentation():
+def test_provider_info_is_valid_for_documentation():
     strict = schema("provider.yaml.schema.json")
     known = strict["properties"]
-    if "conn-fields" not in known["connection-types"]["items"]["properties"]:  # Airflow 3.1 knows no form in there
+    if "conn-fields" not in known["connection-types"]["items"]["properties"]:  # Airflow 3.1
         known["connection-types"] = {}
-    strict["required"] = ["name", "package-name", "description"]  # the rest is for Airflow's own release manager
-    known.setdefault("cli", {})  # nor commands
+    strict["required"] = ["name", "package-name", "description"]  # the other keys are for Airflow's own releases
+    known.setdefault("cli", {})  # unknown to Airflow 3.1
     jsonschema.validate(get_provider_info(), strict)
 
 
-def test_named_as_the_distribution():
-    """With another name, every command of Airflow dies."""
+def test_provider_info_package_name_matches_distribution():
+    """Every Airflow command fails if the names differ."""
     name = distribution("airflow-provider-twilio").metadata["Name"]
     assert get_provider_info()["package-name"] == canonicalize_name(name) == name
 
 
-def test_the_entry_point_leads_here():
+def test_entry_point_loads_get_provider_info():
     (found,) = [
         point
         for point in entry_points(group="apache_airflow_provider")
@@ -70,27 +70,27 @@ def test_the_entry_point_leads_here():
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_names_every_module(folder: str):
-    said = [module for entry in get_provider_info().get(folder, []) for module in entry["python-modules"]]
-    assert said == list(public_modules(folder))
+def test_provider_info_lists_public_modules(folder: str):
+    listed = [module for entry in get_provider_info().get(folder, []) for module in entry["python-modules"]]
+    assert listed == list(public_modules(folder))
 
 
-def test_names_every_transfer():
-    said = [entry["python-module"] for entry in get_provider_info().get("transfers", [])]
-    assert said == list(public_modules("transfers"))
+def test_provider_info_lists_transfers():
+    listed = [entry["python-module"] for entry in get_provider_info().get("transfers", [])]
+    assert listed == list(public_modules("transfers"))
 
 
-def test_names_every_notifier():
-    said = {name.rpartition(".")[0] for name in get_provider_info().get("notifications", [])}
-    assert said == set(public_modules("notifications"))
+def test_provider_info_lists_notifiers():
+    listed = {name.rpartition(".")[0] for name in get_provider_info().get("notifications", [])}
+    assert listed == set(public_modules("notifications"))
 
 
-def test_names_every_link():
-    said = {name.rpartition(".")[0] for name in get_provider_info().get("extra-links", [])}
-    assert said == set(public_modules("links"))
+def test_provider_info_lists_extra_links():
+    listed = {name.rpartition(".")[0] for name in get_provider_info().get("extra-links", [])}
+    assert listed == set(public_modules("links"))
 
 
-def test_every_class_named_is_there():
+def test_provider_info_classes_exist():
     info = get_provider_info()
     names = [entry["hook-class-name"] for entry in info["connection-types"]]
     for name in names + info.get("notifications", []) + info.get("extra-links", []):
@@ -98,9 +98,9 @@ def test_every_class_named_is_there():
         assert hasattr(__import__(module, fromlist=[attribute]), attribute), name
 
 
-def test_imports_nothing_of_airflow():
-    """Airflow loads it in every component, before it is itself ready."""
+def test_provider_info_does_not_import_airflow():
+    """Every Airflow component loads the module before Airflow is initialized."""
     assert find_spec("airflow")
     name = get_provider_info.__module__
-    code = f"import sys, {name} as it; it.get_provider_info(); print('airflow' in sys.modules)"
+    code = f"import sys, {name} as module; module.get_provider_info(); print('airflow' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"

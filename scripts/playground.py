@@ -1,9 +1,7 @@
-"""Run Airflow's web UI and the emulator side by side, with a connection between them, till Ctrl-C.
+"""Run Airflow and the emulator, with a connection between them, until Ctrl-C (``make airflow``).
 
-    make airflow
-
-Its DAGs are the examples and yours: what lies in `dags/`, which git ignores. Everything is kept in `.airflow`, to look
-into afterwards, until the next start.
+Airflow loads the example DAGs and your own DAGs in ``dags/``, which git ignores. Its files are in ``.airflow``. They
+remain there for inspection until the next start.
 """
 
 from __future__ import annotations
@@ -23,54 +21,58 @@ from airflow_provider_twilio.emulator import serve
 from tests.real_airflow import LOOPBACK, Airflow, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
-PATIENT = {"AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30"}
-"""On a slow laptop Airflow's own 5 seconds fail a task whose worker waits for its API server."""
+ENVIRONMENT = {"AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30"}
+"""With Airflow's default of 5 seconds, tasks fail on slow machines while the worker waits for the API server."""
 
 
-def port(wanted: int) -> int:
-    """Give the port that people expect, or a free one where it is taken."""
+def choose_port(preferred: int) -> int:
+    """Return the preferred port, or a free port if it is in use."""
     with socket.socket() as probe:
-        return free_port() if probe.connect_ex((LOOPBACK, wanted)) == 0 else wanted
+        return free_port() if probe.connect_ex((LOOPBACK, preferred)) == 0 else preferred
 
 
 def main() -> None:
-    home, own = ROOT / ".airflow", ROOT / "dags"
-    begin_anew(home)
-    own.mkdir(exist_ok=True)
-    # A closed terminal ends all as Ctrl-C does, which is ignored in the background unless told.
+    home, own_dags = ROOT / ".airflow", ROOT / "dags"
+    lock_and_empty(home)
+    own_dags.mkdir(exist_ok=True)
+    # Closing the terminal has the effect of Ctrl-C. A shell ignores SIGINT for background jobs, so it is set as well.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
-    with serve(port=port(8765)) as emulator:
-        print(f"Starting Airflow; the emulator is at {emulator.url}. About a minute …", flush=True)
-        connection = {**body(emulator.connection_json), "extra": json.dumps({"from_": emulator.phone_number})}
-        with Airflow([ROOT / "example_dags", own], home=home, port=port(8080), env=PATIENT) as airflow:
-            # In the database rather than in the environment, so that the web UI shows it.
+    with serve(port=choose_port(8765)) as emulator:
+        print(f"The emulator runs at {emulator.url}. Starting Airflow, which takes about a minute …", flush=True)
+        connection = {
+            **connection_body(emulator.connection_json),
+            "extra": json.dumps({"from_": emulator.phone_number}),
+        }
+        with Airflow([ROOT / "example_dags", own_dags], home=home, port=choose_port(8080), env=ENVIRONMENT) as airflow:
+            # Connections in the database are visible in the web UI; those in the environment are not.
             airflow.api("POST", "connections", {"connection_id": "twilio_default", **connection})
             print(
                 f"""
-  Airflow's web UI     {airflow.url}    (no login: whoever opens it is an admin)
-  the emulator         {emulator.url}
-  the connection       twilio_default, set: {emulator.connection_uri}/?from_={quote(emulator.phone_number)}
-  your DAGs            {own}: put them there
-  the examples         {ROOT / "example_dags"}
-  the logs             of tasks {home / "logs"}, of Airflow {home}/*.log
-  Airflow's commands   AIRFLOW_HOME={home} {ROOT / ".venv/bin/airflow"} dags list
+  Airflow web UI   {airflow.url}    (no login: every visitor is an admin)
+  Emulator inbox   {emulator.url}
+  Connection       twilio_default: {emulator.connection_uri}/?from_={quote(emulator.phone_number)}
+  Your DAGs        {own_dags}
+  Example DAGs     {ROOT / "example_dags"}
+  Task logs        {home / "logs"}
+  Airflow logs     {home}/*.log
+  Airflow CLI      AIRFLOW_HOME={home} {ROOT / ".venv/bin/airflow"} dags list
 
-Ctrl-C ends both.
+Press Ctrl-C to stop Airflow and the emulator.
 """,
                 flush=True,
             )
             signal.pause()
 
 
-def begin_anew(folder: Path) -> None:
-    """Empty a folder, and hold it until this process ends; refuse where another one holds it."""
+def lock_and_empty(folder: Path) -> None:
+    """Lock a folder until this process ends, and delete its contents; exit if another process has locked it."""
     folder.mkdir(exist_ok=True)
-    held = os.open(folder, os.O_RDONLY)  # never closed: the lock ends with this process
+    lock = os.open(folder, os.O_RDONLY)  # never closed: the lock lasts until this process ends
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        sys.exit(f"make airflow runs already, and keeps all in {folder}. End it first: Ctrl-C where it was started.")
+        sys.exit(f"make airflow is already running, and uses {folder}. Stop it first: press Ctrl-C in its terminal.")
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
@@ -78,8 +80,8 @@ def begin_anew(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def body(connection_json: str) -> dict[str, object]:
-    """Turn a connection's JSON into what the REST API takes: the extras are JSON within JSON there."""
+def connection_body(connection_json: str) -> dict[str, object]:
+    """Return the REST API's body of a connection, in which the extras are a JSON string."""
     fields = json.loads(connection_json)
     extra = fields.pop("extra", None)
     return fields if extra is None else {**fields, "extra": extra if isinstance(extra, str) else json.dumps(extra)}
@@ -88,4 +90,4 @@ def body(connection_json: str) -> dict[str, object]:
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):
         main()
-    print("Ended.")
+    print("Stopped.")

@@ -1,4 +1,4 @@
-"""``make airflow``: what the one before has left is cleared away, unless it still runs."""
+"""Tests of ``make airflow``: a start deletes the files of the previous one, unless that is still running."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from scripts.playground import ROOT, begin_anew
+from scripts.playground import ROOT, lock_and_empty
 
 
-def test_a_folder_is_emptied_once_nobody_holds_it(tmp_path: Path):
+def test_lock_and_empty_deletes_contents_of_unlocked_folder(tmp_path: Path):
     home = tmp_path / ".airflow"
     code = f"""
 from pathlib import Path
-from scripts.playground import begin_anew
+from scripts.playground import lock_and_empty
 home = Path({str(home)!r})
-begin_anew(home)
+lock_and_empty(home)
 (home / "logs").mkdir()
 (home / "logs" / "task.log").write_text("x")
 (home / "airflow.db").write_text("x")
@@ -25,13 +25,13 @@ begin_anew(home)
 """
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=120)
     assert len(list(home.iterdir())) == 3
-    begin_anew(home)
+    lock_and_empty(home)
     assert list(home.iterdir()) == []
 
 
-def test_a_folder_that_is_held_is_left_alone(tmp_path: Path):
-    begin_anew(tmp_path)
+def test_lock_and_empty_exits_if_folder_is_locked(tmp_path: Path):
+    lock_and_empty(tmp_path)
     (tmp_path / "airflow.db").write_text("x")
-    with pytest.raises(SystemExit, match="make airflow runs already"):
-        begin_anew(tmp_path)
+    with pytest.raises(SystemExit, match="make airflow is already running"):
+        lock_and_empty(tmp_path)
     assert (tmp_path / "airflow.db").read_text() == "x"

@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_twilio.connection_form import FIELDS, LABELS
 from airflow_provider_twilio.emulator import Emulator, serve
-from scripts.playground import body
+from scripts.playground import connection_body
 from tests.browser.conftest import IMAGES, Page
 from tests.real_airflow import Airflow
 
@@ -35,7 +35,7 @@ def airflow(
     chromium: str, twilio: Emulator
 ) -> Iterator[Airflow]:  # depends on chromium to skip the start of Airflow without it
     with Airflow([ROOT / "example_dags"]) as running:
-        connection = body(twilio.connection_json)
+        connection = connection_body(twilio.connection_json)
         running.api("POST", "connections", {"connection_id": "twilio_default", **connection})
         running.api("POST", "connections", {"connection_id": "twilio_wrong", **connection, "password": "wrong"})
         yield running

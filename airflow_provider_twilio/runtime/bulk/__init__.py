@@ -1,16 +1,22 @@
-"""Many requests in one task: at a pace, resumed after a crash, each with an outcome of its own.
+"""Bulk sending: many requests in one task, rate-limited, resumed after a crash, each with an outcome of its own.
 
-| file | what it answers |
-|---|---|
-| ``engine`` | how is a stream of requests run: how many at once, how fast, what came of each? |
-| ``checkpoints`` | how does it go on after a crash: nothing twice, nothing forgotten? |
-| ``rows`` | who are the recipients, from a list or a file, and how is a number written? |
-| ``plan`` | which message does each row make, and what is refused before the first is sent? |
-| ``reconcile`` | which of many were sent before a crash, and what has become of them? |
-| ``waiting`` | how are many deliveries waited for? |
-| ``results`` | what became of each row, as a table? |
-| ``pace`` | how many at once, and how soon the next? |
-| ``progress`` | how far is it? |
+=================  =====================================================================================
+Module             Contents
+=================  =====================================================================================
+``engine``         Execution of a stream of requests: concurrency, retries, outcomes
+``items``          The work items of a run, and their outcomes
+``source``         Reading of items, in batches and ahead of their use
+``pace``           Limits of the concurrency and of the rate
+``backoff``        Pauses after errors that affect every request
+``sender_queue``   Handling of sender queues that overflow (21611)
+``checkpoints``    Resumption after a crash, without a duplicate and without a gap
+``reconcile``      Search for messages that may have been sent before a crash, and their statuses
+``rows``           Recipients from a list or file, and the canonical form of their numbers
+``plan``           The message of each row, and the checks before the first message is sent
+``results``        The results table, one line for each row
+``progress``       Progress in the log or in a terminal
+``gc_tuning``      Fewer garbage collections during a run
+=================  =====================================================================================
 
-Imports no Airflow: client and memory are handed in.
+Nothing here imports Airflow: the client and the state store are injected.
 """

@@ -339,7 +339,7 @@ class Checkpoints:
     async def _resume_checkpoint(
         self, index: int, items: list[WorkItem], items_digest: str, state: Mapping[str, Any]
     ) -> list[WorkItem]:
-        """Take over a checkpoint of an earlier try. Return its items that were not sent, or are safe to send again."""
+        """Open a checkpoint of an earlier try again. Return its items that were not sent, or are safe to send again."""
         if state["digest"] != items_digest:
             raise InputChanged(
                 f"the input has changed since an earlier try: first difference in checkpoint {index} (items from"

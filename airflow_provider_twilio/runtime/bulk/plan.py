@@ -1,4 +1,7 @@
-"""Make a message of each row: what is the same for all, what the row says of its own, and ``{name}`` in the texts."""
+"""The message of each row, and the checks of all rows before the first message is sent.
+
+A message combines the task's options, the overrides of its row, and the row's values in place of ``{name}``.
+"""
 
 from __future__ import annotations
 
@@ -23,21 +26,24 @@ if TYPE_CHECKING:
     from airflow_provider_twilio.runtime.bulk.items import WorkItem
 
 ROW_OVERRIDES = ("from_", "messaging_service_sid", "body", "media_url", "content_sid", "content_variables")
-"""What a row may say of its own, under these names."""
+"""Options that a row can override, in columns of these names."""
 FORMATTED_FIELDS = ("body", "media_url", "content_variables")
-"""Where ``{name}`` stands for a row's value."""
+"""Options in which ``{name}`` is replaced by a row's value."""
 SENT, DUPLICATE, FAULTY = range(3)
+"""Verdicts of :func:`preflight` on a row."""
 CREATE = definition(Messages.create)
+MAX_REMEDY = 300
+"""Maximum length of a remedy that lists a row's columns, in characters."""
 MAX_REPORTED_ROWS = 20
-"""So many of the rows that are refused are told one by one."""
+"""Maximum number of invalid rows that are reported one by one."""
 
 _BRACES = re.compile(r"\{\{|\}\}|\{([A-Za-z_]\w*)\}|\{([A-Za-z_]\w*[^\s{}\w][^{}]*)\}")
 
 
 def placeholders(value: Any) -> set[str]:
-    """Give the names in braces in a text, or in the texts of a list or mapping.
+    """Return the names in braces in a string, or in the strings of a list or mapping.
 
-    :raises BadParameter: a name with an attribute, index or format behind it.
+    :raises BadParameter: If a name is followed by an attribute, index or format.
     """
     if isinstance(value, Mapping):
         return placeholders(list(value.values()))
@@ -46,18 +52,21 @@ def placeholders(value: Any) -> set[str]:
     if not isinstance(value, str):
         return set()
     names = set()
-    for found in _BRACES.finditer(value):
-        if found[2]:
+    for braces in _BRACES.finditer(value):
+        if braces[2]:
             raise BadParameter(
-                "body", f"has {{{found[2][:20]}}}", "a placeholder is a plain name in braces, such as {name}"
+                "body", f"has {{{braces[2][:20]}}}", "a placeholder is a plain name in braces, such as {name}"
             )
-        if found[1]:
-            names.add(found[1])
+        if braces[1]:
+            names.add(braces[1])
     return names
 
 
 def format_fields(value: Any, row: Row) -> Any:
-    """Put a row's values in place of the names in braces; ``{{`` and ``}}`` stand for braces themselves."""
+    """Return a value with each name in braces replaced by the row's value. ``{{`` and ``}}`` stand for braces.
+
+    :raises BadParameter: If the row has no value for a name.
+    """
     if isinstance(value, Mapping):
         return {key: format_fields(item, row) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -65,24 +74,25 @@ def format_fields(value: Any, row: Row) -> Any:
     if not isinstance(value, str):
         return value
 
-    def one(found: re.Match[str]) -> str:
-        if found[1] is None:
-            return found[0][:1]
-        held = row.get(found[1])
-        if held is None:
+    def replacement(braces: re.Match[str]) -> str:
+        name = braces[1]
+        if name is None:
+            return braces[0][:1]
+        replaced = row.get(name)
+        if replaced is None:
             raise BadParameter(
                 "body",
-                f"names {{{found[1]}}}, which the row has not",
-                f"give the value, or mend the name; the row has {', '.join(map(str, row))}"[:300],
+                f"has the placeholder {{{name}}}, which the row has no value for",
+                f"add the value, or correct the name; the row has {', '.join(map(str, row))}"[:MAX_REMEDY],
             )
-        return str(held)
+        return str(replaced)
 
-    return _BRACES.sub(one, value)
+    return _BRACES.sub(replacement, value)
 
 
-def _mapping(text: str) -> Any:
+def _parse_variables(variables: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(variables)
     except ValueError:
         raise BadParameter(
             "content_variables", "is not JSON", 'give a mapping, or JSON such as {"1": "{name}"}'
@@ -91,12 +101,13 @@ def _mapping(text: str) -> Any:
 
 @dataclass(slots=True)
 class PlannedMessage:
-    """Hold what is to be done about a row.
+    """The message of a row.
 
-    :param number: the row's, from 1.
-    :param to: its number or address, as it was given if nothing can be made of it.
-    :param request: The request to send; None if nothing is sent.
-    :param fault: why nothing is sent; None for a duplicate.
+    :param number: Number of the row, from 1.
+    :param to: Address of the recipient; as the row has it if it is invalid.
+    :param request: Request to send; None if no message is sent to this row.
+    :param segments: Number of segments of the message.
+    :param fault: Error that makes the row invalid. A duplicate has neither a request nor a fault.
     """
 
     number: int
@@ -107,18 +118,18 @@ class PlannedMessage:
 
     @property
     def sender(self) -> str:
-        """Whose pace it counts to."""
+        """Sender whose rate limit applies to the message."""
         request = self.request
         return "" if request is None else request.get("From") or request.get("MessagingServiceSid") or ""
 
 
 class MessagePlan:
-    """Turn rows into messages, the same ones each time they are read.
+    """The rules that turn rows into messages. The same rows give the same messages each time.
 
-    :param options: the arguments of :meth:`Messages.create` that all rows share, but for ``to``.
-    :param settings: the connection's: what it supplies, and what it forbids.
-    :param column: where a row has its number or address.
-    :param one_per_recipient: send only the first message to each number, also where a later one says something else.
+    :param options: Arguments of :meth:`Messages.create` that all rows share, without ``to``.
+    :param settings: Settings of the connection, which supplies a default sender and restricts recipients.
+    :param column: Column of the number or address.
+    :param one_per_recipient: Whether to send only the first message to each address, even if later ones differ.
     """
 
     def __init__(
@@ -128,18 +139,19 @@ class MessagePlan:
         self._settings, self._column, self._one_per_recipient = settings, column, one_per_recipient
         variables, body = self._options.get("content_variables"), self._options.get("body")
         if isinstance(variables, str) and placeholders(variables):
-            self._options["content_variables"] = _mapping(variables)  # a value put into it may hold quotes
+            # Parsed before values are inserted, since a value may contain quotes.
+            self._options["content_variables"] = _parse_variables(variables)
         self._formatted = [name for name in FORMATTED_FIELDS if placeholders(self._options.get(name))]
         if isinstance(body, str) and ("{{" in body or "}}" in body) and "body" not in self._formatted:
             self._formatted.append("body")
-        self._smart = bool(self._options.get("smart_encoded"))
-        self._last = ("", 1)
-        self._templates: dict[bool, PreparedRequest[Message]] = {}  # True: of a row with a text of its own
+        self._smart_encoded = bool(self._options.get("smart_encoded"))
+        self._last_counted = ("", 1)  # the last body, and its segments
+        self._templates: dict[bool, PreparedRequest[Message]] = {}  # by whether the row has a body of its own
 
     def __call__(self, rows: Iterable[Row], verdicts: bytearray | None = None) -> Iterator[PlannedMessage]:
-        """Plan row by row, lazily. The same message to the same number is planned once.
+        """Yield the message of each row. The same message to the same address is planned once.
 
-        :param verdicts: what :func:`preflight` found of each row, so that it need not be found again.
+        :param verdicts: The verdicts of an earlier :func:`preflight`, which save repeating its checks.
         """
         seen = SeenHashes()
         for number, row in enumerate(rows, 1):
@@ -149,32 +161,33 @@ class MessagePlan:
             yield planned
 
     async def items(self, rows: Iterable[Row], verdicts: bytearray) -> AsyncIterator[WorkItem]:
-        """Give the messages to send, each with its row's number, as the rows are read.
+        """Yield the messages to send as the rows are read. The key of an item is the number of its row.
 
-        :param verdicts: what :func:`preflight` found of each row.
+        :param verdicts: The verdicts of :func:`preflight`.
+        :raises BadParameter: If the number of rows has changed since then.
         """
         from airflow_provider_twilio.runtime.bulk.items import WorkItem
         from airflow_provider_twilio.runtime.bulk.source import read_in_thread
 
         number = 0
-        async for some in read_in_thread(rows):
-            for row in some:
+        async for batch in read_in_thread(rows):
+            for row in batch:
                 number += 1
-                one = self._plan_row(number, row, verdicts)
-                if one.request is not None:
-                    yield WorkItem(one.request.request, one.number, float(one.segments), one.sender, one.request)
-
+                message = self._plan_row(number, row, verdicts)
+                if message.request is not None:
+                    prepared = message.request
+                    yield WorkItem(prepared.request, number, float(message.segments), message.sender, prepared)
         if number < len(verdicts):
-            raise _changed()
+            raise _rows_changed()
 
     def _plan_row(self, number: int, row: Row, verdicts: bytearray | None) -> PlannedMessage:
         if verdicts is not None and number > len(verdicts):
-            raise _changed()
-        known = None if verdicts is None else verdicts[number - 1]
+            raise _rows_changed()
+        verdict = None if verdicts is None else verdicts[number - 1]
         planned = PlannedMessage(number, str(row.get(self._column) or ""))
         try:
-            planned.to = normalize_address(row.get(self._column), known in (SENT, DUPLICATE))
-            if known != DUPLICATE:
+            planned.to = normalize_address(row.get(self._column), checked=verdict in (SENT, DUPLICATE))
+            if verdict != DUPLICATE:
                 planned.request = self._request(planned.to, row)
                 planned.segments = self._segments(planned.request)
         except BadParameter as error:
@@ -182,120 +195,133 @@ class MessagePlan:
         return planned
 
     def _hash(self, planned: PlannedMessage) -> int:
+        """Return the hash that two rows share if the second one is a duplicate."""
         data: Any = planned.to if self._one_per_recipient or planned.request is None else planned.request.data
         digest = hashlib.blake2b(repr(data).encode("utf-8", "surrogatepass"), digest_size=8).digest()
         return int.from_bytes(digest)
 
     def _request(self, to: str, row: Row) -> PreparedRequest[Message]:
-        own = {name: row[name] for name in ROW_OVERRIDES if row.get(name) not in (None, "")} if len(row) > 1 else {}
+        """Return the request of a row, built from a template where possible."""
+        overrides = {}
+        if len(row) > 1:
+            overrides = {name: row[name] for name in ROW_OVERRIDES if row.get(name) not in (None, "")}
         for name in self._formatted:
-            if name not in own:
-                own[name] = format_fields(self._options[name], row)
-        text = own.get("body")
-        simple = text is None or (isinstance(text, str) and text != "")
-        usual = simple and own.keys() <= {"body"} and PLAIN_NUMBER.fullmatch(to) is not None
-        if usual and (like := self._templates.get(text is not None)) is not None:
-            return self._from_template(like, to, text)
-        options = {**self._options, **own, "to": to}
-        # Whether send_at is still ahead is checked once, by who begins: a later try goes on with what was begun.
+            if name not in overrides:
+                overrides[name] = format_fields(self._options[name], row)
+        body = overrides.get("body")
+        has_plain_body = body is None or (isinstance(body, str) and body != "")
+        fits_template = has_plain_body and overrides.keys() <= {"body"} and PLAIN_NUMBER.fullmatch(to) is not None
+        if fits_template and (template := self._templates.get(body is not None)) is not None:
+            return self._from_template(template, to, body)
+        options = {**self._options, **overrides, "to": to}
+        # The first try has checked that send_at is in the future. A later try sends the remaining messages regardless.
         timeless = {**options, "send_at": UNRESOLVED} if "send_at" in options else options
         request: Request[Message] = CREATE.function(**timeless)
-        request = request.replace(data=CREATE.form_data(options))
-        prepared = prepare(self._settings, request)
-        if usual:
-            self._templates[text is not None] = prepared
+        prepared = prepare(self._settings, request.replace(data=CREATE.form_data(options)))
+        if fits_template:
+            self._templates[body is not None] = prepared
         return prepared
 
-    def _from_template(self, like: PreparedRequest[Message], to: str, text: Any) -> PreparedRequest[Message]:
-        """Give the same request with another number, and text if it has its own: most rows have no more to check."""
-        changed = {"To": to}
-        if text is not None:
-            checks.max_length("body", text, MAX_BODY_LENGTH)
-            changed["Body"] = wire_value("body", text)
-        data = tuple([(name, changed.get(name, value)) for name, value in like.request.data])
-        return prepare_like(self._settings, like, data)
+    def _from_template(self, template: PreparedRequest[Message], to: str, body: Any) -> PreparedRequest[Message]:
+        """Return a template with another number, and with another body unless that is None."""
+        changes = {"To": to}
+        if body is not None:
+            checks.max_length("body", body, MAX_BODY_LENGTH)
+            changes["Body"] = wire_value("body", body)
+        data = tuple([(name, changes.get(name, value)) for name, value in template.request.data])
+        return prepare_like(self._settings, template, data)
 
     def _segments(self, request: PreparedRequest[Message]) -> int:
         body = request.get("Body")
         if body is None:
             return 1
-        if body != self._last[0]:
-            self._last = body, segments.count(body, self._smart).segments
-        return self._last[1]
+        if body != self._last_counted[0]:
+            self._last_counted = body, segments.count(body, self._smart_encoded).segments
+        return self._last_counted[1]
 
 
-def _changed() -> BadParameter:
+def _rows_changed() -> BadParameter:
     return BadParameter(
-        "recipients", "has more or fewer rows than when it was checked", "give a file that nobody writes to meanwhile"
+        "recipients",
+        "has more or fewer rows than when it was checked",
+        "give a file that is not written to while it is read",
     )
 
 
 @dataclass(slots=True)
 class Preflight:
-    """Hold what was found out about all rows before the first message."""
+    """The result of checking all rows before the first message is sent."""
 
     rows: int = 0
     messages: int = 0
     duplicates: int = 0
     invalid: int = 0
     segments: int = 0
-    of_sender: dict[str, int] = field(default_factory=dict)
+    segments_by_sender: dict[str, int] = field(default_factory=dict)
     verdicts: bytearray = field(default_factory=bytearray)
-    """What was found of each row, a byte each."""
+    """The verdict on each row, in one byte."""
     faults: list[str] = field(default_factory=list)
-    too_long: list[str] = field(default_factory=list)
-    many_too_long: int = 0
+    """Descriptions of the first invalid rows."""
+    too_long: int = 0
+    """Number of rows whose message exceeds ``max_segments``; they count as invalid too."""
+    too_long_faults: list[str] = field(default_factory=list)
+    """Descriptions of the first of them."""
 
 
 def preflight(planned: Iterable[PlannedMessage]) -> Preflight:
-    """Go through all rows, and count."""
-    found = Preflight()
-    for one in planned:
-        found.rows += 1
-        found.verdicts.append(SENT if one.request is not None else DUPLICATE if one.fault is None else FAULTY)
-        if one.request is not None:
-            found.messages += 1
-            found.segments += one.segments
-            found.of_sender[one.sender] = found.of_sender.get(one.sender, 0) + one.segments
-        elif one.fault is None:
-            found.duplicates += 1
+    """Check the messages of all rows, and count them."""
+    checked = Preflight()
+    for message in planned:
+        checked.rows += 1
+        if message.request is not None:
+            checked.verdicts.append(SENT)
+            checked.messages += 1
+            checked.segments += message.segments
+            sender = message.sender
+            checked.segments_by_sender[sender] = checked.segments_by_sender.get(sender, 0) + message.segments
+        elif message.fault is None:
+            checked.verdicts.append(DUPLICATE)
+            checked.duplicates += 1
         else:
-            found.invalid += 1
-            told = f"row {one.number}: {one.fault}"
-            if "max_segments" in str(one.fault):
-                found.many_too_long += 1
-                _note(found.too_long, told)
-            _note(found.faults, told)
-    return found
+            checked.verdicts.append(FAULTY)
+            checked.invalid += 1
+            fault = f"row {message.number}: {message.fault}"
+            if "max_segments" in str(message.fault):
+                checked.too_long += 1
+                _add_fault(checked.too_long_faults, fault)
+            _add_fault(checked.faults, fault)
+    return checked
 
 
-def _note(told: list[str], line: str) -> None:
-    if len(told) < MAX_REPORTED_ROWS:
-        told.append(line)
+def _add_fault(faults: list[str], fault: str) -> None:
+    if len(faults) < MAX_REPORTED_ROWS:
+        faults.append(fault)
 
 
-def raise_for_preflight(found: Preflight, max_failures: int | None) -> None:
-    """Refuse to send at all, naming the rows, before the first message.
+def raise_for_preflight(checked: Preflight, max_failures: int | None) -> None:
+    """Raise an error that names the invalid rows, if they prevent the whole send.
 
-    :raises BadParameter: there is nobody; no row can be sent; more can't be than may fail; or one is too dear.
+    :param max_failures: Number of rows that may fail; None for any number.
+    :raises BadParameter: If there is no row, no valid row, more invalid rows than ``max_failures``, or a message that
+        exceeds ``max_segments``.
     """
-    if not found.rows:
+    if not checked.rows:
         raise BadParameter("recipients", "is empty", "give at least one")
-    if found.many_too_long:
-        raise _preflight_error(found.many_too_long, found.too_long, "too long", "shorten them")
-    if found.invalid == found.rows:
-        raise _preflight_error(found.invalid, found.faults, "that can't be sent, which are all", "mend them")
-    if max_failures is not None and found.invalid > max_failures:
-        raise _preflight_error(
-            found.invalid,
-            found.faults,
-            "that can't be sent",
-            f"mend them, or raise max_failures, which allows {max_failures}",
-        )
+    if checked.too_long:
+        problem = f"has {_count_rows(checked.too_long)} with too many segments"
+        raise _preflight_error(problem, checked.too_long, checked.too_long_faults, "shorten them")
+    if checked.invalid == checked.rows:
+        raise _preflight_error("has no valid row", checked.invalid, checked.faults, "correct them")
+    if max_failures is not None and checked.invalid > max_failures:
+        remedy = f"correct them, or raise max_failures, which allows {max_failures}"
+        problem = f"has {_count_rows(checked.invalid, 'invalid ')}"
+        raise _preflight_error(problem, checked.invalid, checked.faults, remedy)
 
 
-def _preflight_error(count: int, told: list[str], what: str, remedy: str) -> BadParameter:
-    further = f"; and {count - len(told)} more" if count > len(told) else ""
-    return BadParameter(
-        "recipients", f"has {count} rows {what}: {'; '.join(told)}{further}", f"{remedy}; nothing was sent"
-    )
+def _count_rows(count: int, adjective: str = "") -> str:
+    return f"{count} {adjective}row" + ("" if count == 1 else "s")
+
+
+def _preflight_error(problem: str, count: int, faults: list[str], remedy: str) -> BadParameter:
+    further = f"; and {count - len(faults)} more" if count > len(faults) else ""
+    return BadParameter("recipients", f"{problem}: {'; '.join(faults)}{further}", f"{remedy}. No message was sent")

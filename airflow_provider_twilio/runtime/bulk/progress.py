@@ -1,4 +1,4 @@
-"""Say how far a run is: in the log now and then, and as a bar where a person looks on."""
+"""Progress of a bulk run, as log lines, or as a progress bar in an interactive terminal."""
 
 from __future__ import annotations
 
@@ -9,75 +9,76 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from airflow_provider_twilio.runtime.bulk.items import Tally
+from airflow_provider_twilio.runtime.bulk.items import Tally, format_codes
 
-FIRST, LONGEST = 5.0, 60.0
-"""Seconds before the first line in the log, and between any two later: each time twice as long until then."""
-BAR, WIDTH = 0.2, 30
+FIRST_LINE, MAX_INTERVAL = 5.0, 60.0
+"""Time before the first log line, and maximum time between two lines, in seconds. The interval doubles in between."""
+BAR_INTERVAL = 0.2
+"""Time between two updates of the progress bar, in seconds."""
+BAR_WIDTH = 30
 
 log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def progress(tally: Tally, what: str, total: int | None = None) -> AsyncIterator[None]:
-    """Tell the progress of a run while it goes on.
+async def progress(tally: Tally, noun: str, total: int | None = None) -> AsyncIterator[None]:
+    """Report the progress of a run for the duration of the context.
 
-    :param tally: what the run counts on.
-    :param what: what is counted, such as ``messages``.
-    :param total: how many there are, if that is known.
+    :param tally: The counts that the run updates.
+    :param noun: Name of the counted items, such as ``messages``.
+    :param total: Number of items, if known.
     """
-    began, before = time.monotonic(), tally.total
+    started_at, initial = time.monotonic(), tally.total
 
     def line() -> str:
-        return format_progress(tally, what, total, tally.total - before, time.monotonic() - began)
+        return format_progress(tally, noun, total, tally.total - initial, time.monotonic() - started_at)
 
-    async def lines() -> None:
-        pause = FIRST
+    async def log_lines() -> None:
+        interval = FIRST_LINE
         while True:
-            await asyncio.sleep(pause)
+            await asyncio.sleep(interval)
             log.info(line())
-            pause = min(pause * 2, LONGEST)
+            interval = min(interval * 2, MAX_INTERVAL)
 
-    async def bar() -> None:
+    async def draw_bar() -> None:
         while True:
             share = min(1.0, tally.total / total) if total else 0.0
-            full = int(WIDTH * share)
-            sys.stderr.write(f"\r\x1b[K[{'=' * full}{' ' * (WIDTH - full)}] {line()}")
+            filled = int(BAR_WIDTH * share)
+            sys.stderr.write(f"\r\x1b[K[{'=' * filled}{' ' * (BAR_WIDTH - filled)}] {line()}")
             sys.stderr.flush()
-            await asyncio.sleep(BAR)
+            await asyncio.sleep(BAR_INTERVAL)
 
-    looked_on = sys.stderr.isatty()
-    task = asyncio.ensure_future(bar() if looked_on and total else lines())
+    has_bar = sys.stderr.isatty() and bool(total)
+    task = asyncio.ensure_future(draw_bar() if has_bar else log_lines())
     try:
         yield
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-        if looked_on and total:
+        if has_bar:
             sys.stderr.write("\r\x1b[K")
         log.info(line())
 
 
-def format_progress(tally: Tally, what: str, total: int | None, since: int, seconds: float) -> str:
-    """Write a line of progress.
+def format_progress(tally: Tally, noun: str, total: int | None, recent: int, seconds: float) -> str:
+    """Return a line of progress.
 
-    :param since: how many came in the last so many ``seconds``.
+    :param recent: Number of outcomes in the last ``seconds``, which gives the rate.
     """
-    done, rate = tally.total, since / seconds if seconds > 0 else 0.0
-    parts = [f"{done:,} of {total:,} {what} ({done / total:.0%})" if total else f"{done:,} {what}", f"{rate:,.0f}/s"]
-    for word, counted in (("skipped", tally.skipped), ("failed", tally.failed)):
-        if counted:
-            codes = ", ".join(f"{code or 'without a code'}: {number:,}" for code, number in counted.most_common(5))
-            parts.append(f"{word} {counted.total():,} ({codes})")
+    done, rate = tally.total, recent / seconds if seconds > 0 else 0.0
+    parts = [f"{done:,} of {total:,} {noun} ({done / total:.0%})" if total else f"{done:,} {noun}", f"{rate:,.0f}/s"]
+    for outcome, counts in (("skipped", tally.skipped), ("failed", tally.failed)):
+        if counts:
+            parts.append(f"{outcome} {counts.total():,} ({format_codes(counts)})")
     if tally.later:
-        parts.append(f"for later {tally.later:,}")
+        parts.append(f"left for later {tally.later:,}")
     if total and rate and done < total:
-        parts.append(f"{_time((total - done) / rate)} left")
+        parts.append(f"{_format_duration((total - done) / rate)} left")
     return ", ".join(parts)
 
 
-def _time(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

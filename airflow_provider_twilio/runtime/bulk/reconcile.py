@@ -1,4 +1,4 @@
-"""Ask Twilio which of many messages were sent, by one walk through the newest of its list."""
+"""Search for many messages that may have been sent, in one pass over the newest pages of Twilio's message list."""
 
 from __future__ import annotations
 
@@ -23,106 +23,130 @@ if TYPE_CHECKING:
     from airflow_provider_twilio.client.asynchronous import AsyncClient
 
 MAX_OLD_PAGES = 2
-"""After so many pages in a row of what was made before, the rest of the list is taken to be older still."""
+"""Number of consecutive pages without a relevant record after which the rest of the list is taken to be irrelevant."""
 CONCURRENCY = 20
+"""Number of recipients or messages that are fetched concurrently."""
 
 log = logging.getLogger(__name__)
 
 Unresolved = tuple[WorkItem, datetime]
+"""An item that may have been sent, and the time since when."""
+MessageStatus = tuple[str, int | None, str | None, str | None]
+"""Status, error code, price and currency of a message."""
 
 
 @dataclass(slots=True, eq=False)
 class CandidateGroup:
-    """Hold items to one recipient that Twilio's list can't tell apart, and the records that may be theirs, by SID."""
+    """Items to one recipient that Twilio's list cannot distinguish, and the records that may be theirs.
+
+    :param degree: How well the records match the items.
+    :param items: The items.
+    :param candidates: The records, by SID.
+    """
 
     degree: Match
     items: list[WorkItem] = field(default_factory=list)
-    fitting: dict[str, Message] = field(default_factory=dict)
+    candidates: dict[str, Message] = field(default_factory=dict)
 
     @property
-    def lacks(self) -> bool:
-        return len(self.fitting) < len(self.items)
+    def is_incomplete(self) -> bool:
+        """Whether there are fewer records than items."""
+        return len(self.candidates) < len(self.items)
 
-    def leave_out(self, sids: Collection[str]) -> None:
-        self.fitting = {sid: record for sid, record in self.fitting.items() if sid not in sids}
+    def remove(self, sids: Collection[str]) -> None:
+        """Remove records that belong to other items."""
+        self.candidates = {sid: record for sid, record in self.candidates.items() if sid not in sids}
 
 
-def disjoint(groups: Sequence[CandidateGroup]) -> list[CandidateGroup]:
-    """Give each record to one group: to the one that it fits exactly; else those that it fits become one."""
+def make_disjoint(groups: Sequence[CandidateGroup]) -> list[CandidateGroup]:
+    """Return groups no two of which share a record.
+
+    A record that matches one group exactly is removed from groups that it matches partially, if the exact group has as
+    many records as items. Groups that still share a record are merged.
+    """
     for exact in groups:
-        if exact.degree == Match.EXACT and len(exact.fitting) == len(exact.items):
+        if exact.degree == Match.EXACT and len(exact.candidates) == len(exact.items):
             for other in groups:
                 if other.degree < Match.EXACT:
-                    other.leave_out(exact.fitting)
-    apart: list[CandidateGroup] = []
+                    other.remove(exact.candidates)
+    disjoint: list[CandidateGroup] = []
     for group in groups:
-        touching = [other for other in apart if other.fitting.keys() & group.fitting.keys()]
-        apart = [other for other in apart if other not in touching]
-        joined = CandidateGroup(group.degree)
-        for one in (*touching, group):
-            joined.items += one.items
-            joined.fitting |= one.fitting
-        apart.append(joined)
-    return apart
+        overlapping = [other for other in disjoint if other.candidates.keys() & group.candidates.keys()]
+        disjoint = [other for other in disjoint if other not in overlapping]
+        merged = CandidateGroup(group.degree)
+        for part in (*overlapping, group):
+            merged.items += part.items
+            merged.candidates |= part.candidates
+        disjoint.append(merged)
+    return disjoint
 
 
 class Reconciler:
-    """Find out what became of messages that may have been sent.
+    """A function that finds out which of many messages were sent.
 
-    The list is walked from its newest message on, until it ends, or has long become too old. Whether an unsent message
-    stands among the newest, Twilio doesn't promise: what is not found before the list's end is asked for by its
-    recipient.
+    It reads Twilio's message list from the newest message on, until the list ends or its pages have become too old.
+    Twilio does not promise that unsent messages are among the newest. If the end of the list was not reached, the
+    recipients of the messages that were not found are therefore queried one by one.
 
-    :param client: with the connection's own retries.
-    :param on_unresolved: what to do with what is not listed: ``resend``, or ``fail``.
+    :param client: An asynchronous client with the connection's own retries.
+    :param on_unresolved: Whether to ``resend`` or ``fail`` a message that Twilio does not list. By default it is sent
+        again, unless it sets ``address_retention="obfuscate"``: Twilio may then list it under another recipient.
     """
 
     def __init__(self, client: AsyncClient, on_unresolved: OnUnresolved | None = None) -> None:
         self.client, self.on_unresolved = client, on_unresolved
-        self.seal = KeyedHash.from_settings(client.settings)
+        self.keyed_hash = KeyedHash.from_settings(client.settings)
 
-    async def __call__(self, unsure: Sequence[Unresolved], taken: ClaimedSids) -> Mapping[int, Record | TwilioError]:
-        """Give by item number the record of each that was sent, and the error of each of which that can't be told.
+    async def __call__(
+        self, unresolved: Sequence[Unresolved], claimed_sids: ClaimedSids
+    ) -> Mapping[int, Record | TwilioError]:
+        """Return, by item number, the record of each message that was sent, and an error for each unresolved outcome.
 
-        :param taken: gives of SIDs those that are known to be of other items.
+        A message that was not sent, and is to be sent, is absent.
+
+        :param unresolved: The items that may have been sent.
+        :param claimed_sids: Returns those of the given SIDs that belong to other items.
         """
-        waiting: dict[str, list[Unresolved]] = {}
-        for item, since in unsure:
-            waiting.setdefault(item.request.get("To") or "", []).append((item, since))
-        begun = min(since for _, since in unsure) - timedelta(seconds=CLOCK_SKEW)
+        by_recipient: dict[str, list[Unresolved]] = {}
+        for item, sent_after in unresolved:
+            by_recipient.setdefault(item.request.get("To") or "", []).append((item, sent_after))
+        oldest = min(sent_after for _, sent_after in unresolved) - timedelta(seconds=CLOCK_SKEW)
         found: dict[str, list[Message]] = {}
-        ended = await self._walk(waiting, found, begun, _common_sender(unsure))
-        groups = await self._groups(waiting, found, taken)
-        if not ended and (short := [to for to in waiting if any(group.lacks for group in groups[to])]):
-            await self._fetch_each(short, found)
-            groups |= await self._groups({to: waiting[to] for to in short}, found, taken)
-        settled: dict[int, Record | TwilioError] = {}
+        is_complete = await self._read_newest(by_recipient, found, oldest, _common_sender(unresolved))
+        groups = await self._groups(by_recipient, found, claimed_sids)
+        if not is_complete:
+            incomplete = [to for to in by_recipient if any(group.is_incomplete for group in groups[to])]
+            if incomplete:
+                await self._fetch_recipients(incomplete, found)
+                groups |= await self._groups({to: by_recipient[to] for to in incomplete}, found, claimed_sids)
+        results: dict[int, Record | TwilioError] = {}
         for group in chain.from_iterable(groups.values()):
-            settled |= self._assign(group)
-        return settled
+            results |= self._assign(group)
+        return results
 
-    async def _walk(
-        self, waiting: Mapping[str, Any], found: dict[str, list[Message]], begun: datetime, sender: str | None
+    async def _read_newest(
+        self, recipients: Collection[str], found: dict[str, list[Message]], oldest: datetime, sender: str | None
     ) -> bool:
-        """Collect the messages to those that are waited for; tell whether the list was seen to its end."""
-        old = 0
+        """Add the newest messages to these recipients to ``found``. Return whether the list was read to its end."""
+        old_pages = 0
         async for page in self.client.iter_pages(Messages.list(from_=sender)):
-            fresh = False
+            is_old = True
             for record in page.records:
-                made = record.date_created
-                if made is not None and made < begun:
+                created_at = record.date_created
+                if created_at is not None and created_at < oldest:
                     continue
-                fresh = True
+                is_old = False
                 to = record.to or ""
-                if to in waiting:
+                if to in recipients:
                     found.setdefault(to, []).append(record)
-            old = 0 if fresh else old + 1
-            if old >= MAX_OLD_PAGES and page.next is not None:
+            old_pages = old_pages + 1 if is_old else 0
+            if old_pages >= MAX_OLD_PAGES and page.next is not None:
                 return False
         return True
 
-    async def _fetch_each(self, numbers: Iterable[str], found: dict[str, list[Message]]) -> None:
-        queue = iter(numbers)
+    async def _fetch_recipients(self, recipients: Iterable[str], found: dict[str, list[Message]]) -> None:
+        """Put all messages to each of these recipients into ``found``."""
+        queue = iter(recipients)
 
         async def work() -> None:
             for to in queue:
@@ -131,82 +155,88 @@ class Reconciler:
         await asyncio.gather(*(work() for _ in range(CONCURRENCY)))
 
     async def _groups(
-        self, waiting: Mapping[str, Sequence[Unresolved]], found: Mapping[str, Sequence[Message]], taken: ClaimedSids
+        self,
+        by_recipient: Mapping[str, Sequence[Unresolved]],
+        found: Mapping[str, Sequence[Message]],
+        claimed_sids: ClaimedSids,
     ) -> dict[str, list[CandidateGroup]]:
-        """Put together, by recipient, what can't be told apart, with the records that fit and are of nobody else."""
-        groups = {to: self._group(items, found.get(to, ())) for to, items in waiting.items()}
-        sids = {sid for group in chain.from_iterable(groups.values()) for sid in group.fitting}
-        known = await taken(sids) if sids else ()
+        """Return, by recipient, the groups of indistinguishable items with their unclaimed candidates."""
+        groups = {to: self._group(items, found.get(to, ())) for to, items in by_recipient.items()}
+        sids = {sid for group in chain.from_iterable(groups.values()) for sid in group.candidates}
+        claimed = await claimed_sids(sids) if sids else ()
         for group in chain.from_iterable(groups.values()):
-            group.leave_out(known)
-        return {to: disjoint(alike) for to, alike in groups.items()}
+            group.remove(claimed)
+        return {to: make_disjoint(of_recipient) for to, of_recipient in groups.items()}
 
     def _group(self, items: Sequence[Unresolved], records: Sequence[Message]) -> list[CandidateGroup]:
-        alike: dict[str, CandidateGroup] = {}
-        for item, since in items:
-            intent = Intent(fingerprint(item.request, self.seal), "", since, datetime.now(UTC), 0.0)
-            degrees = [(match(item.request, record, intent, self.seal), record) for record in records]
-            best = max((degree for degree, _ in degrees), default=Match.NONE)
-            group = alike.setdefault(self.seal.json(dict(intent.fingerprint)), CandidateGroup(best))
+        """Group items by fingerprint. The candidates are the records that match best."""
+        groups: dict[str, CandidateGroup] = {}
+        for item, sent_after in items:
+            intent = Intent(fingerprint(item.request, self.keyed_hash), "", sent_after, datetime.now(UTC), 0.0)
+            matches = [(match(item.request, record, intent, self.keyed_hash), record) for record in records]
+            best = max((degree for degree, _ in matches), default=Match.NONE)
+            group = groups.setdefault(self.keyed_hash.json(dict(intent.fingerprint)), CandidateGroup(best))
             group.items.append(item)
-            group.fitting |= {str(record["sid"]): record for degree, record in degrees if degree == best and best}
-        return list(alike.values())
+            if best:
+                group.candidates |= {str(record["sid"]): record for degree, record in matches if degree == best}
+        return list(groups.values())
 
     def _assign(self, group: CandidateGroup) -> dict[int, Record | TwilioError]:
-        """Share the records that fit among the items of a group."""
-        fitting = group.fitting
-        if len(fitting) == len(group.items):  # whose is whose makes no difference
-            return {item.number: record for item, record in zip(group.items, fitting.values(), strict=True)}
-        if not fitting and not any(self._fails(item.request) for item in group.items):
+        """Return the results of a group's items: a record each, an error each, or nothing if none was sent."""
+        candidates = group.candidates
+        if len(candidates) == len(group.items):  # the items are interchangeable
+            return {item.number: record for item, record in zip(group.items, candidates.values(), strict=True)}
+        if not candidates and not any(self._fails_unlisted(item.request) for item in group.items):
             return {}
-        why = f"it can't be told which is whose: {', '.join(fitting)}" if fitting else "Twilio lists nothing that fits"
+        if candidates:
+            reason = f"these messages may belong to it or to a similar row: {', '.join(candidates)}"
+        else:
+            reason = "Twilio lists no matching message"
         return {
             item.number: OutcomeUnresolved(
-                f"{item.request}: its answer was lost, and {why}; it was not sent again", list(fitting)
+                f"{item.request}: the response was lost, and {reason}. The message was not sent again", list(candidates)
             )
             for item in group.items
         }
 
-    def _fails(self, request: Request[Any]) -> bool:
-        """Tell whether what is not listed is not to be sent: Twilio may list it under another recipient."""
-        obscure = request.get("AddressRetention") == "obfuscate"
-        return (self.on_unresolved or ("fail" if obscure else "resend")) == "fail"
+    def _fails_unlisted(self, request: Request[Any]) -> bool:
+        """Return whether a message that Twilio does not list fails, instead of being sent again."""
+        has_hidden_recipient = request.get("AddressRetention") == "obfuscate"
+        return (self.on_unresolved or ("fail" if has_hidden_recipient else "resend")) == "fail"
 
 
-def _common_sender(unsure: Sequence[Unresolved]) -> str | None:
-    """Give the number that all were sent from; None if there are several, or Twilio chose it."""
-    senders = {None if item.request.get("MessagingServiceSid") else item.request.get("From") for item, _ in unsure}
+def _common_sender(unresolved: Sequence[Unresolved]) -> str | None:
+    """Return the number that sends all messages; None if there are several, or Twilio chooses it."""
+    senders = {None if item.request.get("MessagingServiceSid") else item.request.get("From") for item, _ in unresolved}
     sender = senders.pop() if len(senders) == 1 else None
     return sender if sender and sender.startswith("+") else None
 
 
-async def fetch_statuses(
-    client: AsyncClient, sids: Collection[str]
-) -> dict[str, tuple[str, int | None, str | None, str | None]]:
-    """Give each message's status, error code, price and its unit: from the newest pages, then one by one."""
-    found: dict[str, tuple[str, int | None, str | None, str | None]] = {}
-    wanted, vain = set(sids), 0
+async def fetch_statuses(client: AsyncClient, sids: Collection[str]) -> dict[str, MessageStatus]:
+    """Return the status of messages by SID, from the newest pages of the list, and then one by one."""
+    statuses: dict[str, MessageStatus] = {}
+    wanted, old_pages = set(sids), 0
 
-    def note(record: Message) -> bool:
-        if record["sid"] not in wanted:
+    def record_status(record: Message) -> bool:
+        sid = record["sid"]
+        if sid not in wanted:
             return False
-        facts = (str(record.status), record.error_code, record.get("price"), record.get("price_unit"))
-        found[record["sid"]] = facts
+        statuses[sid] = (str(record.status), record.error_code, record.get("price"), record.get("price_unit"))
         return True
 
     async for page in client.iter_pages(Messages.list()):
-        hits = [note(record) for record in page.records]
-        vain = 0 if any(hits) else vain + 1
-        if len(found) == len(wanted) or vain >= MAX_OLD_PAGES:
+        hits = [record_status(record) for record in page.records]
+        old_pages = 0 if any(hits) else old_pages + 1
+        if len(statuses) == len(wanted) or old_pages >= MAX_OLD_PAGES:
             break
-    queue = iter(wanted - found.keys())
+    queue = iter(wanted - statuses.keys())
 
     async def work() -> None:
         for sid in queue:
             try:
-                note(await client.send(Messages.fetch(sid)))
+                record_status(await client.send(Messages.fetch(sid)))
             except TwilioError as error:
-                log.warning("The state of %s is not known: %s", sid, error)
+                log.warning("Cannot fetch the status of %s: %s", sid, error)
 
     await asyncio.gather(*(work() for _ in range(CONCURRENCY)))
-    return found
+    return statuses

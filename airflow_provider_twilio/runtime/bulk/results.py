@@ -1,4 +1,4 @@
-"""Write what became of each row: a table in CSV or JSON Lines, a row each, as the rows came."""
+"""The results table of a bulk send, in CSV or JSON Lines: one line for each row, in the order of the rows."""
 
 from __future__ import annotations
 
@@ -6,52 +6,58 @@ import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_twilio.api import codes
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.runtime.bulk.checkpoints import decode_outcome
 from airflow_provider_twilio.runtime.bulk.plan import PlannedMessage
 
-COLUMNS = ("row", "to", "outcome", "sid", "status", "error_code", "reason", "segments", "price", "price_unit")
-KINDS = (".csv", ".jsonl", ".ndjson")
-OUTCOMES = {"done": "sent"}
+if TYPE_CHECKING:
+    from airflow_provider_twilio.runtime.bulk.reconcile import MessageStatus
 
-States = Mapping[str, tuple[str, int | None, str | None, str | None]]
+COLUMNS = ("row", "to", "outcome", "sid", "status", "error_code", "reason", "segments", "price", "price_unit")
+EXTENSIONS = (".csv", ".jsonl", ".ndjson")
+OUTCOMES = {"done": "sent"}
+"""Outcome kinds that the table shows under another name."""
 
 
 def check(path: str) -> None:
-    """Require a path of a kind that can be written."""
-    if not path.lower().endswith(KINDS):
-        raise BadParameter("results", "is a path of an unknown kind", f"give one that ends with {', '.join(KINDS)}")
+    """Check that a path has a supported extension.
+
+    :raises BadParameter: If it has another one.
+    """
+    if not path.lower().endswith(EXTENSIONS):
+        raise BadParameter("results", "has an unknown extension", f"give a path that ends with {', '.join(EXTENSIONS)}")
 
 
 def table(
-    planned: Iterable[PlannedMessage], remembered: Iterable[Any], states: States, unsent: str
+    planned: Iterable[PlannedMessage], stored: Iterable[Any], statuses: Mapping[str, MessageStatus], default: str
 ) -> Iterator[dict[str, Any]]:
-    """Tell of each row what became of it.
+    """Yield the result of each row.
 
-    :param remembered: what is remembered of each that was to be sent, in order.
-    :param states: what Twilio says of each message by now, if it was asked.
-    :param unsent: the outcome of what nothing is remembered of.
+    :param planned: The messages of all rows.
+    :param stored: Stored outcomes of the messages to send, in order.
+    :param statuses: Current statuses of the messages by SID; empty if Twilio was not queried.
+    :param default: Outcome of a message without a stored outcome.
     """
-    entries = iter(remembered)
-    for one in planned:
-        told: dict[str, Any] = {"row": one.number, "to": one.to, "segments": one.segments or None}
-        if one.fault is not None:
-            yield {**told, "outcome": "failed", "reason": str(one.fault)}
-        elif one.request is None:
-            yield {**told, "outcome": "duplicate"}
+    outcomes = iter(stored)
+    for message in planned:
+        result: dict[str, Any] = {"row": message.number, "to": message.to, "segments": message.segments or None}
+        if message.fault is not None:
+            yield {**result, "outcome": "failed", "reason": str(message.fault)}
+        elif message.request is None:
+            yield {**result, "outcome": "duplicate"}
         else:
-            entry = next(entries, None)
-            if entry is None:
-                yield {**told, "outcome": unsent}
+            outcome = next(outcomes, None)
+            if outcome is None:
+                yield {**result, "outcome": default}
                 continue
-            kind, code, sid = decode_outcome(entry)
-            status, failure, price, unit = states.get(sid or "", (None, None, None, None))
-            code = code or failure or 0
+            kind, send_error, sid = decode_outcome(outcome)
+            status, delivery_error, price, unit = statuses.get(sid or "", (None, None, None, None))
+            code = send_error or delivery_error or 0
             yield {
-                **told,
+                **result,
                 "outcome": OUTCOMES.get(kind, kind),
                 "sid": sid,
                 "status": status,
@@ -63,7 +69,7 @@ def table(
 
 
 def write(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write rows to a local file, as its name's ending says."""
+    """Write results to a local file, in the format of its extension."""
     with path.open("w", encoding="utf-8", newline="") as file:
         if str(path).lower().endswith(".csv"):
             writer = csv.DictWriter(file, COLUMNS)
@@ -71,5 +77,5 @@ def write(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
             writer.writerows(rows)
         else:
             for row in rows:
-                held = {name: row[name] for name in COLUMNS if row.get(name) is not None}
-                file.write(json.dumps(held, ensure_ascii=False) + "\n")
+                present = {name: row[name] for name in COLUMNS if row.get(name) is not None}
+                file.write(json.dumps(present, ensure_ascii=False) + "\n")

@@ -1,4 +1,4 @@
-"""Garbage is looked for less often while a run lasts, and as before when it is over."""
+"""Garbage collection is rarer during a run, and as before afterwards."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from airflow_provider_twilio.runtime.bulk.items import WorkItem
 
 
 @pytest.fixture
-def before() -> Iterator[tuple[int, int, int]]:
-    kept = gc.get_threshold()
+def original() -> Iterator[tuple[int, int, int]]:
+    saved = gc.get_threshold()
     gc.set_threshold(600, 9, 8)
     yield gc.get_threshold()
-    gc.set_threshold(*kept)
+    gc.set_threshold(*saved)
 
 
 @pytest.mark.parametrize("fails", [False, True])
-async def test_while_a_run_lasts(emulator: Emulator, open_client, before: tuple[int, int, int], fails: bool):
-    seen = set()
+async def test_engine_run_relaxes_gc_until_it_ends(emulator: Emulator, open_client, original: tuple[int, int, int], fails: bool):
+    thresholds = set()
 
     def items() -> Iterator[WorkItem]:
         for _ in range(10):
-            seen.add(gc.get_threshold())
+            thresholds.add(gc.get_threshold())
             yield WorkItem(Messages.create(to="+14155550001", from_=emulator.phone_number, body="hello"))
 
     async with open_client() as client:
@@ -39,28 +39,28 @@ async def test_while_a_run_lasts(emulator: Emulator, open_client, before: tuple[
                 await run(client, items())
         else:
             await run(client, items())
-    assert seen == {(YOUNG_THRESHOLD, *before[1:])}
-    assert gc.get_threshold() == before
+    assert thresholds == {(YOUNG_THRESHOLD, *original[1:])}
+    assert gc.get_threshold() == original
 
 
-@pytest.mark.parametrize("own", [0, YOUNG_THRESHOLD, YOUNG_THRESHOLD + 1], ids=["off", "as high", "higher"])
-def test_what_is_as_seldom_already_stays(before: tuple[int, int, int], own: int):
-    gc.set_threshold(own, *before[1:])
+@pytest.mark.parametrize("threshold", [0, YOUNG_THRESHOLD, YOUNG_THRESHOLD + 1], ids=["off", "as high", "higher"])
+def test_relaxed_gc_keeps_a_threshold_that_is_off_or_higher(original: tuple[int, int, int], threshold: int):
+    gc.set_threshold(threshold, *original[1:])
     with relaxed_gc():
-        assert gc.get_threshold() == (own, *before[1:])
-    assert gc.get_threshold() == (own, *before[1:])
+        assert gc.get_threshold() == (threshold, *original[1:])
+    assert gc.get_threshold() == (threshold, *original[1:])
 
 
-def test_what_is_set_meanwhile_stays(before: tuple[int, int, int]):
+def test_relaxed_gc_keeps_a_threshold_that_was_set_meanwhile(original: tuple[int, int, int]):
     with relaxed_gc():
         gc.set_threshold(0)
     assert gc.get_threshold()[0] == 0
 
 
-def test_of_two_runs_the_first_puts_it_back(before: tuple[int, int, int]):
+def test_relaxed_gc_of_overlapping_runs_restores_with_the_first(original: tuple[int, int, int]):
     first, second = relaxed_gc(), relaxed_gc()
     with first:
         second.__enter__()
-    assert gc.get_threshold() == before
+    assert gc.get_threshold() == original
     second.__exit__(None, None, None)
-    assert gc.get_threshold() == before
+    assert gc.get_threshold() == original

@@ -1,4 +1,4 @@
-"""A message for each row. Most rows take a short way, which must say the same as the long one."""
+"""The message of each row. Most rows are built from a template, which must give the same message as a full build."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from airflow_provider_twilio.runtime.bulk.plan import FAULTY, SENT, MessagePlan,
 SETTINGS = Settings("AC" + "a" * 32, Basic("AC" + "a" * 32, "token"), allowed_recipients=("+1415", "+43", "whatsapp:*"))
 SENDER = "+15005550006"
 SERVICE = "MG" + "c" * 32
-PICTURE = "https://example.com/a.png"
+IMAGE = "https://example.com/a.png"
 SHARED: dict[str, dict[str, Any]] = {
-    "one text for all": {"from_": SENDER, "body": "Hi"},
-    "a text of each": {"from_": SENDER, "body": "Hi {name}"},
-    "a picture, and perhaps a text": {"from_": SENDER, "body": "{name}", "media_url": PICTURE},
-    "a picture, and a text of some": {"from_": SENDER, "media_url": PICTURE},
-    "no text at all": {"from_": SENDER, "content_sid": "HX" + "b" * 32},
+    "shared body": {"from_": SENDER, "body": "Hi"},
+    "body with a placeholder": {"from_": SENDER, "body": "Hi {name}"},
+    "media and a possibly empty body": {"from_": SENDER, "body": "{name}", "media_url": IMAGE},
+    "media, and a body in some rows": {"from_": SENDER, "media_url": IMAGE},
+    "content template": {"from_": SENDER, "content_sid": "HX" + "b" * 32},
     "options": {"messaging_service_sid": SERVICE, "body": "{name}", "max_segments": 1, "smart_encoded": True},
 }
-OWN: list[dict[str, Any]] = [
+OVERRIDES: list[dict[str, Any]] = [
     {"name": "Zoë"},
     {"name": "Bob"},
     {"name": ""},
     {"name": "x" * 200},
     {"name": "x" * 1601},
     {"name": "“Bob” & co."},
-    {"name": "", "body": "of its own"},
+    {"name": "", "body": "an override"},
     {"name": "Ann", "body": ""},
     {"name": "Ann", "body": "y" * 1601},
     {"name": "Ann", "body": "half \ud83d"},
@@ -40,35 +40,35 @@ OWN: list[dict[str, Any]] = [
     ),
     {"name": "last"},
 ]
-ROWS = [{"to": f"+1415555{1000 + number}", **own} for number, own in enumerate(OWN)]
+ROWS = [{"to": f"+1415555{1000 + number}", **override} for number, override in enumerate(OVERRIDES)]
 
 
 @pytest.mark.parametrize("shared", SHARED)
-def test_a_row_is_the_same_message_after_others_and_alone(shared: str):
+def test_plan_of_a_row_is_the_same_alone_and_after_other_rows(shared: str):
     for row in ROWS:
         (alone,) = MessagePlan(SHARED[shared], SETTINGS)([row])
-        others = [one for one in ROWS if one is not row]
-        for before in ([one] for one in others), [others]:
-            for some in before:
-                *_, after = MessagePlan(SHARED[shared], SETTINGS)([*some, row])
+        others = [other for other in ROWS if other is not row]
+        for earlier in ([other] for other in others), [others]:
+            for rows in earlier:
+                *_, after = MessagePlan(SHARED[shared], SETTINGS)([*rows, row])
                 assert after.request == alone.request
                 assert (after.to, after.segments, str(after.fault)) == (alone.to, alone.segments, str(alone.fault))
 
 
 @pytest.mark.parametrize("shared", SHARED)
-async def test_what_is_sent_is_what_was_found_fit_to_be_sent(shared: str):
+async def test_plan_items_are_those_that_preflight_accepted(shared: str):
     plan = MessagePlan(SHARED[shared], SETTINGS)
-    found = preflight(plan(ROWS))
-    items = [item async for item in plan.items(ROWS, found.verdicts)]
-    assert [item.key for item in items] == [n for n, verdict in enumerate(found.verdicts, 1) if verdict == SENT]
-    assert sum(item.weight for item in items) == found.segments
-    assert {SENT, FAULTY} <= set(found.verdicts)
-    told = [(one.number, one.fault is None) for one in plan(ROWS, found.verdicts)]
-    assert told == [(n, verdict != FAULTY) for n, verdict in enumerate(found.verdicts, 1)]
+    checked = preflight(plan(ROWS))
+    items = [item async for item in plan.items(ROWS, checked.verdicts)]
+    assert [item.key for item in items] == [n for n, verdict in enumerate(checked.verdicts, 1) if verdict == SENT]
+    assert sum(item.weight for item in items) == checked.segments
+    assert {SENT, FAULTY} <= set(checked.verdicts)
+    results = [(message.number, message.fault is None) for message in plan(ROWS, checked.verdicts)]
+    assert results == [(n, verdict != FAULTY) for n, verdict in enumerate(checked.verdicts, 1)]
 
 
 @pytest.mark.parametrize("body", [["a"], ["a", "b"], 5])
-def test_a_text_is_a_text(body: Any):
+def test_plan_rejects_a_body_that_is_no_string(body: Any):
     (planned,) = MessagePlan({"from_": SENDER}, SETTINGS)([{"to": "+14155550100", "body": body}])
     assert planned.request is None
     assert str(planned.fault).startswith(f"body is of type {type(body).__name__}")

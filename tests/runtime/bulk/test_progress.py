@@ -1,4 +1,4 @@
-"""How far a run is, in words."""
+"""Progress lines of a run."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from airflow_provider_twilio.runtime.bulk.items import Tally
             500,
             "500 of 500 messages (100%), 50/s, failed 2 (without a code: 2)",
         ),
-        (Tally(done=400, later=100), 500, "500 of 500 messages (100%), 50/s, for later 100"),
+        (Tally(done=400, later=100), 500, "500 of 500 messages (100%), 50/s, left for later 100"),
         (Tally(done=500), None, "500 messages, 50/s"),
     ],
 )
-def test_a_line(tally: Tally, total: int | None, line: str):
+def test_format_progress_describes_counts_rate_and_time_left(tally: Tally, total: int | None, line: str):
     assert progress.format_progress(tally, "messages", total, 500, 10.0) == line
 
 
-async def test_lines_in_the_log(caplog, monkeypatch):
-    monkeypatch.setattr(progress, "FIRST", 0.01)
+async def test_progress_logs_lines_at_growing_intervals(caplog, monkeypatch):
+    monkeypatch.setattr(progress, "FIRST_LINE", 0.01)
     caplog.set_level("INFO")
     tally = Tally()
     async with progress.progress(tally, "messages", 10):
         tally.done = 4
         await asyncio.sleep(0.1)
-    assert 2 <= len(caplog.messages) <= 6  # less and less often, and one at the end
+    assert 2 <= len(caplog.messages) <= 6  # at growing intervals, and one at the end
     assert caplog.messages[0].startswith("4 of 10 messages (40%)")

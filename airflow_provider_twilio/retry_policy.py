@@ -1,4 +1,4 @@
-"""``twilio_retry_policy()``: retry what can come right, when Twilio says, and nothing else. Airflow 3.3 and later."""
+"""``twilio_retry_policy()``: retries of a task depending on Twilio's error. For Airflow 3.3 and later."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow_provider_twilio.api.errors import OutcomeUnknown, RateLimited, Twil
 
 
 class TwilioRetryPolicy(RetryPolicy):
-    """Decide on a retry by what Twilio said, in any task that calls the hook: see :func:`twilio_retry_policy`."""
+    """A retry policy for tasks that call Twilio: see :func:`twilio_retry_policy`."""
 
     def evaluate(
         self,
@@ -20,37 +20,57 @@ class TwilioRetryPolicy(RetryPolicy):
         max_tries: int,
         context: Mapping[str, Any] | None = None,
     ) -> RetryDecision:
-        """Decide by the error, or by the one that it was raised from."""
+        """Return whether Airflow retries the task, and when.
+
+        :param exception: The task's error. If it is not Twilio's, the errors that it was raised from are searched.
+        :param try_number: Number of the try that failed. Not used.
+        :param max_tries: Maximum number of tries. Not used: Airflow applies it.
+        :param context: Context of the task. Not used.
+        """
         error = next((error for error in _causes(exception) if isinstance(error, TwilioError)), None)
         if error is None:
             return RetryDecision.default()
         name = type(error).__name__
         if error.permanent:
-            return RetryDecision.fail(f"{name}: the same again would fail again")
+            return RetryDecision.fail(f"{name}: a retry would fail, too")
         if isinstance(error, OutcomeUnknown) and not error.will_reconcile:
-            return RetryDecision.fail(f"{name}: the same again could be done twice")
+            return RetryDecision.fail(f"{name}: a retry could repeat the request")
         if isinstance(error, RateLimited) and error.retry_after is not None:
-            return RetryDecision.retry(timedelta(seconds=error.retry_after), f"{name}: Twilio said when to come again")
-        return RetryDecision.retry(reason=f"{name}: the same again can succeed")
+            return RetryDecision.retry(timedelta(seconds=error.retry_after), f"{name}: Twilio set the delay")
+        return RetryDecision.retry(reason=f"{name}: a retry may succeed")
 
     def serialize(self) -> dict[str, Any]:
-        """Tell what makes this policy again: it has no parameters."""
+        """Return the JSON from which :meth:`deserialize` builds the policy."""
         return {"__type": type(self).__name__}
 
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> TwilioRetryPolicy:
+        """Return the policy. It has no parameters."""
         return cls()
 
 
 def twilio_retry_policy() -> TwilioRetryPolicy:
-    """Give the policy for a task's ``retry_policy=``, or for all in ``default_args``.
+    """Return a retry policy, for ``retry_policy`` of a task or in ``default_args``.
 
-    Rate limits are retried when Twilio said (Retry-After), else, like its failures and a lost network, by the task's
-    own ``retry_delay``. What would fail again fails at once. So does a send whose outcome is not known, unless it is
-    sent once, by an operator or ``hook.send_once``: the next try settles it. All other errors are left to the task's
-    own settings. ``retries`` bounds it all.
+    The policy depends on Twilio's error:
 
-    :raises RuntimeError: this Airflow is older than 3.3. The operators fail at once for good there too.
+    * A rate limit is retried after Twilio's Retry-After, or else after the task's ``retry_delay``.
+    * A server error and a failed connection are retried after the task's ``retry_delay``.
+    * A permanent error, such as an invalid number, fails the task at once.
+    * A send of unknown outcome fails the task at once, unless the next try reconciles it. Sends by an operator or by
+      ``hook.send_once`` are reconciled.
+    * Any other error is left to the task's own settings.
+
+    The number of retries is the task's ``retries``. Works for any task that calls the hook.
+
+    .. code-block:: python
+
+        @task(retries=5, retry_policy=twilio_retry_policy())
+        def count_messages() -> int:
+            return len(list(TwilioHook().messages.list(limit=100)))
+
+    :raises RuntimeError: If Airflow is older than 3.3. There, the provider's operators still fail at once on permanent
+        errors.
 
     https://airflow.apache.org/docs/apache-airflow/stable/core-concepts/tasks.html
     """

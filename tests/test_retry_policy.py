@@ -52,7 +52,7 @@ def test_every_error_is_decided_on():
 def test_what_can_come_right_is_retried_by_the_tasks_own_delay(kind: type[errors.TwilioError]):
     decision = decide(kind("text"))
     assert (decision.action.value, decision.retry_delay) == ("retry", None)
-    assert decision.reason == f"{kind.__name__}: the same again can succeed"
+    assert decision.reason == f"{kind.__name__}: a retry may succeed"
 
 
 @needs_3_3

@@ -1,1 +1,1 @@
-"""Everything that is asked of Airflow beyond its base classes."""
+"""Everything that the provider asks of Airflow, beyond its base classes."""

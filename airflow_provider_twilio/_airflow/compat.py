@@ -1,4 +1,4 @@
-"""What differs between Airflow 3.1, 3.2 and 3.3: the only feature detection."""
+"""Differences between Airflow 3.1, 3.2 and 3.3. All feature detection is here."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ __all__ = [
 ]
 
 STATE_UNKNOWN = "untold"
-"""In place of a state that can't be read."""
+"""The state of a task whose state could not be read."""
 
 
 def get_task_state(task_instance: Any) -> str | None:
-    """Ask Airflow for the state of a task."""
+    """Return the state of a task, or :data:`STATE_UNKNOWN` if it could not be read."""
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
     try:
@@ -65,14 +65,14 @@ def get_task_state(task_instance: Any) -> str | None:
             map_index=index,
         )
         state: str | None = states[task_instance.run_id][name if index < 0 else f"{name}_{index}"]
-    except Exception:  # whatever it is, it does not tell that a user acted
-        log.warning("The task's state can't be read", exc_info=True)
+    except Exception:  # No error may be mistaken for a user's action.
+        log.warning("Could not read the state of the task", exc_info=True)
         return STATE_UNKNOWN
     return state
 
 
 async def get_own_xcom(task_instance: Any, key: str) -> Any:
-    """Read an XCom of a trigger's own task; None where there is none, or it can't be read."""
+    """Return an XCom of a trigger's own task; None if there is none, or it could not be read."""
     from airflow.sdk.execution_time.xcom import XCom
     from asgiref.sync import sync_to_async
 
@@ -86,23 +86,23 @@ async def get_own_xcom(task_instance: Any, key: str) -> Any:
             map_index=None if index < 0 else index,
         )
     except Exception:
-        log.warning("The task's XCom can't be read", exc_info=True)
+        log.warning("Could not read the XCom %s of the task", key, exc_info=True)
         return None
 
 
 def failed_tasks(dag_id: str, run_ids: list[str]) -> int | None:
-    """Count the failed tasks of a DAG's runs; None where Airflow can't be asked."""
+    """Return the number of failed tasks in runs of a DAG, or None if it could not be read."""
     try:
         from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
         return RuntimeTaskInstance.get_ti_count(dag_id=dag_id, run_ids=run_ids, states=["failed"])
-    except Exception as error:  # there may be no Airflow around it
-        log.info("It can't be told how many tasks failed: %s", type(error).__name__)
+    except Exception as error:  # The callback may run without access to Airflow's API.
+        log.info("Could not count the failed tasks: %s", type(error).__name__)
         return None
 
 
 def template_accessors() -> dict[str, Any]:
-    """Give what templates read Variables and connections by: the contexts of some callbacks have neither."""
+    """Return the template variables ``var`` and ``conn``, which the contexts of some callbacks lack."""
     from airflow.sdk.execution_time.context import ConnectionAccessor, VariableAccessor
 
     values, decoded = VariableAccessor(deserialize_json=False), VariableAccessor(deserialize_json=True)
@@ -110,10 +110,10 @@ def template_accessors() -> dict[str, Any]:
 
 
 def lineage() -> Any:
-    """Give what collects the lineage of a task."""
+    """Return the collector of a task's lineage."""
     try:
         from airflow.sdk.lineage import get_hook_lineage_collector
-    except ImportError:  # not in 3.1
+    except ImportError:  # before 3.2
         from airflow.lineage.hook import (  # type: ignore[no-redef,import-not-found,unused-ignore]
             get_hook_lineage_collector,
         )
@@ -121,10 +121,13 @@ def lineage() -> Any:
 
 
 def skip_all_except(context: Any, tasks: list[str] | None) -> None:
-    """Run of what follows only these tasks, and skip the others."""
+    """Skip all direct downstream tasks except these.
+
+    :param tasks: IDs of the tasks to run. None to skip all.
+    """
     try:
         from airflow.sdk.bases.branch import BranchMixIn
-    except ImportError:  # not in 3.1
+    except ImportError:  # before 3.2
         from airflow.providers.standard.operators.branch import (  # type: ignore[no-redef,assignment,unused-ignore]
             BranchMixIn,
         )
@@ -132,16 +135,16 @@ def skip_all_except(context: Any, tasks: list[str] | None) -> None:
 
 
 def redact(text: str) -> str:
-    """Mask what Airflow knows for a secret."""
+    """Return a text with the secrets masked that Airflow knows."""
     from airflow.sdk import log as sdk_log
 
     return str(sdk_log.redact(text))  # type: ignore[attr-defined,unused-ignore]
 
 
 class AssetStore:
-    """Remember in an asset's state store, awaited. Airflow 3.3 and later.
+    """The state store of an asset, for asyncio. Airflow 3.3 and later.
 
-    :param store: Airflow's accessor.
+    :param store: Airflow's accessor of the store.
     """
 
     def __init__(self, store: Any) -> None:
@@ -154,17 +157,17 @@ class AssetStore:
         await self._call("set", key, value)
 
     async def _call(self, name: str, *arguments: Any) -> Any:
-        awaited = getattr(self._store, f"a{name}", None)  # from 3.3.2 on
-        if awaited is not None:
-            return await awaited(*arguments)
+        coroutine_function = getattr(self._store, f"a{name}", None)  # from 3.3.2 on
+        if coroutine_function is not None:
+            return await coroutine_function(*arguments)
         return await asyncio.to_thread(getattr(self._store, name), *arguments)
 
 
 def asset_stores(trigger: Any) -> list[AssetStore]:
-    """Give the stores of the assets that a trigger watches for, which may share it; none before Airflow 3.3."""
+    """Return the state stores of the assets that a trigger watches; empty before Airflow 3.3."""
     stores = getattr(trigger, "asset_state_store", None)
     if stores is None:
         return []
-    # Nothing else names the assets to their trigger; and without a name only a single asset's store is to be had.
+    # Triggers have no public list of their assets. Without a name, only the store of a single asset is accessible.
     named = [*getattr(stores, "_by_name", {}).values(), *getattr(stores, "_by_uri", {}).values()]
     return [AssetStore(store) for store in named or [stores]]

@@ -1,10 +1,10 @@
-"""How a task ends: errors and events turned into Airflow's exceptions."""
+"""Conversion of Twilio's errors and of trigger events into Airflow's exceptions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_twilio._airflow.compat import (
     AirflowFailException,
@@ -13,10 +13,16 @@ from airflow_provider_twilio._airflow.compat import (
 from airflow_provider_twilio.api import codes
 from airflow_provider_twilio.api.errors import TwilioError
 
+if TYPE_CHECKING:
+    from airflow_provider_twilio.runtime.polling.events import WaitEvent
+
 
 @contextmanager
 def fail_on_permanent_errors() -> Iterator[None]:
-    """Make errors that would come again fail the task at once, whatever its ``retries``."""
+    """Fail the task at once, without retries, on an error that a retry would meet again.
+
+    :raises AirflowFailException: If the block raises a permanent :class:`TwilioError`.
+    """
     try:
         yield
     except TwilioError as error:
@@ -26,25 +32,27 @@ def fail_on_permanent_errors() -> Iterator[None]:
 
 
 def raise_for_event(
-    told: Mapping[str, Any],
+    event: WaitEvent,
     *,
     skip_opted_out: bool = False,
-    late: type[Exception] = AirflowFailException,
+    timeout_error: type[Exception] = AirflowFailException,
 ) -> dict[str, Any]:
-    """Turn an outcome into the end of a task: give its facts on success, raise otherwise.
+    """Return the record's facts if a wait has reached its goal, and raise Airflow's exception for it otherwise.
 
-    :param told: as :func:`airflow_provider_twilio.runtime.polling.status.event` gives it.
-    :param skip_opted_out: skip instead of failing when the recipient had opted out.
-    :param late: what is raised at the deadline.
+    :param event: The event of the wait, as the trigger yields it.
+    :param skip_opted_out: Whether to skip the task instead of failing it if the recipient has opted out.
+    :param timeout_error: The exception to raise when the deadline has passed.
+    :raises AirflowSkipException: The recipient has opted out, and ``skip_opted_out`` is set.
+    :raises AirflowFailException: The wait has failed, or the event is not one of this provider's.
     """
-    reason = str(told.get("reason"))
-    match told.get("outcome"):
+    reason = str(event.get("reason"))
+    match event.get("outcome"):
         case "reached":
-            return {name: value for name, value in told.items() if name not in ("outcome", "reason")}
+            return {name: value for name, value in event.items() if name not in ("outcome", "reason")}
         case "timeout":
-            raise late(reason)
-        case "failed" if skip_opted_out and told.get("error_code") in codes.OPTED_OUT:
+            raise timeout_error(reason)
+        case "failed" if skip_opted_out and event.get("error_code") in codes.OPTED_OUT:
             raise AirflowSkipException(reason)
         case "failed" | "error":
             raise AirflowFailException(reason)
-    raise AirflowFailException(f"The trigger told nothing that can be understood: its keys are {sorted(told)}")
+    raise AirflowFailException(f"The trigger's event has no known outcome. Its keys are: {', '.join(sorted(event))}")

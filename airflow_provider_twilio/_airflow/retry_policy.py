@@ -1,4 +1,4 @@
-"""Retry policies, which Airflow has from 3.3 on: apart, since only those who want one load them."""
+"""Airflow's retry policies, available from Airflow 3.3 on. A module of its own, so that others don't load them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ try:
 except ImportError:  # before 3.3
 
     class RetryPolicy:  # type: ignore[no-redef]
-        """Stand in for what this Airflow hasn't got."""
+        """A stand-in for Airflow's class, which raises when it is used."""
 
         def __init__(self) -> None:
             raise RuntimeError(
-                "A retry policy needs Airflow 3.3 or later: leave out retry_policy, and set retries and retry_delay"
+                "Retry policies need Airflow 3.3 or later: remove retry_policy, and set retries and retry_delay"
             )
 
     RetryDecision = Any  # type: ignore[assignment,misc]

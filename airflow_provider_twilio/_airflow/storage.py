@@ -1,4 +1,4 @@
-"""Files on any store that Airflow knows: written whole, or not at all."""
+"""Files on any storage that Airflow supports. They are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -22,96 +22,114 @@ if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
 TABLE_FORMATS = (".csv", ".jsonl")
-"""The endings of files that :func:`write_table` writes."""
+"""Extensions of the files that :func:`write_table` can write."""
 
 PERMANENT_ERRORS = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError, IsADirectoryError)
-"""What a store says that it will say again. Anything else may pass, such as that it is busy."""
+"""Errors of a storage that a retry would meet, too. Others may be temporary, such as an overload."""
 
 log = logging.getLogger(__name__)
 
 
-def check_path(name: str, value: Any, endings: Sequence[str] = ()) -> None:
-    """Require a path, where one is given, with one of these endings if there are any."""
+def check_path(name: str, value: Any, extensions: Sequence[str] = ()) -> None:
+    """Check an optional path.
+
+    :param name: Name of the parameter, for the error message.
+    :param extensions: The extensions that the path may have. Empty to allow any.
+    :raises BadParameter: If the path is empty, or has another extension.
+    """
     if value is None or value is UNRESOLVED:
         return
     text = str(value)
     if not text.strip():
         raise BadParameter(name, "is empty", "give a path such as 's3://aws_default@bucket/reports/today.csv'")
-    if endings and not text.endswith(tuple(endings)):
-        raise BadParameter(name, f"has another ending ({checks.describe(text)})", f"end it in {' or '.join(endings)}")
+    if extensions and not text.endswith(tuple(extensions)):
+        raise BadParameter(
+            name, f"has an unsupported extension ({checks.describe(text)})", f"use {' or '.join(extensions)}"
+        )
 
 
 def resolve_path(name: str, path: str) -> ObjectStoragePath:
-    """Give the place on its store that a path names; the connection may stand before an ``@``."""
+    """Return the location of a path on its storage. The path may contain a connection: ``s3://conn_id@bucket/key``.
+
+    :param name: Name of the parameter, for the error message.
+    :raises BadParameter: If the storage is unknown, or its provider is not installed.
+    """
     from airflow.sdk import ObjectStoragePath
 
     try:
-        found = ObjectStoragePath(path)
-        _ = found.fs
+        location = ObjectStoragePath(path)
+        _ = location.fs
     except (ValueError, ImportError) as error:
         raise BadParameter(
-            name, f"is on a store that can't be reached: {error}", "install its provider, or mend the path"
+            name, f"is on a storage that can't be opened: {error}", "install its provider, or correct the path"
         ) from None
-    return found
+    return location
 
 
 @contextmanager
 def atomic_write(name: str, target: ObjectStoragePath, reader: Any) -> Iterator[Path]:
-    """Give a local file to write; when it is done it takes the target's place, whole.
+    """Yield the path of a temporary file, and replace the target with it at the end.
 
-    On a file system by renaming, on an object store by an upload, which shows only once it is complete. What may
-    pass is left to the task's retries.
+    On a file system, the file is renamed. On an object store it is uploaded, and visible once the upload is complete.
 
-    :param name: the parameter that the path was given as.
-    :param reader: the hook that what is written came by, for Airflow's lineage.
+    :param name: Name of the parameter that the path was passed as, for the error message.
+    :param reader: The hook that the data was read with, for Airflow's lineage.
+    :raises BadParameter: If the target can't be written, and a retry would fail, too. Other errors of the storage are
+        raised as they are, so that Airflow retries the task.
     """
     with tempfile.TemporaryDirectory(prefix="twilio-") as folder:
-        local = Path(folder) / target.name
-        yield local
+        temporary = Path(folder) / target.name
+        yield temporary
         try:
-            _put(local, target)
+            _replace(temporary, target)
         except PERMANENT_ERRORS as error:
             raise BadParameter(
-                name, f"can't be written ({target}): {type(error).__name__}: {error.strerror or error}", "mend it"
+                name,
+                f"can't be written ({target}): {type(error).__name__}: {error.strerror or error}",
+                "correct the path or its permissions",
             ) from error
     _emit_lineage(target, reader)
 
 
-def _put(local: Path, target: ObjectStoragePath) -> None:
+def _replace(source: Path, target: ObjectStoragePath) -> None:
     if target.protocol not in ("", "file"):
-        target.fs.put_file(str(local), target.path)
+        target.fs.put_file(str(source), target.path)
         return
-    there = Path(target.path)
-    there.parent.mkdir(parents=True, exist_ok=True)
-    beside = there.with_name(f".{there.name}.{os.getpid()}")
+    path = Path(target.path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Only a file in the same directory can be renamed atomically.
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with beside.open("wb") as file, local.open("rb") as source:
-            shutil.copyfileobj(source, file)
+        with partial.open("wb") as file, source.open("rb") as content:
+            shutil.copyfileobj(content, file)
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(there)
+        partial.replace(path)
     finally:
-        beside.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
 
 
 def _emit_lineage(target: ObjectStoragePath, reader: Any) -> None:
-    """Tell Airflow's lineage what was written."""
+    """Report the file as an output to Airflow's lineage."""
     uri = str(target)
     lineage().add_output_asset(context=reader, uri=uri if "://" in uri else f"file://{uri}")
 
 
 def write_table(name: str, path: str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], reader: Any) -> int:
-    """Write rows as CSV or JSON Lines, as the path ends; give how many they are. Values stay as they are, texts.
+    """Write rows to a CSV or JSON Lines file, depending on its extension, and return the number of rows.
 
-    :param name: the parameter that the path was given as.
+    :param name: Name of the parameter that the path was passed as, for error messages.
+    :param columns: Names of the columns. A column that a row lacks is empty in CSV, and null in JSON Lines.
+    :param reader: The hook that the data was read with, for Airflow's lineage.
+    :raises BadParameter: If the storage is unknown, or the file can't be written.
     """
     target = resolve_path(name, path)
-    with atomic_write(name, target, reader) as local, local.open("w", encoding="utf-8", newline="") as file:
+    with atomic_write(name, target, reader) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         return write_csv(file, columns, rows) if path.endswith(".csv") else write_jsonl(file, columns, rows)
 
 
 def write_csv(file: IO[str], columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> int:
-    """Write a line of names, then a line a row; what is not there is empty."""
+    """Write a header and the rows as CSV, and return the number of rows. A column that a row lacks is empty."""
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(columns)
     count = 0
@@ -128,7 +146,7 @@ def _cell(value: Any) -> Any:
 
 
 def write_jsonl(file: IO[str], columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> int:
-    """Write one JSON object a line."""
+    """Write the rows as JSON Lines, and return the number of rows. A column that a row lacks is null."""
     count = 0
     for row in rows:
         file.write(json.dumps({column: row.get(column) for column in columns}, ensure_ascii=False) + "\n")
@@ -137,7 +155,11 @@ def write_jsonl(file: IO[str], columns: Sequence[str], rows: Iterable[Mapping[st
 
 
 def read_table(name: str, path: str) -> Iterator[Mapping[str, Any]]:
-    """Read the rows of a table that :func:`write_table` has written; none if there is no such file."""
+    """Yield the rows of a file that :func:`write_table` has written; no rows if the file does not exist.
+
+    :param name: Name of the parameter that the path was passed as, for error messages.
+    :raises BadParameter: If the storage is unknown.
+    """
     target = resolve_path(name, path)
     if not target.exists():
         return

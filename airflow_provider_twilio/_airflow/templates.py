@@ -1,4 +1,4 @@
-"""Template parameters: literals at parse time, and the values that rendered templates stand for."""
+"""Template fields: their literals when a DAG is parsed, and their typed values once they are rendered."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from airflow_provider_twilio.api.values import UNRESOLVED
 
 
 def resolve_literal(value: Any) -> Any:
-    """Give a plain literal as it is, and :data:`LATER` for what is only known when the task runs.
+    """Return a literal unchanged, and :data:`UNRESOLVED` for a value that is only known when the task runs.
 
-    That is what holds a template or an XComArg, and times: what is right of a time now may be wrong then.
+    Such values are templates, XComArgs, and collections with one of them. Times count as well: a time that is valid
+    while the DAG is parsed may be invalid when the task runs.
     """
     if isinstance(value, str):
         return UNRESOLVED if any(mark in value for mark in ("{{", "{%", "{#")) else value
@@ -34,21 +35,24 @@ def resolve_literal(value: Any) -> Any:
 
 
 def is_mapped_at_runtime(task: BaseOperator) -> bool:
-    """Tell whether this is made of a mapped task that runs, not of a DAG file: then ``execute`` does the checks.
+    """Return whether an operator was unmapped at run time, rather than created by a DAG file.
 
-    An error of ``__init__`` would be retried there.
+    Validation is then left to ``execute``: Airflow would retry an error raised in ``__init__``.
     """
     return bool(getattr(task, "_BaseOperator__from_mapped", False))
 
 
 def parse_rendered(name: str, value: Any, annotation: str) -> Any:
-    """Give the value that was meant by a text, which is all that a template can render.
+    """Return the typed value of a rendered template, which is always a string.
 
-    ``"True"`` is a boolean where the parameter takes one, ``"5"`` a number, ``"['a', 'b']"`` a list and
-    ``"{'a': 1}"`` a mapping, in Python's words, or in JSON's where the parameter takes no text. ``"None"`` is refused,
-    for nobody means it: a message that says "None" would go out.
+    Depending on the parameter's type, ``"True"`` becomes a boolean, ``"5"`` an integer, ``"['a', 'b']"`` a list and
+    ``"{'a': 1}"`` a mapping. Lists and mappings are Python literals, or JSON if the parameter accepts no string.
 
-    :param annotation: the parameter's, as written.
+    :param name: Name of the parameter, for the error message.
+    :param value: The rendered value. A value that is not a string is returned unchanged.
+    :param annotation: Type annotation of the parameter, as source code.
+    :raises BadParameter: If the value has another type, or is the string ``None``: it is never intended, and a message
+        with the text "None" would be sent.
     """
     if not isinstance(value, str):
         return value
@@ -56,34 +60,34 @@ def parse_rendered(name: str, value: Any, annotation: str) -> Any:
     if text == "None":
         raise BadParameter(
             name,
-            "is the text 'None', which is what a template makes of None",
-            "leave it out, mend the template, or set render_template_as_native_obj=True on the DAG",
+            "is the string 'None', to which a template renders None",
+            "leave the parameter out, correct the template, or set render_template_as_native_obj=True on the DAG",
         )
-    kinds = set(re.findall(r"\w+", annotation))
-    if "bool" in kinds and text.lower() in ("true", "false"):
+    types = set(re.findall(r"\w+", annotation))
+    if "bool" in types and text.lower() in ("true", "false"):
         return text.lower() == "true"
-    if "int" in kinds and text.lstrip("-").isdecimal():
+    if "int" in types and text.lstrip("-").isdecimal():
         return int(text)
-    if ("Sequence" in kinds and text[:1] in ("[", "(")) or ("Mapping" in kinds and text[:1] == "{"):
-        return _literal(text, value, "str" in annotation.split(" | "))
-    for kind, wanted in (("bool", "true or false"), ("int", "a whole number")):
-        if kind in kinds and "str" not in kinds:
-            raise BadParameter(name, f"is not {wanted} ({checks.describe(value)})", f"give {wanted}")
+    if ("Sequence" in types and text[:1] in ("[", "(")) or ("Mapping" in types and text[:1] == "{"):
+        return _parse_literal(text, value, accepts_string="str" in annotation.split(" | "))
+    for type_name, expected in (("bool", "true or false"), ("int", "a whole number")):
+        if type_name in types and "str" not in types:
+            raise BadParameter(name, f"is not {expected} ({checks.describe(value)})", f"give {expected}")
     return value
 
 
-def _literal(text: str, otherwise: Any, takes_text: bool) -> Any:
+def _parse_literal(text: str, default: Any, *, accepts_string: bool) -> Any:
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
-        if takes_text:
-            return otherwise
+        if accepts_string:
+            return default
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        return otherwise
+        return default
 
 
 def doc_summary(task_type: type) -> str | None:
-    """Give what a class's docstring says before its parameters: the web UI shows it beside the task."""
+    """Return a class's docstring up to its parameters, which Airflow's UI shows with the task."""
     return cleandoc(task_type.__doc__ or "").split("\n:param", 1)[0].strip() or None

@@ -1,1 +1,1 @@
-"""How bytes move: settings, two clients with one rule book, and the guards that no door goes round."""
+"""HTTP clients: settings, guards, preparation of requests, and a blocking and an asynchronous client."""

@@ -1,9 +1,9 @@
-"""Let aiohttp write a request at once on Python 3.11, as it does by itself from 3.12 on.
+"""Eager writing of requests on Python 3.11, as aiohttp does by itself from Python 3.12 on.
 
-There it leaves what has a body to a task of its own, a turn of the event loop later. Of many answers that have come
-together, all are then dealt with before the first of the next requests is out: those come together again, and so do
-their answers, and what is on its way stays in piles where each waits for the others. (uvloop's own writing waits for
-the end of the turn as well, until its version 0.23.)
+On Python 3.11, aiohttp writes a request with a body in a separate task, which starts one iteration of the event loop
+later. When several responses arrive together, all of them are processed before the next request is written. The next
+requests are then written together, and their responses arrive together, so requests in flight wait for one another.
+(uvloop before 0.23 also delays its writes to the end of the iteration.)
 """
 
 from __future__ import annotations
@@ -15,42 +15,46 @@ from aiohttp import ClientRequest
 
 
 class EagerClientRequest(ClientRequest):
-    """Write as much of the request as the connection takes, before anything else has its turn."""
+    """A request that is written at once, as far as the connection accepts it."""
 
     def write_bytes(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, None]:
         return start_eagerly(super().write_bytes(*args, **kwargs))
 
 
-def start_eagerly(work: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None]:
-    """Take a coroutine's first step, in the caller's own task, and give one that takes the others."""
+def start_eagerly(coroutine: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None]:
+    """Run a coroutine to its first suspension, in the caller's task, and return a coroutine that runs the rest."""
     try:
-        waits_for = work.send(None)
+        awaited = coroutine.send(None)
     except StopIteration:
-        return _nothing()
-    return StartedCoroutine(work, waits_for)
+        return _finished()
+    return StartedCoroutine(coroutine, awaited)
 
 
-async def _nothing() -> None:
+async def _finished() -> None:
     pass
 
 
 class StartedCoroutine(Coroutine[Any, Any, None]):
-    """Be a coroutine whose first step is taken: say once more what it waits for, then go on."""
+    """A coroutine that has run to its first suspension.
 
-    def __init__(self, work: Coroutine[Any, Any, None], waits_for: Any) -> None:
-        self._work, self._first = work, [waits_for]
+    :param coroutine: The coroutine.
+    :param awaited: The future that it yielded when it was suspended. It is yielded again, to the task that resumes it.
+    """
+
+    def __init__(self, coroutine: Coroutine[Any, Any, None], awaited: Any) -> None:
+        self._coroutine, self._yielded = coroutine, [awaited]
 
     def send(self, value: Any) -> Any:
-        return self._first.pop() if self._first else self._work.send(value)
+        return self._yielded.pop() if self._yielded else self._coroutine.send(value)
 
     def throw(self, *error: Any) -> Any:
-        self._first.clear()
-        return self._work.throw(*error)
+        self._yielded.clear()
+        return self._coroutine.throw(*error)
 
     def close(self) -> None:
-        self._work.close()
+        self._coroutine.close()
 
     def __await__(self) -> Generator[Any, Any, None]:
-        yield from self._first
-        self._first.clear()
-        yield from self._work.__await__()
+        yield from self._yielded
+        self._yielded.clear()
+        yield from self._coroutine.__await__()

@@ -1,4 +1,4 @@
-"""What became of a prepared request: the parsed result, or the error that Twilio's response stands for."""
+"""Results of prepared requests: the parsed response, or the error that it stands for."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def parse_response(
         if fault is not None:
             error_type = ServerError if request.idempotent else OutcomeUnknown
             raise error_type(
-                f"{request}: Twilio's answer {fault}; set validate=false on the connection to take it as it is",
+                f"{request}: Twilio's response {fault}; set the connection's extra validate to false to accept it",
                 status=response.status,
                 request_id=response.request_id,
             )

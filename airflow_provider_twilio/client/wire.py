@@ -1,4 +1,4 @@
-"""URL, headers, body, proxy and TLS context of a request, shared by both clients."""
+"""The URL, headers, body, proxy and TLS context of a request, shared by both clients."""
 
 from __future__ import annotations
 

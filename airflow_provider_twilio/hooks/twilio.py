@@ -1,4 +1,4 @@
-"""``TwilioHook``: every resource of Twilio's, blocking and awaited, with credentials from an Airflow connection."""
+"""``TwilioHook``: Twilio's REST API, blocking or asynchronous, with credentials from an Airflow connection."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.client.resources import Resources
 from airflow_provider_twilio.defaults import RECONCILE_TIMEOUT
 
-if TYPE_CHECKING:  # loaded when a hook is used: DAG files only import it
+if TYPE_CHECKING:  # Imported when a hook is used, since importing a DAG file must be fast.
     from airflow_provider_twilio._airflow.send_once import OnClear
     from airflow_provider_twilio.api.accounts import Balance
     from airflow_provider_twilio.client.asynchronous import AsyncClient
@@ -38,17 +38,39 @@ R = TypeVar("R", bound=Record)
 
 
 TEST_TIMEOUT = 15.0
-"""Seconds that a test of the connection waits for an answer, at the most."""
+"""Maximum seconds that a test of the connection waits for a response."""
 
 
 class TwilioHook(BaseHook, Resources[BlockingClient]):
-    """Call Twilio's REST API.
+    """A hook for Twilio's REST API.
 
-    ``hook.messages.create(…)``, ``hook.calls.fetch(sid)``, ``for m in hook.messages.list(…)``: each resource has the
-    operations that Twilio has. ``async with hook.aclient() as client:`` gives the same, awaited.
+    Each resource of the API is an attribute, with the operations that Twilio offers: :attr:`messages`, :attr:`media`,
+    :attr:`feedback`, :attr:`calls`, :attr:`recordings`, :attr:`incoming_phone_numbers`,
+    :attr:`available_phone_numbers`, :attr:`accounts`, :attr:`balance` and :attr:`usage_records`. An operation returns
+    a record: a dict with typed attributes. ``list`` returns an iterator that fetches pages as they are needed.
+    :meth:`aclient` offers the same operations for asyncio.
 
-    :param twilio_conn_id: the Airflow connection.
-    :param account_sid: the account to act on, where it isn't the connection's own: a subaccount.
+    .. code-block:: python
+
+        hook = TwilioHook("twilio_default")
+        message = hook.messages.create(to="+14155550123", body="Hello")
+        for call in hook.calls.list(status="failed", limit=100):
+            print(call.sid, call.start_time)
+
+    Requests that are safe to retry are retried, as often as the connection's extra ``retries`` allows. Creating a
+    message, a call, a phone number or an account is only retried if Twilio has not acted on it; to send exactly once,
+    even if Airflow retries the task, use :meth:`send_once`.
+
+    All requests may raise these errors, of ``airflow_provider_twilio.api.errors``:
+
+    * :class:`BadParameter`: An argument is invalid, or a guard of the connection rejects it. No request was sent.
+    * :class:`InvalidRequest`, :class:`NotFound`, :class:`OptedOut`: Twilio rejected the request.
+    * :class:`AuthenticationFailed`, :class:`PermissionDenied`: The credentials are invalid or insufficient.
+    * :class:`RateLimited`, :class:`ServerError`, :class:`NotSent`: The request failed, and may succeed later.
+    * :class:`OutcomeUnknown`: The response was lost. The request may or may not have been carried out.
+
+    :param twilio_conn_id: Name of the Airflow connection.
+    :param account_sid: SID of the account to act on (AC…), such as a subaccount. By default the connection's account.
 
     https://www.twilio.com/docs/usage/api
     """
@@ -65,44 +87,65 @@ class TwilioHook(BaseHook, Resources[BlockingClient]):
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Give the connection form's fields to Airflow 3.1; later versions read the provider's information."""
+        """Return the fields of the connection form for Airflow 3.1. Later versions read the provider's metadata."""
         from airflow_provider_twilio.connection_form import form_widgets
 
         return form_widgets()
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Give the connection form's labels to Airflow 3.1; later versions read the provider's information."""
+        """Return the labels of the connection form for Airflow 3.1. Later versions read the provider's metadata."""
         from airflow_provider_twilio.connection_form import ui_field_behaviour
 
         return ui_field_behaviour()
 
     def get_conn(self) -> Client:
-        """Give the blocking client."""
+        """Return the blocking client: :attr:`client`, by the name that Airflow's hooks have for it.
+
+        .. code-block:: python
+
+            client = TwilioHook().get_conn()
+        """
         return self.client
 
     @property
     def client(self) -> Client:
-        """The blocking client, made from the connection when it is first used."""
-        return self._made_client
+        """The blocking client. The connection is read when the client is first used.
+
+        .. code-block:: python
+
+            page = next(TwilioHook().client.iter_pages(Messages.list()))
+
+        :raises BadConnection: If the connection is invalid. The error names the field or extra.
+        """
+        return self._client
 
     @cached_property
-    def _made_client(self) -> Client:
+    def _client(self) -> Client:
         from airflow_provider_twilio.client.blocking import Client
 
         return Client(self._settings(), mask_secret=mask_secret)
 
     @asynccontextmanager
     async def aclient(self, *, concurrency: int = 100, retries: int | None = None) -> AsyncIterator[AsyncClient]:
-        """Open an asynchronous client with the same resources, awaited.
+        """Open an asynchronous client, which has the same resources and operations as the hook.
 
-        :param concurrency: how many connections it holds at the most.
-        :param retries: further tries of a request that may be repeated, where it isn't what the connection says.
+        .. code-block:: python
+
+            async with TwilioHook().aclient(concurrency=20) as client:
+                message = await client.messages.create(to="+14155550123", body="Hello")
+                async for call in client.calls.list(limit=100):
+                    print(call.sid)
+
+        :param concurrency: Maximum number of requests in flight. Further ones wait.
+        :param retries: Maximum number of retries of a request. By default the connection's extra ``retries``.
+        :raises BadConnection: If the connection is invalid. The error names the field or extra.
         """
         from airflow_provider_twilio.client.asynchronous import AsyncClient
         from airflow_provider_twilio.client.threads import run_in_thread
 
-        # What asks Airflow's supervisor blocks, or is lost on an event loop; a thread suits each version and process.
+        # Airflow's supervisor returns the connection. That call blocks, and some versions don't support it on an event
+        # loop.
         settings = await run_in_thread(self._settings)
         if retries is not None:
             settings = replace(settings, retries=retries)
@@ -110,7 +153,7 @@ class TwilioHook(BaseHook, Resources[BlockingClient]):
             yield client
 
     def _settings(self) -> Settings:
-        """Read the connection, and have its secrets masked."""
+        """Return the settings of the connection, and mask its secrets in Airflow's logs."""
         from airflow_provider_twilio.client.settings import Settings
 
         settings = Settings.from_connection(self.get_connection(self.twilio_conn_id), self.account_sid)
@@ -127,15 +170,24 @@ class TwilioHook(BaseHook, Resources[BlockingClient]):
         idempotent: bool = False,
         max_segments: int | None = None,
     ) -> Record:
-        """Send any request for which there is no resource here.
+        """Send any request to Twilio, and return the record in the response.
 
-        :param method: GET, POST, PUT, PATCH or DELETE.
-        :param path: below the account (``Queues``), from the root (``/2010-04-01/Accounts/{AccountSid}/Queues.json``;
-            ``{AccountSid}`` is filled in), or on another host of Twilio's (``https://messaging.twilio.com/v1/Services``).
-        :param data: parameters in Twilio's own spelling.
-        :param json: a JSON body instead, for the APIs that take one.
-        :param idempotent: whether a POST or PATCH may be sent again when its outcome is unknown.
-        :param max_segments: refuse a ``Body`` of more segments.
+        For parts of the API that have no resource here. The guards of the connection apply.
+
+        .. code-block:: python
+
+            queue = TwilioHook().request("POST", "Queues", {"FriendlyName": "support"})
+
+        :param method: ``GET``, ``POST``, ``PUT``, ``PATCH`` or ``DELETE``.
+        :param path: A path below the account (``Queues``), a path from the root
+            (``/2010-04-01/Accounts/{AccountSid}/Queues.json``), or a URL on another of Twilio's hosts
+            (``https://messaging.twilio.com/v1/Services``). ``{AccountSid}`` is replaced by the account's SID.
+        :param data: Parameters, by the names that Twilio's API has for them.
+        :param json: A JSON body, for APIs that accept one. Mutually exclusive with ``data``, except for ``GET``.
+        :param idempotent: Whether a POST or PATCH may be retried when its outcome is unknown.
+        :param max_segments: Maximum number of segments of the parameter ``Body``. By default unlimited.
+        :raises BadParameter: If the path is on a foreign host, a recipient is not allowed, or the body is too long.
+        :raises TwilioError: If Twilio rejects the request, or does not respond.
         """
         return self.client.request(method, path, data, json=json, idempotent=idempotent, max_segments=max_segments)
 
@@ -149,19 +201,31 @@ class TwilioHook(BaseHook, Resources[BlockingClient]):
         on_unresolved: OnUnresolved | None = None,
         reconcile_timeout: float = RECONCILE_TIMEOUT,
     ) -> R:
-        """Send a message, place a call, buy a number or open an account once, however often the task is tried.
+        """Create a message, call, phone number or account exactly once, across all tries of a task.
 
-        ``hook.send_once(context, Messages.create(to=…, body=…))``, in a task of TaskFlow. Errors that would come again
-        fail the task at once.
+        If an earlier try has sent the request, its record is returned. If the outcome of an earlier try is unknown, the
+        task first looks for the record at Twilio. For tasks of the TaskFlow API; the operators do the same by
+        themselves.
 
-        :param context: the task's: its ``**context``, or ``get_current_context()``.
-        :param request: as the resource's ``create`` gives it on the class.
-        :param key: names this send among those of the task; by default what it says does, so that the same request
-            twice in one task is sent once. Give it where a try may say something else than the one before.
-        :param on_clear: ``resend`` when a user clears the task, or ``skip``.
-        :param on_unresolved: ``resend`` or ``fail`` where an earlier try's outcome can't be known: by default messages and
-            calls are sent, purchases and new accounts fail.
-        :param reconcile_timeout: seconds, beyond the connection's time-out, before what Twilio doesn't list was never sent.
+        .. code-block:: python
+
+            @task(retries=3)
+            def notify(**context):
+                request = Messages.create(to="+14155550123", body="Hello")
+                return TwilioHook().send_once(context, request).sid
+
+        :param context: Context of the task: its ``**context``, or ``get_current_context()``.
+        :param request: The request, as ``Messages.create``, ``Calls.create``, ``IncomingPhoneNumbers.create`` or
+            ``Accounts.create`` return it.
+        :param key: Name of this request within the task. By default it is derived from the request's parameters, so
+            that a task sends equal requests once. Set it if the parameters may differ between tries.
+        :param on_clear: Whether to ``resend`` the request after a user has cleared the task, or to ``skip`` it.
+        :param on_unresolved: Whether to ``resend`` the request or to ``fail`` when Twilio lists no record of an earlier
+            try of unknown outcome. By default messages and calls are resent, and purchases and new accounts fail.
+        :param reconcile_timeout: Seconds, after the connection's timeout, during which Twilio's list is polled for the
+            record of an earlier try before the request is considered not sent.
+        :raises AirflowFailException: If the error is permanent, so that Airflow does not retry the task.
+        :raises TwilioError: If the request failed, and a retry of the task may succeed.
         """
         from airflow_provider_twilio._airflow.send_once import default_key, send_once_in_task
 
@@ -180,18 +244,34 @@ class TwilioHook(BaseHook, Resources[BlockingClient]):
     def iterate(
         self, path: str, data: Mapping[str, Any] | None = None, *, limit: int | None = None
     ) -> Iterator[Record]:
-        """Go through any list for which there is no resource here, lazily to the end of its last page.
+        """Yield the records of any list. Its pages are fetched as they are needed.
 
-        :param path: as for :meth:`request`.
-        :param data: filters in Twilio's own spelling.
-        :param limit: how many records at the most.
+        For parts of the API that have no resource here.
+
+        .. code-block:: python
+
+            for queue in TwilioHook().iterate("Queues", limit=100):
+                print(queue["friendly_name"])
+
+        :param path: The path or URL of the list, as for :meth:`request`.
+        :param data: Filters, by the names that Twilio's API has for them.
+        :param limit: Maximum number of records. By default all.
+        :raises BadParameter: If the path is on a foreign host.
+        :raises TwilioError: If Twilio rejects a request, or does not respond.
         """
         return self.client.iterate(path, data, limit=limit)
 
     def fetch_balance(self) -> Balance:
         """Return the balance of the account.
 
-        :raises BadParameter: the account is a subaccount, which has no balance of its own; the error names its parent.
+        .. code-block:: python
+
+            balance = TwilioHook().fetch_balance()
+            print(balance.balance, balance.currency)
+
+        :raises BadParameter: If the account is a subaccount, which has no balance of its own. The error names the
+            parent account.
+        :raises TwilioError: If Twilio rejects the request, or does not respond.
         """
         try:
             return self.balance.fetch()
@@ -202,7 +282,7 @@ class TwilioHook(BaseHook, Resources[BlockingClient]):
             raise BadParameter(
                 "account_sid",
                 f"is the subaccount {self.client.settings.account_sid}, which has no balance of its own",
-                f"ask for that of its parent, {parent}",
+                f"use the account_sid of its parent, {parent}",
             ) from error
 
     def _parent_account_sid(self) -> str | None:
@@ -213,42 +293,49 @@ class TwilioHook(BaseHook, Resources[BlockingClient]):
         return account.owner_account_sid if account.owner_account_sid != account.sid else None
 
     def test_connection(self) -> tuple[bool, str]:
-        """Tell whether the connection works, by reading only; never raises and shows no secret."""
+        """Return whether the connection works, and a message for the user. Called by the *Test* button of Airflow's UI.
+
+        It only sends requests that read. It raises no error, and the message contains no secret.
+
+        .. code-block:: python
+
+            works, message = TwilioHook().test_connection()
+        """
         from airflow_provider_twilio.client.blocking import Client
 
         secrets: tuple[str, ...] = ()
         try:
             settings = self.client.settings
             secrets = settings.secrets
-            # Whoever pressed the button waits for the answer, and Airflow, which makes up a name, for a minute at most.
+            # A user waits for the result, and Airflow does for a minute. The connection's name is a temporary one.
             settings = replace(settings, conn_id="", retries=0, timeout=min(settings.timeout, TEST_TIMEOUT))
             with Client(settings, mask_secret=mask_secret) as client:
-                works, told = _try_connection(client)
+                works, message = _try_connection(client)
         except TwilioError as error:
-            works, told = False, str(error)
-        except Exception as error:  # the button wants an answer, whatever happens
-            works, told = False, f"{type(error).__name__}: the connection could not be tested"
+            works, message = False, str(error)
+        except Exception as error:  # The UI needs a result in any case.
+            works, message = False, f"{type(error).__name__}: the connection could not be tested"
         for secret in secrets:
-            told = told.replace(secret, "***")
-        return works, told
+            message = message.replace(secret, "***")
+        return works, message
 
 
 def _try_connection(client: Client) -> tuple[bool, str]:
     try:
         account = client.accounts.fetch()
     except (AuthenticationFailed, PermissionDenied) as error:
-        # Standard keys and test credentials may not read the account: ask for something that keys may.
-        return _try_reading(client, error)
+        # Standard API keys and test credentials may not read the account, but standard keys may read messages.
+        return _try_messages(client, error)
     return True, f"Connected to account {account.sid} ({account.status})"
 
 
-def _try_reading(client: Client, refused: TwilioError) -> tuple[bool, str]:
+def _try_messages(client: Client, account_error: TwilioError) -> tuple[bool, str]:
     try:
         next(client.messages.list(limit=1), None)
     except PermissionDenied as error:
-        return True, f"The credentials are right, but may not read everything. {error}"
+        return True, f"The credentials are valid, but lack some permissions. {error}"
     except AuthenticationFailed:
-        if isinstance(refused, PermissionDenied):
-            return True, f"The credentials are right, but may not read everything. {refused}"
-        return False, f"Twilio does not accept the credentials. {refused}"
-    return True, f"Connected to account {client.settings.account_sid}, which these credentials may not read itself"
+        if isinstance(account_error, PermissionDenied):
+            return True, f"The credentials are valid, but lack some permissions. {account_error}"
+        return False, f"Twilio does not accept the credentials. {account_error}"
+    return True, f"Connected to account {client.settings.account_sid}; the credentials may not read the account itself"

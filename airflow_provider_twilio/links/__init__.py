@@ -1,1 +1,1 @@
-"""Links from a task to what Twilio knows of its message or call."""
+"""Links from a task in Airflow's UI to Twilio's console."""

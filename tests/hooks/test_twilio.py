@@ -202,9 +202,9 @@ def assert_only_read(emulator):
 CREDENTIALS = {
     "auth token": (lambda e: at(e, e.account_sid, e.auth_token), True, "Connected to account AC"),
     "main key": (lambda e: at(e, *e.main_key, account_sid=e.account_sid), True, "Connected to account AC"),
-    "standard key": (lambda e: at(e, *e.standard_key, account_sid=e.account_sid), True, "may not read itself"),
-    "restricted key": (lambda e: at(e, *e.restricted_key, account_sid=e.account_sid), True, "may not read everything"),
-    "test credentials": (lambda e: at(e, e.test_account_sid, e.test_auth_token), True, "may not read everything"),
+    "standard key": (lambda e: at(e, *e.standard_key, account_sid=e.account_sid), True, "may not read the account itself"),
+    "restricted key": (lambda e: at(e, *e.restricted_key, account_sid=e.account_sid), True, "lack some permissions"),
+    "test credentials": (lambda e: at(e, e.test_account_sid, e.test_auth_token), True, "lack some permissions"),
     "wrong token": (lambda e: at(e, e.account_sid, "wrong" * 6), False, "does not accept the credentials"),
     "wrong key secret": (
         lambda e: at(e, e.standard_key[0], "wrong" * 6, account_sid=e.account_sid),

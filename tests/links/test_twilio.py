@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_twilio.client.settings import Basic, Settings
-from airflow_provider_twilio.links.twilio import TwilioLogLink, log_address
+from airflow_provider_twilio.links.twilio import TwilioLogLink, console_url
 
 MESSAGE, MEDIA, CALL = "SM" + "0" * 32, "MM" + "0" * 32, "CA" + "0" * 32
 SETTINGS: dict[str, Any] = {"account_sid": "AC" + "0" * 32, "auth": Basic("AC" + "0" * 32, "token")}
@@ -30,7 +30,7 @@ SETTINGS: dict[str, Any] = {"account_sid": "AC" + "0" * 32, "auth": Basic("AC" +
     ],
 )
 def test_the_address(options: dict[str, Any], sid: str, address: str | None):
-    assert log_address(Settings(**SETTINGS, **options), sid) == address
+    assert console_url(Settings(**SETTINGS, **options), sid) == address
 
 
 def show(context: Any, settings: Settings, sid: str | None) -> None:

@@ -1,4 +1,4 @@
-"""One send in an Airflow task: what its context says of memory, tries and twins."""
+"""Send a request exactly once in an Airflow task: its state store, its tries and its siblings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from airflow_provider_twilio.api.errors import OutcomeUnknown
 from airflow_provider_twilio.api.records import Record
@@ -15,6 +15,7 @@ from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.defaults import RECONCILE_TIMEOUT
 from airflow_provider_twilio.runtime.idempotency.fingerprint import OnUnresolved
 from airflow_provider_twilio.runtime.idempotency.send import send_once
+from airflow_provider_twilio.runtime.idempotency.siblings import SiblingEntry
 from airflow_provider_twilio.runtime.state_store import store_for_task
 
 if TYPE_CHECKING:
@@ -22,56 +23,62 @@ if TYPE_CHECKING:
     from airflow_provider_twilio.client.settings import Settings
 
 R = TypeVar("R", bound=Record)
+
 OnClear = Literal["resend", "skip"]
+"""What to do when a user clears a task that has sent its request."""
 
 KEY_HASH_ROUNDS = 20_000
-"""Rounds of hashing that naming a request by what it says takes: about ten milliseconds."""
+"""Number of hash rounds for a default key, which take about ten milliseconds."""
+
 STORE_KEY = "twilio_sid"
-"""The key in the state store, with what it is for behind it, and the key of the XCom."""
+"""Key of the XCom, and prefix of the keys in the state store."""
 
 
 class XComSiblings:
-    """Tell the other sending tasks of the run, and this task's map indexes, by XCom what this one owns.
+    """The siblings of a task instance: its mapped task instances, and the other tasks of the run that send once.
 
-    Airflow takes a task's XComs away when its next try starts: it publishes anew what it remembers.
+    The entries are XComs. Airflow deletes the XComs of a task instance when its next try starts, so each try publishes
+    its stored state again.
 
-    :param ti: the running task instance.
-    :param key: the XCom's key.
+    :param ti: The running task instance.
+    :param key: Key of the XCom.
     """
 
     def __init__(self, ti: Any, key: str) -> None:
         self._ti, self._key = ti, key
-        self._told = False
+        self._published = False
         self.owner: list[Any] = [ti.task_id, ti.map_index]
 
-    def publish(self, entry: dict[str, Any], /) -> None:
-        # That it may have sent something is told by mapped tasks only: the others seldom send the same.
-        if entry["sid"] or self._told or self._ti.map_index >= 0:
+    def publish(self, entry: SiblingEntry, /) -> None:
+        # Tasks that are not mapped seldom send the same request. They publish an entry only once they have a SID.
+        if entry["sid"] or self._published or self._ti.map_index >= 0:
             self._ti.xcom_push(key=self._key, value=entry)
-            self._told = True
+            self._published = True
 
-    def entries(self) -> list[dict[str, Any]]:
-        found = self._ti.xcom_pull(task_ids=self._task_ids(), key=self._key)
-        return [entry for entry in found or () if isinstance(entry, dict) and "owner" in entry]
+    def entries(self) -> list[SiblingEntry]:
+        found: list[Any] | None = self._ti.xcom_pull(task_ids=self._task_ids(), key=self._key)
+        return [cast("SiblingEntry", entry) for entry in found or () if isinstance(entry, dict) and "owner" in entry]
 
     def _task_ids(self) -> list[str]:
         dag = getattr(getattr(self._ti, "task", None), "dag", None)
-        others = [task.task_id for task in getattr(dag, "tasks", ()) if _sends(task)]
+        others = [task.task_id for task in getattr(dag, "tasks", ()) if _sends_once(task)]
         return list(dict.fromkeys([self._ti.task_id, *others]))
 
 
-def _sends(task: Any) -> bool:
+def _sends_once(task: Any) -> bool:
+    """Return whether a task, mapped or not, is one of this package that sends once."""
     return bool(getattr(getattr(task, "operator_class", type(task)), "sends_once", False))
 
 
 def default_key(settings: Settings, request: Request[Any]) -> str:
-    """Name a request by what it says, and by which connection, in a way that doesn't tell what it says.
+    """Return a key that identifies a request by its connection, path and parameters, without revealing them.
 
-    The next try must find it, though the credentials, or what the connection supplies, have changed by then: so no
-    secret hides what it says. What does is that each guess at a number or text takes as long as the naming has.
+    The next try must compute the same key, even if the credentials or the connection's defaults have changed since. The
+    hash therefore has no secret key. A slow hash function protects the parameters instead: each guess at a phone number
+    or a message body takes as long as computing the key.
     """
-    said = json.dumps([settings.conn_id, request.path, request.data]).encode()
-    return hashlib.pbkdf2_hmac("sha256", said, settings.account_sid.encode(), KEY_HASH_ROUNDS, dklen=12).hex()
+    content = json.dumps([settings.conn_id, request.path, request.data]).encode()
+    return hashlib.pbkdf2_hmac("sha256", content, settings.account_sid.encode(), KEY_HASH_ROUNDS, dklen=12).hex()
 
 
 def send_once_in_task(
@@ -85,17 +92,20 @@ def send_once_in_task(
     reconcile_timeout: float = RECONCILE_TIMEOUT,
     finalize_request: Callable[[Request[R]], Request[R]] | None = None,
 ) -> R:
-    """Send a request once in a task: see :func:`airflow_provider_twilio.runtime.idempotency.send.send_once`.
+    """Send a request exactly once in a task; return its record.
 
-    :param context: the task's.
-    :param name: tells several sends of one task apart.
-    :param on_clear: whether a task that a user has cleared sends again (``resend``), or not (``skip``).
+    See :func:`airflow_provider_twilio.runtime.idempotency.send.send_once` for the other parameters and the errors.
+
+    :param context: The context of the task.
+    :param name: Distinguishes several requests of one task.
+    :param on_clear: Whether a task that a user has cleared sends its request again (``resend``) or returns the record
+        of the earlier one (``skip``).
     """
-    ti, memory = context.get("ti"), store_for_task(context)
+    ti, store = context.get("ti"), store_for_task(context)
     if ti is None:
         return send_once(
             client,
-            memory,
+            store,
             request,
             key=STORE_KEY,
             on_unresolved=on_unresolved,
@@ -104,28 +114,29 @@ def send_once_in_task(
         )
     base = f"{STORE_KEY}.{name}" if name else STORE_KEY
 
-    def of_earlier_clears() -> set[str]:
-        states = [memory.get(f"{base}.{number}") for number in range(ti.max_tries)] if memory.durable else []
+    def sids_before_clear() -> set[str]:
+        states = [store.get(f"{base}.{number}") for number in range(ti.max_tries)] if store.durable else []
         return {state["sid"] for state in states if state and state.get("sid")}
 
     with _reconciled_by_next_try():
         return send_once(
             client,
-            memory,
+            store,
             request,
-            # No retry changes `max_tries`, and only clearing this very task raises it.
+            # Retries leave `max_tries` unchanged, and Clear increases that of the cleared task instances only.
             key=f"{base}.{ti.max_tries}" if on_clear == "resend" else base,
             reconcile_timeout=reconcile_timeout,
             on_unresolved=on_unresolved,
             siblings=XComSiblings(ti, base),
-            claimed_sids=of_earlier_clears if on_clear == "resend" else None,
-            possible_since=None if memory.durable else _earliest_send(context, ti, on_clear),
+            claimed_sids=sids_before_clear if on_clear == "resend" else None,
+            possible_since=None if store.durable else _earliest_send(context, ti, on_clear),
             finalize_request=finalize_request,
         )
 
 
 @contextmanager
 def _reconciled_by_next_try() -> Iterator[None]:
+    """Mark errors of unknown outcome: the next try of the task reconciles."""
     try:
         yield
     except OutcomeUnknown as error:
@@ -134,13 +145,16 @@ def _reconciled_by_next_try() -> Iterator[None]:
 
 
 def _earliest_send(context: Mapping[str, Any], ti: Any, on_clear: OnClear) -> datetime | None:
-    """Give when an earlier try may have begun, where nothing is remembered; None if this is the first."""
+    """Return the earliest time at which an earlier try may have sent the request; None if this is the first try.
+
+    It is needed only without a durable state store, which would know.
+    """
     retries = getattr(getattr(ti, "task", None), "retries", None) or 0
-    first = ti.max_tries - retries + 1 if on_clear == "resend" else 1
-    if ti.try_number <= max(first, 1):
+    first_try = ti.max_tries - retries + 1 if on_clear == "resend" else 1
+    if ti.try_number <= max(first_try, 1):
         return None
     run = context.get("dag_run")
-    began: datetime | None = getattr(run, "start_date", None) or ti.start_date
-    # Clearing a task of a run that had ended gives the run a new start.
-    due: datetime | None = getattr(run, "run_after", None) if on_clear == "skip" else None
-    return min(filter(None, (began, due)), default=None)
+    started: datetime | None = getattr(run, "start_date", None) or ti.start_date
+    # Clearing a task of a completed DAG run gives the run a new start date, but the same `run_after`.
+    run_after: datetime | None = getattr(run, "run_after", None) if on_clear == "skip" else None
+    return min(filter(None, (started, run_after)), default=None)

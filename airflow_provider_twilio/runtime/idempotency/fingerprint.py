@@ -1,4 +1,4 @@
-"""What a request leaves at Twilio, and how its record is found again."""
+"""The fingerprint of a request: what its record at Twilio will look like, and how to recognize that record."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import unicodedata
 from collections.abc import Mapping
 from datetime import datetime
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from airflow_provider_twilio.api.accounts import Account, Accounts
@@ -24,53 +25,84 @@ if TYPE_CHECKING:
     from airflow_provider_twilio.client.settings import Settings
 
 OnUnresolved = Literal["resend", "fail"]
+"""What to do if the outcome of an earlier attempt is unknown, and Twilio lists no matching record."""
 
 
 class KeyedHash:
-    """Hash values with a secret, so that equal ones are known without being told."""
+    """A hash function keyed with a secret: equal values have equal hashes that reveal nothing about them.
+
+    :param secret: The key.
+    """
 
     def __init__(self, secret: str) -> None:
         self._secret = secret.encode()
         self.key_id = self("")[:8]
-        """Tells whether two seals are of one secret."""
+        """Identifies the secret, without revealing it: hashes can be compared only if their secret is the same."""
 
     @classmethod
     def from_settings(cls, settings: Settings) -> KeyedHash:
+        """Return the hash function that is keyed with a connection's secret."""
         return cls(settings.auth.secret)
 
     def __call__(self, value: str) -> str:
         return hmac.new(self._secret, value.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:24]
 
     def json(self, value: Any) -> str:
+        """Return the hash of a value's JSON."""
         return self(json.dumps(value, sort_keys=True))
 
 
+class Match(IntEnum):
+    """The degree to which a record matches a fingerprint."""
+
+    NONE = 0
+    """The record is a different one."""
+    PARTIAL = 1
+    """The record agrees where it can be compared, but some of it cannot."""
+    EXACT = 2
+    """The record agrees in everything that the fingerprint names."""
+
+    @classmethod
+    def partial_if(cls, agrees: bool) -> Match:
+        return cls.PARTIAL if agrees else cls.NONE
+
+    @classmethod
+    def exact_if(cls, agrees: bool) -> Match:
+        return cls.EXACT if agrees else cls.NONE
+
+
 class Matcher(Protocol):
-    """Say, for one kind of record, how what a request has made is found again."""
+    """Anything that can recognize the record that a request has created, for one type of record."""
+
+    record_type: str
+    """Name of the record type, as used in error messages."""
 
     on_unresolved: OnUnresolved
+    """The default of :func:`~airflow_provider_twilio.runtime.idempotency.send.send_once` for this type."""
 
-    def fingerprint(self, request: Request[Any], seal: KeyedHash) -> dict[str, Any]:
-        """Describe what the request makes, as JSON, numbers and bodies sealed."""
+    def fingerprint(self, request: Request[Any], keyed_hash: KeyedHash) -> dict[str, Any]:
+        """Return the properties of the record that the request creates, as JSON, with private values hashed."""
 
-    def listing(self, request: Request[Any], sought: Mapping[str, Any]) -> Listing[Any]:
-        """Give the list it is found in: never filtered by what Twilio may not know yet."""
+    def listing(self, request: Request[Any], expected: Mapping[str, Any]) -> Listing[Any]:
+        """Return the list that contains the record. It has no filter on values that Twilio may set later."""
 
-    def match(self, record: Record, sought: Mapping[str, Any], seal: KeyedHash) -> int:
-        """Tell how well a record fits, whenever it was made: 0 not, 1 as far as can be compared, 2 exactly."""
+    def match(self, record: Record, expected: Mapping[str, Any], keyed_hash: KeyedHash) -> Match:
+        """Return how well a record matches the expected fingerprint, regardless of when it was created."""
 
-    def fetch(self, sid: str) -> Request[Any]: ...
+    def fetch(self, sid: str) -> Request[Any]:
+        """Return the request that fetches a record."""
 
 
 TRIAL_PREFIX = "Sent from your Twilio trial account - "
+"""Text that Twilio puts in front of the body of a message from a trial account."""
 
 
-def _plain(text: str) -> str:
+def _normalize(text: str) -> str:
     return unicodedata.normalize("NFC", text.removeprefix(TRIAL_PREFIX)).strip()
 
 
-def _letters(text: str) -> str:
-    """Give what Twilio leaves as it is: smart encoding changes quotes, dashes, dots and spaces."""
+def _letters_and_digits(text: str) -> str:
+    """Return the characters that smart encoding leaves alone; it replaces quotes, dashes, dots and spaces."""
     return "".join(c for c in unicodedata.normalize("NFKC", text.removeprefix(TRIAL_PREFIX)) if c.isalnum())
 
 
@@ -79,101 +111,113 @@ def _values(request: Request[Any], name: str) -> list[str]:
 
 
 class MessageMatcher:
-    """A message: same recipient, sender or service, and body; where that can't be compared, the number of media."""
+    """The matcher for messages: same recipient, same sender or messaging service, and same body.
 
+    Where the body cannot be compared, the number of media items is compared instead.
+    """
+
+    record_type = "message"
     on_unresolved: OnUnresolved = "resend"
     fetch = staticmethod(Messages.fetch)
 
-    def fingerprint(self, request: Request[Any], seal: KeyedHash) -> dict[str, Any]:
+    def fingerprint(self, request: Request[Any], keyed_hash: KeyedHash) -> dict[str, Any]:
         get, media = request.get, len(_values(request, "MediaUrl"))
         body, sender = get("Body"), get("From")
+        # Twilio builds the body from a template, replaces the links in it, or does not store it.
         hidden = get("ContentSid") or get("ShortenUrls") == "true" or get("ContentRetention") == "discard"
         return {
-            "to": seal(get("To") or ""),
-            "from": seal(sender) if sender else None,
+            "to": keyed_hash(get("To") or ""),
+            "from": keyed_hash(sender) if sender else None,
             "service": get("MessagingServiceSid"),
-            "body": None if hidden or not body else [seal(_plain(body)), seal(_letters(body))],
+            "body": (
+                None if hidden or not body else [keyed_hash(_normalize(body)), keyed_hash(_letters_and_digits(body))]
+            ),
             "media": None if get("ContentSid") or get("SendAsMms") else media,
         }
 
-    def listing(self, request: Request[Any], sought: Mapping[str, Any]) -> Listing[Any]:
+    def listing(self, request: Request[Any], expected: Mapping[str, Any]) -> Listing[Any]:
         sender = request.get("From") or ""
-        known = sender.startswith("+") and not sought["service"]
-        return Messages.list(to=request.get("To"), from_=sender if known else None)
+        sender_is_known = sender.startswith("+") and not expected["service"]
+        return Messages.list(to=request.get("To"), from_=sender if sender_is_known else None)
 
-    def match(self, record: Record, sought: Mapping[str, Any], seal: KeyedHash) -> int:
+    def match(self, record: Record, expected: Mapping[str, Any], keyed_hash: KeyedHash) -> Match:
         message = Message(record)
-        if message.direction != "outbound-api" or seal(message.to or "") != sought["to"]:
-            return 0
-        if sought["service"] and message.messaging_service_sid != sought["service"]:
-            return 0
+        if message.direction != "outbound-api" or keyed_hash(message.to or "") != expected["to"]:
+            return Match.NONE
+        if expected["service"] and message.messaging_service_sid != expected["service"]:
+            return Match.NONE
         # Twilio may not have chosen the sender of a messaging service yet.
-        waits = sought["service"] and not message.from_
-        if sought["from"] and not waits and seal(message.from_ or "") != sought["from"]:
-            return 0
-        if sought["body"] and message.body:
-            exact, letters = sought["body"]
-            return 2 if seal(_plain(message.body)) == exact else int(seal(_letters(message.body)) == letters)
-        if sought["body"]:  # the account may have Twilio redact bodies at once
-            return 1
-        return int(sought["media"] is None or message.num_media in (None, sought["media"]))
+        sender_is_pending = expected["service"] and not message.from_
+        if expected["from"] and not sender_is_pending and keyed_hash(message.from_ or "") != expected["from"]:
+            return Match.NONE
+        if expected["body"] and message.body:
+            whole, letters = expected["body"]
+            if keyed_hash(_normalize(message.body)) == whole:
+                return Match.EXACT
+            return Match.partial_if(keyed_hash(_letters_and_digits(message.body)) == letters)
+        if expected["body"]:  # an account can have Twilio redact message bodies at once
+            return Match.PARTIAL
+        return Match.partial_if(expected["media"] is None or message.num_media in (None, expected["media"]))
 
 
 class CallMatcher:
-    """A call: same recipient and caller. Its record names no TwiML and no address."""
+    """The matcher for calls: same recipient and same caller. The record of a call has no TwiML and no URL."""
 
+    record_type = "call"
     on_unresolved: OnUnresolved = "resend"
     fetch = staticmethod(Calls.fetch)
 
-    def fingerprint(self, request: Request[Any], seal: KeyedHash) -> dict[str, Any]:
-        return {"to": seal(request.get("To") or ""), "from": seal(request.get("From") or "")}
+    def fingerprint(self, request: Request[Any], keyed_hash: KeyedHash) -> dict[str, Any]:
+        return {"to": keyed_hash(request.get("To") or ""), "from": keyed_hash(request.get("From") or "")}
 
-    def listing(self, request: Request[Any], sought: Mapping[str, Any]) -> Listing[Any]:
+    def listing(self, request: Request[Any], expected: Mapping[str, Any]) -> Listing[Any]:
         return Calls.list(to=request.get("To"))
 
-    def match(self, record: Record, sought: Mapping[str, Any], seal: KeyedHash) -> int:
+    def match(self, record: Record, expected: Mapping[str, Any], keyed_hash: KeyedHash) -> Match:
         call = Call(record)
-        same = seal(call.to or "") == sought["to"] and seal(call.from_ or "") == sought["from"]
-        return 2 if same and call.direction == "outbound-api" else 0
+        same_numbers = keyed_hash(call.to or "") == expected["to"] and keyed_hash(call.from_ or "") == expected["from"]
+        return Match.exact_if(same_numbers and call.direction == "outbound-api")
 
 
 class NumberMatcher:
-    """A number: the very one that the request names; one of the area where it names only that."""
+    """The matcher for phone numbers: same number, or same area code if the request names only that."""
 
+    record_type = "phone number"
     on_unresolved: OnUnresolved = "fail"
     fetch = staticmethod(IncomingPhoneNumbers.fetch)
 
-    def fingerprint(self, request: Request[Any], seal: KeyedHash) -> dict[str, Any]:
-        # Unsealed, so that a search can be left out on a retry: this number is to be ours, and nobody's phone.
+    def fingerprint(self, request: Request[Any], keyed_hash: KeyedHash) -> dict[str, Any]:
+        # Not hashed, so that a retry can purchase the same number without a search. It is no person's phone number.
         return {"number": request.get("PhoneNumber"), "area": request.get("AreaCode")}
 
-    def listing(self, request: Request[Any], sought: Mapping[str, Any]) -> Listing[Any]:
-        return IncomingPhoneNumbers.list(phone_number=sought["number"])
+    def listing(self, request: Request[Any], expected: Mapping[str, Any]) -> Listing[Any]:
+        return IncomingPhoneNumbers.list(phone_number=expected["number"])
 
-    def match(self, record: Record, sought: Mapping[str, Any], seal: KeyedHash) -> int:
+    def match(self, record: Record, expected: Mapping[str, Any], keyed_hash: KeyedHash) -> Match:
         number = IncomingPhoneNumber(record).phone_number or ""
-        if sought["number"]:
-            return 2 if number == sought["number"] else 0
-        return int(number.startswith(f"+1{sought['area']}"))
+        if expected["number"]:
+            return Match.exact_if(number == expected["number"])
+        return Match.partial_if(number.startswith(f"+1{expected['area']}"))
 
 
 class AccountMatcher:
-    """A subaccount: same name."""
+    """The matcher for subaccounts: same name."""
 
+    record_type = "account"
     on_unresolved: OnUnresolved = "fail"
     fetch = staticmethod(Accounts.fetch)
 
-    def fingerprint(self, request: Request[Any], seal: KeyedHash) -> dict[str, Any]:
+    def fingerprint(self, request: Request[Any], keyed_hash: KeyedHash) -> dict[str, Any]:
         name = request.get("FriendlyName")
-        return {"name": seal(name) if name else None}
+        return {"name": keyed_hash(name) if name else None}
 
-    def listing(self, request: Request[Any], sought: Mapping[str, Any]) -> Listing[Any]:
+    def listing(self, request: Request[Any], expected: Mapping[str, Any]) -> Listing[Any]:
         return Accounts.list(friendly_name=request.get("FriendlyName"))
 
-    def match(self, record: Record, sought: Mapping[str, Any], seal: KeyedHash) -> int:
-        if not sought["name"]:
-            return 1
-        return 2 if seal(Account(record).friendly_name or "") == sought["name"] else 0
+    def match(self, record: Record, expected: Mapping[str, Any], keyed_hash: KeyedHash) -> Match:
+        if not expected["name"]:
+            return Match.PARTIAL
+        return Match.exact_if(keyed_hash(Account(record).friendly_name or "") == expected["name"])
 
 
 MATCHERS: Mapping[Any, Matcher] = {
@@ -182,41 +226,50 @@ MATCHERS: Mapping[Any, Matcher] = {
     IncomingPhoneNumber: NumberMatcher(),
     Account: AccountMatcher(),
 }
+"""The matcher of each record type that must not be created twice."""
 
 
 def matcher_for(request: Request[Any]) -> Matcher:
-    """Give the rules for a request that creates something."""
-    rules = None if request.idempotent else MATCHERS.get(request.parser)
-    if rules is None:
+    """Return the matcher for the record that a request creates.
+
+    :raises BadParameter: When the request creates no record of a type in :data:`MATCHERS`.
+    """
+    matcher = None if request.idempotent else MATCHERS.get(request.parser)
+    if matcher is None:
         raise BadParameter(
-            "request", f"({request}) can't be sent once", "give the creation of a message, call, number or account"
+            "request",
+            f"({request}) cannot be sent exactly once",
+            "pass a request that creates a message, call, phone number or account",
         )
-    return rules
+    return matcher
 
 
 def fingerprint(request: Request[Any], keyed_hash: KeyedHash) -> dict[str, Any]:
-    """Describe what a request makes at Twilio, as JSON, to find it again: :func:`fits`."""
+    """Return the fingerprint of a request, as JSON: the properties of its record that :func:`match` compares."""
     return {"key_id": keyed_hash.key_id, **matcher_for(request).fingerprint(request, keyed_hash)}
 
 
 class HasDateCreated(Record):
-    """Read when a record of any kind was made."""
+    """A record of any type, of which only the creation time is read."""
 
     date_created = Field(datetime)
 
 
-def match(request: Request[Any], record: Record, intent: Intent, keyed_hash: KeyedHash) -> int:
-    """Tell how well a record fits an intent: 0 not, 1 as far as can be compared, 2 exactly."""
-    rules = matcher_for(request)
+def match(request: Request[Any], record: Record, intent: Intent, keyed_hash: KeyedHash) -> Match:
+    """Return how well a record matches an intent, including its creation time."""
+    # An account can own a phone number only once, so the creation time of its record does not matter.
     if not intent.fingerprint.get("number") and not intent.covers(created_at(record)):
-        return 0
-    wanted = intent.fingerprint
-    if wanted["key_id"] != keyed_hash.key_id:  # the secret was changed meanwhile: compare by what is asked for now
-        wanted = fingerprint(request, keyed_hash)
-        if "body" in wanted:
-            wanted["body"] = None
-    return rules.match(record, wanted, keyed_hash)
+        return Match.NONE
+    expected = intent.fingerprint
+    if expected["key_id"] != keyed_hash.key_id:
+        # The secret has changed since the intent was stored: compare with the fingerprint of the current request. Its
+        # body may differ from the one that was sent, as a template may render differently.
+        expected = fingerprint(request, keyed_hash)
+        if "body" in expected:
+            expected["body"] = None
+    return matcher_for(request).match(record, expected, keyed_hash)
 
 
 def created_at(record: Record) -> datetime | None:
+    """Return the creation time of a record of any type; None if it is unknown."""
     return HasDateCreated(record).date_created

@@ -1,4 +1,4 @@
-"""The write-ahead record of a send."""
+"""The intent: the write-ahead record of a send."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from datetime import datetime, timedelta
 from typing import Any
 
 CLOCK_SKEW = 15.0
-"""Seconds by which clocks, ours and Twilio's, may differ."""
+"""Maximum difference between this machine's clock and Twilio's, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """Hold what is stored before a request goes out. Times are of our clock, in UTC.
+    """The record that is stored before a request is sent. Times are of this machine's clock, in UTC.
 
-    :param sought: what finds its result: :func:`sought`.
-    :param same: a hash of the whole request.
-    :param since: when it first went out.
-    :param at: when it last went out.
-    :param timeout: seconds it may take from then.
-    :param sends: how often it went out, each time after the one before was seen not to be carried out.
+    :param fingerprint: Identifies the record that the request creates at Twilio; see
+        :func:`~airflow_provider_twilio.runtime.idempotency.fingerprint.fingerprint`.
+    :param digest: Keyed hash of the whole request.
+    :param first_sent_at: Time at which the request was first sent.
+    :param sent_at: Time at which the request was last sent.
+    :param timeout: Maximum duration of the request, in seconds from ``sent_at``.
+    :param attempts: Number of attempts. Before each further one, Twilio's list showed that the previous one had no
+        effect.
     """
 
     fingerprint: Mapping[str, Any]
@@ -35,25 +37,22 @@ class Intent:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Intent:
+        """Build an intent from its stored form, ignoring keys that this release does not know."""
         known = {name: value[name] for name in cls.__slots__}
-        return cls(
-            **{
-                **known,
-                "first_sent_at": datetime.fromisoformat(value["first_sent_at"]),
-                "sent_at": datetime.fromisoformat(value["sent_at"]),
-            }
-        )
+        times = {name: datetime.fromisoformat(value[name]) for name in ("first_sent_at", "sent_at")}
+        return cls(**{**known, **times})
 
     @property
     def ends_at(self) -> datetime:
-        """When it is over, answered or not."""
+        """Time at which the request has ended, with or without a response."""
         return self.sent_at + timedelta(seconds=self.timeout)
 
     def covers(self, moment: datetime | None) -> bool:
-        """Tell whether what was made then may be its result."""
+        """Return whether a record created at a moment may be the result of this send."""
         return is_within(self.first_sent_at, moment, self.ends_at)
 
 
 def is_within(start: datetime, moment: datetime | None, end: datetime) -> bool:
+    """Return whether a moment of Twilio's clock lies between two of ours; an unknown moment always may."""
     skew = timedelta(seconds=CLOCK_SKEW)
     return moment is None or start - skew <= moment <= end + skew

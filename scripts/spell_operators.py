@@ -29,7 +29,7 @@ from airflow_provider_twilio.operators._base.operation import TwilioOperator
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "airflow_provider_twilio"
 WIDTH = 120
-CONNECTION = ("twilio_conn_id", "account_sid")
+SUPER = "        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)"
 
 # Parameters that Twilio documents as reserved or without effect: operators leave them out, the hook has them.
 OMITTED = {"max_price", "force_delivery"}
@@ -178,20 +178,16 @@ def parameters(kind: type[TwilioOperator], node: ast.ClassDef, function: ast.Fun
     return [*shared, *(spelled for spelled in own.values() if spelled.name not in taken | OMITTED), *bases]
 
 
-def spelled_signature(spelled: list[Spelled]) -> str:
-    lines = [f"        {one.name}: {one.signature}," for one in spelled]
-    return "\n".join(
-        [
-            "    def __init__(",
-            "        self,",
-            "        *,",
-            *lines,
-            "        **kwargs: Unpack[OperatorParameters],",
-            "    ) -> None:",
-            "        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)",
-            "",
-        ]
-    )
+def spelled_signature(spelled: list[Spelled]) -> list[str]:
+    """Return the lines of a signature."""
+    return [
+        "    def __init__(",
+        "        self,",
+        "        *,",
+        *(f"        {one.name}: {one.signature}," for one in spelled),
+        "        **kwargs: Unpack[OperatorParameters],",
+        "    ) -> None:",
+    ]
 
 
 def spelled_texts(spelled: list[Spelled]) -> str:
@@ -214,8 +210,9 @@ def spell(path: Path) -> str:
             continue
         function, doc = functions[0], node.body[0]
         spelled = parameters(getattr(module, node.name), node, function)
-        call = function.body[0]
-        lines[function.lineno - 1 : call.end_lineno] = spelled_signature(spelled).rstrip("\n").split("\n")
+        call = next(one for one in function.body if ast.unparse(one).startswith("super().__init__("))
+        lines[call.lineno - 1 : call.end_lineno] = [SUPER]
+        lines[function.lineno - 1 : function.body[0].lineno - 1] = spelled_signature(spelled)
         assert isinstance(doc, ast.Expr)
         assert doc.end_lineno is not None
         docstring = "\n".join(lines[doc.lineno - 1 : doc.end_lineno])

@@ -15,6 +15,8 @@ from airflow_provider_twilio.operators._base.operation import TwilioOperator, ke
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+CONNECTION = ("twilio_conn_id", "account_sid")
+
 
 class CompositeOperator(TwilioOperator):
     """An operator that needs several operations, with templated and checked parameters like the others'.
@@ -25,6 +27,8 @@ class CompositeOperator(TwilioOperator):
 
     _composite_parameters: ClassVar[Mapping[str, str]] = {}
     """The templated parameters, with their annotations."""
+    _stored_by_subclass: ClassVar[tuple[str, ...]] = ()
+    """Templated parameters that ``_perform`` does not take."""
 
     if TYPE_CHECKING:
         _perform: Callable[..., Any]
@@ -33,15 +37,15 @@ class CompositeOperator(TwilioOperator):
     def __init_subclass__(cls, color: str | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         function = vars(cls).get("__init__")
-        # A subclass of a user's, whose __init__ only adds a parameter of its own, is left alone.
-        if function is not None and "_set_arguments" in function.__code__.co_names:
-            own = {
-                name: str(function.__annotations__.get(name, "Any"))
-                for name in keyword_names(function)
-                if name not in (*cls._options, "twilio_conn_id", "account_sid")
-            }
-            cls._composite_parameters = {**cls._composite_parameters, **own}
-            cls.template_fields = (*cls._composite_parameters, "twilio_conn_id", "account_sid")
+        if function is not None:
+            names = [name for name in keyword_names(function) if name not in (*cls._options, *CONNECTION)]
+            if "_set_arguments" in function.__code__.co_names:
+                own = {name: str(function.__annotations__.get(name, "Any")) for name in names}
+                cls._composite_parameters = {**cls._composite_parameters, **own}
+            else:  # a user's subclass, whose __init__ stores further parameters itself
+                cls._stored_by_subclass = tuple(name for name in names if name in function.__code__.co_names)
+            if "template_fields" not in vars(cls):
+                cls.template_fields = (*cls._composite_parameters, *cls._stored_by_subclass, *CONNECTION)
         if color is not None:
             cls.ui_color = color
 

@@ -17,18 +17,27 @@ Run = Callable[..., Any]
 
 
 class Composed(CompositeOperator):
-    """Give what it was given."""
+    """Return the parameters."""
 
-    def __init__(self, *, names: list[str] | str, apply: bool | str = False, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        *,
+        names: list[str] | str,
+        apply: bool | str = False,
+        twilio_conn_id: str = "twilio_default",
+        account_sid: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
         self._set_arguments(locals())
 
-    def check(self, given: Mapping[str, Any]) -> None:
+    @classmethod
+    def _check(cls, given: Mapping[str, Any]) -> None:
         """Refuse one name."""
         if given["names"] is not UNRESOLVED and "bad" in given["names"]:
             raise BadParameter("names", "are bad", "mend them")
 
-    def perform(self, context: Any, *, names: Any, apply: bool) -> Any:
+    def _perform(self, context: Any, *, names: Any, apply: bool) -> Any:
         """Give both."""
         if names == "server":
             raise ServerError("no answer")
@@ -36,11 +45,34 @@ class Composed(CompositeOperator):
 
 
 class Heir(Composed):
-    """Take one more."""
+    """Accept one more parameter."""
 
     def __init__(self, *, more: int | str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.more = more
+
+
+class HeirWithoutAnnotations(Composed):
+    """Accept a parameter without an annotation, and one that is not stored."""
+
+    def __init__(self, *, team, note="", **kwargs):  # type: ignore[no-untyped-def]
+        super().__init__(**kwargs)
+        self.team = team or note
+
+
+def test_composite_operator_subclass_takes_a_parameter_of_its_own(run: Run):
+    assert run(Heir, names="a", apply=True, more=1) == ("a", True)
+    assert run(HeirWithoutAnnotations, names="a", team="{{ team }}", note="x") == ("a", False)
+    assert HeirWithoutAnnotations.template_fields == ("names", "apply", "team", "twilio_conn_id", "account_sid")
+
+
+def test_composite_operator_partial_checks_literals():
+    with DAG("dag", schedule=None):
+        with pytest.raises(BadParameter, match="names are bad"):
+            Composed.partial(task_id="task", names="bad")
+        with pytest.raises(BadParameter, match="apply is not true or false"):
+            Composed.partial(task_id="task", apply="perhaps")
+        Composed.partial(task_id="other", names="{{ name }}").expand(apply=[True, False])
 
 
 def test_all_parameters_are_templated():

@@ -334,12 +334,29 @@ def test_what_is_mapped_is_checked_when_it_runs(emulator: Emulator):
 # ---------------------------------------------------------------- what the web UI shows of it
 
 
-def test_what_it_does_is_told_beside_the_task():
-    told = FetchMessageOperator(task_id="look", message_sid=MESSAGE).doc_md
-    assert told is not None
-    assert told.startswith("Fetch a message")
-    assert ":param" not in told
+def test_operator_leaves_doc_md_alone():
+    assert FetchMessageOperator(task_id="fetch", message_sid=MESSAGE).doc_md is None
+    assert FetchMessageOperator(task_id="fetch", message_sid=MESSAGE, doc_md="mine").doc_md == "mine"
 
 
-def test_a_task_may_tell_it_in_its_own_words():
-    assert FetchMessageOperator(task_id="look", message_sid=MESSAGE, doc_md="mine").doc_md == "mine"
+def test_operator_partial_checks_literals():
+    with DAG("dag", schedule=None):
+        with pytest.raises(BadParameter, match="to contains letters"):
+            SendMessageOperator.partial(task_id="send", to="nobody")
+        with pytest.raises(BadParameter, match="on_clear is not"):
+            SendMessageOperator.partial(task_id="send", on_clear="again")
+        with pytest.raises(BadParameter, match="poll_interval is 0"):
+            SendMessageOperator.partial(task_id="send", poll_interval=0)
+        with pytest.raises(BadParameter, match="account_sid is"):
+            FetchMessageOperator.partial(task_id="fetch", account_sid=MESSAGE)
+        with pytest.raises(TypeError, match="on_cler"):
+            SendMessageOperator.partial(task_id="send", on_cler="skip")
+        mapped = SendMessageOperator.partial(task_id="send", body="{{ body }}", from_="+15005550006").expand(to=["x"])
+        assert mapped.task_id == "send"
+
+
+def test_operator_default_args_reach_every_parameter():
+    defaults = {"on_clear": "skip", "twilio_conn_id": "other", "retries": 3, "timeout": 5}
+    with DAG("dag", schedule=None, default_args=defaults):
+        task = SendMessageOperator(task_id="send", to="+14155550100", body="x")
+    assert (task.on_clear, task.twilio_conn_id, task.retries) == ("skip", "other", 3)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 DRY_RUN = "dry-run"
-"""The status of what was not sent, since the connection says so."""
+"""Status of a record whose request was not sent, because the connection is in dry-run mode."""
 
 
 RECONCILE_TIMEOUT = 30.0
-"""Seconds beyond the time-out after which a request that is in no list was never carried out."""
+"""Seconds after the connection timeout from which a request that Twilio does not list counts as not sent."""
 
 
 OVERLAP = 300.0
-"""Seconds by which a message may show late in Twilio's list."""
+"""Maximum delay of a message in Twilio's list, in seconds."""
 
 
 LOOKBACK = 3600.0
-"""Seconds before its start of which one reads who has read nothing yet."""
+"""Seconds before its start from which the first poll for incoming messages reads."""

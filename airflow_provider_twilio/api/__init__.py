@@ -1,1 +1,1 @@
-"""What Twilio says: requests, records, errors and rules. Pure: no I/O, no Airflow, no HTTP library."""
+"""Twilio's REST API as values: requests, records, errors and rules, without I/O."""

@@ -18,15 +18,15 @@ from airflow_provider_twilio.api.operation import C_co, Resource, listing, opera
 from airflow_provider_twilio.api.records import Field, Record, Sid
 from airflow_provider_twilio.api.request import VERSION, Request
 
-KINDS = ("AC",)
+SID_PREFIXES = ("AC",)
 STATUSES = ("active", "suspended", "closed")
 MAX_NAME_LENGTH = 64
 
 
 class Account(Record):
-    """Hold an account, without the auth token that Twilio sends with it."""
+    """An account, without the auth token that Twilio includes in its response."""
 
-    sid_prefixes = KINDS
+    sid_prefixes = SID_PREFIXES
     secrets = frozenset({"auth_token"})
 
     sid = Sid()
@@ -41,7 +41,7 @@ class Account(Record):
 
 
 class Balance(Record):
-    """Hold the money left on an account."""
+    """The balance of an account, in its currency."""
 
     sid_prefixes = ()
 
@@ -51,30 +51,39 @@ class Balance(Record):
 
     @property
     def remaining(self) -> Decimal:
-        """The money that is left.
+        """The remaining balance.
 
-        :raises TwilioError: the response names no balance.
+        :raises TwilioError: When the response contains no balance.
         """
         if self.balance is None:
             raise TwilioError("Twilio's response contains no balance")
         return self.balance
 
     def below(self, minimum: Decimal) -> str:
-        """Return a message that the balance is below the minimum."""
+        """Return a message that the balance is below a minimum."""
         return f"The balance is {self.balance} {self.currency}: below the minimum of {minimum}"
 
 
 class Accounts(Resource[C_co]):
-    """Open, read, rename, suspend, activate and close accounts."""
+    """Operations on accounts and subaccounts: create, fetch, list and update.
+
+    .. code-block:: python
+
+        request = Accounts.create(friendly_name="Staging")  # a Request, not yet sent
+        account = Accounts(client).create(friendly_name="Staging")  # opened: an Account
+    """
 
     @operation
     @staticmethod
     def create(*, friendly_name: str | None = None, extra_params: Mapping[str, Any] | None = None) -> Request[Account]:
-        """Open a subaccount of the account whose credentials these are. Never repeated when its outcome is unknown.
+        """Create a subaccount of the account that the credentials belong to.
 
-        :param friendly_name: what to call it, up to 64 characters; the date by default.
-        :param extra_params: Further form parameters, by Twilio's own names, for parameters that have no argument here:
-            ``{"NewParameter": "value"}``. Lists repeat a parameter; None omits it.
+        The request is not idempotent: it is never sent again while its outcome is unknown.
+
+        :param friendly_name: Name of the subaccount, up to 64 characters. By default the current date.
+        :param extra_params: Additional form parameters under Twilio's own names, such as ``{"NewParameter": "value"}``,
+            for parameters that this operation does not have. A list repeats its parameter; None omits it.
+        :raises BadParameter: When an argument is invalid. No subaccount was created.
 
         https://www.twilio.com/docs/iam/api/subaccounts#create-a-subaccount
         """
@@ -86,8 +95,9 @@ class Accounts(Resource[C_co]):
     def fetch(target_account_sid: str | None = None) -> Request[Account]:
         """Fetch an account.
 
-        :param target_account_sid: the account, or a subaccount of it; the account acted on by default.
-        :raises AuthenticationFailed: also for standard API keys, which can't read accounts.
+        :param target_account_sid: SID of the account or subaccount. By default the account that the client acts on.
+        :raises AuthenticationFailed: When the credentials are wrong, or are a standard API key, which cannot read
+            accounts.
 
         https://www.twilio.com/docs/iam/api/account#fetch-an-account-resource
         """
@@ -102,13 +112,14 @@ class Accounts(Resource[C_co]):
         status: Literal["active", "suspended", "closed"] | None = None,
         extra_params: Mapping[str, Any] | None = None,
     ) -> Request[Account]:
-        """Rename an account, or suspend, activate or close a subaccount.
+        """Update an account's name, or a subaccount's status.
 
-        :param target_account_sid: the account.
-        :param friendly_name: its new name, up to 64 characters.
-        :param status: ``suspended``, ``active`` again, or ``closed``, which can't be undone.
-        :param extra_params: Further form parameters, by Twilio's own names, for parameters that have no argument here:
-            ``{"NewParameter": "value"}``. Lists repeat a parameter; None omits it.
+        :param target_account_sid: SID of the account or subaccount.
+        :param friendly_name: Name of the account, up to 64 characters.
+        :param status: ``suspended``, ``active``, or ``closed``, which cannot be undone.
+        :param extra_params: Additional form parameters under Twilio's own names, such as ``{"NewParameter": "value"}``,
+            for parameters that this operation does not have. A list repeats its parameter; None omits it.
+        :raises BadParameter: When an argument is invalid. No request was sent.
 
         https://www.twilio.com/docs/iam/api/account#update-an-account-resource
         """
@@ -128,12 +139,13 @@ class Accounts(Resource[C_co]):
         limit: int | None = None,
         page_size: int | None = None,
     ) -> Listing[Account]:
-        """List the account whose credentials these are, and its subaccounts.
+        """List the account that the credentials belong to, and its subaccounts.
 
-        :param friendly_name: only those of exactly this name.
-        :param status: only in this status.
-        :param limit: how many at the most.
-        :param page_size: records a request, up to 1000 (the default).
+        :param friendly_name: Only accounts with exactly this name.
+        :param status: Only accounts in this status.
+        :param limit: Maximum number of records to list. None lists all.
+        :param page_size: Records per request, 1 to 1,000 (default).
+        :raises BadParameter: When an argument is invalid. No request was sent.
 
         https://www.twilio.com/docs/iam/api/account#read-multiple-account-resources
         """
@@ -142,12 +154,14 @@ class Accounts(Resource[C_co]):
 
 
 class Balances(Resource[C_co]):
-    """Read the money left on the account."""
+    """Operations on the account's balance: fetch."""
 
     @operation
     @staticmethod
     def fetch() -> Request[Balance]:
-        """Fetch the balance of the account acted on. Subaccounts have none of their own.
+        """Fetch the balance of the account that the client acts on.
+
+        Subaccounts have no balance of their own.
 
         https://www.twilio.com/docs/usage/api/account-balance
         """
@@ -155,5 +169,9 @@ class Balances(Resource[C_co]):
 
 
 def _path(target_account_sid: str | None) -> str:
-    sid = "{AccountSid}" if target_account_sid is None else checks.sid("target_account_sid", target_account_sid, *KINDS)
+    sid = (
+        "{AccountSid}"
+        if target_account_sid is None
+        else checks.sid("target_account_sid", target_account_sid, *SID_PREFIXES)
+    )
     return f"/{VERSION}/Accounts/{sid}.json"

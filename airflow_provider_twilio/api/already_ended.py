@@ -1,4 +1,7 @@
-"""What ends a call or a message, lost its answer, and is refused the second time: it may have been done the first."""
+"""Retries of requests that end a call or message.
+
+If the response to such a request was lost, Twilio rejects its retry, since the call or message may have ended already.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +16,23 @@ T = TypeVar("T")
 
 
 class AlreadyEnded(NamedTuple, Generic[T]):
-    """Read what was to be ended: as if it had been done now, if it has ended as was asked for.
+    """A parser that accepts the rejection of an end request if its record has ended.
 
-    :param change: the request that was to end it.
-    :param refusal: what that was refused with.
+    :param change: Request to end the call or message.
+    :param rejection: Error with which Twilio rejected it.
     """
 
     change: Request[T]
-    refusal: TwilioError
+    rejection: TwilioError
 
     def parse(self, request: Request[Any], response: Response) -> T:
-        """Read the record, or raise the refusal."""
+        """Parse the record that the request was to end.
+
+        :raises TwilioError: The rejection, when the record has not ended as requested.
+        """
         record: Any = self.change.parser.parse(request, response)
-        asked = self.change.get("Status")
-        # A call that rings is hung up by `completed` as well, and is canceled then.
-        if record.get("status") in (FINAL if asked == "completed" else {asked}):
+        requested = self.change.get("Status")
+        # `completed` also ends a call that is still ringing; its final status is then `canceled`.
+        if record.get("status") in (FINAL if requested == "completed" else {requested}):
             return cast("T", record)
-        raise self.refusal
+        raise self.rejection

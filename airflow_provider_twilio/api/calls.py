@@ -17,24 +17,27 @@ from airflow_provider_twilio.api.records import Field, Record, Sid
 from airflow_provider_twilio.api.request import NoContent, Request
 from airflow_provider_twilio.api.values import UNRESOLVED
 
-KINDS = ("CA",)
+SID_PREFIXES = ("CA",)
 
 COMPLETED = frozenset({"completed"})
 FAILED = frozenset({"busy", "failed", "no-answer", "canceled"})
 FINAL = COMPLETED | FAILED
 STATUSES = ("queued", "ringing", "in-progress", "completed", "busy", "failed", "no-answer", "canceled")
 
-LONGEST_TIMEOUT = 600
-LONGEST_DIGITS = 32
+MAX_RING_TIMEOUT = 600
+MAX_DIGITS = 32
 METHODS = ("GET", "POST")
 
 _DIGITS = r"[0-9A-D#*wW]*"
 
 
 class Call(Record):
-    """Hold a call. ``duration`` is in seconds, ``queue_time`` in milliseconds; ``price`` is negative when charged."""
+    """A call. ``duration`` is in seconds, ``queue_time`` in milliseconds.
 
-    sid_prefixes = KINDS
+    ``price`` is negative for a charge, and None until Twilio has billed the call.
+    """
+
+    sid_prefixes = SID_PREFIXES
 
     sid = Sid()
     account_sid = Field(str)
@@ -65,7 +68,13 @@ class Call(Record):
 
 
 class Calls(Resource[C_co]):
-    """Place, read, redirect, hang up and delete calls."""
+    """Operations on calls: create, fetch, list, update and delete.
+
+    .. code-block:: python
+
+        request = Calls.create(to="+14155550100", url="https://example.com/twiml")  # a Request, not yet sent
+        call = Calls(client).create(to="+14155550100", url="https://example.com/twiml")  # placed: a Call
+    """
 
     @operation
     @staticmethod
@@ -111,49 +120,61 @@ class Calls(Resource[C_co]):
         client_notification_url: str | None = None,
         extra_params: Mapping[str, Any] | None = None,
     ) -> Request[Call]:
-        """Place a call. Never repeated when its outcome is unknown.
+        """Create a call, which Twilio places at once.
 
-        :param to: a number in E.164, or a ``client:``, ``sip:`` or ``whatsapp:`` address.
-        :param from_: the caller: a number of the account or one it has verified, or a ``client:`` or ``sip:`` address.
-        :param url: the address that answers with the call's TwiML; this, ``twiml`` or ``application_sid``.
-        :param twiml: the TwiML itself, up to 4000 characters.
-        :param application_sid: the application that handles the call; Twilio then takes addresses and methods from it.
-        :param method: how Twilio asks ``url``: ``GET`` or ``POST`` (its default).
-        :param fallback_url: asked when ``url`` or its TwiML fails.
-        :param fallback_method: how ``fallback_url`` is asked.
-        :param status_callback: where Twilio reports the call's progress.
-        :param status_callback_event: of ``initiated``, ``ringing``, ``answered``, ``completed`` (the default).
-        :param status_callback_method: how ``status_callback`` is asked.
-        :param send_digits: up to 32 keys to press once connected: 0-9, A-D, # and the star; w waits 0.5 s, W 1 s.
-        :param ring_timeout: seconds it may ring, up to 600 (Twilio's default is 60).
-        :param time_limit: the longest the call may last, in seconds.
-        :param record: whether to record the call.
-        :param recording_channels: ``mono`` or ``dual``.
-        :param recording_track: ``inbound``, ``outbound`` or ``both``.
-        :param recording_status_callback: where Twilio reports the recording.
-        :param recording_status_callback_event: of ``in-progress``, ``completed``, ``absent``.
-        :param recording_status_callback_method: how ``recording_status_callback`` is asked.
-        :param recording_configuration_id: the recording configuration to use.
-        :param trim: ``trim-silence`` or ``do-not-trim``, for the recording.
-        :param sip_auth_username: the user of a SIP endpoint that wants one.
-        :param sip_auth_password: that user's password.
-        :param machine_detection: ``Enable``, or ``DetectMessageEnd`` to wait for the end of a greeting.
-        :param machine_detection_timeout: seconds to try to tell a machine from a person.
-        :param machine_detection_speech_threshold: ms of speech from which it is a machine's, 1000 to 6000.
-        :param machine_detection_speech_end_threshold: ms of silence that end a greeting, 500 to 5000.
-        :param machine_detection_silence_timeout: ms of silence at the start that end the detection, 2000 to 10000.
-        :param async_amd: detect machines while the call goes on, instead of before.
-        :param async_amd_status_callback: where Twilio then reports who answered.
-        :param async_amd_status_callback_method: how ``async_amd_status_callback`` is asked.
-        :param caller_id: the number or address shown as the caller, where it isn't ``from_``.
-        :param byoc: the BYOC trunk to route the call by (calls to numbers only).
-        :param call_reason: the reason shown on the phone that is called (branded calls).
-        :param call_token: the token of an incoming call that is being forwarded.
+        The request is not idempotent: it is never sent again while its outcome is unknown.
+
+        :param to: Recipient: a number in E.164, or a ``client:``, ``sip:`` or ``whatsapp:`` address.
+        :param from_: Caller: a number of the account, a verified number, or a ``client:`` or ``sip:`` address. Required
+            unless the connection has a default sender.
+        :param url: URL that returns the TwiML of the call. Pass exactly one of ``url``, ``twiml`` and
+            ``application_sid``.
+        :param twiml: TwiML of the call, up to 4,000 characters.
+        :param application_sid: TwiML app that handles the call. Twilio takes all URLs and methods from the app.
+        :param method: HTTP method for ``url``: ``GET`` or ``POST`` (default).
+        :param fallback_url: URL that Twilio requests if ``url`` or its TwiML fails.
+        :param fallback_method: HTTP method for ``fallback_url``: ``GET`` or ``POST`` (default).
+        :param status_callback: URL to which Twilio reports the progress of the call.
+        :param status_callback_event: Events to report: ``initiated``, ``ringing``, ``answered``, ``completed``
+            (default).
+        :param status_callback_method: HTTP method for ``status_callback``: ``GET`` or ``POST`` (default).
+        :param send_digits: Keys to press once connected, up to 32: ``0``-``9``, ``A``-``D``, ``#``, ``*``; ``w`` waits
+            0.5 seconds and ``W`` 1 second.
+        :param ring_timeout: Seconds the call may ring unanswered, 1 to 600. Twilio's default is 60.
+        :param time_limit: Maximum duration of the call, in seconds.
+        :param record: Whether to record the call. False by default.
+        :param recording_channels: ``mono`` (default) for one channel, or ``dual`` for one channel per leg.
+        :param recording_track: Audio to record: ``inbound``, ``outbound`` or ``both`` (default).
+        :param recording_status_callback: URL to which Twilio reports the recording.
+        :param recording_status_callback_event: Events to report: ``in-progress``, ``completed`` (default), ``absent``.
+        :param recording_status_callback_method: HTTP method for ``recording_status_callback``: ``GET`` or ``POST``
+            (default).
+        :param recording_configuration_id: ID of the recording configuration to use.
+        :param trim: ``trim-silence`` (default) to remove silence at both ends of the recording, or ``do-not-trim``.
+        :param sip_auth_username: User name for the SIP endpoint.
+        :param sip_auth_password: Password for the SIP endpoint.
+        :param machine_detection: ``Enable`` to detect answering machines, or ``DetectMessageEnd`` to also wait for the
+            end of the greeting.
+        :param machine_detection_timeout: Seconds after which the detection ends as ``unknown``. Twilio's default is 30.
+        :param machine_detection_speech_threshold: Milliseconds of speech above which a machine is assumed, 1,000 to
+            6,000. Twilio's default is 2,400.
+        :param machine_detection_speech_end_threshold: Milliseconds of silence that end the speech, 500 to 5,000.
+            Twilio's default is 1,200.
+        :param machine_detection_silence_timeout: Milliseconds of initial silence after which the detection ends as
+            ``unknown``, 2,000 to 10,000. Twilio's default is 5,000.
+        :param async_amd: Whether to detect answering machines in the background instead of before the TwiML runs.
+        :param async_amd_status_callback: URL to which Twilio reports the result of the background detection.
+        :param async_amd_status_callback_method: HTTP method for ``async_amd_status_callback``: ``GET`` or ``POST``
+            (default).
+        :param caller_id: Number or address to show as the caller instead of ``from_``.
+        :param byoc: BYOC trunk that routes the call. Applies to calls to phone numbers only.
+        :param call_reason: Reason for the call, shown on the recipient's phone (branded calls).
+        :param call_token: Token of the incoming call that this call forwards.
         :param passports: STIR/SHAKEN passports in base64, up to 5, separated by commas.
-        :param client_notification_url: where Twilio sends the push notification of the call.
-        :param extra_params: Further form parameters, by Twilio's own names, for parameters that have no argument here:
-            ``{"NewParameter": "value"}``. Lists repeat a parameter; None omits it.
-        :raises BadParameter: before anything is sent.
+        :param client_notification_url: URL for the push notification of the call.
+        :param extra_params: Additional form parameters under Twilio's own names, such as ``{"NewParameter": "value"}``,
+            for parameters that this operation does not have. A list repeats its parameter; None omits it.
+        :raises BadParameter: When an argument is invalid. No call was placed.
 
         https://www.twilio.com/docs/voice/api/call-resource#create-a-call-resource
         """
@@ -164,15 +185,15 @@ class Calls(Resource[C_co]):
         checks.only_one_of(url=url, twiml=twiml, application_sid=application_sid)
         checks.sids(application_sid=(application_sid, "AP"), byoc=(byoc, "BY"))
         twiml_rules.check("twiml", twiml)
-        _methods(
+        _check_methods(
             method=method,
             fallback_method=fallback_method,
             status_callback_method=status_callback_method,
             recording_status_callback_method=recording_status_callback_method,
             async_amd_status_callback_method=async_amd_status_callback_method,
         )
-        _digits(send_digits)
-        checks.between("ring_timeout", ring_timeout, 1, LONGEST_TIMEOUT, " seconds")
+        _check_digits(send_digits)
+        checks.between("ring_timeout", ring_timeout, 1, MAX_RING_TIMEOUT, " seconds")
         milliseconds = " milliseconds"
         checks.between(
             "machine_detection_speech_threshold", machine_detection_speech_threshold, 1000, 6000, milliseconds
@@ -190,7 +211,8 @@ class Calls(Resource[C_co]):
     def fetch(call_sid: str) -> Request[Call]:
         """Fetch a call.
 
-        :raises NotFound: there is none with this SID, or no longer.
+        :param call_sid: SID of the call.
+        :raises NotFound: When no call has this SID, or it has been deleted.
 
         https://www.twilio.com/docs/voice/api/call-resource#fetch-a-call-resource
         """
@@ -212,20 +234,24 @@ class Calls(Resource[C_co]):
         time_limit: int | None = None,
         extra_params: Mapping[str, Any] | None = None,
     ) -> Request[Call]:
-        """Hang up a call, cancel it, or give it new TwiML while it goes on.
+        """Update a call: end it, or replace its TwiML while it is in progress.
 
-        :param status: ``canceled`` ends a call that is queued or rings; ``completed`` one that goes on, too.
-        :param url: the address that answers with the new TwiML; this or ``twiml``.
-        :param twiml: the new TwiML itself, up to 4000 characters.
-        :param method: how Twilio asks ``url``: ``GET`` or ``POST`` (its default).
-        :param fallback_url: asked when ``url`` or its TwiML fails.
-        :param fallback_method: how ``fallback_url`` is asked.
-        :param status_callback: where Twilio reports the call's end.
-        :param status_callback_method: how ``status_callback`` is asked.
-        :param time_limit: the longest the call may last, in seconds.
-        :param extra_params: Further form parameters, by Twilio's own names, for parameters that have no argument here:
-            ``{"NewParameter": "value"}``. Lists repeat a parameter; None omits it.
-        :raises InvalidRequest: the call is over (code 21220), and not by a try of this request whose answer was lost.
+        :param call_sid: SID of the call.
+        :param status: ``canceled`` to end a call that is queued or ringing, or ``completed`` to also end one in
+            progress.
+        :param url: URL that returns the new TwiML. Pass ``url`` or ``twiml``, not both.
+        :param twiml: New TwiML, up to 4,000 characters.
+        :param method: HTTP method for ``url``: ``GET`` or ``POST`` (default).
+        :param fallback_url: URL that Twilio requests if ``url`` or its TwiML fails.
+        :param fallback_method: HTTP method for ``fallback_url``: ``GET`` or ``POST`` (default).
+        :param status_callback: URL to which Twilio reports the end of the call.
+        :param status_callback_method: HTTP method for ``status_callback``: ``GET`` or ``POST`` (default).
+        :param time_limit: Maximum duration of the call, in seconds.
+        :param extra_params: Additional form parameters under Twilio's own names, such as ``{"NewParameter": "value"}``,
+            for parameters that this operation does not have. A list repeats its parameter; None omits it.
+        :raises BadParameter: When an argument is invalid. No request was sent.
+        :raises InvalidRequest: When the call has already ended (code 21220), unless an earlier try of this request may
+            have ended it.
 
         https://www.twilio.com/docs/voice/api/call-resource#update-a-call-resource
         """
@@ -234,15 +260,16 @@ class Calls(Resource[C_co]):
         checks.only_one_of(url=url, twiml=twiml)
         checks.choice("status", status, ("canceled", "completed"))
         twiml_rules.check("twiml", twiml)
-        _methods(method=method, fallback_method=fallback_method, status_callback_method=status_callback_method)
+        _check_methods(method=method, fallback_method=fallback_method, status_callback_method=status_callback_method)
         return Request("POST", _path(call_sid), Call)
 
     @operation
     @staticmethod
     def delete(call_sid: str) -> Request[None]:
-        """Delete the record of a call that is over.
+        """Delete the record of a call that has ended.
 
-        :raises RateLimited: it is not over yet (code 20009); later it can be deleted.
+        :param call_sid: SID of the call.
+        :raises RateLimited: When the call has not ended yet (code 20009). Try again later.
 
         https://www.twilio.com/docs/voice/api/call-resource#delete-a-call-resource
         """
@@ -266,20 +293,23 @@ class Calls(Resource[C_co]):
         limit: int | None = None,
         page_size: int | None = None,
     ) -> Listing[Call]:
-        """List calls, the newest first.
+        """List calls, most recent first.
 
-        :param to: only to this number or address.
-        :param from_: only from this number or address.
-        :param parent_call_sid: only those that this call has started.
-        :param status: only in this status.
-        :param start_time: only those started on this day (UTC).
-        :param start_time_after: only those started at or after this time, aware, or day (UTC).
-        :param start_time_before: only those started at or before this time, aware, or day (UTC).
-        :param end_time: only those ended on this day (UTC).
-        :param end_time_after: only those ended at or after this time, aware, or day (UTC).
-        :param end_time_before: only those ended at or before this time, aware, or day (UTC).
-        :param limit: how many at the most.
-        :param page_size: records a request, up to 1000 (the default).
+        :param to: Only calls to this number or address.
+        :param from_: Only calls from this number or address.
+        :param parent_call_sid: Only calls that this call started.
+        :param status: Only calls in this status.
+        :param start_time: Only calls that started on this day (UTC).
+        :param start_time_after: Only calls that started at or after this time or day (UTC). A datetime needs a time
+            zone.
+        :param start_time_before: Only calls that started at or before this time or day (UTC). A datetime needs a time
+            zone.
+        :param end_time: Only calls that ended on this day (UTC).
+        :param end_time_after: Only calls that ended at or after this time or day (UTC). A datetime needs a time zone.
+        :param end_time_before: Only calls that ended at or before this time or day (UTC). A datetime needs a time zone.
+        :param limit: Maximum number of records to list. None lists all.
+        :param page_size: Records per request, 1 to 1,000 (default).
+        :raises BadParameter: When an argument is invalid. No request was sent.
 
         https://www.twilio.com/docs/voice/api/call-resource#read-multiple-call-resources
         """
@@ -288,22 +318,22 @@ class Calls(Resource[C_co]):
         return Listing("Calls.json", Call, limit=limit, page_size=page_size)
 
 
-def _methods(**values: Any) -> None:
+def _check_methods(**values: Any) -> None:
     for name, value in values.items():
         checks.choice(name, value, METHODS)
 
 
-def _digits(value: Any) -> None:
+def _check_digits(value: Any) -> None:
     if value is None or value is UNRESOLVED:
         return
     if not isinstance(value, str) or not re.fullmatch(_DIGITS, value):
         raise BadParameter(
             "send_digits",
-            f"has other keys than a phone ({checks.describe(value)})",
-            "give 0-9, A-D, #, *, w and W only",
+            f"contains characters that are not phone keys ({checks.describe(value)})",
+            "use only 0-9, A-D, #, *, w and W",
         )
-    checks.max_length("send_digits", value, LONGEST_DIGITS, "keys")
+    checks.max_length("send_digits", value, MAX_DIGITS, "keys")
 
 
 def _path(call_sid: str) -> str:
-    return f"Calls/{checks.sid('call_sid', call_sid, *KINDS)}.json"
+    return f"Calls/{checks.sid('call_sid', call_sid, *SID_PREFIXES)}.json"

@@ -1,6 +1,7 @@
-"""The checks that operations share: each names the parameter, the shape of what was given, and the remedy.
+"""Argument checks that operations share.
 
-A value that isn't known yet, such as a template when the DAG is parsed, is given as :data:`LATER` and passes.
+Each error names the parameter, describes its value without quoting it, and states the remedy. A value that is not known
+yet, such as a template while a DAG is parsed, is :data:`UNRESOLVED` and passes every check.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ E164_REMEDY = "write it in E.164: +, country code and number, digits only, such 
 
 
 def is_set(value: object) -> bool:
+    """Return whether a value is neither None nor an empty string or list."""
     return value is not None and value != "" and value != []
 
 
@@ -51,57 +53,63 @@ def one_of(**values: Any) -> None:
     """Require at least one of these parameters."""
     if not any(is_set(value) for value in values.values()):
         names = list(values)
-        raise BadParameter(" or ".join(names), "is missing", f"give {', '.join(names[:-1])} or {names[-1]}")
+        raise BadParameter(" or ".join(names), "is missing", f"pass {', '.join(names[:-1])} or {names[-1]}")
 
 
 def only_one_of(**values: Any) -> None:
     """Allow at most one of these parameters."""
     names = [name for name, value in values.items() if is_set(value) and value is not UNRESOLVED]
     if len(names) > 1:
-        raise BadParameter(" and ".join(names), "are given together", "give one of them: Twilio would ignore the rest")
+        raise BadParameter(
+            " and ".join(names), "are mutually exclusive", "pass one of them; Twilio would ignore the others"
+        )
 
 
 def required(**values: Any) -> None:
     """Require each of these parameters."""
     for name, value in values.items():
         if not is_set(value):
-            raise BadParameter(name, "is missing", f"give {name}")
+            raise BadParameter(name, "is missing", f"pass {name}")
 
 
-def sid(name: str, value: Any, *kinds: str) -> str:
-    """Require a SID of one of these kinds, and give it."""
+def sid(name: str, value: Any, *prefixes: str) -> str:
+    """Return a SID after checking its format and prefix.
+
+    :param prefixes: Allowed prefixes, such as ``SM``.
+    :raises BadParameter: When the value is not a SID, or is one of another type.
+    """
     if value is UNRESOLVED:
-        return "LATER"
-    wanted = f"expected {SID_TYPES[kinds[0]]} SID, {' or '.join(kind + '…' for kind in kinds)}"
+        return "UNRESOLVED"
+    expected = f"expected {SID_TYPES[prefixes[0]]} SID, {' or '.join(prefix + '…' for prefix in prefixes)}"
     if not isinstance(value, str):
-        raise BadParameter(name, f"is of type {type(value).__name__}", wanted)
-    if is_sid(value, kinds):
+        raise BadParameter(name, f"is of type {type(value).__name__}", expected)
+    if is_sid(value, prefixes):
         return value
     if is_sid(value):
         raise BadParameter(
-            name, "is a SID of the wrong kind", f"{wanted}, got {SID_TYPES.get(value[:2], 'another')} SID"
+            name, "is a SID of the wrong type", f"{expected}, got {SID_TYPES.get(value[:2], 'another')} SID"
         )
-    if value[:2] in kinds:
+    if value[:2] in prefixes:
         raise BadParameter(
-            name, f"starts like a SID but has {len(value)} characters", f"{wanted} and 32 hexadecimal digits"
+            name, f"starts like a SID but has {len(value)} characters", f"{expected} and 32 hexadecimal digits"
         )
-    raise BadParameter(name, f"is not a SID ({describe(value)})", wanted)
+    raise BadParameter(name, f"is not a SID ({describe(value)})", expected)
 
 
 def sids(**values: tuple[Any, str]) -> None:
-    """Require SIDs of a kind where they are given: ``sids(content_sid=(content_sid, "HX"))``."""
-    for name, (value, kind) in values.items():
+    """Check the SIDs that are set: ``sids(content_sid=(content_sid, "HX"))``."""
+    for name, (value, prefix) in values.items():
         if is_set(value):
-            sid(name, value, kind)
+            sid(name, value, prefix)
 
 
 def describe(value: object) -> str:
-    """Describe a value without telling it."""
+    """Describe a value without quoting it."""
     if not isinstance(value, str):
         return f"a {type(value).__name__}"
     if not value:
         return "an empty string"
-    kinds = [
+    contents = [
         name
         for name, found in (
             ("letters", any(c.isalpha() for c in value)),
@@ -110,7 +118,7 @@ def describe(value: object) -> str:
         )
         if found
     ]
-    return f"{len(value)} characters{', with ' + ' and '.join(kinds) if kinds else ''}"
+    return f"{len(value)} characters{', with ' + ' and '.join(contents) if contents else ''}"
 
 
 def _e164_fault(value: str) -> str | None:
@@ -126,22 +134,22 @@ def _e164_fault(value: str) -> str | None:
     if not value.startswith("+"):
         return f"has no leading + ({describe(value)})"
     if digits.startswith("0"):
-        return "has a 0 where the country code belongs"
-    return f"has {len(digits)} digits, and E.164 has 7 to 15"
+        return "starts with 0 instead of a country code"
+    return f"has {len(digits)} digits instead of 7 to 15"
 
 
 def _address(name: str, value: Any, channels: Sequence[str]) -> str | None:
-    """Give what is wrong with a value as a number or a channel address; None if nothing is."""
+    """Return what is wrong with a phone number or channel address, or None if it is valid."""
     if not isinstance(value, str):
         raise BadParameter(name, f"is of type {type(value).__name__}", E164_REMEDY)
-    channel = re.fullmatch(_CHANNEL, value)
-    if channel is None:
+    match = re.fullmatch(_CHANNEL, value)
+    if match is None:
         return _e164_fault(value)
-    kind, rest = channel[1].lower(), channel[2]
-    if kind not in channels:
+    channel, rest = match[1].lower(), match[2]
+    if channel not in channels:
         others = f" or an address that starts with {', '.join(c + ':' for c in channels)}" if channels else ""
-        raise BadParameter(name, f"is a {kind}: address", f"this takes a number in E.164{others}")
-    if kind == "whatsapp" and (fault := _e164_fault(rest)):
+        raise BadParameter(name, f"is a {channel}: address", f"use a number in E.164{others}")
+    if channel == "whatsapp" and (fault := _e164_fault(rest)):
         raise BadParameter(name, f"is a whatsapp: address whose number {fault}", E164_REMEDY)
     return None
 
@@ -160,20 +168,20 @@ def recipient(name: str, value: Any, channels: Sequence[str] = MESSAGE_CHANNELS)
 
 
 def sender(name: str, value: Any, channels: Sequence[str] = MESSAGE_CHANNELS) -> None:
-    """Require, where one is given, a number, short code, alphanumeric sender or channel address."""
+    """Check a sender, if set: a number, short code, alphanumeric sender ID or channel address."""
     if value is UNRESOLVED or not is_set(value):
         return
     if is_sid(value, ("MG",)):
-        raise BadParameter(name, "is a messaging service's SID", "give it as messaging_service_sid")
+        raise BadParameter(name, "is the SID of a messaging service", "pass it as messaging_service_sid")
     fault = _address(name, value, channels)
     if fault and not (re.fullmatch(_SHORT_CODE, value) or re.fullmatch(_ALPHANUMERIC, value)):
         raise BadParameter(
-            name, fault, E164_REMEDY + ", or give a short code, or an alphanumeric sender of up to 11 characters"
+            name, fault, E164_REMEDY + ", or use a short code or an alphanumeric sender ID of up to 11 characters"
         )
 
 
 def caller(name: str, value: Any) -> None:
-    """Require, where one is given, a number or address that a call may come from."""
+    """Check the number or address that a call comes from, if set."""
     if value is UNRESOLVED or not is_set(value):
         return
     if fault := _address(name, value, CALL_CHANNELS):
@@ -181,65 +189,68 @@ def caller(name: str, value: Any) -> None:
 
 
 def phone_number(name: str, value: Any) -> None:
-    """Require a number in E.164, where one is given."""
+    """Require a number in E.164, if set."""
     if is_set(value):
         recipient(name, value, channels=())
 
 
-def max_length(name: str, value: Any, maximum: int, what: str = "characters") -> None:
-    """Require a text of at most so many characters."""
-    _at_most(name, value, (str,), maximum, what)
+def max_length(name: str, value: Any, maximum: int, unit: str = "characters") -> None:
+    """Check the length of a string, if set."""
+    _check_size(name, value, (str,), maximum, unit)
 
 
 def max_items(name: str, value: Any, maximum: int) -> None:
-    """Require a list of at most so many items, or a text, which is one."""
-    _at_most(name, [value] if isinstance(value, str) else value, (list, tuple), maximum, "items")
+    """Check the length of a list, if set. A string counts as one item."""
+    _check_size(name, [value] if isinstance(value, str) else value, (list, tuple), maximum, "items")
 
 
-def _at_most(name: str, value: Any, kinds: tuple[type[Sized], ...], most: int, what: str) -> None:
+def _check_size(name: str, value: Any, types: tuple[type[Sized], ...], maximum: int, unit: str) -> None:
     if value is None or value is UNRESOLVED:
         return
-    if not isinstance(value, kinds):
-        kind = "text" if str in kinds else "a list"
-        raise BadParameter(name, f"is of type {type(value).__name__}", f"give {kind} of at most {most} {what}")
-    if len(value) > most:
-        raise BadParameter(name, f"has {len(value)} {what}", f"Twilio takes at most {most}")
+    if not isinstance(value, types):
+        wanted = "a string" if str in types else "a list"
+        raise BadParameter(name, f"is of type {type(value).__name__}", f"pass {wanted} of at most {maximum} {unit}")
+    if len(value) > maximum:
+        raise BadParameter(name, f"has {len(value)} {unit}", f"Twilio accepts at most {maximum}")
 
 
 def between(name: str, value: Any, minimum: float, maximum: float, unit: str = "") -> None:
-    """Require a number in a range, where one is given."""
+    """Check that a number is within a range, if set."""
     if value is None or value is UNRESOLVED:
         return
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
-        raise BadParameter(name, f"is not a number ({describe(value)})", f"give {minimum} to {maximum}{unit}") from None
+        raise BadParameter(name, f"is not a number ({describe(value)})", f"use {minimum} to {maximum}{unit}") from None
     if isinstance(value, bool) or not minimum <= number <= maximum:
-        raise BadParameter(name, f"is {value!s:.40}", f"give {minimum} to {maximum}{unit}")
+        raise BadParameter(name, f"is {value!s:.40}", f"use {minimum} to {maximum}{unit}")
 
 
 def choice(name: str, value: Any, choices: Sequence[str]) -> None:
-    """Require one of these values, where one is given."""
+    """Check that a value is one of these choices, if set."""
     if value is None or value is UNRESOLVED or value in choices:
         return
-    raise BadParameter(name, f"is none of its values ({describe(value)})", f"give one of {', '.join(choices)}")
+    raise BadParameter(name, f"is not an allowed value ({describe(value)})", f"use one of {', '.join(choices)}")
 
 
 def within_future(name: str, value: Any, minimum: timedelta, maximum: timedelta) -> None:
-    """Require a time this far in the future, where one is given."""
-    when = parse_timestamp(name, value)
-    if when is None:
+    """Check that a time is this far in the future, if set."""
+    time = parse_timestamp(name, value)
+    if time is None:
         return
-    away = when - datetime.now(UTC)
-    if not minimum <= away <= maximum:
-        where = "in the past" if away < timedelta(0) else f"{away.total_seconds():.0f} s ahead"
-        raise BadParameter(
-            name, f"is {where}", f"Twilio takes {minimum.total_seconds():.0f} s to {maximum.days} days ahead of now"
-        )
+    ahead = time - datetime.now(UTC)
+    if not minimum <= ahead <= maximum:
+        fault = "is in the past" if ahead < timedelta(0) else f"is {ahead.total_seconds():.0f} s ahead"
+        raise BadParameter(name, fault, f"Twilio accepts {minimum.total_seconds():.0f} s to {maximum.days} days ahead")
 
 
 def parse_timestamp(name: str, value: Any) -> datetime | None:
-    """Read an aware datetime, or a string of one, as templates give it; None where it is not given or not known yet."""
+    """Return an aware datetime, also from the ISO 8601 string that a template renders.
+
+    None, an empty string and UNRESOLVED give None.
+
+    :raises BadParameter: When the value is not a time with a time zone.
+    """
     if value is None or value is UNRESOLVED or (isinstance(value, str) and not value.strip()):
         return None
     if isinstance(value, str):
@@ -250,14 +261,17 @@ def parse_timestamp(name: str, value: Any) -> datetime | None:
                 name, f"is not an ISO 8601 time ({describe(value)})", "write it as 2026-01-31T08:00:00Z"
             ) from None
     if not isinstance(value, datetime):
-        raise BadParameter(name, f"is of type {type(value).__name__}", "give an aware datetime")
+        raise BadParameter(name, f"is of type {type(value).__name__}", "pass an aware datetime")
     if value.utcoffset() is None:
-        raise BadParameter(name, "is a datetime without a time zone", "give it one, such as 2026-01-31T08:00:00Z")
+        raise BadParameter(name, "is a datetime without a time zone", "add one, such as 2026-01-31T08:00:00Z")
     return value
 
 
 def amount(name: str, value: Any) -> Decimal | None:
-    """Read an amount of money, where one is given."""
+    """Return an amount of money as a Decimal. None and UNRESOLVED give None.
+
+    :raises BadParameter: When the value is not a finite number.
+    """
     if value is None or value is UNRESOLVED:
         return None
     try:
@@ -265,5 +279,5 @@ def amount(name: str, value: Any) -> Decimal | None:
     except InvalidOperation:
         number = Decimal("NaN")
     if isinstance(value, bool) or not number.is_finite():
-        raise BadParameter(name, f"is not an amount of money ({describe(value)})", "give a number such as 25")
+        raise BadParameter(name, f"is not an amount of money ({describe(value)})", "pass a number such as 25")
     return number

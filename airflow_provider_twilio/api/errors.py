@@ -11,7 +11,7 @@
     ├── NotSent                 retry: Twilio never received the request
     ├── ServerError             retry: the request is idempotent
     ├── OutcomeUnknown          reconcile before any retry: Twilio may have carried the request out
-    └── OutcomeUnresolved       inspect Twilio's records: reconciling did not settle the outcome
+    └── OutcomeUnresolved       inspect Twilio's records: the outcome could not be determined
         └── AmbiguousOutcome    … and more than one record may be the result
 
 Errors name the request without its parameters, and quote Twilio's message with phone numbers masked.
@@ -24,16 +24,25 @@ from typing import Any, ClassVar
 
 
 class TwilioError(Exception):
-    """Report that a request to Twilio did not succeed.
+    """A request to Twilio that did not succeed. Base class of this package's API errors.
 
-    :ivar code: Twilio's error code, if there was one.
-    :ivar status: the HTTP status, if there was an answer.
-    :ivar request_id: Twilio's id of the request, for its support.
-    :ivar retry_after: seconds that Twilio asked to wait.
+    .. code-block:: python
+
+        try:
+            message = hook.messages.create(to=number, body="Load finished")
+        except OptedOut:
+            ...  # remove the number from the list
+        except TwilioError as error:
+            log.warning("Code %s: %s", error.code, error)
+
+    :ivar code: Twilio's error code, if any.
+    :ivar status: HTTP status, if Twilio responded.
+    :ivar request_id: Twilio's ID of the request, for support inquiries.
+    :ivar retry_after: Seconds to wait before the next request, if Twilio asked for a delay.
     """
 
     permanent: ClassVar[bool] = False
-    """Whether the same request is sure to fail again."""
+    """Whether the same request would fail again."""
 
     def __init__(
         self,
@@ -54,22 +63,26 @@ class TwilioError(Exception):
         return (_restore, (type(self), self.args, self.__dict__))
 
 
-def _restore(kind: type[TwilioError], args: tuple[Any, ...], state: dict[str, Any]) -> TwilioError:
-    error = kind.__new__(kind, *args)
+def _restore(error_type: type[TwilioError], args: tuple[Any, ...], state: dict[str, Any]) -> TwilioError:
+    error = error_type.__new__(error_type, *args)
     error.__dict__.update(state)
     return error
 
 
 class InvalidRequest(TwilioError):
-    """Report that Twilio refuses this request, now and again."""
+    """A request that Twilio rejects, and would reject again unless it is changed."""
 
     permanent = True
 
 
 class BadParameter(InvalidRequest, ValueError):
-    """Report an argument that is refused before anything is sent.
+    """An argument that is invalid. It was rejected before anything was sent.
 
-    The message names the parameter, the shape of what was given, and the remedy.
+    The message names the parameter, describes its value without quoting it, and states the remedy.
+
+    :param parameter: Name of the parameter.
+    :param fault: What is wrong with it, as a predicate: ``is missing``.
+    :param remedy: What to do, as an imperative: ``pass body or media_url``.
     """
 
     def __init__(self, parameter: str, fault: str, remedy: str) -> None:
@@ -78,55 +91,57 @@ class BadParameter(InvalidRequest, ValueError):
 
 
 class AuthenticationFailed(TwilioError):
-    """Report that Twilio does not accept the credentials."""
+    """Credentials that Twilio does not accept."""
 
     permanent = True
 
 
 class PermissionDenied(TwilioError):
-    """Report that the credentials, the account or its settings don't allow this."""
+    """A request that the credentials, the account or its settings do not permit."""
 
     permanent = True
 
 
 class NotFound(TwilioError):
-    """Report that there is no such resource, or no longer."""
+    """A resource that does not exist, or no longer exists."""
 
     permanent = True
 
 
 class OptedOut(TwilioError):
-    """Report that the recipient has opted out of messages from this sender."""
+    """A recipient who has opted out of messages from this sender."""
 
     permanent = True
 
 
 class RateLimited(TwilioError):
-    """Report that Twilio refused the request for its pace; it was not processed."""
+    """A request that Twilio rejected for now and did not process. It can be sent again later."""
 
 
 class NotSent(TwilioError):
-    """Report that the connection could not be made: Twilio never saw the request."""
+    """A request that never reached Twilio, because no connection could be made."""
 
 
 class ServerError(TwilioError):
-    """Report that Twilio did not answer, or not properly, to a request that may be repeated."""
+    """An idempotent request that failed at Twilio, or received no usable response."""
 
 
 class OutcomeUnknown(TwilioError):
-    """Report that Twilio may or may not have done what must not be done twice.
+    """A non-idempotent request that Twilio may or may not have carried out.
 
-    Don't send the same again: ask Twilio what exists. ``once`` does.
+    Do not send the request again before you have checked Twilio's records, as ``hook.send_once`` does.
     """
 
     will_reconcile: bool = False
-    """Whether the task's next try asks Twilio, before it sends again: so it is after ``hook.send_once``."""
+    """Whether the task's next try checks Twilio's records before it sends again, as after ``hook.send_once``."""
 
 
 class OutcomeUnresolved(TwilioError):
-    """Report that it can't be told whether a request was carried out, and that it was not sent again.
+    """A request whose outcome cannot be determined, even from Twilio's records.
 
-    :ivar candidates: the SIDs of what may be its result.
+    The request was not sent again.
+
+    :ivar candidates: SIDs of the records that may be its result.
     """
 
     permanent = True
@@ -137,4 +152,4 @@ class OutcomeUnresolved(TwilioError):
 
 
 class AmbiguousOutcome(OutcomeUnresolved):
-    """Report that several things fit a request, or one fits several requests, and which is whose can't be told."""
+    """A request whose result cannot be identified, because several records or requests match."""

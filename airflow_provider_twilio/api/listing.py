@@ -1,4 +1,4 @@
-"""Lists, which are followed page by page to the end of the last one."""
+"""Lists of records, which Twilio returns page by page."""
 
 from __future__ import annotations
 
@@ -26,24 +26,26 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_PAGE_SIZE = 1000
+"""Maximum number of records per page."""
 
 
 class Page(NamedTuple, Generic[T]):
-    """Hold one page of a list: its records, and the request for the next page, if there is one."""
+    """A page of a list: its records, and the request for the next page, if any."""
 
     records: Sequence[T]
     next: Request[Page[T]] | None
 
 
 class Listing(Generic[T]):
-    """Describe a list that is followed to the end of its last page. Pure, comparable and picklable.
+    """A list of records, as the requests for its pages. Comparable and picklable.
 
-    :param path: as for :class:`Request`.
-    :param record: what its items are.
-    :param data: filters in Twilio's spelling.
-    :param limit: how many records at the most; None for all.
-    :param page_size: records a page, 1 to 1000; None for the largest.
-    :param paged: False for the few lists that Twilio gives whole.
+    :param path: Path of the list, as for :class:`Request`.
+    :param record: Class of the records.
+    :param data: Filters, by Twilio's own names.
+    :param limit: Maximum number of records. None lists all.
+    :param page_size: Records per page, 1 to 1,000. None for the maximum.
+    :param paged: False for the few lists that Twilio returns in one response.
+    :raises BadParameter: When ``limit`` or ``page_size`` is invalid.
     """
 
     def __init__(
@@ -63,7 +65,7 @@ class Listing(Generic[T]):
         self.paged = paged
 
     def replace(self, **fields: Any) -> Listing[T]:
-        """Give the same list with these fields instead."""
+        """Return a copy of the list with other values for these fields."""
         return Listing(**{**vars(self), **fields})
 
     def __eq__(self, other: object) -> bool:
@@ -73,7 +75,7 @@ class Listing(Generic[T]):
         return hash(tuple(vars(self).values()))
 
     def first_page(self) -> Request[Page[T]] | None:
-        """Give the request for the first page; None if nothing is wanted."""
+        """Return the request for the first page, or None if the limit is 0."""
         if self.limit == 0:
             return None
         size = min(self.page_size or MAX_PAGE_SIZE, self.limit or MAX_PAGE_SIZE)
@@ -81,20 +83,24 @@ class Listing(Generic[T]):
         return Request("GET", self.path, self, self.data + paging)
 
     def parse(self, request: Request[Any], response: Response) -> Page[T]:
-        """Read one page, of the 2010 API or of a newer one."""
+        """Parse a page in the format of the 2010 API or of a newer one.
+
+        :raises ServerError: When the response is not a page of records.
+        :raises TwilioError: When the next page is on another host.
+        """
         body = response.json()
         if not isinstance(body, dict):
             raise error_for_unreadable(request, response)
         items = self._items(body)
         if items is None:
             raise error_for_unreadable(request, response, "an object without a list of records")
-        make = cast("Callable[[Any], T]", self.record)
-        records = [make(item) for item in items[: self.limit]]
-        left = None if self.limit is None else self.limit - len(records)
-        where = body.get("next_page_uri") or _meta(body).get("next_page_url")
-        if not where or left == 0:
+        make_record = cast("Callable[[Any], T]", self.record)
+        records = [make_record(item) for item in items[: self.limit]]
+        remaining = None if self.limit is None else self.limit - len(records)
+        next_url = body.get("next_page_uri") or _meta(body).get("next_page_url")
+        if not next_url or remaining == 0:
             return Page(records, None)
-        return Page(records, self.replace(limit=left)._next_page(request, str(where)))
+        return Page(records, self.replace(limit=remaining)._next_page(request, str(next_url)))
 
     @staticmethod
     def _items(body: dict[str, Any]) -> list[Any] | None:
@@ -104,15 +110,18 @@ class Listing(Generic[T]):
             return None
         return lists[0]
 
-    def _next_page(self, request: Request[Any], where: str) -> Request[Page[T]]:
-        """Give the request for the next page, which must be on the same host: it will carry the credentials."""
-        root, found, _ = request.template.partition(f"/{VERSION}/")
-        relative = found and where.startswith(found)
-        target = urlsplit(root + where if relative else urljoin(request.template, where))
+    def _next_page(self, request: Request[Any], next_url: str) -> Request[Page[T]]:
+        """Return the request for the next page.
+
+        The page must be on the same host, since the request carries the credentials.
+        """
+        root, prefix, _ = request.template.partition(f"/{VERSION}/")
+        relative = prefix and next_url.startswith(prefix)
+        target = urlsplit(root + next_url if relative else urljoin(request.template, next_url))
         if not _same_host(urlsplit(request.template), target):
             raise TwilioError(
-                f"{request}: the next page is on another host ({target.netloc or 'unknown'}); it was not asked for,"
-                " since the request would carry the credentials there"
+                f"{request}: the next page is on another host ({target.netloc or 'unknown'}). It was not requested,"
+                " because the request would send the credentials to that host"
             )
         path = target._replace(query="", fragment="").geturl()
         return Request("GET", path, self, tuple(parse_qsl(target.query, keep_blank_values=True)))
@@ -121,18 +130,23 @@ class Listing(Generic[T]):
         return f"<Listing of {self.record.__name__} at {mask(self.path)}>"
 
 
-_TWILIO = r"([a-z0-9-]+)\.(?:[a-z0-9-]+\.)*twilio\.com"
+_TWILIO_HOST = r"([a-z0-9-]+)\.(?:[a-z0-9-]+\.)*twilio\.com"
 
 
-def _same_host(here: SplitResult, there: SplitResult) -> bool:
-    """Tell whether two addresses lead to the same host, which a region, an edge or a custom base may spell anew."""
-    if (here.scheme, here.netloc) == (there.scheme, there.netloc):
+def _same_host(current: SplitResult, target: SplitResult) -> bool:
+    """Return whether two URLs lead to the same host.
+
+    Hosts of one Twilio product in different regions and edges count as the same.
+    """
+    if (current.scheme, current.netloc) == (target.scheme, target.netloc):
         return True
-    product = re.fullmatch(_TWILIO, there.netloc)
-    if product is None or there.scheme != "https":
+    target_product = re.fullmatch(_TWILIO_HOST, target.netloc)
+    if target_product is None or target.scheme != "https":
         return False
-    told = re.fullmatch(_TWILIO, here.netloc)
-    return f"/{there.netloc}/" in here.path if told is None else told[1] == product[1] and here.scheme == "https"
+    product = re.fullmatch(_TWILIO_HOST, current.netloc)
+    if product is None:  # a custom base URL, which has the host of the product in its path
+        return f"/{target.netloc}/" in current.path
+    return product[1] == target_product[1] and current.scheme == "https"
 
 
 def _meta(body: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Messages: https://www.twilio.com/docs/messaging/api/message-resource, with their media and feedback."""
+"""Messages, their media and feedback: https://www.twilio.com/docs/messaging/api/message-resource."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_provider_twilio.api.records import Field, Record, Sid
 from airflow_provider_twilio.api.request import NoContent, Request
 from airflow_provider_twilio.api.values import UNRESOLVED, parse_int
 
-KINDS = ("SM", "MM")
+SID_PREFIXES = ("SM", "MM")
 
 
 DELIVERED = frozenset({"delivered", "read"})
@@ -33,7 +33,7 @@ FINAL = DELIVERED | FAILED | INBOUND
 MAX_BODY_LENGTH = 1600
 
 
-MOST_MEDIA = 10
+MAX_MEDIA = 10
 
 
 MIN_SCHEDULE_AHEAD, MAX_SCHEDULE_AHEAD = timedelta(seconds=300), timedelta(days=35)
@@ -43,9 +43,9 @@ MAX_VALIDITY_PERIOD = 36_000
 
 
 class Message(Record):
-    """Hold a message. ``price`` is negative when charged, and None until Twilio has billed it."""
+    """A message. ``price`` is negative for a charge, and None until Twilio has billed the message."""
 
-    sid_prefixes = KINDS
+    sid_prefixes = SID_PREFIXES
 
     sid = Sid()
     account_sid = Field(str)
@@ -70,7 +70,7 @@ class Message(Record):
 
 
 class Media(Record):
-    """Hold what is known of a message's media item; its content is behind its ``uri`` without ``.json``."""
+    """A media item of a message. Its content is at its ``uri`` without ``.json``."""
 
     sid_prefixes = ("ME",)
 
@@ -84,7 +84,7 @@ class Media(Record):
 
 
 class MessageFeedback(Record):
-    """Hold what was told to Twilio of a message's success."""
+    """Feedback on the delivery of a message."""
 
     sid_prefixes = ()
 
@@ -97,7 +97,13 @@ class MessageFeedback(Record):
 
 
 class Messages(Resource[C_co]):
-    """Send, read, redact, cancel and delete messages."""
+    """Operations on messages: create, fetch, list, update and delete.
+
+    .. code-block:: python
+
+        request = Messages.create(to="+14155550100", body="Load finished")  # a Request, not yet sent
+        message = Messages(client).create(to="+14155550100", body="Load finished")  # sent: a Message
+    """
 
     @operation
     @staticmethod
@@ -132,39 +138,49 @@ class Messages(Resource[C_co]):
         max_segments: int | None = None,
         extra_params: Mapping[str, Any] | None = None,
     ) -> Request[Message]:
-        """Send a message. Never repeated when its outcome is unknown.
+        """Create a message, which Twilio sends now or at a scheduled time.
 
-        :param to: a number in E.164, or a channel address such as ``whatsapp:+14155550100``.
-        :param from_: the sender: a number, short code, alphanumeric sender or channel address of the account.
-        :param messaging_service_sid: the messaging service that chooses the sender, instead of or beside ``from_``.
-        :param body: the text, up to 1600 characters.
-        :param media_url: up to 10 addresses of media.
-        :param content_sid: a content template, instead of ``body``.
-        :param content_variables: the template's variables, as a mapping or as JSON.
-        :param status_callback: where Twilio reports the message's statuses.
-        :param application_sid: the application whose callback address is used.
-        :param max_price: without effect at Twilio since 2024.
-        :param provide_feedback: whether you will report the message's success (``feedback.create``).
-        :param attempt: how many times you have tried to send this, this one included.
-        :param validity_period: seconds the message may wait in the queue, 1 to 36000.
-        :param force_delivery: reserved by Twilio.
-        :param content_retention: ``retain`` or ``discard`` the body at Twilio.
-        :param address_retention: ``retain`` or ``obfuscate`` the recipient at Twilio.
-        :param smart_encoded: replace characters outside GSM-7 by similar ones inside.
-        :param persistent_action: rich actions of a channel.
-        :param traffic_type: Twilio's class of traffic, such as ``free``.
-        :param shorten_urls: shorten the links in the body (messaging services only).
+        The request is not idempotent: it is never sent again while its outcome is unknown.
+
+        :param to: Recipient: a number in E.164, such as ``+14155550100``, or a channel address, such as
+            ``whatsapp:+14155550100``.
+        :param from_: Sender: a number, short code, alphanumeric sender ID or channel address of the account. Required
+            without ``messaging_service_sid``, unless the connection has a default sender.
+        :param messaging_service_sid: Messaging service that selects the sender. With ``from_``, the service sends from
+            that sender.
+        :param body: Message text, up to 1,600 characters.
+        :param media_url: URL of a media file to attach, or a list of up to 10.
+        :param content_sid: Content template to send instead of ``body``.
+        :param content_variables: Values for the variables of the content template, as a mapping or JSON. Requires
+            ``content_sid``.
+        :param status_callback: URL to which Twilio reports each status of the message.
+        :param application_sid: TwiML app whose status callback URL Twilio uses.
+        :param max_price: Ignored by Twilio since June 2024.
+        :param provide_feedback: Whether you will report the message's delivery with the feedback resource. False by
+            default.
+        :param attempt: Number of attempts made to send this message, this one included.
+        :param validity_period: Seconds the message may stay in Twilio's queue, 1 to 36,000 (default). Twilio does not
+            send it later.
+        :param force_delivery: Reserved by Twilio.
+        :param content_retention: ``discard`` to have Twilio delete the body after sending, ``retain`` to keep it.
+        :param address_retention: ``obfuscate`` to have Twilio mask the recipient in its records, ``retain`` to keep it.
+        :param smart_encoded: Whether Twilio replaces characters outside GSM-7 with similar ones inside it.
+        :param persistent_action: Rich actions for channels other than SMS and MMS, such as a location.
+        :param traffic_type: Twilio's traffic class for the message, such as ``free``.
+        :param shorten_urls: Whether Twilio shortens links in the body. Works with messaging services that have link
+            shortening only. False by default.
         :param schedule_type: ``fixed``, together with ``send_at``.
-        :param send_at: when to send, aware or ISO 8601: 300 s to 35 days ahead, through a messaging service.
-        :param send_as_mms: send a single MMS, also without media.
-        :param message_intent: the intent that Twilio weighs for compliance.
-        :param risk_check: ``disable`` turns Twilio's check for SMS pumping off for this message.
-        :param fallback_from: the sender to use where ``from_`` can't reach the recipient's channel.
-        :param max_segments: refuse a body of more segments, before it costs anything.
-        :param extra_params: Further form parameters, by Twilio's own names, for parameters that have no argument here:
-            ``{"NewParameter": "value"}``. Lists repeat a parameter; None omits it.
-        :raises BadParameter: before anything is sent.
-        :raises OptedOut: the recipient said STOP to this sender.
+        :param send_at: Time at which Twilio sends the message, 300 seconds to 35 days ahead: an aware datetime or ISO
+            8601. Requires ``schedule_type="fixed"`` and a messaging service.
+        :param send_as_mms: Whether to send a single MMS even without media.
+        :param message_intent: Purpose of the message, which Twilio evaluates for compliance.
+        :param risk_check: ``disable`` to exempt this message from SMS pumping protection. ``enable`` by default.
+        :param fallback_from: Sender of the SMS that Twilio sends if the recipient cannot be reached over RCS.
+        :param max_segments: Maximum number of segments of the body. A longer body is rejected before anything is sent.
+        :param extra_params: Additional form parameters under Twilio's own names, such as ``{"NewParameter": "value"}``,
+            for parameters that this operation does not have. A list repeats its parameter; None omits it.
+        :raises BadParameter: When an argument is invalid. No message was sent.
+        :raises OptedOut: When the recipient has replied STOP to this sender.
 
         https://www.twilio.com/docs/messaging/api/message-resource#create-a-message-resource
         """
@@ -178,7 +194,7 @@ class Messages(Resource[C_co]):
         )
         checks.one_of(body=body, media_url=media_url, content_sid=content_sid)
         checks.max_length("body", body, MAX_BODY_LENGTH)
-        checks.max_items("media_url", media_url, MOST_MEDIA)
+        checks.max_items("media_url", media_url, MAX_MEDIA)
         if checks.is_set(content_variables):
             checks.required(content_sid=content_sid)
         checks.between("validity_period", validity_period, 1, MAX_VALIDITY_PERIOD, " seconds")
@@ -188,19 +204,22 @@ class Messages(Resource[C_co]):
         checks.choice("schedule_type", schedule_type, ("fixed",))
         if checks.is_set(send_at) != checks.is_set(schedule_type):
             raise BadParameter(
-                "send_at and schedule_type", "belong together", "give both: schedule_type='fixed' and the time"
+                "send_at and schedule_type", "are not both set", "pass schedule_type='fixed' and the time, or neither"
             )
         checks.within_future("send_at", send_at, MIN_SCHEDULE_AHEAD, MAX_SCHEDULE_AHEAD)
-        needs = ("MessagingServiceSid",) if checks.is_set(send_at) else ("MessagingServiceSid", "From")
-        most = parse_int("max_segments", max_segments, 1)
-        return Request("POST", "Messages.json", Message, idempotent=False, requires_one_of=needs, max_segments=most)
+        required = ("MessagingServiceSid",) if checks.is_set(send_at) else ("MessagingServiceSid", "From")
+        maximum = parse_int("max_segments", max_segments, 1)
+        return Request(
+            "POST", "Messages.json", Message, idempotent=False, requires_one_of=required, max_segments=maximum
+        )
 
     @operation
     @staticmethod
     def fetch(message_sid: str) -> Request[Message]:
         """Fetch a message.
 
-        :raises NotFound: there is none with this SID, or no longer.
+        :param message_sid: SID of the message.
+        :raises NotFound: When no message has this SID, or it has been deleted.
 
         https://www.twilio.com/docs/messaging/api/message-resource#fetch-a-message-resource
         """
@@ -215,28 +234,33 @@ class Messages(Resource[C_co]):
         status: Literal["canceled"] | None = None,
         extra_params: Mapping[str, Any] | None = None,
     ) -> Request[Message]:
-        """Redact a message's body, or cancel a scheduled message.
+        """Update a message: redact its body, or cancel it if it is scheduled.
 
-        :param body: ``""``, which empties the body for good; Twilio takes no other value.
-        :param status: ``canceled``, for a message that is scheduled and not yet sent.
-        :param extra_params: Further form parameters, by Twilio's own names, for parameters that have no argument here:
-            ``{"NewParameter": "value"}``. Lists repeat a parameter; None omits it.
+        :param message_sid: SID of the message.
+        :param body: ``""``, which removes the body permanently. Twilio accepts no other value.
+        :param status: ``canceled``, for a scheduled message that has not been sent.
+        :param extra_params: Additional form parameters under Twilio's own names, such as ``{"NewParameter": "value"}``,
+            for parameters that this operation does not have. A list repeats its parameter; None omits it.
+        :raises BadParameter: When an argument is invalid. No request was sent.
 
         https://www.twilio.com/docs/messaging/api/message-resource#update-a-message-resource
         """
         checks.choice("status", status, ("canceled",))
         if body is not None and body is not UNRESOLVED and body != "":
-            raise BadParameter("body", f"is {checks.describe(body)}", 'give body="": Twilio only takes away a body')
+            raise BadParameter("body", f"is {checks.describe(body)}", 'pass body="": Twilio can only remove a body')
         if body is None and status is None and not extra_params:
-            raise BadParameter("body or status", "is missing", 'give body="" to redact or status="canceled"')
+            raise BadParameter(
+                "body or status", "is missing", 'pass body="" to redact the message, or status="canceled"'
+            )
         return Request("POST", _path(message_sid), Message)
 
     @operation
     @staticmethod
     def delete(message_sid: str) -> Request[None]:
-        """Delete a message that has reached its final status, with its media and feedback.
+        """Delete a message in a final status, together with its media and feedback.
 
-        :raises RateLimited: it is not final yet (code 20009); later it can be.
+        :param message_sid: SID of the message.
+        :raises RateLimited: When the message is not in a final status yet (code 20009). Try again later.
 
         https://www.twilio.com/docs/messaging/api/message-resource#delete-a-message-resource
         """
@@ -254,15 +278,18 @@ class Messages(Resource[C_co]):
         limit: int | None = None,
         page_size: int | None = None,
     ) -> Listing[Message]:
-        """List messages, the newest first by the date they were sent.
+        """List messages, most recently sent first.
 
-        :param to: only to this number or address.
-        :param from_: only from this sender.
-        :param date_sent: only of this day (UTC).
-        :param date_sent_after: only at or after this time, aware, or day (UTC). Leaves out what has no ``date_sent``.
-        :param date_sent_before: only at or before this time, aware, or day (UTC). Leaves out what has no ``date_sent``.
-        :param limit: how many at the most.
-        :param page_size: records a request, up to 1000 (the default).
+        :param to: Only messages to this number or channel address.
+        :param from_: Only messages from this sender.
+        :param date_sent: Only messages sent on this day (UTC).
+        :param date_sent_after: Only messages sent at or after this time or day (UTC). A datetime needs a time zone.
+            Excludes messages without ``date_sent``.
+        :param date_sent_before: Only messages sent at or before this time or day (UTC). A datetime needs a time zone.
+            Excludes messages without ``date_sent``.
+        :param limit: Maximum number of records to list. None lists all.
+        :param page_size: Records per request, 1 to 1,000 (default).
+        :raises BadParameter: When an argument is invalid. No request was sent.
 
         https://www.twilio.com/docs/messaging/api/message-resource#read-multiple-message-resources
         """
@@ -270,7 +297,7 @@ class Messages(Resource[C_co]):
 
 
 class MediaItems(Resource[C_co]):
-    """Read and delete the media of messages."""
+    """Operations on the media of messages: list, fetch and delete."""
 
     @listing
     @staticmethod
@@ -285,11 +312,14 @@ class MediaItems(Resource[C_co]):
     ) -> Listing[Media]:
         """List the media of a message.
 
-        :param date_created: only of this day (UTC).
-        :param date_created_after: only at or after this time, aware, or day (UTC).
-        :param date_created_before: only at or before this time, aware, or day (UTC).
-        :param limit: how many at the most.
-        :param page_size: records a request, up to 1000 (the default).
+        :param message_sid: SID of the message.
+        :param date_created: Only media created on this day (UTC).
+        :param date_created_after: Only media created at or after this time or day (UTC). A datetime needs a time zone.
+        :param date_created_before: Only media created at or before this time or day (UTC). A datetime needs a time
+            zone.
+        :param limit: Maximum number of records to list. None lists all.
+        :param page_size: Records per request, 1 to 1,000 (default).
+        :raises BadParameter: When an argument is invalid. No request was sent.
 
         https://www.twilio.com/docs/messaging/api/media-resource#read-multiple-media-resources
         """
@@ -298,7 +328,11 @@ class MediaItems(Resource[C_co]):
     @operation
     @staticmethod
     def fetch(message_sid: str, media_sid: str) -> Request[Media]:
-        """Fetch what is known of one media item.
+        """Fetch the record of a media item.
+
+        :param message_sid: SID of the message.
+        :param media_sid: SID of the media item.
+        :raises NotFound: When no media item has this SID, or it has been deleted.
 
         https://www.twilio.com/docs/messaging/api/media-resource#fetch-a-media-resource
         """
@@ -307,7 +341,10 @@ class MediaItems(Resource[C_co]):
     @operation
     @staticmethod
     def delete(message_sid: str, media_sid: str) -> Request[None]:
-        """Delete one media item. Redacting a message's body leaves its media: delete them too.
+        """Delete a media item. Redacting a message's body does not delete its media.
+
+        :param message_sid: SID of the message.
+        :param media_sid: SID of the media item.
 
         https://www.twilio.com/docs/messaging/api/media-resource#delete-a-media-resource
         """
@@ -315,7 +352,7 @@ class MediaItems(Resource[C_co]):
 
 
 class Feedback(Resource[C_co]):
-    """Tell Twilio whether a message reached its purpose."""
+    """Operations on message feedback: create."""
 
     @operation
     @staticmethod
@@ -325,11 +362,13 @@ class Feedback(Resource[C_co]):
         outcome: Literal["confirmed", "unconfirmed"] | None = None,
         extra_params: Mapping[str, Any] | None = None,
     ) -> Request[MessageFeedback]:
-        """Report a message's outcome; it must have been sent with ``provide_feedback=True``.
+        """Create feedback on a message that was sent with ``provide_feedback=True``.
 
-        :param outcome: ``confirmed`` or ``unconfirmed`` (Twilio's default is ``confirmed``).
-        :param extra_params: Further form parameters, by Twilio's own names, for parameters that have no argument here:
-            ``{"NewParameter": "value"}``. Lists repeat a parameter; None omits it.
+        :param message_sid: SID of the message.
+        :param outcome: ``confirmed`` (default) if the message reached its purpose, else ``unconfirmed``.
+        :param extra_params: Additional form parameters under Twilio's own names, such as ``{"NewParameter": "value"}``,
+            for parameters that this operation does not have. A list repeats its parameter; None omits it.
+        :raises BadParameter: When an argument is invalid. No request was sent.
 
         https://www.twilio.com/docs/messaging/api/message-feedback-resource#create-a-message-feedback-resource
         """
@@ -338,4 +377,4 @@ class Feedback(Resource[C_co]):
 
 
 def _path(message_sid: str, *rest: str) -> str:
-    return "/".join(("Messages", checks.sid("message_sid", message_sid, *KINDS), *rest)) + ".json"
+    return "/".join(("Messages", checks.sid("message_sid", message_sid, *SID_PREFIXES), *rest)) + ".json"

@@ -1,4 +1,4 @@
-"""Operations: a function whose signature is its documentation and whose result is a Request or a Listing."""
+"""Operations: functions that check their arguments and return a Request or a Listing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 ADDRESSES = ("to", "from_")
-"""Parameters of operations that are numbers, or addresses on a channel."""
+"""Parameters whose values are phone numbers or channel addresses."""
 
 
 CLIENT_SIDE = ("limit", "page_size", "max_segments")
@@ -46,21 +46,21 @@ EXTRA_PARAMS = "extra_params"
 
 
 class BlockingClient(Protocol):
-    """A client that returns when the answer is there."""
+    """Anything that can send requests and returns when the response has arrived."""
 
     def send(self, request: Request[T], /) -> T: ...
     def iter_records(self, listing: Listing[T], /) -> Iterator[T]: ...
 
 
 class AwaitingClient(Protocol):
-    """A client whose answers are awaited."""
+    """Anything that can send requests and returns awaitables."""
 
     def send(self, request: Request[T], /) -> Awaitable[T]: ...
     def iter_records(self, listing: Listing[T], /) -> AsyncIterator[T]: ...
 
 
 class Resource(Generic[C_co]):
-    """Group the operations on one kind of thing; bound to a client, they run."""
+    """The operations on one resource. Bound to a client, they send their requests."""
 
     def __init__(self, client: C_co) -> None:
         self._client = client
@@ -182,11 +182,11 @@ class Definition:
         self._extra_form_data(arguments.get(EXTRA_PARAMS))
 
     def run(self, client: Any, value: Any) -> Any:
-        """Let a client send the Request, or walk the Listing, that :meth:`build` gave."""
+        """Pass a Request or Listing to the client method that takes it."""
         return getattr(client, self.verb)(value)
 
     def bind(self, instance: Resource[Any] | None) -> Any:
-        """Give the operation as it is read on a resource: on the class it builds, bound to a client it runs."""
+        """Return the operation as read on a resource class, or on a resource bound to a client."""
         return self.build if instance is None else MethodType(self._method, instance)
 
     def __repr__(self) -> str:
@@ -196,11 +196,13 @@ class Definition:
         return self.function.__qualname__
 
 
-class operation(Generic[P, T]):  # noqa: N801 (a decorator reads as a word)
-    """Make a Twilio operation of a function that checks its arguments and names the path.
+class operation(Generic[P, T]):  # noqa: N801 (used as a decorator)
+    """A Twilio operation, made of a function that checks its arguments and names the path.
 
-    What stands before ``*`` in the signature goes into the path, by the function itself; what stands after it is sent
-    under Twilio's names, None left out. The class gives a ``Request``; a resource bound to a client runs it.
+    The function uses its positional parameters in the path. Its keyword-only parameters become form parameters under
+    Twilio's names; None omits a parameter. Read on the class, the operation returns a ``Request``; on a resource bound
+    to a
+    client, it sends the request.
     """
 
     def __init__(self, function: Callable[P, Request[T]]) -> None:
@@ -217,9 +219,10 @@ class operation(Generic[P, T]):  # noqa: N801 (a decorator reads as a word)
 
 
 class listing(Generic[P, T]):  # noqa: N801
-    """Make a list operation of a function that checks its filters and names the path: the twin of :class:`operation`.
+    """A list operation, made of a function that checks its filters and names the path.
 
-    The class gives a ``Listing``; bound to a client it gives an iterator over all pages, lazily, in constant memory.
+    Read on the class, the operation returns a ``Listing``. On a resource bound to a client, it returns an iterator that
+    requests pages as needed, in constant memory. Otherwise it works as :class:`operation`.
     """
 
     def __init__(self, function: Callable[P, Listing[T]]) -> None:
@@ -236,8 +239,12 @@ class listing(Generic[P, T]):  # noqa: N801
 
 
 def definition(request: Callable[..., Any]) -> Definition:
-    """Give the definition behind ``Messages.create`` and its like, as read on the class."""
+    """Return the definition of an operation.
+
+    :param request: Operation as read on its class, such as ``Messages.create``.
+    :raises TypeError: When the function is not an operation.
+    """
     found = getattr(request, "definition", None)
     if not isinstance(found, Definition):
-        raise TypeError(f"{request!r} is not an operation: give it as read on the class, such as Messages.create")
+        raise TypeError(f"{request!r} is not an operation: pass it as read on the class, such as Messages.create")
     return found

@@ -1,4 +1,4 @@
-"""What became of a request: the error, if any, that a response or its absence stands for."""
+"""Outcomes of requests: the error for a response or its absence, and retryability."""
 
 from __future__ import annotations
 
@@ -27,28 +27,33 @@ if TYPE_CHECKING:
     from airflow_provider_twilio.api.response import Response
 
 MAX_QUOTED_MESSAGE = 500
-"""How many characters of Twilio's own message are quoted."""
+"""Maximum number of characters to quote from Twilio's own message."""
 
 
-def _describe(request: Request[Any], response: Response, what: str) -> str:
-    number = f" (request {response.request_id})" if response.request_id else ""
-    return f"{request}: Twilio {what}{number}"
+def _describe(request: Request[Any], response: Response, event: str) -> str:
+    request_id = f" (request {response.request_id})" if response.request_id else ""
+    return f"{request}: Twilio {event}{request_id}"
 
 
 def error_for_unreadable(request: Request[Any], response: Response, shape: str | None = None) -> TwilioError:
-    """Give the error for an answer that can't be read: for a send, its outcome is unknown."""
-    kind = ServerError if request.idempotent else OutcomeUnknown
-    return kind(
-        _describe(request, response, f"answered {response.status} with {shape or response.shape()} instead of JSON"),
+    """Return the error for a response whose body cannot be parsed.
+
+    The outcome of a request that is not idempotent is then unknown.
+
+    :param shape: Description of the body, instead of the one derived from its first bytes.
+    """
+    error_type = ServerError if request.idempotent else OutcomeUnknown
+    return error_type(
+        _describe(request, response, f"responded {response.status} with {shape or response.shape()} instead of JSON"),
         status=response.status,
         request_id=response.request_id,
     )
 
 
 def error_from_response(request: Request[Any], response: Response, conn_id: str = "") -> TwilioError | None:
-    """Choose the error for an answer; None for a success. The only place that does.
+    """Return the error that a response stands for, or None for a success.
 
-    :param conn_id: whose credentials were sent with the request, for who has to mend them.
+    :param conn_id: Airflow connection whose credentials the request carried, to name in authentication errors.
     """
     status = response.status
     if 200 <= status < 300:
@@ -56,22 +61,24 @@ def error_from_response(request: Request[Any], response: Response, conn_id: str 
     body = response.json()
     body = body if isinstance(body, dict) else {}
     code = next((value for value in (body.get("code"), body.get("error_code")) if isinstance(value, int)), None)
-    facts: dict[str, Any] = {
+    attributes: dict[str, Any] = {
         "code": code,
         "status": status,
         "request_id": response.request_id,
         "retry_after": retry_after(response.headers.get("retry-after")),
     }
-    told = " ".join(str(body.get("message") or body.get("detail") or body.get("title") or response.shape()).split())
+    message = " ".join(str(body.get("message") or body.get("detail") or body.get("title") or response.shape()).split())
     text = (
-        f"refused with {status}" + (f", code {code}: " if code else ": ") + mask(told)[:MAX_QUOTED_MESSAGE].rstrip(".")
+        f"rejected it with {status}"
+        + (f", code {code}: " if code else ": ")
+        + mask(message)[:MAX_QUOTED_MESSAGE].rstrip(".")
     )
     if code:
         text += f". See {codes.page(code)}"
-    kind = _error_type(request, status, code)
-    if kind is AuthenticationFailed and conn_id:
+    error_type = _error_type(request, status, code)
+    if error_type is AuthenticationFailed and conn_id:
         text += f". The credentials are those of the connection {conn_id}"
-    return kind(_describe(request, response, text), **facts)
+    return error_type(_describe(request, response, text), **attributes)
 
 
 def _error_type(request: Request[Any], status: int, code: int | None) -> type[TwilioError]:
@@ -95,23 +102,24 @@ def _error_type(request: Request[Any], status: int, code: int | None) -> type[Tw
 
 
 def error_without_response(request: Request[Any], reason: str, *, sent: bool) -> TwilioError:
-    """Choose the error for a request without an answer.
+    """Return the error for a request that received no response.
 
-    :param reason: what happened, in words that carry no parameter of the request.
-    :param sent: whether any byte of the request may have reached Twilio.
+    :param reason: What happened, without request parameters.
+    :param sent: Whether any byte of the request may have reached Twilio.
     """
     if not sent:
         return NotSent(f"{request}: not sent, {reason}")
     if request.idempotent:
-        return ServerError(f"{request}: no answer, {reason}")
-    return OutcomeUnknown(f"{request}: no answer, {reason}; it may or may not have been carried out")
+        return ServerError(f"{request}: no response, {reason}")
+    return OutcomeUnknown(f"{request}: no response, {reason}; Twilio may or may not have carried it out")
 
 
 def is_retryable(request: Request[Any], error: BaseException) -> bool:
-    """Tell whether the same request may go out again at once: the rule for both clients.
+    """Return whether a client may retry the request immediately after this error.
 
-    What must not happen twice is repeated only when Twilio surely didn't do it. A large page that fails with a 500 is
-    not repeated as it is: a smaller one is asked for.
+    A request that is not idempotent is retried only if Twilio certainly did not carry it out. A large page that fails
+    with
+    status 500 is not retried as it is: the client requests a smaller page.
     """
     if isinstance(error, NotSent):
         return True
@@ -123,7 +131,10 @@ def is_retryable(request: Request[Any], error: BaseException) -> bool:
 
 
 def retry_after(header: str | None, now: datetime | None = None) -> float | None:
-    """Read a Retry-After header, seconds or a date, as seconds from now; None if it is neither."""
+    """Return the seconds that a Retry-After header asks to wait, or None if it is invalid.
+
+    :param header: Value of the header: seconds or an HTTP date.
+    """
     if not header:
         return None
     try:
@@ -133,9 +144,9 @@ def retry_after(header: str | None, now: datetime | None = None) -> float | None
     else:
         return max(0.0, seconds) if isfinite(seconds) else None
     try:
-        when = parsedate_to_datetime(header)
+        date = parsedate_to_datetime(header)
     except (ValueError, TypeError, OverflowError):
         return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    return max(0.0, (when - (now or datetime.now(UTC))).total_seconds())
+    if date.tzinfo is None:
+        date = date.replace(tzinfo=UTC)
+    return max(0.0, (date - (now or datetime.now(UTC))).total_seconds())

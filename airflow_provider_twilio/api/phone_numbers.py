@@ -1,4 +1,4 @@
-"""Phone numbers: those of the account, and those on offer.
+"""Phone numbers: those of the account, and those for sale.
 
 https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource
 https://www.twilio.com/docs/phone-numbers/api/availablephonenumber-resource
@@ -20,21 +20,22 @@ from airflow_provider_twilio.api.records import Field, Record, Sid
 from airflow_provider_twilio.api.request import NoContent, Request
 from airflow_provider_twilio.api.values import UNRESOLVED
 
-KINDS = ("PN",)
+SID_PREFIXES = ("PN",)
 TYPES = ("Local", "TollFree", "Mobile", "National", "Voip", "SharedCost", "MachineToMachine")
-"""The kinds of number that Twilio offers; few countries have all."""
+"""Types of number that Twilio sells; few countries offer all of them."""
 
 METHODS = ("GET", "POST")
-FARTHEST = 500
+MAX_DISTANCE = 500
+"""Maximum search radius, in miles."""
 
 _COUNTRY = r"[A-Z]{2}"
-_PLACE = r"\s*-?[0-9]{1,2}(\.[0-9]*)?\s*,\s*-?[0-9]{1,3}(\.[0-9]*)?\s*"
+_LAT_LONG = r"\s*-?[0-9]{1,2}(\.[0-9]*)?\s*,\s*-?[0-9]{1,3}(\.[0-9]*)?\s*"
 
 
 class IncomingPhoneNumber(Record):
-    """Hold a number of the account. ``capabilities`` tells whether it can do ``voice``, ``sms``, ``mms``, ``fax``."""
+    """A phone number of the account. ``capabilities`` maps ``voice``, ``sms``, ``mms`` and ``fax`` to booleans."""
 
-    sid_prefixes = KINDS
+    sid_prefixes = SID_PREFIXES
 
     sid = Sid()
     account_sid = Field(str)
@@ -74,14 +75,14 @@ class IncomingPhoneNumber(Record):
 
 
 class _TransferredNumber(IncomingPhoneNumber):
-    """Hold a number as the answer to its transfer: it rightly belongs to another account than the one asked."""
+    """A phone number after its transfer: it belongs to an account other than the requester."""
 
     def validation_error(self, account_sid: str | None) -> str | None:
         return super().validation_error(None)
 
 
 class AvailablePhoneNumber(Record):
-    """Hold a number on offer. ``capabilities`` tells whether it can do ``voice``, ``sms``, ``mms``."""
+    """A phone number for sale. ``capabilities`` maps ``voice``, ``SMS`` and ``MMS`` to booleans."""
 
     sid_prefixes = ()
 
@@ -101,7 +102,13 @@ class AvailablePhoneNumber(Record):
 
 
 class IncomingPhoneNumbers(Resource[C_co]):
-    """Buy, read, set up, transfer and release the account's numbers."""
+    """Operations on the account's phone numbers: create, fetch, list, update and delete.
+
+    .. code-block:: python
+
+        request = IncomingPhoneNumbers.create(area_code=415)  # a Request, not yet sent
+        number = IncomingPhoneNumbers(client).create(area_code=415)  # bought: an IncomingPhoneNumber
+    """
 
     @operation
     @staticmethod
@@ -133,36 +140,39 @@ class IncomingPhoneNumbers(Resource[C_co]):
         api_version: str | None = None,
         extra_params: Mapping[str, Any] | None = None,
     ) -> Request[IncomingPhoneNumber]:
-        """Buy a number. Never repeated when its outcome is unknown.
+        """Create a phone number of the account by buying it.
 
-        :param phone_number: the number, in E.164, as found among the available ones; this or ``area_code``.
-        :param area_code: any number of this area code (US and Canada): two calls buy two numbers.
-        :param friendly_name: what to call it, up to 64 characters; the number itself by default.
-        :param sms_url: the address Twilio asks when a message comes in.
-        :param sms_method: how ``sms_url`` is asked: ``GET`` or ``POST`` (Twilio's default).
-        :param sms_fallback_url: asked when ``sms_url`` or its TwiML fails.
-        :param sms_fallback_method: how ``sms_fallback_url`` is asked.
-        :param sms_application_sid: the application that handles messages, instead of the addresses.
-        :param voice_url: the address Twilio asks when a call comes in.
-        :param voice_method: how ``voice_url`` is asked: ``GET`` or ``POST`` (Twilio's default).
-        :param voice_fallback_url: asked when ``voice_url`` or its TwiML fails.
-        :param voice_fallback_method: how ``voice_fallback_url`` is asked.
-        :param voice_application_sid: the application that handles calls, instead of the addresses.
-        :param voice_caller_id_lookup: whether to look up the caller's name.
-        :param voice_receive_mode: ``voice`` or ``fax``.
-        :param status_callback: where Twilio reports the progress of calls.
-        :param status_callback_method: how ``status_callback`` is asked.
-        :param trunk_sid: the trunk that handles calls, instead of the voice addresses.
-        :param bundle_sid: the regulatory bundle, where the country asks for one.
-        :param identity_sid: the identity, where the country asks for one.
-        :param address_sid: the address, where the country asks for one.
-        :param emergency_status: ``Active`` or ``Inactive``, for emergency calls.
-        :param emergency_address_sid: the address given to emergency services.
-        :param api_version: the version of the API for the number's calls.
-        :param extra_params: Further form parameters, by Twilio's own names, for parameters that have no argument here:
-            ``{"NewParameter": "value"}``. Lists repeat a parameter; None omits it.
-        :raises BadParameter: before anything is sent.
-        :raises InvalidRequest: the number is taken (21422), or the area has none (21452).
+        The request is not idempotent: it is never sent again while its outcome is unknown.
+
+        :param phone_number: Number to buy, in E.164. Pass ``phone_number`` or ``area_code``, not both.
+        :param area_code: Area code in which to buy any available number, 200 to 999 (US and Canada only). Each request
+            buys another number.
+        :param friendly_name: Name of the number, up to 64 characters. By default the formatted number.
+        :param sms_url: URL that Twilio requests when a message arrives.
+        :param sms_method: HTTP method for ``sms_url``: ``GET`` or ``POST`` (default).
+        :param sms_fallback_url: URL that Twilio requests if ``sms_url`` or its TwiML fails.
+        :param sms_fallback_method: HTTP method for ``sms_fallback_url``: ``GET`` or ``POST`` (default).
+        :param sms_application_sid: TwiML app that handles messages, instead of the SMS URLs.
+        :param voice_url: URL that Twilio requests when a call arrives.
+        :param voice_method: HTTP method for ``voice_url``: ``GET`` or ``POST`` (default).
+        :param voice_fallback_url: URL that Twilio requests if ``voice_url`` or its TwiML fails.
+        :param voice_fallback_method: HTTP method for ``voice_fallback_url``: ``GET`` or ``POST`` (default).
+        :param voice_application_sid: TwiML app that handles calls, instead of the voice URLs.
+        :param voice_caller_id_lookup: Whether to look up the caller's name. False by default.
+        :param voice_receive_mode: Type of incoming calls: ``voice`` or ``fax``.
+        :param status_callback: URL to which Twilio reports the progress of calls.
+        :param status_callback_method: HTTP method for ``status_callback``: ``GET`` or ``POST`` (default).
+        :param trunk_sid: SIP trunk that handles calls, instead of the voice URLs and app.
+        :param bundle_sid: Regulatory bundle, where the country requires one.
+        :param identity_sid: Identity, where the country requires one.
+        :param address_sid: Address, where the country requires one.
+        :param emergency_status: Whether emergency calling is enabled: ``Active`` or ``Inactive``.
+        :param emergency_address_sid: Address reported to emergency services.
+        :param api_version: Version of Twilio's API for the number's incoming calls. ``2010-04-01`` by default.
+        :param extra_params: Additional form parameters under Twilio's own names, such as ``{"NewParameter": "value"}``,
+            for parameters that this operation does not have. A list repeats its parameter; None omits it.
+        :raises BadParameter: When an argument is invalid. No number was bought.
+        :raises InvalidRequest: When the number is not available (code 21422), or the area code has none (21452).
 
         https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource#provision-a-phone-number
         """
@@ -170,7 +180,7 @@ class IncomingPhoneNumbers(Resource[C_co]):
         checks.only_one_of(phone_number=phone_number, area_code=area_code)
         checks.phone_number("phone_number", phone_number)
         checks.between("area_code", area_code, 200, 999)
-        _settings(
+        _check_settings(
             methods={
                 "sms_method": sms_method,
                 "sms_fallback_method": sms_fallback_method,
@@ -195,9 +205,10 @@ class IncomingPhoneNumbers(Resource[C_co]):
     @operation
     @staticmethod
     def fetch(phone_number_sid: str) -> Request[IncomingPhoneNumber]:
-        """Fetch a number of the account.
+        """Fetch a phone number of the account.
 
-        :raises NotFound: there is none with this SID, or no longer.
+        :param phone_number_sid: SID of the number.
+        :raises NotFound: When no number has this SID, or it has been deleted.
 
         https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource#fetch-an-incomingphonenumber-resource
         """
@@ -233,38 +244,42 @@ class IncomingPhoneNumbers(Resource[C_co]):
         api_version: str | None = None,
         extra_params: Mapping[str, Any] | None = None,
     ) -> Request[IncomingPhoneNumber]:
-        """Change a number's settings, or give it to another account. What isn't given stays; ``""`` empties.
+        """Update a phone number's settings, or transfer the number to another account.
 
-        :param transfer_to_account_sid: the new owner: another account of the same parent, with the parent's
-            credentials.
-        :param friendly_name: what to call it, up to 64 characters.
-        :param sms_url: the address Twilio asks when a message comes in.
-        :param sms_method: how ``sms_url`` is asked: ``GET`` or ``POST``.
-        :param sms_fallback_url: asked when ``sms_url`` or its TwiML fails.
-        :param sms_fallback_method: how ``sms_fallback_url`` is asked.
-        :param sms_application_sid: the application that handles messages, instead of the addresses.
-        :param voice_url: the address Twilio asks when a call comes in.
-        :param voice_method: how ``voice_url`` is asked: ``GET`` or ``POST``.
-        :param voice_fallback_url: asked when ``voice_url`` or its TwiML fails.
-        :param voice_fallback_method: how ``voice_fallback_url`` is asked.
-        :param voice_application_sid: the application that handles calls, instead of the addresses.
-        :param voice_caller_id_lookup: whether to look up the caller's name.
-        :param voice_receive_mode: ``voice`` or ``fax``.
-        :param status_callback: where Twilio reports the progress of calls.
-        :param status_callback_method: how ``status_callback`` is asked.
-        :param trunk_sid: the trunk that handles calls, instead of the voice addresses.
-        :param bundle_sid: the regulatory bundle, where the country asks for one.
-        :param identity_sid: the identity, where the country asks for one.
-        :param address_sid: the address, where the country asks for one.
-        :param emergency_status: ``Active`` or ``Inactive``, for emergency calls.
-        :param emergency_address_sid: the address given to emergency services.
-        :param api_version: the version of the API for the number's calls.
-        :param extra_params: Further form parameters, by Twilio's own names, for parameters that have no argument here:
-            ``{"NewParameter": "value"}``. Lists repeat a parameter; None omits it.
+        Omitted parameters keep their values; ``""`` clears a setting.
+
+        :param phone_number_sid: SID of the number.
+        :param transfer_to_account_sid: Account to transfer the number to. It must have the same parent account, whose
+            credentials the request needs.
+        :param friendly_name: Name of the number, up to 64 characters.
+        :param sms_url: URL that Twilio requests when a message arrives.
+        :param sms_method: HTTP method for ``sms_url``: ``GET`` or ``POST`` (default).
+        :param sms_fallback_url: URL that Twilio requests if ``sms_url`` or its TwiML fails.
+        :param sms_fallback_method: HTTP method for ``sms_fallback_url``: ``GET`` or ``POST`` (default).
+        :param sms_application_sid: TwiML app that handles messages, instead of the SMS URLs.
+        :param voice_url: URL that Twilio requests when a call arrives.
+        :param voice_method: HTTP method for ``voice_url``: ``GET`` or ``POST`` (default).
+        :param voice_fallback_url: URL that Twilio requests if ``voice_url`` or its TwiML fails.
+        :param voice_fallback_method: HTTP method for ``voice_fallback_url``: ``GET`` or ``POST`` (default).
+        :param voice_application_sid: TwiML app that handles calls, instead of the voice URLs.
+        :param voice_caller_id_lookup: Whether to look up the caller's name.
+        :param voice_receive_mode: Type of incoming calls: ``voice`` or ``fax``.
+        :param status_callback: URL to which Twilio reports the progress of calls.
+        :param status_callback_method: HTTP method for ``status_callback``: ``GET`` or ``POST`` (default).
+        :param trunk_sid: SIP trunk that handles calls, instead of the voice URLs and app.
+        :param bundle_sid: Regulatory bundle, where the country requires one.
+        :param identity_sid: Identity, where the country requires one.
+        :param address_sid: Address, where the country requires one.
+        :param emergency_status: Whether emergency calling is enabled: ``Active`` or ``Inactive``.
+        :param emergency_address_sid: Address reported to emergency services.
+        :param api_version: Version of Twilio's API for the number's incoming calls.
+        :param extra_params: Additional form parameters under Twilio's own names, such as ``{"NewParameter": "value"}``,
+            for parameters that this operation does not have. A list repeats its parameter; None omits it.
+        :raises BadParameter: When an argument is invalid. No request was sent.
 
         https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource#update-an-incomingphonenumber-resource
         """
-        _settings(
+        _check_settings(
             methods={
                 "sms_method": sms_method,
                 "sms_fallback_method": sms_fallback_method,
@@ -286,14 +301,18 @@ class IncomingPhoneNumbers(Resource[C_co]):
             emergency_address_sid=(emergency_address_sid, "AD"),
         )
         if transfer_to_account_sid == "":
-            raise BadParameter("transfer_to_account_sid", "is empty", "give the new owner's AC… SID, or leave it out")
-        answer = IncomingPhoneNumber if transfer_to_account_sid is None else _TransferredNumber
-        return Request("POST", _path(phone_number_sid), answer)
+            raise BadParameter("transfer_to_account_sid", "is empty", "pass the new owner's AC… SID, or omit it")
+        parser = IncomingPhoneNumber if transfer_to_account_sid is None else _TransferredNumber
+        return Request("POST", _path(phone_number_sid), parser)
 
     @operation
     @staticmethod
     def delete(phone_number_sid: str) -> Request[None]:
-        """Release a number. It can't be undone: anyone may buy it next.
+        """Delete a phone number from the account by releasing it.
+
+        This cannot be undone: anyone may buy the number afterwards.
+
+        :param phone_number_sid: SID of the number.
 
         https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource#delete-an-incomingphonenumber-resource
         """
@@ -310,14 +329,15 @@ class IncomingPhoneNumbers(Resource[C_co]):
         limit: int | None = None,
         page_size: int | None = None,
     ) -> Listing[IncomingPhoneNumber]:
-        """List the account's numbers.
+        """List the account's phone numbers.
 
-        :param phone_number: only those that contain these digits; ``*`` stands for any one.
-        :param friendly_name: only those of this name.
-        :param origin: ``twilio`` or ``hosted``.
-        :param beta: whether to include numbers that are new to Twilio.
-        :param limit: how many at the most.
-        :param page_size: records a request, up to 1000 (the default).
+        :param phone_number: Only numbers that contain these digits. ``*`` matches any single digit.
+        :param friendly_name: Only numbers with exactly this name.
+        :param origin: Only numbers of this origin: ``twilio`` or ``hosted``.
+        :param beta: Whether to include numbers that are new to Twilio.
+        :param limit: Maximum number of records to list. None lists all.
+        :param page_size: Records per request, 1 to 1,000 (default).
+        :raises BadParameter: When an argument is invalid. No request was sent.
 
         https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource#read-multiple-incomingphonenumber-resources
         """
@@ -325,7 +345,7 @@ class IncomingPhoneNumbers(Resource[C_co]):
 
 
 class AvailablePhoneNumbers(Resource[C_co]):
-    """Search the numbers on offer."""
+    """Operations on phone numbers for sale: list."""
 
     @listing
     @staticmethod
@@ -354,44 +374,48 @@ class AvailablePhoneNumbers(Resource[C_co]):
         limit: int | None = None,
         page_size: int | None = None,
     ) -> Listing[AvailablePhoneNumber]:
-        """Search the numbers on offer in a country.
+        """List phone numbers for sale in a country. Twilio returns a single page.
 
-        :param country: two letters, such as ``US`` (ISO 3166-1).
-        :param kind: ``Local``, ``TollFree``, ``Mobile``, ``National``, ``Voip``, ``SharedCost`` or
-            ``MachineToMachine``; what a country lacks is :class:`~airflow_provider_twilio.api.errors.NotFound`.
-        :param area_code: only of this area code (US and Canada).
-        :param contains: 2 to 16 digits or letters; ``*`` stands for any one, ``%`` for any several.
-        :param sms_enabled: only those that can, or can't, receive messages.
-        :param mms_enabled: only those that can, or can't, receive media.
-        :param voice_enabled: only those that can, or can't, receive calls.
-        :param fax_enabled: only those that can, or can't, receive faxes.
-        :param exclude_all_address_required: leave out those that need an address.
-        :param exclude_local_address_required: leave out those that need an address in the country.
-        :param exclude_foreign_address_required: leave out those that need an address abroad.
-        :param beta: whether to include numbers that are new to Twilio (it does by default).
-        :param near_number: close to this number, in E.164 (US and Canada).
-        :param near_lat_long: close to this place, ``latitude,longitude`` (US and Canada).
-        :param distance: how close, in miles, up to 500 (Twilio's default is 25); with one of the two above.
-        :param in_postal_code: only of this postal code (US and Canada).
-        :param in_region: only of this state or province (US and Canada).
-        :param in_rate_center: only of this rate center, with ``in_lata`` (US and Canada).
-        :param in_lata: only of this LATA (US and Canada).
-        :param in_locality: only of this town.
-        :param limit: how many at the most.
-        :param page_size: records a request, up to 1000 (the default). Twilio answers with one page.
+        :param country: Two-letter country code (ISO 3166-1), such as ``US``.
+        :param kind: Type of number: ``Local``, ``TollFree``, ``Mobile``, ``National``, ``Voip``, ``SharedCost`` or
+            ``MachineToMachine``. Few countries offer all types.
+        :param area_code: Only numbers in this area code, 200 to 999 (US and Canada only).
+        :param contains: Only numbers that contain this pattern: 2 to 16 digits or letters, where ``*`` matches any
+            single digit and ``%`` any sequence.
+        :param sms_enabled: Only numbers that can, or cannot, receive SMS.
+        :param mms_enabled: Only numbers that can, or cannot, receive MMS.
+        :param voice_enabled: Only numbers that can, or cannot, receive calls.
+        :param fax_enabled: Only numbers that can, or cannot, receive faxes.
+        :param exclude_all_address_required: Whether to exclude numbers that require an address.
+        :param exclude_local_address_required: Whether to exclude numbers that require an address in the country.
+        :param exclude_foreign_address_required: Whether to exclude numbers that require an address outside the country.
+        :param beta: Whether to include numbers that are new to Twilio. True by default.
+        :param near_number: Only numbers near this number, in E.164 (US and Canada only).
+        :param near_lat_long: Only numbers near this point, as ``latitude,longitude`` (US and Canada only).
+        :param distance: Search radius around ``near_number`` or ``near_lat_long`` in miles, up to 500. Twilio's default
+            is 25.
+        :param in_postal_code: Only numbers in this postal code (US and Canada only).
+        :param in_region: Only numbers in this state or province (US and Canada only).
+        :param in_rate_center: Only numbers in this rate center (US and Canada only). Requires ``in_lata``.
+        :param in_lata: Only numbers in this LATA (US and Canada only).
+        :param in_locality: Only numbers in this city.
+        :param limit: Maximum number of records to list. None lists all.
+        :param page_size: Records per request, 1 to 1,000 (default).
+        :raises BadParameter: When an argument is invalid. No request was sent.
+        :raises NotFound: When the country does not offer this type of number.
 
         https://www.twilio.com/docs/phone-numbers/api/availablephonenumber-resource
         """
-        _country(country)
+        _check_country(country)
         checks.required(kind=kind)
         checks.choice("kind", kind, TYPES)
         checks.between("area_code", area_code, 200, 999)
         checks.max_length("contains", contains, 16)
         if isinstance(contains, str) and len(contains) < 2:
-            raise BadParameter("contains", f"has {len(contains)} characters", "Twilio takes 2 to 16")
+            raise BadParameter("contains", f"has {len(contains)} characters", "pass 2 to 16 characters")
         checks.phone_number("near_number", near_number)
-        _place(near_lat_long)
-        checks.between("distance", distance, 0, FARTHEST, " miles")
+        _check_lat_long(near_lat_long)
+        checks.between("distance", distance, 0, MAX_DISTANCE, " miles")
         if checks.is_set(distance):
             checks.one_of(near_number=near_number, near_lat_long=near_lat_long)
         if checks.is_set(in_rate_center):
@@ -401,31 +425,31 @@ class AvailablePhoneNumbers(Resource[C_co]):
         )
 
 
-def _settings(*, methods: dict[str, Any], voice_receive_mode: Any, emergency_status: Any) -> None:
-    """Check what buying and updating a number share."""
+def _check_settings(*, methods: dict[str, Any], voice_receive_mode: Any, emergency_status: Any) -> None:
+    """Check the settings that create and update share."""
     for name, value in methods.items():
         checks.choice(name, value, METHODS)
     checks.choice("voice_receive_mode", voice_receive_mode, ("voice", "fax"))
     checks.choice("emergency_status", emergency_status, ("Active", "Inactive"))
 
 
-def _country(value: Any) -> None:
+def _check_country(value: Any) -> None:
     if value is not UNRESOLVED and not (isinstance(value, str) and re.fullmatch(_COUNTRY, value)):
         raise BadParameter(
-            "country", f"is not a country code ({checks.describe(value)})", "give its two letters, such as US or GB"
+            "country", f"is not a country code ({checks.describe(value)})", "pass two letters, such as US or GB"
         )
 
 
-def _place(value: Any) -> None:
+def _check_lat_long(value: Any) -> None:
     if not checks.is_set(value) or value is UNRESOLVED:
         return
-    if not (isinstance(value, str) and re.fullmatch(_PLACE, value)):
+    if not (isinstance(value, str) and re.fullmatch(_LAT_LONG, value)):
         raise BadParameter(
             "near_lat_long",
-            f"is not a place ({checks.describe(value)})",
-            "give 'latitude,longitude' in degrees, such as '37.84,-122.42'",
+            f"is not a pair of coordinates ({checks.describe(value)})",
+            "pass 'latitude,longitude' in degrees, such as '37.84,-122.42'",
         )
 
 
 def _path(phone_number_sid: str) -> str:
-    return f"IncomingPhoneNumbers/{checks.sid('phone_number_sid', phone_number_sid, *KINDS)}.json"
+    return f"IncomingPhoneNumbers/{checks.sid('phone_number_sid', phone_number_sid, *SID_PREFIXES)}.json"

@@ -1,4 +1,4 @@
-"""Any other operation of Twilio's, named by method and path: the door for what has no resource of its own here."""
+"""Raw requests, by method and path, for resources that this package does not model."""
 
 from __future__ import annotations
 
@@ -24,31 +24,38 @@ def raw_request(
     idempotent: bool = False,
     max_segments: int | None = None,
 ) -> Request[Record]:
-    """Describe any request to Twilio.
+    """Build a request to any resource of Twilio.
 
-    :param method: GET, POST, PUT, PATCH or DELETE.
-    :param path: below the account (``Queues``), from the root (``/2010-04-01/Accounts/{AccountSid}/Queues.json``;
-        ``{AccountSid}`` is filled in), or on another host of Twilio's (``https://messaging.twilio.com/v1/Services``).
-    :param data: parameters in Twilio's own spelling; lists are repeated, times written in UTC.
-    :param json: a JSON body instead, for the APIs that take one.
-    :param idempotent: whether a POST or PATCH may be sent again when its outcome is unknown.
-    :param max_segments: refuse a ``Body`` of more segments.
+    :param method: HTTP method: GET, POST, PUT, PATCH or DELETE.
+    :param path: Path below the account (``Queues``), from the root (``/2010-04-01/Accounts/{AccountSid}/Queues.json``,
+        where the client fills in ``{AccountSid}``), or URL on another host of Twilio
+        (``https://messaging.twilio.com/v1/Services``).
+    :param data: Parameters, by Twilio's own names. A list repeats its parameter; times are converted to UTC.
+    :param json: JSON body instead, for APIs that accept one.
+    :param idempotent: Whether a POST or PATCH may be retried while its outcome is unknown. False by default.
+    :param max_segments: Maximum number of segments of a ``Body`` parameter. A longer body is rejected before anything
+        is sent.
+    :raises BadParameter: When an argument is invalid. No request was sent.
     """
     method = str(method).upper()
     if method not in METHODS:
-        raise BadParameter("method", f"is {method!r}", f"give one of {', '.join(METHODS)}")
+        raise BadParameter("method", f"is {method!r}", f"use one of {', '.join(METHODS)}")
     if data is not None and json is not None and method != "GET":
-        raise BadParameter("data and json", "are given together", "a request has one body: give a form or JSON")
+        raise BadParameter("data and json", "are mutually exclusive", "pass a form or a JSON body")
     if json is not None:
         try:
             json_text.dumps(json, ensure_ascii=False, allow_nan=False).encode()
         except (TypeError, ValueError, RecursionError):
-            raise BadParameter("json", "holds what JSON can't", "give strings, numbers, booleans, None") from None
+            raise BadParameter(
+                "json",
+                "contains a value that JSON cannot represent",
+                "use strings, finite numbers, booleans, None, lists and mappings only",
+            ) from None
     return Request(
         method,
         _path(path),
         Record,
-        _pairs(data),
+        _form_data(data),
         json=json,
         idempotent=idempotent or method in ("GET", "PUT", "DELETE"),
         max_segments=parse_int("max_segments", max_segments, 1),
@@ -56,13 +63,14 @@ def raw_request(
 
 
 def raw_listing(path: str, data: Mapping[str, Any] | None = None, *, limit: int | None = None) -> Listing[Record]:
-    """Describe any list of Twilio's, of the 2010 API or of a newer one.
+    """Build a list request to any resource of Twilio, of the 2010 API or of a newer one.
 
-    :param path: as for :func:`request`.
-    :param data: filters in Twilio's own spelling; ``PageSize`` among them if 1000 is too many.
-    :param limit: how many records at the most.
+    :param path: Path or URL of the list, as for :func:`raw_request`.
+    :param data: Filters, by Twilio's own names. Set ``PageSize`` if 1,000 records per page are too many.
+    :param limit: Maximum number of records to list. None lists all.
+    :raises BadParameter: When an argument is invalid. No request was sent.
     """
-    pairs = _pairs(data)
+    pairs = _form_data(data)
     size = next((value for name, value in pairs if name == "PageSize"), None)
     return Listing(
         _path(path),
@@ -73,7 +81,7 @@ def raw_listing(path: str, data: Mapping[str, Any] | None = None, *, limit: int 
     )
 
 
-def _pairs(data: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
+def _form_data(data: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
     if data is None:
         return ()
     return tuple((name, text) for name, value in data.items() for text in wire_values(name, value))
@@ -81,9 +89,9 @@ def _pairs(data: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
 
 def _path(path: str) -> str:
     if not path or path != str(path):
-        raise BadParameter("path", "is empty or not a string", "give one such as 'Queues' or '/2010-04-01/…'")
+        raise BadParameter("path", "is empty or not a string", "pass a path such as 'Queues' or '/2010-04-01/…'")
     if "?" in path or "#" in path:
-        raise BadParameter("path", "has a query", "give its parameters as data")
+        raise BadParameter("path", "contains a query or fragment", "pass its parameters as data")
     last = path.rsplit("/", 1)[-1]
     if (path.startswith(f"/{VERSION}/") or ("/" not in path[:1] and "://" not in path)) and "." not in last:
         return path + ".json"

@@ -11,7 +11,7 @@ from airflow_provider_twilio.api.operation import C_co, Resource, listing, opera
 from airflow_provider_twilio.api.records import Field, Record, Sid
 from airflow_provider_twilio.api.request import NoContent, Request
 
-KINDS = ("RE",)
+SID_PREFIXES = ("RE",)
 
 COMPLETED = frozenset({"completed"})
 FAILED = frozenset({"absent", "deleted"})
@@ -19,9 +19,12 @@ FINAL = COMPLETED | FAILED
 
 
 class Recording(Record):
-    """Hold what is known of a recording: ``duration`` in seconds; the sound itself is behind ``media_url``."""
+    """A recording of a call or conference.
 
-    sid_prefixes = KINDS
+    ``duration`` is in seconds; the audio is at ``media_url``.
+    """
+
+    sid_prefixes = SID_PREFIXES
 
     sid = Sid()
     account_sid = Field(str)
@@ -45,7 +48,7 @@ class Recording(Record):
 
 
 class Recordings(Resource[C_co]):
-    """Read and delete recordings."""
+    """Operations on recordings: fetch, list and delete."""
 
     @listing
     @staticmethod
@@ -62,14 +65,18 @@ class Recordings(Resource[C_co]):
     ) -> Listing[Recording]:
         """List the account's recordings.
 
-        :param call_sid: only of this call.
-        :param conference_sid: only of this conference.
-        :param date_created: only of this day (UTC).
-        :param date_created_after: only at or after this time, aware, or day (UTC).
-        :param date_created_before: only at or before this time, aware, or day (UTC).
-        :param include_soft_deleted: also those deleted in the last 40 days, of which Twilio still keeps a record.
-        :param limit: how many at the most.
-        :param page_size: records a request, up to 1000 (the default).
+        :param call_sid: Only recordings of this call.
+        :param conference_sid: Only recordings of this conference.
+        :param date_created: Only recordings created on this day (UTC).
+        :param date_created_after: Only recordings created at or after this time or day (UTC). A datetime needs a time
+            zone.
+        :param date_created_before: Only recordings created at or before this time or day (UTC). A datetime needs a time
+            zone.
+        :param include_soft_deleted: Whether to include recordings deleted in the last 40 days, whose records Twilio
+            keeps.
+        :param limit: Maximum number of records to list. None lists all.
+        :param page_size: Records per request, 1 to 1,000 (default).
+        :raises BadParameter: When an argument is invalid. No request was sent.
 
         https://www.twilio.com/docs/voice/api/recording#read-multiple-recording-resources
         """
@@ -79,10 +86,11 @@ class Recordings(Resource[C_co]):
     @operation
     @staticmethod
     def fetch(recording_sid: str, *, include_soft_deleted: bool | None = None) -> Request[Recording]:
-        """Fetch what is known of a recording.
+        """Fetch the record of a recording.
 
-        :param include_soft_deleted: also if it was deleted in the last 40 days.
-        :raises NotFound: there is none with this SID, or no longer.
+        :param recording_sid: SID of the recording.
+        :param include_soft_deleted: Whether to also find a recording that was deleted in the last 40 days.
+        :raises NotFound: When no recording has this SID, or it has been deleted.
 
         https://www.twilio.com/docs/voice/api/recording#fetch-a-recording-resource
         """
@@ -91,7 +99,9 @@ class Recordings(Resource[C_co]):
     @operation
     @staticmethod
     def delete(recording_sid: str) -> Request[None]:
-        """Delete a recording. Its sound is gone at once.
+        """Delete a recording. Its audio is removed at once.
+
+        :param recording_sid: SID of the recording.
 
         https://www.twilio.com/docs/voice/api/recording#delete-a-recording-resource
         """
@@ -99,4 +109,4 @@ class Recordings(Resource[C_co]):
 
 
 def _path(recording_sid: str) -> str:
-    return f"Recordings/{checks.sid('recording_sid', recording_sid, *KINDS)}.json"
+    return f"Recordings/{checks.sid('recording_sid', recording_sid, *SID_PREFIXES)}.json"

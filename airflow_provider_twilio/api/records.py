@@ -1,4 +1,4 @@
-"""Records: the JSON object that Twilio sent, with typed properties."""
+"""Records: the JSON objects that Twilio returns, with typed properties."""
 
 from __future__ import annotations
 
@@ -30,24 +30,27 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SECRETS = frozenset({"auth_token"})
-"""What Twilio tells that nobody needs to see, in records of whatever kind."""
+"""Keys to remove from records of unknown type."""
 
 
 _RFC_2822 = r"..., ([0-9]{2}) (...) ([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) \+0000"
 
 
-_MONTHS = {"JanFebMarAprMayJunJulAugSepOctNovDec"[at : at + 3]: at // 3 + 1 for at in range(0, 36, 3)}
+_MONTHS = {"JanFebMarAprMayJunJulAugSepOctNovDec"[start : start + 3]: start // 3 + 1 for start in range(0, 36, 3)}
 
 
 def parse_datetime(text: str) -> DateTime:
-    """Parse Twilio's RFC 2822 dates, and the ISO 8601 ones of its newer APIs, into an aware UTC time."""
+    """Parse a time from Twilio to UTC.
+
+    The 2010 API returns RFC 2822 dates, newer APIs return ISO 8601.
+    """
     import pendulum
 
-    found = re.fullmatch(_RFC_2822, text)
-    if found and found[2] in _MONTHS:  # as Twilio writes them: the ways below take five times as long
-        day, month, year, hour, minute, second = found.groups()
-        when = (int(year), _MONTHS[month], int(day), int(hour), int(minute), int(second))
-        return pendulum.DateTime(*when, tzinfo=pendulum.UTC)
+    match = re.fullmatch(_RFC_2822, text)
+    if match and match[2] in _MONTHS:  # Twilio's usual format; the general parsers below are five times slower
+        day, month, year, hour, minute, second = match.groups()
+        parts = (int(year), _MONTHS[month], int(day), int(hour), int(minute), int(second))
+        return pendulum.DateTime(*parts, tzinfo=pendulum.UTC)
     if re.match(ISO_DAY, text):
         return cast("DateTime", pendulum.parse(text))
     return pendulum.instance(parsedate_to_datetime(text)).in_timezone("UTC")
@@ -58,7 +61,10 @@ def _parse_date(text: str) -> date:
 
 
 def _parse_decimal(raw: Any) -> Decimal:
-    """Parse a number as it reads; a float's exact value has digits that nobody wrote."""
+    """Parse a number as written.
+
+    The exact value of a float has digits that Twilio did not send.
+    """
     return Decimal(str(raw))
 
 
@@ -75,10 +81,11 @@ _PARSERS: dict[Any, Callable[[Any], Any]] = {
 
 
 class Field(Generic[T]):
-    """Declare a typed property over a record's raw value, parsed on access; None where Twilio sent none.
+    """A typed property of a record, parsed on access. None where Twilio sent no value.
 
-    :param kind: ``str``, ``int``, ``bool``, ``Decimal``, ``datetime``, ``date``, ``dict`` or ``list``.
-    :param name: the key in the record, where it isn't the property's own name (``from_`` reads ``from``).
+    :param kind: Type of the value: ``str``, ``int``, ``bool``, ``Decimal``, ``datetime``, ``date``, ``dict`` or
+        ``list``.
+    :param name: Key in the record. By default the property's name without a trailing underscore.
     """
 
     def __init__(self, kind: type[T], name: str | None = None) -> None:
@@ -114,7 +121,7 @@ class Field(Generic[T]):
 
 
 class Sid(Field[str]):
-    """Declare the property ``sid``, which every such record has; only a dry run's has None there."""
+    """The property ``sid`` of a record. Only the record of a dry run has None there."""
 
     def __init__(self) -> None:
         super().__init__(str)
@@ -129,26 +136,37 @@ class Sid(Field[str]):
 
 
 class Record(dict[str, Any]):
-    """Twilio's own JSON object with typed properties. Safe for XCom as it stands; unknown fields are kept.
+    """A JSON object from Twilio with typed properties. Unknown keys are kept.
 
-    XCom hands back a plain dict: ``Message(that)`` restores the properties.
+    A record is a dict, so it can go to XCom as it is. XCom returns a plain dict; ``Message(data)`` restores the
+    properties.
+
+    .. code-block:: python
+
+        message = Message({"sid": "SM0123456789abcdef0123456789abcdef", "num_segments": "2"})
+        message["num_segments"]  # "2", as Twilio sent it
+        message.num_segments  # 2
     """
 
     sid_prefixes: ClassVar[tuple[str, ...]] = ()
-    """What the record's SID may start with; empty if it has none."""
+    """Prefixes of the record's SID. Empty if the record has no SID."""
     secrets: ClassVar[frozenset[str]] = frozenset()
-    """Keys that are dropped as the record is parsed."""
+    """Keys to remove when the record is created."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for secret in self.secrets:
             self.pop(secret, None)
-        if type(self) is Record:  # of any other operation: of what kind isn't known
+        if type(self) is Record:  # the response to a raw request, whose type is unknown
             remove_keys([self], SECRETS)
 
     @classmethod
     def parse(cls, request: Request[Any], response: Response) -> Any:
-        """Read one record from an answer."""
+        """Parse a record from a response.
+
+        :raises ServerError: When the response is not a JSON object and the request is idempotent.
+        :raises OutcomeUnknown: When the response is not a JSON object and the request is not idempotent.
+        """
         body = response.json()
         if isinstance(body, dict):
             return cls(body)
@@ -157,7 +175,10 @@ class Record(dict[str, Any]):
         raise error_for_unreadable(request, response)
 
     def validation_error(self, account_sid: str | None) -> str | None:
-        """Tell why this can't be the answer asked for, if so: a SID of the wrong kind, or another account's."""
+        """Return why this record cannot be the requested one, or None.
+
+        :param account_sid: Account that the record must belong to. None accepts any account.
+        """
         if not self.sid_prefixes:
             return None
         sid = self.get("sid")
@@ -176,7 +197,7 @@ class Record(dict[str, Any]):
 
 
 def remove_keys(values: Iterable[Any], secrets: frozenset[str]) -> None:
-    """Drop secrets out of nested values."""
+    """Remove secrets from nested lists and dicts."""
     for value in values:
         if isinstance(value, dict):
             for secret in secrets & value.keys():
@@ -192,5 +213,5 @@ def _sid() -> re.Pattern[str]:
 
 
 def is_sid(value: object, prefixes: Sequence[str] = ()) -> bool:
-    """Tell whether a value is a Twilio SID, of one of these kinds if any are given."""
+    """Return whether a value is a Twilio SID, optionally with one of these prefixes."""
     return isinstance(value, str) and _sid().fullmatch(value) is not None and (not prefixes or value[:2] in prefixes)

@@ -1,4 +1,4 @@
-"""One request to Twilio, as a value."""
+"""Requests to Twilio, as values."""
 
 from __future__ import annotations
 
@@ -25,31 +25,33 @@ VERSION = "2010-04-01"
 
 
 SMALLER_PAGES = (100, 20)
+"""Page sizes to fall back to when Twilio fails on a larger page."""
 
 
-# What a form escapes of ASCII: all but letters, digits and four signs.
-_ESCAPES = {ord(sign): quote(sign, safe="") for sign in map(chr, range(128))}
+# The ASCII characters that form encoding escapes: all but letters, digits and four punctuation characters.
+_ESCAPES = {ord(character): quote(character, safe="") for character in map(chr, range(128))}
 
 
 class ResponseParser(Protocol[T_co]):
-    """Read an answer: a Record class, a Listing (which reads a page), or :class:`Nothing`."""
+    """Anything that can parse a response: a Record class, a Listing, or :class:`NoContent`."""
 
     def parse(self, request: Request[Any], response: Response) -> T_co: ...
 
 
 class Request(NamedTuple, Generic[T]):
-    """Describe one request to Twilio. Pure, comparable and picklable.
+    """A request to Twilio. Comparable and picklable.
 
-    :param method: GET, POST or DELETE (other methods for other hosts).
-    :param path: below ``/2010-04-01/Accounts/{AccountSid}/``, or from the root if it starts with ``/``, or on another
-        host of Twilio's if it starts with ``https://``. ``{AccountSid}`` is filled in by the client.
-    :param answer: reads what comes back.
-    :param data: form parameters (the query of a GET) in Twilio's spelling.
-    :param json: a JSON body, instead of a form.
-    :param idempotent: whether Twilio may see it twice without harm. Sending, dialling, buying and opening an account
-        may not be repeated.
-    :param needs: wire names of which one must be there when it is sent; the connection may supply them.
-    :param max_segments: how many segments its body may have at the most; the client refuses more.
+    :param method: HTTP method: GET, POST or DELETE; for other hosts any.
+    :param path: Path below ``/2010-04-01/Accounts/{AccountSid}/``, from the root if it starts with ``/``, or URL on
+        another host of Twilio. The client fills in ``{AccountSid}``.
+    :param parser: Parser of the response.
+    :param data: Form parameters, by Twilio's own names. For a GET, the query.
+    :param json: JSON body, instead of a form.
+    :param idempotent: Whether carrying the request out twice has the same effect as once. False for sending messages,
+        placing calls, buying numbers and opening accounts.
+    :param requires_one_of: Twilio's names of parameters of which one must be set when the request is sent. The
+        connection may supply it.
+    :param max_segments: Maximum number of segments of the body. The client rejects longer ones.
     """
 
     method: str
@@ -63,61 +65,60 @@ class Request(NamedTuple, Generic[T]):
 
     @property
     def is_safe(self) -> bool:
-        """Whether it only reads."""
+        """Whether the request only reads (a safe method, in HTTP)."""
         return self.method in ("GET", "HEAD")
 
     @property
     def template(self) -> str:
-        """The path from the root, ``{AccountSid}`` not filled in; a URL for another host."""
+        """The path from the root, with ``{AccountSid}`` unfilled, or a URL on another host."""
         if self.path.startswith("/") or "://" in self.path:
             return self.path
         return f"/{VERSION}/Accounts/{{AccountSid}}/{self.path}"
 
     @property
     def is_incomplete(self) -> bool:
-        """Whether nothing of what it needs is there."""
+        """Whether the request lacks a required parameter."""
         for name, value in self.data:
             if value and name in self.requires_one_of:
                 return False
         return bool(self.requires_one_of)
 
     def get(self, name: str) -> str | None:
-        """Give the first value of a parameter in Twilio's spelling."""
+        """Return the first value of a parameter, by Twilio's name, or None."""
         for key, value in self.data:
             if key == name:
                 return value
         return None
 
     def with_params(self, **values: str) -> Request[T]:
-        """Give the same request with these parameters, in Twilio's spelling, in place of any there are."""
+        """Return a copy in which these parameters, by Twilio's names, replace all values they had."""
         kept = tuple((name, value) for name, value in self.data if name not in values)
         return self.replace(data=kept + tuple(values.items()))
 
     def replace(self, **fields: Any) -> Request[T]:
-        """Give the same request with these fields instead."""
+        """Return a copy with other values for these fields."""
         return self._replace(**fields)
 
-    # The two below are for what is sent many times: half as much work as ``but``.
-
     def with_path(self, path: str) -> Request[T]:
-        """Give the same request to another path."""
+        """Return a copy with another path. Faster than :meth:`replace`, for bulk sends."""
         return Request(self.method, path, *self[2:])
 
     def with_data(self, data: tuple[tuple[str, str], ...]) -> Request[T]:
-        """Give the same request with other form parameters."""
+        """Return a copy with other form parameters. Faster than :meth:`replace`, for bulk sends."""
         return Request(self.method, self.path, self.parser, data, *self[4:])
 
     def query(self) -> str:
+        """Return the parameters as a form-encoded string."""
         return "&".join([f"{percent_encode(name)}={percent_encode(value)}" for name, value in self.data])
 
     def with_smaller_page(self) -> Request[T] | None:
-        """Give the same page request for fewer records; None where there is no smaller one."""
+        """Return a copy that requests a smaller page, or None at the minimum."""
         size = next((int(value) for name, value in self.data if name == "PageSize" and value.isdecimal()), 0)
-        step = next((step for step in SMALLER_PAGES if step < size), None)
-        return None if step is None else self.with_params(PageSize=str(step))
+        smaller = next((step for step in SMALLER_PAGES if step < size), None)
+        return None if smaller is None else self.with_params(PageSize=str(smaller))
 
     def __str__(self) -> str:
-        """Name the request without its parameters: they carry numbers and texts."""
+        """Return the method and path, without parameters: they contain numbers and message texts."""
         return f"{self.method} {mask(urlsplit(self.template).path)}"
 
     def __repr__(self) -> str:
@@ -126,12 +127,15 @@ class Request(NamedTuple, Generic[T]):
 
 @lru_cache(maxsize=256)
 def percent_encode(text: str, safe: str = "") -> str:
-    """Write a text as a form or an address has it. Names, paths, senders and many texts come again and again."""
+    """Percent-encode a string for a form or a URL.
+
+    Cached, because names, paths, senders and many message texts recur.
+    """
     return text.translate(_ESCAPES) if text.isascii() and not safe else quote(text, safe=safe)
 
 
 class NoContent:
-    """Read an answer that has no content, as that to a DELETE."""
+    """The parser of responses without content, such as that to a DELETE."""
 
     @staticmethod
     def parse(request: Request[Any], response: Response) -> None:

@@ -1,4 +1,4 @@
-"""What comes back from Twilio: an answer as it is on the wire, and a page of a list."""
+"""Twilio's responses, before they are parsed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class Response(NamedTuple):
-    """Hold what came back: the status, the headers (found by lower-case names) and the bytes of the body."""
+    """A response: its status, its headers (by lower-case names) and the bytes of its body."""
 
     status: int
     headers: Mapping[str, str]
@@ -18,25 +18,26 @@ class Response(NamedTuple):
 
     @property
     def request_id(self) -> str | None:
+        """Twilio's ID of the request, if any."""
         return self.headers.get("twilio-request-id")
 
     def json(self) -> Any:
-        """Parse the body; None if it is not JSON."""
+        """Parse the body as JSON. Return None if it is not JSON."""
         import msgspec
 
         try:
             return msgspec.json.decode(self.body)
         except (msgspec.MsgspecError, ValueError, RecursionError):
-            pass  # it is strict: a text cut in half a character is JSON to others
+            pass  # msgspec rejects lone surrogates, which the standard library accepts
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
             return None
 
     def shape(self) -> str:
-        """Tell what the body looks like, without quoting it."""
+        """Describe the body without quoting it."""
         start = self.body[:200].lstrip().lower()
-        kind = self.headers.get("content-type", "no content type").split(";")[0]
+        content_type = self.headers.get("content-type", "no content type").split(";")[0]
         if not start:
             return "an empty body"
         if start.startswith((b"<!doctype html", b"<html")):
@@ -44,8 +45,8 @@ class Response(NamedTuple):
         if start.startswith(b"<"):
             return f"XML of {len(self.body)} bytes"
         if start.startswith((b"{", b"[")):
-            return f"JSON that is cut or broken ({len(self.body)} bytes)"
-        return f"{len(self.body)} bytes of {kind}"
+            return f"truncated or invalid JSON ({len(self.body)} bytes)"
+        return f"{len(self.body)} bytes of {content_type}"
 
     def __repr__(self) -> str:
         return f"<Response {self.status}, {self.shape()}>"

@@ -1,8 +1,8 @@
-"""Count the segments of a text: what a message costs.
+"""Message segments: how Twilio encodes, counts and bills a message body.
 
-A text within GSM-7 has 160 units in one segment, 153 in each of several; any other text is UCS-2, with 70 and 67.
-Characters of GSM-7's extension take two units, as do those beyond U+FFFF in UCS-2 (most emoji); none is split, nor
-what readers see as one character.
+A body within GSM-7 has 160 units in a single segment, and 153 in each of several. Any other body is UCS-2, with 70 and
+67 units. Characters of GSM-7's extension table take two units, as do characters beyond U+FFFF in UCS-2 (most emoji). No
+character and no grapheme cluster is split between segments, unless it is longer than a segment.
 
 https://www.twilio.com/docs/glossary/what-is-gsm-7-character-encoding
 https://www.twilio.com/docs/messaging/services#smart-encoding
@@ -21,15 +21,15 @@ BASIC = frozenset(
     "\n\r !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"
     "¡£¤¥§¿ÄÅÆÇÉÑÖØÜßàäåæèéìñòöøùüΓΔΘΛΞΠΣΦΨΩ"
 )
-"""GSM-7: one unit each."""
+"""Basic character set of GSM-7. Each character takes one unit."""
 EXTENSION = frozenset("\f[\\]^{|}~€")
-"""GSM-7's extension: two units each."""
+"""Extension table of GSM-7. Each character takes two units."""
 _GSM = BASIC | EXTENSION
 
-GSM_ALONE, GSM_JOINED = 160, 153
-UCS2_ALONE, UCS2_JOINED = 70, 67
+GSM_SINGLE, GSM_MULTI = 160, 153
+UCS2_SINGLE, UCS2_MULTI = 70, 67
 
-# What Twilio's smart encoding puts in place of characters outside GSM-7: the new text, and what it replaces.
+# Twilio's smart encoding: each replacement, and the characters outside GSM-7 that it replaces.
 _SMART = {
     " ": "\u2001\u2028\u2029",
     "!": "\u01c3\ufe15\ufe57\uff01",
@@ -113,17 +113,17 @@ _SMART = {
     "1/4": "\xbc",
     "3/4": "\xbe",
 }
-_SMARTER = str.maketrans({old: new for new, olds in _SMART.items() for old in olds})
+_SMART_TABLE = str.maketrans({old: new for new, olds in _SMART.items() for old in olds})
 
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """Hold how a text is sent.
+    """The encoding and segments of a message body.
 
     :ivar encoding: ``GSM-7`` or ``UCS-2``.
-    :ivar segments: how many messages it is billed as.
-    :ivar units: how many units of the encoding it takes.
-    :ivar offending: the characters that are not in GSM-7, each once, in order: without them it would be GSM-7.
+    :ivar segments: Number of segments, each of which is billed.
+    :ivar units: Number of units of the encoding.
+    :ivar offending: Characters outside GSM-7, each once, in order. Without them the body would be GSM-7.
     """
 
     encoding: Literal["GSM-7", "UCS-2"]
@@ -133,100 +133,110 @@ class Segments:
 
 
 def smart_encode(body: str) -> str:
-    """Replace characters as Twilio does when ``smart_encoded`` is on."""
-    return body.translate(_SMARTER)
+    """Replace characters as Twilio does with ``smart_encoded=True``."""
+    return body.translate(_SMART_TABLE)
 
 
 def transliterate(text: str) -> str:
-    """Give a text in GSM-7: what looks alike in place of what is outside it, and one ``?`` for a run of the rest."""
-    return re.sub(r"\?{2,}", "?", "".join(_alike(character) for character in smart_encode(text)))
+    """Convert text to GSM-7.
+
+    Characters outside GSM-7 become similar ones inside it; a run without similar characters becomes one ``?``.
+    """
+    return re.sub(r"\?{2,}", "?", "".join(_similar(character) for character in smart_encode(text)))
 
 
-def _alike(character: str) -> str:
+def _similar(character: str) -> str:
+    """Return a similar character in GSM-7, ``?``, or nothing for a combining mark."""
     if character in _GSM:
         return character
-    kept = "".join(c for c in unicodedata.normalize("NFKD", character) if c in _GSM)
-    # "LATIN SMALL LETTER L WITH STROKE" does not decompose.
+    decomposed = "".join(c for c in unicodedata.normalize("NFKD", character) if c in _GSM)
+    # Some letters do not decompose, such as LATIN SMALL LETTER L WITH STROKE.
     named = re.match(r"LATIN (SMALL|CAPITAL) LETTER ([A-Z])\b", unicodedata.name(character, ""))
     letter = (named[2].lower() if named[1] == "SMALL" else named[2]) if named else "?"
-    return kept or ("" if unicodedata.combining(character) else letter)
+    return decomposed or ("" if unicodedata.combining(character) else letter)
 
 
 def shorten(text: str, fits: Callable[[str], bool]) -> str:
-    """Cut a text to what fits, between words, with ``...`` where it is cut; a link at its end is kept, if it can be.
+    """Shorten text until it fits, at a word boundary, and mark the cut with ``...``.
 
-    :param fits: tells whether a text does; of two beginnings of a text, never the longer one alone.
+    A link at the end of the text is kept if possible.
+
+    :param fits: Whether a text fits. If it accepts a text, it must accept every prefix of that text.
     """
     if fits(text):
         return text
     words, _, link = text.rstrip().rpartition(" ")
-    for kept, end in ((words, f"... {link}"), (text, "...")):
-        if end != "..." and not link.startswith(("http://", "https://")):
+    for base, ending in ((words, f"... {link}"), (text, "...")):
+        if ending != "..." and not link.startswith(("http://", "https://")):
             continue
-        most = bisect_left(range(len(kept)), True, key=lambda length: not fits(kept[: length + 1] + end))
-        if most:
-            cut = kept[:most]
-            whole = cut.rpartition(" ")[0] if kept[most : most + 1].strip() else cut
-            return (whole if len(whole) > most * 2 // 3 else cut).rstrip() + end
+        length = bisect_left(range(len(base)), True, key=lambda index: not fits(base[: index + 1] + ending))
+        if length:
+            cut = base[:length]
+            words_only = cut.rpartition(" ")[0] if base[length : length + 1].strip() else cut
+            return (words_only if len(words_only) > length * 2 // 3 else cut).rstrip() + ending
     return ""
 
 
 def count(body: str, smart_encoded: bool = False) -> Segments:
-    """Count the segments of a text.
+    """Count the segments of a message body.
 
-    :param smart_encoded: count it as Twilio would send it with ``smart_encoded=True``.
+    :param body: Message body.
+    :param smart_encoded: Whether to count the body as Twilio sends it with ``smart_encoded=True``.
     """
     if smart_encoded:
         body = smart_encode(body)
     offending = () if _GSM.issuperset(body) else tuple(dict.fromkeys(c for c in body if c not in _GSM))
     if offending:
         sizes = [size for cluster in _clusters(body) for size in _sizes(cluster)]
-        return Segments("UCS-2", _pack(sizes, UCS2_ALONE, UCS2_JOINED), sum(sizes), offending)
+        return Segments("UCS-2", _pack(sizes, UCS2_SINGLE, UCS2_MULTI), sum(sizes), offending)
     sizes = [1] * len(body) if BASIC.issuperset(body) else [1 if c in BASIC else 2 for c in body]
-    return Segments("GSM-7", _pack(sizes, GSM_ALONE, GSM_JOINED), sum(sizes))
+    return Segments("GSM-7", _pack(sizes, GSM_SINGLE, GSM_MULTI), sum(sizes))
 
 
-def _pack(sizes: Sequence[int], alone: int, joined: int) -> int:
-    """Count the segments that hold pieces of these sizes, in order and undivided."""
-    if sum(sizes) <= alone:
+def _pack(sizes: Sequence[int], single: int, multi: int) -> int:
+    """Return how many segments contain pieces of these sizes, in order and undivided."""
+    if sum(sizes) <= single:
         return 1
     segments, used = 1, 0
     for size in sizes:
-        if used + size > joined:
+        if used + size > multi:
             segments, used = segments + 1, 0
         used += size
     return segments
 
 
 def _sizes(cluster: str) -> list[int]:
-    """Give a cluster's size in UTF-16, in one piece, or in as many as it must be cut into to fit any segment."""
+    """Return the sizes of a cluster's parts in UTF-16 units.
+
+    A cluster is one part, unless it is longer than a segment and must be split.
+    """
     sizes = [2 if c > "\uffff" else 1 for c in cluster]
-    return [sum(sizes)] if sum(sizes) <= UCS2_JOINED else sizes
+    return [sum(sizes)] if sum(sizes) <= UCS2_MULTI else sizes
 
 
-# ---------------------------------------------------------------- what readers see as one character
+# ---------------------------------------------------------------- grapheme clusters
 
-# Characters by their role in such a cluster, after Unicode's annex 29 as of version 10, which Twilio's own calculator
-# follows; what isn't listed follows from Python's Unicode properties. One letter a role:
+# Characters by their role in a grapheme cluster, as in Unicode 10's annex 29, which Twilio's segment calculator
+# follows. Other characters get their role from Python's Unicode properties. Each role is one letter.
 _ROLES = {
-    "P": "\u0600-\u0605\u06dd\u070f\u08e2\u0d4e\U000110bd\U000111c2\U000111c3",  # stands before what it belongs to
-    "E": "\u0e33\u0eb3\u1cf2\u1cf3\u200c\uff9e\uff9f\U000e0020-\U000e007f",  # belongs to what stands before it
-    "Z": "\u200d",  # joins
-    "R": "\U0001f1e6-\U0001f1ff",  # half a flag
-    "m": "\U0001f3fb-\U0001f3ff",  # a skin tone
-    "g": "\U0001f466-\U0001f469",  # a person: takes a skin tone, and may be joined
+    "P": "\u0600-\u0605\u06dd\u070f\u08e2\u0d4e\U000110bd\U000111c2\U000111c3",  # prepended mark
+    "E": "\u0e33\u0eb3\u1cf2\u1cf3\u200c\uff9e\uff9f\U000e0020-\U000e007f",  # extends the preceding character
+    "Z": "\u200d",  # zero-width joiner
+    "R": "\U0001f1e6-\U0001f1ff",  # regional indicator: two make a flag
+    "m": "\U0001f3fb-\U0001f3ff",  # skin tone
+    "g": "\U0001f466-\U0001f469",  # person: takes a skin tone, and can follow a joiner
     "G": "\u2640\u2642\u2695\u2696\u2708\u2764\U0001f308\U0001f33e\U0001f373\U0001f393\U0001f3a4\U0001f3a8\U0001f3eb"
-    "\U0001f3ed\U0001f48b\U0001f4bb\U0001f4bc\U0001f527\U0001f52c\U0001f5e8\U0001f680\U0001f692",  # may be joined
+    "\U0001f3ed\U0001f48b\U0001f4bb\U0001f4bc\U0001f527\U0001f52c\U0001f5e8\U0001f680\U0001f692",  # can follow a joiner
     "b": "\u261d\u26f9\u270a-\u270d\U0001f385\U0001f3c2-\U0001f3c4\U0001f3c7\U0001f3ca-\U0001f3cc\U0001f442\U0001f443"
     "\U0001f446-\U0001f450\U0001f46e\U0001f470-\U0001f478\U0001f47c\U0001f481-\U0001f483\U0001f485-\U0001f487\U0001f4aa"
     "\U0001f574\U0001f575\U0001f57a\U0001f590\U0001f595\U0001f596\U0001f645-\U0001f647\U0001f64b-\U0001f64f\U0001f6a3"
     "\U0001f6b4-\U0001f6b6\U0001f6c0\U0001f6cc\U0001f918-\U0001f91c\U0001f91e\U0001f91f\U0001f926\U0001f930-\U0001f939"
     "\U0001f93d\U0001f93e\U0001f9d1-\U0001f9dd",  # takes a skin tone
-    "L": "\u1100-\u115f\ua960-\ua97c",  # the parts of a Korean syllable
+    "L": "\u1100-\u115f\ua960-\ua97c",  # jamo, the parts of a Korean syllable
     "V": "\u1160-\u11a7\ud7b0-\ud7c6",
     "T": "\u11a8-\u11ff\ud7cb-\ud7fb",
     "O": "\u102b\u102c\u1038\u1062-\u1064\u1067-\u106d\u1083\u1087-\u108c\u108f\u109a-\u109c\u1a61\u1a63\u1a64\uaa7b"
-    "\uaa7d",  # marks that stand alone
+    "\uaa7d",  # marks that do not extend
 }
 _ROLE = re.compile("|".join(f"(?P<{role}>[{characters}])" for role, characters in _ROLES.items()))
 _CLUSTER = re.compile(
@@ -235,16 +245,20 @@ _CLUSTER = re.compile(
 
 
 def _clusters(text: str) -> Iterator[str]:
-    """Cut a text where a reader would: marks, joined emoji, flags, skin tones and Korean syllables stay together."""
+    """Split text into grapheme clusters.
+
+    Marks, joined emoji, flags, skin tones and Korean syllables stay together.
+    """
     roles = "".join(map(_role, text))
-    return (text[found.start() : found.end()] for found in _CLUSTER.finditer(roles))
+    return (text[match.start() : match.end()] for match in _CLUSTER.finditer(roles))
 
 
 def _role(character: str) -> str:
+    """Return the letter of a character's role in a grapheme cluster."""
     if character.isascii():
         return "O" if character.isprintable() else "C"
-    if found := _ROLE.match(character):
-        return str(found.lastgroup)
+    if match := _ROLE.match(character):
+        return str(match.lastgroup)
     if "\uac00" <= character <= "\ud7a3":  # a Korean syllable: A is open, B is closed
         return "B" if (ord(character) - 0xAC00) % 28 else "A"
     category = unicodedata.category(character)

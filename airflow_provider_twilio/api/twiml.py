@@ -1,4 +1,4 @@
-"""TwiML, the XML that tells Twilio what to do on a call: https://www.twilio.com/docs/voice/twiml."""
+"""TwiML, the XML that controls calls: https://www.twilio.com/docs/voice/twiml."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from airflow_provider_twilio.api.values import UNRESOLVED
 
 MAX_LENGTH = 4000
 
-# What XML 1.0 can't hold, escaped or not: control characters, lone surrogates and two non-characters.
-# Compiled when it is first used: that takes longer than importing all of this package.
-_UNPRINTABLE = "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
-_REMEDY = "give one <Response> element of TwiML, with &, < and > in texts escaped; say= does it for you"
+# Characters that XML 1.0 cannot represent: control characters, lone surrogates and two noncharacters.
+# Compiled on first use, since that takes longer than importing this package.
+_INVALID_CHARACTERS = "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+_REMEDY = "pass one <Response> element of TwiML, with &, < and > in text escaped, or use say="
 
 
 def say(text: str, voice: str | None = None, language: str | None = None) -> str:
-    """Give the TwiML that speaks a text, escaped.
+    """Return TwiML that speaks a text. The text is escaped.
 
-    :param text: what to speak.
-    :param voice: one of Twilio's voices, such as ``Polly.Joanna``.
-    :param language: a language tag, such as ``en-GB``.
+    :param text: Text to speak.
+    :param voice: Name of a Twilio voice, such as ``Polly.Joanna``.
+    :param language: Language tag, such as ``en-GB``.
+    :raises BadParameter: When an argument contains characters that XML cannot represent, or the TwiML is too long.
 
     https://www.twilio.com/docs/voice/twiml/say
     """
@@ -31,23 +32,25 @@ def say(text: str, voice: str | None = None, language: str | None = None) -> str
     attributes = ""
     for name, value in (("voice", voice), ("language", language)):
         if value is not None:
-            attributes += f" {name}={quoteattr(_printable(name, value))}"
-    twiml = f"<Response><Say{attributes}>{escape(_printable('say', text))}</Say></Response>"
+            attributes += f" {name}={quoteattr(_check_characters(name, value))}"
+    twiml = f"<Response><Say{attributes}>{escape(_check_characters('say', text))}</Say></Response>"
     checks.max_length("say", twiml, MAX_LENGTH, "characters as TwiML")
     return twiml
 
 
 def check(name: str, value: Any) -> None:
-    """Require well-formed TwiML of at most 4000 characters, where any is given.
+    """Check that TwiML, if set, is well-formed and has at most 4,000 characters.
 
-    A document type is refused: TwiML has none, and its entities can be made to unfold without end.
+    A document type is rejected: TwiML has none, and its entities could expand without limit.
+
+    :raises BadParameter: When the TwiML is invalid.
     """
     if value is None or value is UNRESOLVED:
         return
     if not isinstance(value, str):
         raise BadParameter(name, f"is of type {type(value).__name__}", _REMEDY)
     checks.max_length(name, value, MAX_LENGTH)
-    _printable(name, value)
+    _check_characters(name, value)
     from xml.parsers import expat
 
     roots: list[str] = []
@@ -64,7 +67,7 @@ def check(name: str, value: Any) -> None:
         open_elements -= 1
 
     def doctype(*_: object) -> None:
-        raise BadParameter(name, "has a document type", "leave the <!DOCTYPE …> out")
+        raise BadParameter(name, "contains a document type", "remove the <!DOCTYPE …>")
 
     parser = expat.ParserCreate("UTF-8")
     parser.StartElementHandler, parser.EndElementHandler = start, end
@@ -72,19 +75,21 @@ def check(name: str, value: Any) -> None:
     try:
         parser.Parse(value.encode(), True)
     except expat.ExpatError as error:
-        what = expat.ErrorString(error.code)
+        reason = expat.ErrorString(error.code)
         raise BadParameter(
-            name, f"is not well-formed XML ({what}, line {error.lineno}, column {error.offset + 1})", _REMEDY
+            name, f"is not well-formed XML ({reason}, line {error.lineno}, column {error.offset + 1})", _REMEDY
         ) from None
     if roots != ["Response"]:
         raise BadParameter(name, f"has the root element <{roots[0]:.20}>", _REMEDY)
 
 
-def _printable(name: str, value: Any) -> str:
+def _check_characters(name: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise BadParameter(name, f"is of type {type(value).__name__}", "give a string")
-    if found := re.search(_UNPRINTABLE, value):
+        raise BadParameter(name, f"is of type {type(value).__name__}", "pass a string")
+    if match := re.search(_INVALID_CHARACTERS, value):
         raise BadParameter(
-            name, f"has a character that XML can't hold (U+{ord(found[0]):04X} at {found.start()})", "take it out"
+            name,
+            f"contains a character that XML cannot represent (U+{ord(match[0]):04X} at {match.start()})",
+            "remove it",
         )
     return value

@@ -1,4 +1,4 @@
-"""Usage of the account, by category and period: https://www.twilio.com/docs/usage/api/usage-record."""
+"""Usage of the account by category and period: https://www.twilio.com/docs/usage/api/usage-record."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}|[+-][0-9]+(day|month|year)s?"
 
 
 class UsageRecord(Record):
-    """Hold what was used of one category in one period. ``price`` is positive, in ``price_unit``."""
+    """The usage of one category in one period. ``price`` is positive, in ``price_unit``."""
 
     sid_prefixes = ()
 
@@ -42,22 +42,22 @@ class UsageRecord(Record):
     subresource_uris = Field(dict)
 
 
-def _by(whole: listing[P, UsageRecord], period: str, summary: str) -> listing[P, UsageRecord]:
-    """Give the same list with the same filters, cut into other periods."""
+def _by(base: listing[P, UsageRecord], period: str, summary: str) -> listing[P, UsageRecord]:
+    """Return a copy of a list operation that divides the usage into other periods."""
 
-    @wraps(whole.definition.function)
-    def cut(*args: P.args, **kwargs: P.kwargs) -> Listing[UsageRecord]:
-        skeleton: Listing[UsageRecord] = whole.definition.function(*args, **kwargs)
+    @wraps(base.definition.function)
+    def by_period(*args: P.args, **kwargs: P.kwargs) -> Listing[UsageRecord]:
+        skeleton: Listing[UsageRecord] = base.definition.function(*args, **kwargs)
         return skeleton.replace(path=f"Usage/Records/{period}.json")
 
-    cut.__name__ = re.sub(r"(?<!^)(?=[A-Z])", "_", period).lower()
-    cut.__qualname__ = f"UsageRecords.{cut.__name__}"
-    cut.__doc__ = f"{summary}{(whole.definition.function.__doc__ or '').partition('.')[2]}"
-    return listing(cut)
+    by_period.__name__ = re.sub(r"(?<!^)(?=[A-Z])", "_", period).lower()
+    by_period.__qualname__ = f"UsageRecords.{by_period.__name__}"
+    by_period.__doc__ = f"{summary}{(base.definition.function.__doc__ or '').partition('.')[2]}"
+    return listing(by_period)
 
 
 class UsageRecords(Resource[C_co]):
-    """Read what the account has used, and what it cost."""
+    """Operations on the account's usage: list, by category and period."""
 
     @listing
     @staticmethod
@@ -70,24 +70,25 @@ class UsageRecords(Resource[C_co]):
         limit: int | None = None,
         page_size: int | None = None,
     ) -> Listing[UsageRecord]:
-        """List the usage of the whole range, one record a category.
+        """List the usage of a range of days, one record per category.
 
-        :param category: only of this category, such as ``sms-outbound``; ``totalprice`` is what all cost together.
-        :param start: the first day (UTC), or how far back it is: ``-30days``.
-        :param end: the last day (UTC), or how far back it is.
-        :param include_subaccounts: whether to count the subaccounts in (Twilio does by default).
-        :param limit: how many at the most.
-        :param page_size: records a request, up to 1000 (the default).
+        :param category: Only this category, such as ``sms-outbound``. ``totalprice`` is the total of all categories.
+        :param start: First day (UTC): a date, or an offset from today such as ``-30days``.
+        :param end: Last day (UTC): a date, or an offset from today.
+        :param include_subaccounts: Whether to include the usage of subaccounts. True by default.
+        :param limit: Maximum number of records to list. None lists all.
+        :param page_size: Records per request, 1 to 1,000 (default).
+        :raises BadParameter: When an argument is invalid. No request was sent.
 
         https://www.twilio.com/docs/usage/api/usage-record#read-multiple-usagerecord-resources
         """
-        _day("start", start)
-        _day("end", end)
+        _check_day("start", start)
+        _check_day("end", end)
         return Listing("Usage/Records.json", UsageRecord, limit=limit, page_size=page_size)
 
-    daily = _by(list, "Daily", "List the usage of the range day by day.")
-    monthly = _by(list, "Monthly", "List the usage of the range month by month.")
-    yearly = _by(list, "Yearly", "List the usage of the range year by year.")
+    daily = _by(list, "Daily", "List the usage of a range of days by day.")
+    monthly = _by(list, "Monthly", "List the usage of a range of days by month.")
+    yearly = _by(list, "Yearly", "List the usage of a range of days by year.")
     today = _by(list, "Today", "List the usage of today.")
     yesterday = _by(list, "Yesterday", "List the usage of yesterday.")
     this_month = _by(list, "ThisMonth", "List the usage of this month.")
@@ -95,14 +96,14 @@ class UsageRecords(Resource[C_co]):
     all_time = _by(list, "AllTime", "List the usage since the account was opened.")
 
 
-def _day(name: str, value: Any) -> None:
-    """Require a day, or an offset from today, where one is given."""
+def _check_day(name: str, value: Any) -> None:
+    """Require a day, or an offset from today, if set."""
     if not checks.is_set(value) or value is UNRESOLVED:
         return
     if isinstance(value, datetime):
-        raise BadParameter(name, "is a time, and usage is counted by days", "give a day, as in value.date()")
+        raise BadParameter(name, "is a datetime, but Twilio counts usage by day", "pass a date, as in value.date()")
     if isinstance(value, date) or (isinstance(value, str) and re.fullmatch(_DAY, value)):
         return
     raise BadParameter(
-        name, f"is not a day ({checks.describe(value)})", "give a date, '2026-01-31', or an offset such as '-30days'"
+        name, f"is not a day ({checks.describe(value)})", "pass a date, '2026-01-31', or an offset such as '-30days'"
     )

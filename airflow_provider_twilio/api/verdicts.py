@@ -1,4 +1,4 @@
-"""What a status means for those who wait: a verdict is a value, and finding it does no I/O."""
+"""Verdicts: what the status of a record means for a task that waits for it."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from airflow_provider_twilio.api import calls, codes, messages
 
 FAILURE_REASONS: Mapping[str, str] = {
     "busy": "the line was busy",
-    "failed": "it could not be placed; the number may not exist",
-    "no-answer": "nobody picked up in time",
-    "canceled": "it was canceled before anybody picked up",
+    "failed": "the call could not be placed; the number may not exist",
+    "no-answer": "the call was not answered in time",
+    "canceled": "the call was canceled before it was answered",
 }
-"""Why a call reached nobody."""
+"""Reasons for which a call was not answered, by final status."""
 
 
 class Verdict(NamedTuple):
-    """Say whether what is waited for has been reached.
+    """The result of comparing a record with a goal.
 
     :param outcome: ``waiting``, ``reached`` or ``failed``.
-    :param reason: why it failed, for people; names no number and no text.
-    :param code: Twilio's error code, if there is one.
+    :param reason: Why the goal was missed, without numbers or message text.
+    :param code: Twilio's error code, if any.
     """
 
     outcome: Literal["waiting", "reached", "failed"]
@@ -35,51 +35,54 @@ REACHED = Verdict("reached")
 
 
 class Goal(Protocol):
-    """What is waited for: :class:`Delivery` or :class:`Completion`."""
+    """Anything that can judge a record: :class:`Delivery` or :class:`Completion`."""
 
     def verdict(self, record: Mapping[str, Any], now: datetime) -> Verdict:
-        """Judge a record as Twilio gave it. A status that is not known yet is waited on."""
+        """Return the verdict on a record from Twilio. An unknown status means ``waiting``.
+
+        :param now: Current time, aware.
+        """
         raise NotImplementedError
 
 
 class Delivery(NamedTuple):
-    """Say what counts as a message's success: ``delivered`` or ``read``, and ``sent`` where that is all one gets."""
+    """The goal of a message: ``delivered`` or ``read``, or ``sent`` if that is accepted."""
 
     accept_sent: bool = False
-    """Take ``sent`` (the carrier has it) for success."""
+    """Whether ``sent`` (the carrier has accepted the message) is a success."""
     sent_grace: float | None = None
-    """Take ``sent`` for success when it has lasted so many seconds: many carriers report no more."""
+    """Seconds after which ``sent`` is a success, since many carriers report nothing further. None for never."""
     resendable_codes: frozenset[int] = codes.RESENDABLE
-    """Error codes after which sending again can help; they only word the reason."""
+    """Error codes for which resending can help. They affect the wording of the reason only."""
 
     def verdict(self, record: Mapping[str, Any], now: datetime) -> Verdict:
-        """Judge a message by its status."""
+        """Return the verdict on a message, by its status."""
         message = messages.Message(record)
         status = message.status
         if status in messages.DELIVERED or status in messages.INBOUND:
             return REACHED
         if status in messages.FAILED:
-            why = f": {codes.explain(message.error_code, self.resendable_codes)}" if message.error_code else ""
-            return Verdict("failed", f"message {message.sid} is {status}{why}", message.error_code)
-        if status == "sent" and (self.accept_sent or self._graced(message, now)):
+            explanation = f": {codes.explain(message.error_code, self.resendable_codes)}" if message.error_code else ""
+            return Verdict("failed", f"message {message.sid} is {status}{explanation}", message.error_code)
+        if status == "sent" and (self.accept_sent or self._grace_is_over(message, now)):
             return REACHED
         return WAITING
 
-    def _graced(self, message: messages.Message, now: datetime) -> bool:
+    def _grace_is_over(self, message: messages.Message, now: datetime) -> bool:
         since = message.date_updated or message.date_sent
         return self.sent_grace is not None and since is not None and (now - since).total_seconds() >= self.sent_grace
 
 
 class Completion(NamedTuple):
-    """Say what counts as a call's success: ``completed``, which says that someone, or something, picked up."""
+    """The goal of a call: ``completed``, which means that a person or a machine answered."""
 
     accept: tuple[str, ...] = ()
-    """Further final statuses to take for success, such as ``no-answer``."""
+    """Further final statuses that are a success, such as ``no-answer``."""
     answered_by: tuple[str, ...] = ()
-    """What must have picked up, such as ``human``; the call needs ``machine_detection`` for it."""
+    """Accepted values of ``answered_by``, such as ``human``. The call needs ``machine_detection``."""
 
     def verdict(self, record: Mapping[str, Any], now: datetime) -> Verdict:
-        """Judge a call by its status."""
+        """Return the verdict on a call, by its status."""
         call = calls.Call(record)
         status = call.status
         if status in calls.FINAL and status in self.accept:
@@ -89,5 +92,5 @@ class Completion(NamedTuple):
         if status not in calls.COMPLETED:
             return WAITING
         if self.answered_by and call.answered_by not in self.answered_by:
-            return Verdict("failed", f"call {call.sid} was answered by {call.answered_by or 'nobody knows whom'}")
+            return Verdict("failed", f"call {call.sid} was answered by {call.answered_by or 'an unknown party'}")
         return REACHED

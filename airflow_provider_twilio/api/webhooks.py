@@ -1,7 +1,7 @@
-"""Tell whether a webhook is Twilio's: https://www.twilio.com/docs/usage/webhooks/webhooks-security.
+"""Verification of webhooks: https://www.twilio.com/docs/usage/webhooks/webhooks-security.
 
-Twilio signs the address it was told to ask, and what it posts there, with a secret that only it and you know: the
-account's auth token, or, where the request says so in :data:`SETTINGS_HEADER`, a shared key's secret.
+Twilio signs each webhook's URL and form with a secret: the account's auth token or, if the header
+:data:`SETTINGS_HEADER` says so, the secret of a shared key.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ Form = Mapping[str, Any] | Iterable[tuple[str, str]]
 
 
 def signature(secret: str, url: str, form: Form | None = None, algorithm: str = SHA1) -> str:
-    """Sign a webhook as Twilio does.
+    """Return the signature that Twilio sends with a webhook.
 
-    :param secret: the auth token, or the shared key's secret.
-    :param url: the whole address as Twilio asked it, with its query.
-    :param form: what was posted as a form: pairs, or a mapping whose values may be lists. None for GET and JSON.
-    :param algorithm: ``HMAC_SHA1``, or ``HMAC_SHA256``.
+    :param secret: Auth token, or secret of the shared key.
+    :param url: Full URL as Twilio requested it, with its query.
+    :param form: Posted form, as pairs or as a mapping whose values may be lists. None for GET and JSON.
+    :param algorithm: ``HMAC_SHA1`` (default) or ``HMAC_SHA256``.
     """
     signed = url + "".join(name + value for name, value in sorted(set(_pairs(form))))
     digest = hmac.new(secret.encode(), signed.encode(), _HASHES[algorithm]).digest()
@@ -49,16 +49,20 @@ def valid(
     body: bytes | None = None,
     settings: str | None = None,
 ) -> bool:
-    """Tell whether a webhook is Twilio's. Whatever is in doubt is not, and nothing is raised.
+    """Return whether Twilio signed a webhook. Invalid input is not an error but False.
 
-    :param secret: the auth token, or the shared key's secret.
-    :param url: the whole address as Twilio asked it: what you told Twilio, not what a proxy made of it. It is taken
-        with and without its port, since Twilio signs both ways.
-    :param given: the header :data:`HEADER`.
-    :param form: what was posted as a form: pairs, or a mapping whose values may be lists. A mapping must hold every
-        value of a name that was posted more than once.
-    :param body: the bytes that were posted, where they are no form. Their hash must stand in the address.
-    :param settings: the header :data:`SETTINGS_HEADER`, which names the algorithm.
+    :param secret: Auth token, or secret of the shared key.
+    :param url: Full URL as Twilio requested it: the one configured at Twilio, not one that a proxy has rewritten. It is
+        checked with and without its port, since Twilio signs either.
+    :param given: Value of the header :data:`HEADER`.
+    :param form: Posted form, as pairs or as a mapping whose values may be lists. A mapping must contain every value of
+        a name that was posted more than once.
+    :param body: Posted bytes, if they are not a form. The URL must contain their hash.
+    :param settings: Value of the header :data:`SETTINGS_HEADER`, which names the algorithm.
+
+    .. code-block:: python
+
+        valid(auth_token, request.url, request.headers.get(HEADER), form=request.form)
     """
     try:
         return _valid(secret, url, given, form, body, settings)
@@ -75,21 +79,21 @@ def _valid(
         return False
     pairs = _pairs(form)
     hashes = parse_qs((parts["rest"] or "").partition("?")[2], keep_blank_values=True).get("bodySHA256", [])
-    # A form is signed itself; a body only by the hash in the address. So what has a hash must have that body.
-    if not pairs and (body or hashes) and not _hashed(body or b"", hashes):
+    # The signature covers a form directly, and any other body through its hash in the URL.
+    if not pairs and (body or hashes) and not _matches_hash(body or b"", hashes):
         return False
-    bare, rest = parts["start"] + parts["host"], parts["rest"] or ""
+    origin, rest = parts["start"] + parts["host"], parts["rest"] or ""
     port = parts["port"] or (":443" if url[:5].lower() == "https" else ":80")
-    # Both are always reckoned, so that the time taken doesn't tell which one it was.
-    found = [
-        hmac.compare_digest(signature(secret, bare + middle + rest, pairs, algorithm).encode(), given.encode())
-        for middle in ("", port)
+    # Both are always computed, so that timing does not reveal which one matched.
+    matches = [
+        hmac.compare_digest(signature(secret, origin + port_part + rest, pairs, algorithm).encode(), given.encode())
+        for port_part in ("", port)
     ]
-    return any(found)
+    return any(matches)
 
 
 def _algorithm(settings: str | None) -> str | None:
-    """Read the algorithm from the header that names it; None if it is one we don't know."""
+    """Return the algorithm that the settings header names, or None if it is unknown."""
     if settings is None:
         return SHA1
     pairs = [part.partition("=") for part in settings.split(",")]
@@ -97,13 +101,16 @@ def _algorithm(settings: str | None) -> str | None:
     return named[0] if len(named) == 1 and named[0] in _HASHES else None
 
 
-def _hashed(body: bytes, hashes: list[str]) -> bool:
-    wanted = hashlib.sha256(body).hexdigest()
-    return len(hashes) == 1 and hmac.compare_digest(wanted.encode(), hashes[0].lower().encode())
+def _matches_hash(body: bytes, hashes: list[str]) -> bool:
+    expected = hashlib.sha256(body).hexdigest()
+    return len(hashes) == 1 and hmac.compare_digest(expected.encode(), hashes[0].lower().encode())
 
 
 def _pairs(form: Form | None) -> list[tuple[str, str]]:
-    """Give a form's pairs. What can't be a form is a TypeError."""
+    """Return the pairs of a form.
+
+    :raises TypeError: When the value cannot be a form.
+    """
     if form is None:
         return []
     pairs: list[tuple[str, str]] = []
@@ -111,6 +118,6 @@ def _pairs(form: Form | None) -> list[tuple[str, str]]:
     for name, value in items:
         values = value if isinstance(value, list | tuple | set | frozenset) else [value]
         pairs += [(name, item) for item in values]
-    if not all(isinstance(text, str) for pair in pairs for text in pair):
-        raise TypeError("a form holds strings")
+    if not all(isinstance(item, str) for pair in pairs for item in pair):
+        raise TypeError("a form contains strings only")
     return pairs

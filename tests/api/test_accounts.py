@@ -35,8 +35,8 @@ def test_an_account_is_renamed_suspended_or_closed():
     ("target", "arguments", "said"),
     [
         (AC, {}, "friendly_name or status is missing"),
-        (AC, {"status": "deleted"}, "status is none of its values.*active, suspended, closed"),
-        (AC, {"friendly_name": "x" * 65}, "friendly_name has 65 characters: Twilio takes at most 64"),
+        (AC, {"status": "deleted"}, "status is not an allowed value.*active, suspended, closed"),
+        (AC, {"friendly_name": "x" * 65}, "friendly_name has 65 characters: Twilio accepts at most 64"),
         (None, {"status": "closed"}, "target_account_sid is missing"),
         ("", {"status": "closed"}, "target_account_sid is missing"),
         ("Berlin", {"status": "closed"}, "target_account_sid is not a SID.*AC…"),
@@ -51,7 +51,7 @@ def test_accounts_are_listed_by_name_and_status():
     listing = Accounts.list(friendly_name="Berlin", status="active", limit=1)
     assert listing.path == "/2010-04-01/Accounts.json"
     assert listing.data == (("FriendlyName", "Berlin"), ("Status", "active"))
-    with pytest.raises(BadParameter, match="status is none of its values"):
+    with pytest.raises(BadParameter, match="status is not an allowed value"):
         Accounts.list(status="open")  # type: ignore[arg-type]
 
 

@@ -230,7 +230,7 @@ def test_its_sids_are_of_twilios_kinds(name: str):
         bare = arguments if ours != "application_sid" or name != "CreateCall" else {"to": TO}
         for kind in kinds:
             check(bare | {ours: sid(kind)})
-        with pytest.raises(BadParameter, match=rf"{ours} is a SID of the wrong kind.*{kinds[0]}…"):
+        with pytest.raises(BadParameter, match=rf"{ours} is a SID of the wrong type.*{kinds[0]}…"):
             check(bare | {ours: sid("ZZ")})
 
 

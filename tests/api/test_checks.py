@@ -54,30 +54,30 @@ SCHEDULED: dict[str, Any] = {"to": TO, "body": "hi", "messaging_service_sid": MG
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"to": "", "body": "hi"}, "to is missing: give to"),
+        ({"to": "", "body": "hi"}, "to is missing: pass to"),
         ({"to": None, "body": "hi"}, "to is missing"),
-        ({"to": TO}, "body or media_url or content_sid is missing: give body, media_url or content_sid"),
+        ({"to": TO}, "body or media_url or content_sid is missing: pass body, media_url or content_sid"),
         ({"to": TO, "body": ""}, "body or media_url or content_sid is missing"),
         ({"to": TO, "media_url": []}, "body or media_url or content_sid is missing"),
-        ({"to": TO, "body": "x" * 1601}, "body has 1601 characters: Twilio takes at most 1600"),
-        ({"to": TO, "media_url": ["https://a"] * 11}, "media_url has 11 items: Twilio takes at most 10"),
+        ({"to": TO, "body": "x" * 1601}, "body has 1601 characters: Twilio accepts at most 1600"),
+        ({"to": TO, "media_url": ["https://a"] * 11}, "media_url has 11 items: Twilio accepts at most 10"),
         ({"to": TO, "body": "hi", "content_variables": {"1": "x"}}, "content_sid is missing"),
-        ({"to": TO, "body": "hi", "validity_period": 0}, "validity_period is 0: give 1 to 36000 seconds"),
+        ({"to": TO, "body": "hi", "validity_period": 0}, "validity_period is 0: use 1 to 36000 seconds"),
         ({"to": TO, "body": "hi", "validity_period": 36001}, "validity_period is 36001"),
         ({"to": TO, "body": "hi", "validity_period": "long"}, "validity_period is not a number"),
         (
             {"to": TO, "body": "hi", "content_retention": "keep"},
-            "content_retention is none of its values.*retain, discard",
+            "content_retention is not an allowed value.*retain, discard",
         ),
-        ({"to": TO, "body": "hi", "send_at": ahead(3600)}, "send_at and schedule_type belong together.*'fixed'"),
-        ({"to": TO, "body": "hi", "schedule_type": "fixed"}, "send_at and schedule_type belong together"),
-        ({**SCHEDULED, "send_at": ahead(-60)}, "send_at is in the past: Twilio takes 300 s to 35 days ahead"),
-        ({**SCHEDULED, "send_at": ahead(200)}, r"send_at is (199|200) s ahead: Twilio takes 300 s to 35 days"),
-        ({**SCHEDULED, "send_at": ahead(36 * 86400)}, "send_at is .* s ahead: Twilio takes 300 s to 35 days"),
+        ({"to": TO, "body": "hi", "send_at": ahead(3600)}, "send_at and schedule_type are not both set.*'fixed'"),
+        ({"to": TO, "body": "hi", "schedule_type": "fixed"}, "send_at and schedule_type are not both set"),
+        ({**SCHEDULED, "send_at": ahead(-60)}, "send_at is in the past: Twilio accepts 300 s to 35 days ahead"),
+        ({**SCHEDULED, "send_at": ahead(200)}, r"send_at is (199|200) s ahead: Twilio accepts 300 s to 35 days"),
+        ({**SCHEDULED, "send_at": ahead(36 * 86400)}, "send_at is .* s ahead: Twilio accepts 300 s to 35 days"),
         ({**SCHEDULED, "send_at": "2099-01-01T00:00:00"}, "send_at is a datetime without a time zone"),
         ({**SCHEDULED, "send_at": "tomorrow"}, "send_at is not an ISO 8601 time.*2026-01-31T08:00:00Z"),
         ({**SCHEDULED, "send_at": 5}, "send_at is of type int"),
-        ({"to": TO, "body": "hi", "content_sid": SM}, "content_sid is a SID of the wrong kind.*HX.*got a message SID"),
+        ({"to": TO, "body": "hi", "content_sid": SM}, "content_sid is a SID of the wrong type.*HX.*got a message SID"),
     ],
 )
 def test_a_message_that_twilio_would_refuse_is_not_sent(arguments: dict[str, Any], said: str):
@@ -116,8 +116,8 @@ def test_a_scheduled_message_needs_a_service_and_any_other_some_sender():
         ("+1415555CALL", "to contains letters"),
         ("+1-415-555-0100", r"to contains characters other than \+ and digits"),
         ("(415)5550100", r"to contains characters other than \+ and digits"),
-        ("+04155550100", "to has a 0 where the country code belongs"),
-        ("+12345", "to has 5 digits, and E.164 has 7 to 15"),
+        ("+04155550100", "to starts with 0 instead of a country code"),
+        ("+12345", "to has 5 digits instead of 7 to 15"),
         ("+1234567890123456", "to has 16 digits"),
         ("+１４１５５５５０１００", r"to contains characters other than \+ and digits"),
         ("+1４１５５５５０１００", r"to contains characters other than \+ and digits"),
@@ -128,7 +128,7 @@ def test_a_scheduled_message_needs_a_service_and_any_other_some_sender():
         ("whatsapp:14155550100", r"to is a whatsapp: address whose number has no leading \+"),
         (
             "client:alice",
-            "to is a client: address: this takes a number in E.164 or an address that starts with whatsapp:",
+            "to is a client: address: use a number in E.164 or an address that starts with whatsapp:",
         ),
         ("sip:a@b.example", "to is a sip: address"),
         (4155559876, "to is of type int: write it in E.164"),
@@ -159,11 +159,11 @@ def test_a_message_comes_from_numbers_short_codes_names_and_channels(from_: str 
 @pytest.mark.parametrize(
     ("from_", "said"),
     [
-        ("ALongCompanyName", "from_ contains letters.*alphanumeric sender of up to 11 characters"),
+        ("ALongCompanyName", "from_ contains letters.*alphanumeric sender ID of up to 11 characters"),
         ("1234567890123", r"from_ has no leading \+"),
         ("１２３４５", "from_ contains characters other than"),
         ("+1 415", "from_ contains spaces"),
-        (MG, "from_ is a messaging service's SID: give it as messaging_service_sid"),
+        (MG, "from_ is the SID of a messaging service: pass it as messaging_service_sid"),
         ("client:alice", "from_ is a client: address"),
         (5, "from_ is of type int"),
     ],
@@ -203,17 +203,17 @@ def test_a_channel_goes_out_as_twilio_lists_it():
         (
             Messages.fetch,
             CA,
-            r"message_sid is a SID of the wrong kind: expected a message SID, SM… or MM…, got a call SID",
+            r"message_sid is a SID of the wrong type: expected a message SID, SM… or MM…, got a call SID",
         ),
-        (Calls.fetch, SM, "call_sid is a SID of the wrong kind: expected a call SID, CA…, got a message SID"),
-        (Calls.delete, "XX" + "0" * 32, "call_sid is a SID of the wrong kind.*got another SID"),
+        (Calls.fetch, SM, "call_sid is a SID of the wrong type: expected a call SID, CA…, got a message SID"),
+        (Calls.delete, "XX" + "0" * 32, "call_sid is a SID of the wrong type.*got another SID"),
         (Messages.delete, SM[:-1], "message_sid starts like a SID but has 33 characters: .*32 hexadecimal digits"),
         (Messages.fetch, "", "message_sid is not a SID"),
         (Messages.fetch, TO, "message_sid is not a SID"),
         (Messages.fetch, None, "message_sid is of type NoneType"),
         (IncomingPhoneNumbers.delete, TO, "phone_number_sid is not a SID.*expected a phone number SID, PN…"),
-        (Recordings.delete, CA, "recording_sid is a SID of the wrong kind"),
-        (Accounts.fetch, "SK" + "0" * 32, "target_account_sid is a SID of the wrong kind: .*got an API key SID"),
+        (Recordings.delete, CA, "recording_sid is a SID of the wrong type"),
+        (Accounts.fetch, "SK" + "0" * 32, "target_account_sid is a SID of the wrong type: .*got an API key SID"),
     ],
 )
 def test_a_sid_of_the_wrong_kind_is_refused_by_kind(operation: Callable[..., Any], given_: Any, said: str):
@@ -275,15 +275,15 @@ def test_a_shape_tells_nothing_of_the_value(value: Any, shape: str):
 def test_one_of_several_and_only_one():
     checks.one_of(a=None, b=0)
     checks.only_one_of(a="x", b=None, c=UNRESOLVED, d="")
-    refused("a or b or c is missing: give a, b or c", checks.one_of, a=None, b="", c=[])
-    refused("a and c are given together: give one of them", checks.only_one_of, a="x", b=None, c="y")
+    refused("a or b or c is missing: pass a, b or c", checks.one_of, a=None, b="", c=[])
+    refused("a and c are mutually exclusive: pass one of them", checks.only_one_of, a="x", b=None, c="y")
 
 
 def test_a_plain_number_may_be_left_out_but_be_no_address():
     checks.phone_number("near_number", None)
     checks.phone_number("near_number", TO)
     error = refused(
-        "near_number is a client: address: this takes a number in E.164$",
+        "near_number is a client: address: use a number in E.164$",
         checks.phone_number,
         "near_number",
         "client:x",
@@ -298,7 +298,7 @@ def test_a_number_within_its_bounds_passes(value: Any):
 
 @pytest.mark.parametrize("value", [0, 601, "", "abc", [], float("nan"), float("inf"), 10**400, True])
 def test_a_number_beyond_its_bounds_is_refused(value: Any):
-    refused("timeout is .*give 1 to 600 s", checks.between, "timeout", value, 1, 600, " s")
+    refused("timeout is .*use 1 to 600 s", checks.between, "timeout", value, 1, 600, " s")
 
 
 ANYTHING = st.one_of(

@@ -6,9 +6,9 @@ from airflow_provider_twilio.api import codes
 
 
 def test_explain_names_meaning_page_and_whether_to_resend():
-    assert codes.explain(30003).startswith("error 30003: the handset can't be reached")
-    assert "sending again can help" in codes.explain(30003)
-    assert "sending again does not help" in codes.explain(30003, frozenset())
+    assert codes.explain(30003).startswith("error 30003: the handset is unreachable")
+    assert "resending can help" in codes.explain(30003)
+    assert "resending does not help" in codes.explain(30003, frozenset())
     assert codes.explain(99999).endswith("See https://www.twilio.com/docs/api/errors/99999")
 
 

@@ -63,7 +63,7 @@ def test_errors_docstring_tree_lists_every_class():
     [
         error_for(CREATE, rejection(429, 20429, "Slow down", retry_after="3", twilio_request_id="RQ1")),
         error_for(CREATE, rejection(500)),
-        BadParameter("to", "is missing", "give to"),
+        BadParameter("to", "is missing", "pass to"),
         error_without_response(CREATE, "cut", sent=True),
     ],
 )
@@ -74,7 +74,7 @@ def test_errors_survive_pickling_with_their_attributes(error: TwilioError):
 
 
 def test_bad_parameter_names_the_parameter_and_is_a_value_error():
-    with pytest.raises(ValueError, match="to is missing: give to") as caught:
-        raise BadParameter("to", "is missing", "give to")
+    with pytest.raises(ValueError, match="to is missing: pass to") as caught:
+        raise BadParameter("to", "is missing", "pass to")
     assert isinstance(caught.value, BadParameter)
     assert caught.value.parameter == "to"

@@ -47,8 +47,8 @@ def test_redacting_sends_an_empty_body():
     ("arguments", "said"),
     [
         ({}, "body or status is missing"),
-        ({"body": "new text"}, 'body is 8 characters.*give body=""'),
-        ({"status": "delivered"}, "status is none of its values.*canceled"),
+        ({"body": "new text"}, 'body is 8 characters.*pass body=""'),
+        ({"status": "delivered"}, "status is not an allowed value.*canceled"),
     ],
 )
 def test_an_update_does_what_twilio_can_do(arguments: dict[str, Any], said: str):

@@ -74,7 +74,7 @@ def test_operation_builds_on_class_and_runs_on_client():
 
 def test_operation_keeps_name_and_docstring():
     assert Messages.create.__name__ == "create"
-    assert "Send a message" in (Messages.create.__doc__ or "")
+    assert "Create a message" in (Messages.create.__doc__ or "")
     assert str(definition(Messages.create)) == "Messages.create"
     assert definition(Messages.create).wire_names["from_"] == "From"
 

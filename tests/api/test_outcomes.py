@@ -123,7 +123,7 @@ def test_error_from_response_names_request_status_code_page_and_request_id():
     response = rejection(400, 21211, "The 'To' number is not valid.", twilio_request_id="RQ123")
     error = error_for(CREATE, response)
     assert str(error) == (
-        "POST /2010-04-01/Accounts/{AccountSid}/Messages.json: Twilio refused with 400, code 21211:"
+        "POST /2010-04-01/Accounts/{AccountSid}/Messages.json: Twilio rejected it with 400, code 21211:"
         " The 'To' number is not valid. See https://www.twilio.com/docs/api/errors/21211 (request RQ123)"
     )
     assert error.request_id == "RQ123"
@@ -160,7 +160,7 @@ def test_error_messages_contain_no_parameter():
         (b"", "an empty body"),
         (b"<html><body>secret</body></html>", "an HTML page of 32 bytes"),
         (b"<TwilioResponse><RestException/></TwilioResponse>", "XML of 49 bytes"),
-        (b'{"code": 20404, "mess', "JSON that is cut or broken"),
+        (b'{"code": 20404, "mess', "truncated or invalid JSON"),
         (b"\xff\xfe\x00", "3 bytes of no content type"),
         (b"[]", "JSON"),
         (b'{"detail": "The detail"}', "The detail"),
@@ -172,7 +172,7 @@ def test_error_messages_contain_no_parameter():
 def test_error_from_response_describes_unreadable_body(body: bytes, told: str, status: int, kind: type[TwilioError]):
     error = error_for(CREATE, Response(status, {}, body))
     assert type(error) is kind
-    assert f"refused with {status}" in str(error)
+    assert f"rejected it with {status}" in str(error)
     assert told in str(error)
     assert "secret" not in str(error)
 

@@ -67,14 +67,14 @@ def test_a_list_keeps_its_filters_and_page_size():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"method": "FETCH"}, "method is 'FETCH': give one of GET, POST"),
+        ({"method": "FETCH"}, "method is 'FETCH': use one of GET, POST"),
         ({"path": ""}, "path is empty"),
-        ({"path": "Queues?x=1"}, "path has a query: give its parameters as data"),
-        ({"path": "Queues#x"}, "path has a query"),
-        ({"data": {"x": 1}, "json": {}}, "data and json are given together"),
-        ({"json": {"x": {1}}}, "json holds what JSON can't"),
-        ({"json": {"x": float("nan")}}, "json holds what JSON can't"),
-        ({"json": {"x": "\ud83d"}}, "json holds what JSON can't"),
+        ({"path": "Queues?x=1"}, "path contains a query or fragment: pass its parameters as data"),
+        ({"path": "Queues#x"}, "path contains a query"),
+        ({"data": {"x": 1}, "json": {}}, "data and json are mutually exclusive"),
+        ({"json": {"x": {1}}}, "json contains a value that JSON cannot represent"),
+        ({"json": {"x": float("nan")}}, "json contains a value that JSON cannot represent"),
+        ({"json": {"x": "\ud83d"}}, "json contains a value that JSON cannot represent"),
         ({"data": {"Start": datetime(2026, 1, 1)}}, "Start is a datetime without a time zone"),  # noqa: DTZ001
     ],
 )

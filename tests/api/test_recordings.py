@@ -23,7 +23,7 @@ def test_recordings_are_listed_by_call_conference_and_day():
         ("DateCreated<", "2026-01-01"),
         ("IncludeSoftDeleted", "true"),
     )
-    with pytest.raises(BadParameter, match="call_sid is a SID of the wrong kind"):
+    with pytest.raises(BadParameter, match="call_sid is a SID of the wrong type"):
         Recordings.list(call_sid=RE)
 
 

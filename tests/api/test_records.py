@@ -181,16 +181,16 @@ UNREADABLE = [
     (b"<!DOCTYPE html><html>Bad gateway</html>", "an HTML page of 39 bytes"),
     (b"<html>", "an HTML page of 6 bytes"),
     (b"<?xml version='1.0'?><TwilioResponse/>", "XML of 38 bytes"),
-    (b'{"sid": "SM12', r"JSON that is cut or broken \(13 bytes\)"),
+    (b'{"sid": "SM12', r"truncated or invalid JSON \(13 bytes\)"),
     (b"\xff\xfe", "2 bytes of text/plain"),
-    (b"[" * 100_000, "JSON that is cut or broken"),
+    (b"[" * 100_000, "truncated or invalid JSON"),
 ]
 
 
 @pytest.mark.parametrize(("body", "shape"), UNREADABLE)
 def test_record_parse_describes_unreadable_body(body: bytes, shape: str):
     response = Response(200, {"content-type": "text/plain; charset=x", "twilio-request-id": "RQ1"}, body)
-    with pytest.raises(ServerError, match=rf"GET /2010.*answered 200 with {shape}.*\(request RQ1\)") as caught:
+    with pytest.raises(ServerError, match=rf"GET /2010.*responded 200 with {shape}.*\(request RQ1\)") as caught:
         Message.parse(Messages.fetch(SM), response)
     assert (caught.value.status, caught.value.request_id) == (200, "RQ1")
     page = first_page(Messages.list())

@@ -47,12 +47,12 @@ def test_no_text_becomes_an_instruction(text: str):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("bell \x07", r"say has a character that XML can't hold \(U\+0007 at 5\)"),
-        ("\x00", "say has a character"),
-        ("\ud83d", "say has a character"),
-        ("\ufffe", "say has a character"),
+        ("bell \x07", r"say contains a character that XML cannot represent \(U\+0007 at 5\)"),
+        ("\x00", "say contains a character"),
+        ("\ud83d", "say contains a character"),
+        ("\ufffe", "say contains a character"),
         (5, "say is of type int"),
-        ("x" * 4000, "say has 4032 characters as TwiML: Twilio takes at most 4000"),
+        ("x" * 4000, "say has 4032 characters as TwiML: Twilio accepts at most 4000"),
     ],
 )
 def test_a_text_that_twiml_cannot_hold_is_refused(text: Any, said: str):
@@ -85,7 +85,7 @@ BOMB = (
 @pytest.mark.parametrize(
     ("document", "said"),
     [
-        ("<Response>", r"twiml is not well-formed XML \(no element found, line 1, column 11\): give one <Response>"),
+        ("<Response>", r"twiml is not well-formed XML \(no element found, line 1, column 11\): pass one <Response>"),
         ("<Response><Say>a & b</Say></Response>", "twiml is not well-formed XML"),
         ("<Response><Say>a</Response>", r"twiml is not well-formed XML \(mismatched tag"),
         ("<Response/><Response/>", "twiml is not well-formed XML"),
@@ -94,12 +94,12 @@ BOMB = (
         ("Hello", "twiml is not well-formed XML"),
         ("<Say>Hello</Say>", "twiml has the root element <Say>"),
         ("<response/>", "twiml has the root element <response>"),
-        ("<Response>\x07</Response>", "twiml has a character that XML can't hold"),
-        ("<Response>\ud83d</Response>", "twiml has a character that XML can't hold"),
-        ('<!DOCTYPE x SYSTEM "file:///etc/passwd"><Response/>', "twiml has a document type"),
-        (BOMB, "twiml has a document type"),
+        ("<Response>\x07</Response>", "twiml contains a character that XML cannot represent"),
+        ("<Response>\ud83d</Response>", "twiml contains a character that XML cannot represent"),
+        ('<!DOCTYPE x SYSTEM "file:///etc/passwd"><Response/>', "twiml contains a document type"),
+        (BOMB, "twiml contains a document type"),
         (b"<Response/>", "twiml is of type bytes"),
-        (f"<Response>{'x' * 3980}</Response>", "twiml has 4001 characters: Twilio takes at most 4000"),
+        (f"<Response>{'x' * 3980}</Response>", "twiml has 4001 characters: Twilio accepts at most 4000"),
     ],
 )
 def test_what_is_no_twiml_is_refused(document: Any, said: str):

@@ -41,7 +41,7 @@ def test_each_period_takes_the_same_filters(name: str, path: str):
     assert (listing.limit, listing.page_size) == (5, 2)
     assert str(definition(listed)) == f"UsageRecords.{name}"
     assert (listed.__doc__ or "").startswith("List the usage ")
-    assert ":param start: the first day" in (listed.__doc__ or "")
+    assert ":param start: First day" in (listed.__doc__ or "")
 
 
 @pytest.mark.parametrize("day", [date(2026, 1, 31), "2026-01-31", "-30days", "-1month", "+1day", "-1year", None, ""])
@@ -54,7 +54,7 @@ def test_a_day_is_a_date_or_an_offset(day: Any):
     [
         (
             datetime(2026, 1, 31, tzinfo=UTC),
-            r"start is a time, and usage is counted by days: give a day, as in value.date\(\)",
+            r"start is a datetime, but Twilio counts usage by day: pass a date, as in value.date\(\)",
         ),
         ("２０２６-01-31", "start is not a day"),
         ("2026-01-31T00:00:00Z", "start is not a day .*'2026-01-31', or an offset such as '-30days'"),

@@ -31,7 +31,7 @@ def test_delivered_and_read_are_reached(status: str):
 def test_a_failure_is_told_with_its_code_and_without_the_number(status: str):
     verdict = Delivery().verdict({"sid": SM, "status": status, "to": TO, "error_code": 30003}, NOW)
     assert (verdict.outcome, verdict.code) == ("failed", 30003)
-    assert f"message {SM} is {status}: error 30003: the handset can't be reached" in (verdict.reason or "")
+    assert f"message {SM} is {status}: error 30003: the handset is unreachable" in (verdict.reason or "")
     assert TO not in (verdict.reason or "")
     assert Delivery().verdict({"sid": SM, "status": status}, NOW).reason == f"message {SM} is {status}"
 

@@ -1,4 +1,4 @@
-"""From a connection to settings: what each field and extra may be, and what is said of those that are wrong."""
+"""Tests of reading settings from a connection: its fields, its extras, and the errors for invalid ones."""
 
 from __future__ import annotations
 
@@ -32,39 +32,39 @@ def connection(
     )
 
 
-def settings(*args: Any, **extras: Any) -> Settings:
+def read_settings(*args: Any, **extras: Any) -> Settings:
     return Settings.from_connection(connection(*args, **extras))
 
 
-# ---------------------------------------------------------------- who
+# ---------------------------------------------------------------- credentials and account
 
 
-def test_an_auth_token():
-    made = settings()
-    assert made.account_sid == ACCOUNT
-    assert made.auth == Basic(ACCOUNT, "secret")
-    assert made == Settings(ACCOUNT, Basic(ACCOUNT, "secret"), conn_id="t")
-    assert (made.timeout, made.validate, made.verify, made.dry_run) == (60, True, True, False)
+def test_settings_account_sid_and_auth_token():
+    settings = read_settings()
+    assert settings.account_sid == ACCOUNT
+    assert settings.auth == Basic(ACCOUNT, "secret")
+    assert settings == Settings(ACCOUNT, Basic(ACCOUNT, "secret"), conn_id="t")
+    assert (settings.timeout, settings.validate, settings.verify, settings.dry_run) == (60, True, True, False)
 
 
-def test_an_api_key():
-    made = settings(KEY, account_sid=ACCOUNT)
-    assert (made.account_sid, made.auth) == (ACCOUNT, Basic(KEY, "secret"))
+def test_settings_api_key_with_account_sid():
+    settings = read_settings(KEY, account_sid=ACCOUNT)
+    assert (settings.account_sid, settings.auth) == (ACCOUNT, Basic(KEY, "secret"))
 
 
-def test_oauth():
-    made = settings("OQ" + "e" * 32, auth_type="oauth", account_sid=ACCOUNT)
-    assert (made.account_sid, made.auth) == (ACCOUNT, OAuth("OQ" + "e" * 32, "secret"))
+def test_settings_oauth_with_account_sid():
+    settings = read_settings("OQ" + "e" * 32, auth_type="oauth", account_sid=ACCOUNT)
+    assert (settings.account_sid, settings.auth) == (ACCOUNT, OAuth("OQ" + "e" * 32, "secret"))
 
 
-def test_the_account_acted_on():
-    assert settings(account_sid=SUBACCOUNT).account_sid == SUBACCOUNT
-    made = Settings.from_connection(connection(account_sid=ACCOUNT), SUBACCOUNT)
-    assert (made.account_sid, made.auth) == (SUBACCOUNT, Basic(ACCOUNT, "secret"))
+def test_settings_account_sid_overrides_login():
+    assert read_settings(account_sid=SUBACCOUNT).account_sid == SUBACCOUNT
+    settings = Settings.from_connection(connection(account_sid=ACCOUNT), SUBACCOUNT)
+    assert (settings.account_sid, settings.auth) == (SUBACCOUNT, Basic(ACCOUNT, "secret"))
 
 
 @pytest.mark.parametrize(
-    ("given", "extras", "told"),
+    ("fields", "extras", "expected"),
     [
         (("",), {}, ["login is empty", "AC…", "SK…"]),
         ((None,), {}, ["login is empty"]),
@@ -81,17 +81,17 @@ def test_the_account_acted_on():
         ((KEY,), {"account_sid": KEY}, ["extra account_sid is not an account SID"]),
     ],
 )
-def test_a_wrong_login(given, extras, told):
+def test_settings_invalid_login_names_field_and_remedy(fields, extras, expected):
     with pytest.raises(BadConnection) as caught:
-        settings(*given, **extras)
+        read_settings(*fields, **extras)
     assert str(caught.value).startswith("connection t, ")
-    for part in told:
+    for part in expected:
         assert part in str(caught.value)
-    for value in given:
+    for value in fields:
         assert not value or value not in str(caught.value)
 
 
-def test_a_wrong_account_to_act_on():
+def test_settings_invalid_account_sid_argument_raises():
     with pytest.raises(ValueError, match="expected an account SID, AC…, got a call SID"):
         Settings.from_connection(connection(), "CA" + "a" * 32)
 
@@ -100,7 +100,7 @@ def test_a_wrong_account_to_act_on():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "near"),
+    ("name", "suggestion"),
     [
         ("acount_sid", "account_sid"),
         ("accountSid", "account_sid"),
@@ -117,18 +117,18 @@ def test_a_wrong_account_to_act_on():
         ("auth_token", "the connection's password"),
     ],
 )
-def test_an_unknown_extra_names_the_nearest(wrong, near):
-    with pytest.raises(BadConnection, match=f"extra {wrong} is unknown: did you mean {near}\\?"):
-        settings(**{wrong: "x"})
+def test_extras_unknown_name_suggests_similar_one(name, suggestion):
+    with pytest.raises(BadConnection, match=f"extra {name} is unknown: did you mean {suggestion}\\?"):
+        read_settings(**{name: "x"})
 
 
-def test_an_extra_like_none_lists_them():
+def test_extras_unknown_name_lists_all():
     with pytest.raises(BadConnection, match=r"the extras are account_sid, auth_type, .*allow_insecure"):
-        settings(zzzzz=1)
+        read_settings(zzzzz=1)
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "read"),
+    ("name", "value", "parsed"),
     [
         ("timeout", 5, 5.0),
         ("timeout", "2.5", 2.5),
@@ -158,22 +158,22 @@ def test_an_extra_like_none_lists_them():
         ("messaging_service_sid", SERVICE, (("MessagingServiceSid", SERVICE),)),
     ],
 )
-def test_extras_as_json_and_as_text(name, given, read):
-    made = settings(**{name: given})
+def test_extras_are_parsed_from_json_and_strings(name, value, parsed):
+    settings = read_settings(**{name: value})
     field = "defaults" if name in ("from_", "messaging_service_sid") else name
-    assert getattr(made, field) == read
+    assert getattr(settings, field) == parsed
 
 
 @pytest.mark.parametrize(
     "name", ["timeout", "retries", "verify", "from_", "proxy", "allowed_recipients", "dry_run", "cert"]
 )
 @pytest.mark.parametrize("empty", [None, ""])
-def test_an_empty_extra_is_none(name, empty):
-    assert settings(**{name: empty}) == settings()
+def test_extras_empty_value_is_ignored(name, empty):
+    assert read_settings(**{name: empty}) == read_settings()
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "told"),
+    ("name", "value", "expected"),
     [
         ("timeout", "soon", "a number"),
         ("timeout", 0, "above 0"),
@@ -204,54 +204,54 @@ def test_an_empty_extra_is_none(name, empty):
         ("edge", "x.evil.example/", "ie1"),
     ],
 )
-def test_a_wrong_extra(name, given, told):
+def test_extras_invalid_value_names_extra_and_remedy(name, value, expected):
     with pytest.raises(BadConnection, match=f"extra {name} ") as caught:
-        settings(**{name: given})
-    assert told in str(caught.value)
+        read_settings(**{name: value})
+    assert expected in str(caught.value)
 
 
-def test_a_wrong_sender():
-    with pytest.raises(ValueError, match="from_ contains spaces"):
-        settings(from_="+1 415 555 0100")
-    with pytest.raises(ValueError, match="messaging_service_sid is a SID of the wrong kind"):
-        settings(messaging_service_sid=ACCOUNT)
+def test_extras_invalid_sender_names_connection_and_extra():
+    with pytest.raises(ValueError, match="connection t, extra from_ contains spaces"):
+        read_settings(from_="+1 415 555 0100")
+    with pytest.raises(ValueError, match="connection t, extra messaging_service_sid is a SID of the wrong type"):
+        read_settings(messaging_service_sid=ACCOUNT)
 
 
 @pytest.mark.parametrize("extra", ["{timeout: 5}", "[]", '"x"', "timeout=5"])
-def test_an_extra_that_is_no_json_object_is_told(extra):
-    """Airflow takes it for an empty one, which would lose `allowed_recipients` and `dry_run`."""
-    broken = connection()
-    object.__setattr__(broken, "extra", extra)
+def test_extras_not_a_json_object_raises(extra):
+    """Airflow treats it as an empty extra, which would lose `allowed_recipients` and `dry_run`."""
+    invalid = connection()
+    object.__setattr__(invalid, "extra", extra)
     with pytest.raises(BadConnection, match="extra is not a JSON object"):
-        Settings.from_connection(broken)
+        Settings.from_connection(invalid)
 
 
 @pytest.mark.parametrize("extra", [None, "", " ", "{}"])
-def test_no_extra(extra):
+def test_extras_may_be_missing(extra):
     bare = connection()
     object.__setattr__(bare, "extra", extra)
-    assert Settings.from_connection(bare) == settings()
+    assert Settings.from_connection(bare) == read_settings()
 
 
-def test_http_version_has_one_value():
-    assert settings(http_version="1.1") == settings()
+def test_extras_accept_http_version():
+    assert read_settings(http_version="1.1") == read_settings()
 
 
-def test_an_empty_list_of_allowed_recipients_is_none():
-    assert settings(allowed_recipients=[]).allowed_recipients == ()
+def test_extras_empty_allowed_recipients_allow_all():
+    assert read_settings(allowed_recipients=[]).allowed_recipients == ()
 
 
-# ---------------------------------------------------------------- as a URI
+# ---------------------------------------------------------------- connections as a URI
 
 
-def test_as_a_uri(monkeypatch):
+def test_settings_from_uri(monkeypatch):
     uri = (
         f"twilio://{ACCOUNT}:se%2Fcret@127.0.0.1:8765/?timeout=5&dry_run=false&retries=2&validate=no"
         f"&allowed_recipients={quote('+1415,+44')}&from_={quote('+14155550100')}"
     )
     monkeypatch.setenv("AIRFLOW_CONN_BY_URI", uri)
-    made = Settings.from_connection(Connection.get("by_uri"))
-    assert made == Settings(
+    settings = Settings.from_connection(Connection.get("by_uri"))
+    assert settings == Settings(
         ACCOUNT,
         Basic(ACCOUNT, "se/cret"),
         conn_id="by_uri",
@@ -264,19 +264,19 @@ def test_as_a_uri(monkeypatch):
     )
 
 
-def test_as_a_uri_without_a_host(monkeypatch):
+def test_settings_from_uri_without_host(monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_BY_URI", f"twilio://{ACCOUNT}:token@/?timeout=5")
-    made = Settings.from_connection(Connection.get("by_uri"))
-    assert (made.base, made.timeout, made.auth.secret) == (None, 5, "token")
+    settings = Settings.from_connection(Connection.get("by_uri"))
+    assert (settings.base, settings.timeout, settings.auth.secret) == (None, 5, "token")
 
 
-def test_as_a_uri_with_an_address_as_host(monkeypatch):
+def test_settings_from_uri_with_url_as_host(monkeypatch):
     host = quote("http://127.0.0.1:8765", safe="")
     monkeypatch.setenv("AIRFLOW_CONN_BY_URI", f"twilio://{ACCOUNT}:token@{host}/")
     assert Settings.from_connection(Connection.get("by_uri")).base == "http://127.0.0.1:8765"
 
 
-# ---------------------------------------------------------------- where
+# ---------------------------------------------------------------- base URL, region and edge
 
 
 @pytest.mark.parametrize(
@@ -303,64 +303,64 @@ def test_as_a_uri_with_an_address_as_host(monkeypatch):
         ("localhost.evil.example", None, "https://localhost.evil.example"),
     ],
 )
-def test_the_base_address(host, port, base):
-    assert settings(host=host, port=port).base == base
+def test_settings_base_url_from_host_and_port(host, port, base):
+    assert read_settings(host=host, port=port).base == base
 
 
 @pytest.mark.parametrize("host", ["http://gateway.corp", "http://10.0.0.1:8765", "http://localhost.evil.example"])
-def test_credentials_do_not_cross_the_network_in_the_open(host):
+def test_settings_plain_http_requires_allow_insecure(host):
     with pytest.raises(BadConnection, match=r"neither https nor on this machine.*allow_insecure"):
-        settings(host=host)
-    assert settings(host=host, allow_insecure="true").base == host
+        read_settings(host=host)
+    assert read_settings(host=host, allow_insecure="true").base == host
 
 
 @pytest.mark.parametrize(
     "host", ["ftp://x", "https://", "https://x?y=1", "https://me:pass@x", "https://x#y", "https://x:y", "a b", "[::1"]
 )
-def test_what_is_no_base_address(host):
+def test_settings_invalid_host_raises(host):
     with pytest.raises(BadConnection, match="host is not a base URL"):
-        settings(host=host)
+        read_settings(host=host)
 
 
-def test_loopback():
+def test_is_loopback_recognizes_local_hosts():
     assert all(map(is_loopback, ("127.0.0.1", "127.1.2.3", "::1", "[::1]", "localhost", "a.localhost")))
     assert not any(map(is_loopback, ("10.0.0.1", "localhost.com", "", "mylocalhost", "::2")))
 
 
 @pytest.mark.parametrize(("region", "edge"), EDGES.items())
-def test_region_and_edge_complete_each_other(region, edge):
-    made = settings(region=region)
-    assert made == settings(edge=edge) == settings(region=region, edge=edge)
-    assert build_url(made, "/x") == f"https://api.{edge}.{region}.twilio.com/x"
-    assert build_url(made, "https://messaging.twilio.com/v1/Services") == (
+def test_settings_region_and_edge_complete_each_other(region, edge):
+    settings = read_settings(region=region)
+    assert settings == read_settings(edge=edge) == read_settings(region=region, edge=edge)
+    assert build_url(settings, "/x") == f"https://api.{edge}.{region}.twilio.com/x"
+    assert build_url(settings, "https://messaging.twilio.com/v1/Services") == (
         f"https://messaging.{edge}.{region}.twilio.com/v1/Services"
     )
 
 
-def test_an_unknown_region_needs_its_edge():
+def test_settings_unknown_region_requires_edge():
     with pytest.raises(BadConnection, match="extra edge is missing, and the region zz9 is unknown"):
-        settings(region="zz9")
+        read_settings(region="zz9")
     with pytest.raises(BadConnection, match="extra region is missing, and the edge atlantis is unknown"):
-        settings(edge="atlantis")
-    assert build_url(settings(region="zz9", edge="atlantis"), "/x") == "https://api.atlantis.zz9.twilio.com/x"
+        read_settings(edge="atlantis")
+    assert build_url(read_settings(region="zz9", edge="atlantis"), "/x") == "https://api.atlantis.zz9.twilio.com/x"
 
 
-# ---------------------------------------------------------------- as values
+# ---------------------------------------------------------------- settings as values
 
 
-def test_settings_compare_hash_and_pickle():
-    made = settings(timeout=5)
-    assert made == settings(timeout="5")
-    assert hash(made) == hash(settings(timeout="5"))
-    assert made != settings(timeout=6)
-    assert pickle.loads(pickle.dumps(made)) == made
+def test_settings_are_comparable_hashable_and_picklable():
+    settings = read_settings(timeout=5)
+    assert settings == read_settings(timeout="5")
+    assert hash(settings) == hash(read_settings(timeout="5"))
+    assert settings != read_settings(timeout=6)
+    assert pickle.loads(pickle.dumps(settings)) == settings
 
 
-def test_the_secrets():
-    assert settings(proxy="http://me:p%40ss@proxy:1").secrets == (
+def test_settings_secrets_include_header_and_proxy_password():
+    assert read_settings(proxy="http://me:p%40ss@proxy:1").secrets == (
         "secret",
         Basic(ACCOUNT, "secret").header.removeprefix("Basic "),
         "p%40ss",
         "p@ss",
     )
-    assert settings("OQ1", auth_type="oauth", account_sid=ACCOUNT).secrets == ("secret",)
+    assert read_settings("OQ1", auth_type="oauth", account_sid=ACCOUNT).secrets == ("secret",)

@@ -33,7 +33,7 @@ def test_templates(kind, name, sid):
 
 @pytest.mark.parametrize(("kind", "name", "sid"), SENSORS)
 def test_a_literal_sid_of_the_wrong_kind_is_refused_in_the_dag_file(kind, name, sid):
-    with pytest.raises(BadParameter, match=f"{name} is a SID of the wrong kind"):
+    with pytest.raises(BadParameter, match=f"{name} is a SID of the wrong type"):
         kind(task_id="wait", **{name: "RE" + "0" * 32})
     with pytest.raises(BadParameter, match="account_sid"):
         kind(task_id="wait", **{name: sid, "account_sid": sid})

@@ -25,6 +25,7 @@ from airflow_provider_twilio.get_provider_info import get_provider_info
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 FENCED = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+API_MODULES = ("request", "records", "listing", "messages", "calls", "phone_numbers", "accounts")
 INDENTED = re.compile(r"(?:(?<=\n\n)|\A)((?: {4}\S[^\n]*\n+)(?: {4}[^\n]*\n+)*)")
 
 
@@ -85,8 +86,8 @@ def prepare(emulator: Emulator) -> dict[str, str]:
     ]
     modules += [entry["python-module"] for entry in info.get("transfers", ())]
     modules += [entry.rsplit(".", 1)[0] for entry in info.get("notifications", ())]
-    modules += [f"{package}.hooks.retries", f"{package}.emulator"]
-    modules += [f"{package}.api.{name}" for name in ("core", "messages", "calls", "phone_numbers", "accounts")]
+    modules += [f"{package}.retry_policy", f"{package}.emulator"]
+    modules += [f"{package}.api.{name}" for name in API_MODULES]
     for module in modules:
         NAMES.update(vars(importlib.import_module(module)))
     NAMES.update(DAG=DAG, Asset=Asset, AssetWatcher=AssetWatcher, chain=chain, task=task, emulator=emulator)

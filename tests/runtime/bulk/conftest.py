@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -35,21 +36,21 @@ def settings(emulator: Emulator) -> Settings:
     )
 
 
-Open = Callable[..., Any]
+OpenClient = Callable[..., Any]
 
 
 @pytest.fixture
-def open_client(settings: Settings) -> Open:
+def open_client(settings: Settings) -> OpenClient:
     @asynccontextmanager
-    async def opened(concurrency: int = 50) -> AsyncIterator[AsyncClient]:
+    async def open_with(concurrency: int = 50) -> AsyncIterator[AsyncClient]:
         async with AsyncClient(settings, concurrency=concurrency) as client:
             yield client
 
-    return opened
+    return open_with
 
 
-class Dict:
-    """Remember as Airflow's state store does: JSON values by key, whatever happens to the process."""
+class DictStore:
+    """A state store in memory that keeps values as JSON, as Airflow's task state store does."""
 
     durable = True
 
@@ -59,13 +60,9 @@ class Dict:
         self.writes = 0
 
     def get(self, key: str) -> Any:
-        import json
-
         return json.loads(self.values[key]) if key in self.values else None
 
     def set(self, key: str, value: Any) -> None:
-        import json
-
         assert value is not None
         text = json.dumps(value)
         self.largest = max(self.largest, len(text))
@@ -77,5 +74,5 @@ class Dict:
 
 
 @pytest.fixture
-def memory() -> Dict:
-    return Dict()
+def store() -> DictStore:
+    return DictStore()

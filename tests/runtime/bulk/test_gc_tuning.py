@@ -24,7 +24,9 @@ def original() -> Iterator[tuple[int, int, int]]:
 
 
 @pytest.mark.parametrize("fails", [False, True])
-async def test_engine_run_relaxes_gc_until_it_ends(emulator: Emulator, open_client, original: tuple[int, int, int], fails: bool):
+async def test_engine_run_relaxes_gc_until_it_ends(
+    emulator: Emulator, open_client, original: tuple[int, int, int], fails: bool
+):
     thresholds = set()
 
     def items() -> Iterator[WorkItem]:

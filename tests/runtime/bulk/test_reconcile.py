@@ -1,4 +1,4 @@
-"""Which of many messages were sent: by the list, and each at most once."""
+"""Reconciliation of many messages with Twilio's list; each record belongs to at most one of them."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from airflow_provider_twilio.api.messages import Messages
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.client.asynchronous import AsyncClient
 from airflow_provider_twilio.emulator import Emulator
-from airflow_provider_twilio.runtime.bulk import reconcile as settle
+from airflow_provider_twilio.runtime.bulk import reconcile as reconcile_module
 from airflow_provider_twilio.runtime.bulk.checkpoints import ClaimedSids
 from airflow_provider_twilio.runtime.bulk.items import WorkItem
 from airflow_provider_twilio.runtime.bulk.reconcile import Reconciler, fetch_statuses
 
 
 def item(request: Request[Any], number: int) -> WorkItem:
-    made = WorkItem(request)
-    made.number = number
-    return made
+    numbered = WorkItem(request)
+    numbered.number = number
+    return numbered
 
 
-def message(index: int, body: str = "hello", **more: Any) -> Request[Any]:
-    return Messages.create(to=f"+1415555{index:04}", from_="+15005550006", body=body, **more)
+def message(index: int, body: str = "hello", **options: Any) -> Request[Any]:
+    return Messages.create(to=f"+1415555{index:04}", from_="+15005550006", body=body, **options)
 
 
-async def none_taken(sids: Collection[str]) -> set[str]:
+async def none_claimed(sids: Collection[str]) -> set[str]:
     return set()
 
 
-def known(*owned: str) -> ClaimedSids:
-    async def taken(sids: Collection[str]) -> set[str]:
+def claimed(*owned: str) -> ClaimedSids:
+    async def claimed_sids(sids: Collection[str]) -> set[str]:
         return set(sids) & set(owned)
 
-    return taken
+    return claimed_sids
 
 
 @pytest.fixture
@@ -47,27 +47,29 @@ def since() -> datetime:
 
 @pytest.mark.parametrize("unsent", ["first", "last", "date_created"])
 @pytest.mark.parametrize("page", [1000, 10])
-async def test_finds_those_that_were_sent(emulator: Emulator, open_client, since, unsent: str, page: int, monkeypatch):
+async def test_reconciler_finds_the_messages_that_were_sent(
+    emulator: Emulator, open_client, since, unsent: str, page: int, monkeypatch
+):
     from airflow_provider_twilio.api import listing
 
     monkeypatch.setattr(listing, "MAX_PAGE_SIZE", page)
     emulator.quirks.set(unsent=unsent)
     async with open_client() as client:
         sent = {index: (await client.send(message(index)))["sid"] for index in range(0, 40, 2)}
-        unsure = [(item(message(index), index), since) for index in range(40)]
-        found = await Reconciler(client)(unsure, none_taken)
+        unresolved = [(item(message(index), index), since) for index in range(40)]
+        found = await Reconciler(client)(unresolved, none_claimed)
     assert {number: record["sid"] for number, record in found.items()} == sent  # type: ignore[index]
 
 
-async def test_what_is_older_is_another(emulator: Emulator, open_client, since):
+async def test_reconciler_ignores_older_messages(emulator: Emulator, open_client, since):
     async with open_client() as client:
         await client.send(message(1))
-        late = since + timedelta(minutes=10)
-        assert await Reconciler(client)([(item(message(1), 1), late)], none_taken) == {}
+        sent_after = since + timedelta(minutes=10)
+        assert await Reconciler(client)([(item(message(1), 1), sent_after)], none_claimed) == {}
 
 
 async def long_list(client: AsyncClient, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> datetime:
-    """Fill ten pages with what is hours old, and tell the time."""
+    """Fill ten pages with messages that are two hours old, and return the emulator's time."""
     from airflow_provider_twilio.api import listing
 
     monkeypatch.setattr(listing, "MAX_PAGE_SIZE", 10)
@@ -77,109 +79,115 @@ async def long_list(client: AsyncClient, emulator: Emulator, monkeypatch: pytest
     return datetime.fromtimestamp(emulator.clock.now(), UTC)
 
 
-async def test_a_long_list_is_not_walked_to_its_end(emulator: Emulator, open_client, monkeypatch):
+async def test_reconciler_reads_only_the_newest_pages_of_a_long_list(emulator: Emulator, open_client, monkeypatch):
     async with open_client() as client:
         since = await long_list(client, emulator, monkeypatch)
         sent = await client.send(message(200))
-        # One that waits in a queue, and stands at the far end of the list.
+        # A queued message, which the emulator lists last.
         queued = await client.send(Messages.create(to="+15005559012", from_="+15005550006", body="hello"))
         emulator.quirks.set(unsent="last")
         before = len(emulator.journal)
-        unsure = [
+        unresolved = [
             (item(message(200), 0), since),
             (item(Messages.create(to="+15005559012", from_="+15005550006", body="hello"), 1), since),
             (item(message(201), 2), since),
         ]
-        monkeypatch.setattr(settle, "datetime", Later)
-        found = await Reconciler(client)(unsure, none_taken)
+        monkeypatch.setattr(reconcile_module, "datetime", LaterDatetime)
+        found = await Reconciler(client)(unresolved, none_claimed)
     assert {number: record["sid"] for number, record in found.items()} == {0: sent["sid"], 1: queued["sid"]}  # type: ignore[index]
-    asked = [entry.query_string for entry in emulator.journal][before:]
-    assert sum("To=" in query for query in asked) <= 3
-    assert len(asked) <= 7
+    queries = [entry.query_string for entry in emulator.journal][before:]
+    assert sum("To=" in query for query in queries) <= 3
+    assert len(queries) <= 7
 
 
-async def test_another_message_to_the_same_phone_answers_nothing(emulator: Emulator, open_client, monkeypatch):
-    """What stands at the far end of a long list is asked for, though something to its recipient was seen."""
+async def test_reconciler_queries_a_recipient_whose_newest_message_differs(
+    emulator: Emulator, open_client, monkeypatch
+):
+    """A message at the end of a long list is found, although a newer message to its recipient was read."""
     async with open_client() as client:
         since = await long_list(client, emulator, monkeypatch)
         await client.send(message(200, "another"))
         emulator.clock.advance(minutes=10)
-        emulator.clock.freeze()  # the next one stays in the queue
+        emulator.clock.freeze()  # the next message stays queued
         queued = await client.send(message(200))
         emulator.quirks.set(unsent="last")
-        monkeypatch.setattr(settle, "datetime", Later)
-        found = await Reconciler(client)([(item(message(200), 0), since)], none_taken)
+        monkeypatch.setattr(reconcile_module, "datetime", LaterDatetime)
+        found = await Reconciler(client)([(item(message(200), 0), since)], none_claimed)
     assert {number: record["sid"] for number, record in found.items()} == {0: queued["sid"]}  # type: ignore[index]
 
 
-class Later(datetime):
-    """A clock beside the emulator's, which was moved."""
+class LaterDatetime(datetime):
+    """A clock that is as far ahead as the emulator's."""
 
     @classmethod
     def now(cls, tz: Any = None) -> Any:
         return datetime.now(tz) + timedelta(hours=3)
 
 
-async def test_what_a_list_can_t_tell_apart(emulator: Emulator, open_client, since):
+async def test_reconciler_assigns_indistinguishable_records_only_if_none_is_missing(
+    emulator: Emulator, open_client, since
+):
     content: dict[str, Any] = {"to": "+14155550001", "from_": "+15005550006", "content_sid": "HX" + "1" * 32}
     requests = [Messages.create(**content, content_variables={"1": str(index)}) for index in range(3)]
-    unsure = [(item(request, index), since) for index, request in enumerate(requests)]
+    unresolved = [(item(request, index), since) for index, request in enumerate(requests)]
     async with open_client() as client:
-        settler = Reconciler(client)
-        assert await settler(unsure, none_taken) == {}
+        reconciler = Reconciler(client)
+        assert await reconciler(unresolved, none_claimed) == {}
         for request in requests[:2]:
             await client.send(request)
-        found = await settler(unsure, none_taken)
+        found = await reconciler(unresolved, none_claimed)
         assert all(isinstance(found[index], OutcomeUnresolved) for index in range(3))
-        assert set(found[0].candidates) == {made["sid"] for made in emulator.messages}  # type: ignore[union-attr]
+        assert set(found[0].candidates) == {message["sid"] for message in emulator.messages}  # type: ignore[union-attr]
         await client.send(requests[2])
-        found = await settler(unsure, none_taken)
-        assert {record["sid"] for record in found.values()} == {made["sid"] for made in emulator.messages}  # type: ignore[index]
+        found = await reconciler(unresolved, none_claimed)
+        assert {record["sid"] for record in found.values()} == {message["sid"] for message in emulator.messages}  # type: ignore[index]
         await client.send(requests[2])
-        found = await settler(unsure, known(emulator.messages[0]["sid"]))
-        assert {record["sid"] for record in found.values()} == {made["sid"] for made in emulator.messages[1:]}  # type: ignore[index]
+        found = await reconciler(unresolved, claimed(emulator.messages[0]["sid"]))
+        assert {record["sid"] for record in found.values()} == {message["sid"] for message in emulator.messages[1:]}  # type: ignore[index]
 
 
-async def test_what_is_of_another_row_is_not_taken_for_this_one(emulator: Emulator, open_client, since):
+async def test_reconciler_ignores_records_that_other_items_have_claimed(emulator: Emulator, open_client, since):
     content: dict[str, Any] = {"to": "+14155550001", "from_": "+15005550006", "content_sid": "HX" + "1" * 32}
     second = Messages.create(**content, content_variables={"1": "second"})
     async with open_client() as client:
         first = await client.send(Messages.create(**content, content_variables={"1": "first"}))
-        assert await Reconciler(client)([(item(second, 1), since)], known(first["sid"])) == {}
+        assert await Reconciler(client)([(item(second, 1), since)], claimed(first["sid"])) == {}
 
 
-async def test_what_fits_one_exactly_is_not_the_others(emulator: Emulator, open_client, since):
-    """A text and a template to one phone: the template's text is not known, so that any message fits it."""
-    text = message(1)
+async def test_reconciler_assigns_an_exact_match_before_partial_ones(emulator: Emulator, open_client, since):
+    """A body and a template to one recipient: the template's body is unknown, so any message matches it partially."""
+    plain = message(1)
     template = Messages.create(to="+14155550001", from_="+15005550006", content_sid="HX" + "1" * 32)
-    unsure = [(item(text, 0), since), (item(template, 1), since)]
+    unresolved = [(item(plain, 0), since), (item(template, 1), since)]
     async with open_client() as client:
-        sent = await client.send(text)
-        assert await Reconciler(client)(unsure, none_taken) == {0: sent}
-        made = await client.send(template)
-        assert await Reconciler(client)(unsure, none_taken) == {0: sent, 1: made}
+        sent = await client.send(plain)
+        assert await Reconciler(client)(unresolved, none_claimed) == {0: sent}
+        from_template = await client.send(template)
+        assert await Reconciler(client)(unresolved, none_claimed) == {0: sent, 1: from_template}
 
 
-async def test_one_record_is_not_given_to_two(emulator: Emulator, open_client, since):
-    """Two messages of one text, of which Twilio lists that one has a picture, or doesn't say yet."""
-    plain, picture = message(1), message(1, media_url="https://example.com/a.png")
-    unsure = [(item(plain, 0), since), (item(picture, 1), since)]
+async def test_reconciler_does_not_assign_one_record_to_two_items(emulator: Emulator, open_client, since):
+    """Two messages with one body, one of them with media that Twilio's list may not show yet."""
+    plain, with_media = message(1), message(1, media_url="https://example.com/a.png")
+    unresolved = [(item(plain, 0), since), (item(with_media, 1), since)]
     async with open_client() as client:
         await client.send(plain)
-        found = await Reconciler(client)(unsure, none_taken)
+        found = await Reconciler(client)(unresolved, none_claimed)
     assert all(isinstance(found[number], OutcomeUnresolved) for number in range(2))
 
 
-async def test_not_listed_is_not_sent_where_that_was_asked_for(open_client, since):
+async def test_reconciler_fails_unlisted_messages_where_required(open_client, since):
     async with open_client() as client:
-        asked = await Reconciler(client, "fail")([(item(message(1), 1), since)], none_taken)
-        obscure = item(message(1, address_retention="obfuscate"), 1)
-        hidden = await Reconciler(client)([(obscure, since)], none_taken)
-    assert isinstance(asked[1], OutcomeUnresolved)
+        required = await Reconciler(client, "fail")([(item(message(1), 1), since)], none_claimed)
+        obfuscated = item(message(1, address_retention="obfuscate"), 1)
+        hidden = await Reconciler(client)([(obfuscated, since)], none_claimed)
+    assert isinstance(required[1], OutcomeUnresolved)
     assert isinstance(hidden[1], OutcomeUnresolved)
 
 
-async def test_states(emulator: Emulator, open_client, monkeypatch):
+async def test_fetch_statuses_reads_the_newest_pages_and_then_single_messages(
+    emulator: Emulator, open_client, monkeypatch
+):
     async with open_client() as client:
         sids = [(await client.send(message(index)))["sid"] for index in range(5)]
         emulator.clock.advance(hours=1)

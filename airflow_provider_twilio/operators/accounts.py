@@ -101,11 +101,13 @@ class CreateAccountOperator(SendOnceOperator, operation=Accounts.create):
     :param friendly_name: Name of the subaccount, up to 64 characters. By default the current date. (templated)
     :param extra_params: Additional form parameters under Twilio's own names, such as ``{"NewParameter": "value"}``, for
         parameters that this operation does not have. A list repeats its parameter; None omits it. (templated)
-    :param once: ``False`` sends in every try of the task.
-    :param on_clear: ``resend`` when a user clears the task, or ``skip``.
-    :param on_unresolved: what to do when the outcome of an earlier try is not known, and Twilio lists nothing that
-        fits: ``send``, or ``fail``; by default messages and calls are sent, and purchases and new accounts fail.
-    :param reconcile_timeout: seconds, beyond the connection's time-out, before what Twilio doesn't list was never sent.
+    :param once: Whether all tries of the task together send the request once. If ``False``, every try sends it.
+    :param on_clear: Whether to ``resend`` the request or to ``skip`` it when a user clears the task.
+    :param on_unresolved: Whether to ``resend`` the request or to ``fail`` when the outcome of an earlier try is unknown
+        and Twilio lists no matching record. By default, messages and calls are sent again, and purchases and new
+        accounts fail.
+    :param reconcile_timeout: Seconds after the connection timeout during which Twilio's list is polled before an
+        earlier request is considered not sent.
     :param twilio_conn_id: Airflow connection. (templated)
     :param account_sid: Account to act on, if it is not the connection's own. (templated)
 

@@ -103,11 +103,13 @@ class CreateCallOperator(SendAndWaitOperator, operation=Calls.create):
     :param accept: further final statuses to take for success, such as ``no-answer``.
     :param answered_by: what must have picked up, such as ``human``; it needs ``machine_detection``.
     :param hang_up_on_kill: hang up when a user kills the task.
-    :param once: ``False`` sends in every try of the task.
-    :param on_clear: ``resend`` when a user clears the task, or ``skip``.
-    :param on_unresolved: what to do when the outcome of an earlier try is not known, and Twilio lists nothing that
-        fits: ``send``, or ``fail``; by default messages and calls are sent, and purchases and new accounts fail.
-    :param reconcile_timeout: seconds, beyond the connection's time-out, before what Twilio doesn't list was never sent.
+    :param once: Whether all tries of the task together send the request once. If ``False``, every try sends it.
+    :param on_clear: Whether to ``resend`` the request or to ``skip`` it when a user clears the task.
+    :param on_unresolved: Whether to ``resend`` the request or to ``fail`` when the outcome of an earlier try is unknown
+        and Twilio lists no matching record. By default, messages and calls are sent again, and purchases and new
+        accounts fail.
+    :param reconcile_timeout: Seconds after the connection timeout during which Twilio's list is polled before an
+        earlier request is considered not sent.
     :param poll_interval: Seconds between two polls.
     :param wait_timeout: Seconds after which the task fails, without retry.
     :param deferrable: Whether to wait in the triggerer, which takes no worker slot; by default the setting

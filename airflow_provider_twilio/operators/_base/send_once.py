@@ -1,4 +1,4 @@
-"""What sends, dials, buys or opens something: once, whatever is retried, killed or lost."""
+"""Base class of operators that send a request exactly once, across retries, crashes and lost responses."""
 
 from __future__ import annotations
 
@@ -24,21 +24,24 @@ if TYPE_CHECKING:
 
 
 class SendOnceOperator(TwilioOperator):
-    """Run an operation that must not happen twice, once.
+    """Base class of operators that send a request exactly once: messages, calls, purchases and new accounts.
 
-    A retry of the task, after whatever happened, gives the record of what has been sent. Where it isn't known whether
-    something was sent, Twilio is asked what exists: see the page on reliability.
+    A retry of the task returns the record that an earlier try created. If the outcome of an earlier try is unknown, the
+    task lists the matching records at Twilio first. See the page on reliability.
 
-    :param once: ``False`` sends in every try of the task.
-    :param on_clear: ``resend`` when a user clears the task, or ``skip``.
-    :param on_unresolved: what to do when the outcome of an earlier try is not known, and Twilio lists nothing that fits:
-        ``send``, or ``fail``; by default messages and calls are sent, and purchases and new accounts fail.
-    :param reconcile_timeout: seconds, beyond the connection's time-out, before what Twilio doesn't list was never sent.
+    :param once: Whether all tries of the task together send the request once. If ``False``, every try sends it.
+    :param on_clear: Whether to ``resend`` the request or to ``skip`` it when a user clears the task.
+    :param on_unresolved: Whether to ``resend`` the request or to ``fail`` when the outcome of an earlier try is unknown
+        and Twilio lists no matching record. By default, messages and calls are sent again, and purchases and new
+        accounts fail.
+    :param reconcile_timeout: Seconds after the connection timeout during which Twilio's list is polled before an
+        earlier request is considered not sent.
     """
 
     sends_once: ClassVar[bool] = True
+    """Marks the operator for other tasks of the DAG run, which read its published SIDs."""
     skip_opted_out: bool = False
-    """Whether the task is skipped, instead of failed, when the recipient has opted out."""
+    """Whether to skip the task, instead of failing it, when the recipient has opted out."""
 
     once: bool = True
     on_clear: OnClear = "resend"
@@ -52,27 +55,32 @@ class SendOnceOperator(TwilioOperator):
         choice("on_clear", values["on_clear"], ("resend", "skip"))
         choice("on_unresolved", values["on_unresolved"], ("resend", "fail"))
 
-    def _request(self, **instead: Any) -> Request[Any]:
-        """Build the Request. Times in it may have passed since it was sent: they are checked when it goes out."""
-        arguments = self._build_arguments({**self._rendered_arguments(), **instead})
-        skeleton: Request[Any] = self.operation.function(**self._timeless(arguments))
-        return skeleton.replace(data=skeleton.data + self.operation.form_data(arguments))
+    def _request(self, **overrides: Any) -> Request[Any]:
+        """Build the request, without a check of its times.
 
-    def _timeless(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        In a retry, a time may have passed that was valid when an earlier try sent the request. Times are checked in
+        :meth:`_finalize_request`.
+        """
+        arguments = self._build_arguments({**self._rendered_arguments(), **overrides})
+        request: Request[Any] = self.operation.function(**self._without_times(arguments))
+        return request.replace(data=request.data + self.operation.form_data(arguments))
+
+    def _without_times(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments with each time replaced by UNRESOLVED, which the operation does not check."""
         times = self.operation.times
         return {name: UNRESOLVED if name in times and value is not None else value for name, value in arguments.items()}
 
     def _finalize_request(self, request: Request[Any]) -> Request[Any]:
-        """Make the request ready to go out, and check what may have changed since: called by the try that sends it."""
+        """Check the arguments, including the times, just before the request is sent; return the request to send."""
         self.operation.check(self._build_arguments(self._rendered_arguments()))
         return request
 
     def execute(self, context: Context) -> Any:
-        """Send. Errors that would come again fail the task at once."""
+        """Send the request, or find its record from an earlier try. Permanent errors fail the task without retry."""
         return self._result(self._send(context))
 
     def _send(self, context: Context) -> Record:
-        """Send once, and give the record, also where an earlier try has sent it."""
+        """Return the record of the request, from this try or an earlier one."""
         with fail_on_permanent_errors():
             try:
                 return self._send_request(context)
@@ -100,9 +108,9 @@ class SendOnceOperator(TwilioOperator):
         return sent
 
     def _sent_at(self, context: Context, record: Record) -> datetime:
-        """Give when it was sent, or is to be: the same for every try."""
+        """Return the time at which the message or call was or will be sent. It is the same in every try."""
         from airflow_provider_twilio.runtime.idempotency.fingerprint import HasDateCreated
 
-        made = HasDateCreated(record).date_created or datetime.now(UTC)
-        planned = parse_timestamp("send_at", getattr(self, "send_at", None))
-        return made if planned is None else max(made, planned)
+        created = HasDateCreated(record).date_created or datetime.now(UTC)
+        scheduled = parse_timestamp("send_at", getattr(self, "send_at", None))
+        return created if scheduled is None else max(created, scheduled)

@@ -101,7 +101,7 @@ def test_conversation_shows_delivered_and_failed_messages_and_call(open_inbox: O
     assert "delivered" in bubble_text(page, story["delivered"])
     failed = bubble_text(page, story["failed"])
     assert "undelivered 30003" in failed
-    assert "The handset can't be reached" in failed
+    assert "The handset is unreachable" in failed
     call = bubble_text(page, story["call"])
     assert "completed" in call
     assert "Orders daily has failed twice." in call

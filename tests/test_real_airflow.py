@@ -1,4 +1,4 @@
-"""The harness: a whole Airflow runs DAGs, tells what became of them, and leaves nothing behind."""
+"""Tests of the harness that runs DAGs in a real Airflow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.real_airflow import Airflow
 pytestmark = pytest.mark.real_airflow
 
 
-def test_a_run_ends_and_is_told(airflow: Airflow) -> None:
+def test_harness_returns_states_xcoms_and_logs_of_a_run(airflow: Airflow) -> None:
     run_id = airflow.trigger("harness", {"asked": True})
     run = airflow.wait("harness", run_id)
     assert run.tasks == {"answer": "success", "rest": "success", "double[0]": "success", "double[1]": "success"}
@@ -25,14 +25,14 @@ def test_a_run_ends_and_is_told(airflow: Airflow) -> None:
     assert (tries[0], tries[1]) == (1, 2)
 
 
-def test_a_waiting_task_can_be_marked(airflow: Airflow) -> None:
+def test_harness_marks_deferred_task(airflow: Airflow) -> None:
     run_id = airflow.trigger("harness_long")
     airflow.wait_for_task("harness_long", run_id, "rest", "deferred")
     airflow.mark("harness_long", run_id, "rest", "failed")
     assert airflow.wait("harness_long", run_id).tasks == {"rest": "failed"}
 
 
-def test_a_killed_triggerer_comes_back(airflow: Airflow) -> None:
+def test_harness_restarts_killed_triggerer(airflow: Airflow) -> None:
     before = airflow.processes("triggerer")
     airflow.restart("triggerer")
     assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in before)

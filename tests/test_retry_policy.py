@@ -1,4 +1,4 @@
-"""The retry policy: what is retried, when, and what is not; and what an older Airflow says to it."""
+"""Tests of the retry policy: which errors are retried, and when; and its error before Airflow 3.3."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from airflow_provider_twilio.operators.messages import FetchMessageOperator
 from airflow_provider_twilio.retry_policy import TwilioRetryPolicy, twilio_retry_policy
 
 IS_3_3 = hasattr(RetryDecision, "retry")
-needs_3_3 = pytest.mark.skipif(not IS_3_3, reason="retry policies came with Airflow 3.3")
+needs_3_3 = pytest.mark.skipif(not IS_3_3, reason="requires Airflow 3.3")
 
 RETRIED = [errors.RateLimited, errors.ServerError, errors.NotSent]
 FAILED = [
@@ -39,43 +39,43 @@ def decide(error: BaseException, **context: Any) -> Any:
 
 
 @needs_3_3
-def test_every_error_is_decided_on():
-    def below(kind: type[Exception]) -> set[type[Exception]]:
-        return {kind, *(deeper for sub in kind.__subclasses__() for deeper in below(sub))}
+def test_retry_policy_covers_every_error():
+    def tree(error_type: type[Exception]) -> set[type[Exception]]:
+        return {error_type, *(nested for subclass in error_type.__subclasses__() for nested in tree(subclass))}
 
-    named = {kind for kind in below(errors.TwilioError) if kind.__module__ == errors.__name__}
-    assert named - {errors.TwilioError, errors.BadParameter} == {*RETRIED, *FAILED}
+    public = {error_type for error_type in tree(errors.TwilioError) if error_type.__module__ == errors.__name__}
+    assert public - {errors.TwilioError, errors.BadParameter} == {*RETRIED, *FAILED}
 
 
 @needs_3_3
-@pytest.mark.parametrize("kind", RETRIED)
-def test_what_can_come_right_is_retried_by_the_tasks_own_delay(kind: type[errors.TwilioError]):
-    decision = decide(kind("text"))
+@pytest.mark.parametrize("error_type", RETRIED)
+def test_retry_policy_retries_temporary_error_after_retry_delay(error_type: type[errors.TwilioError]):
+    decision = decide(error_type("text"))
     assert (decision.action.value, decision.retry_delay) == ("retry", None)
-    assert decision.reason == f"{kind.__name__}: a retry may succeed"
+    assert decision.reason == f"{error_type.__name__}: a retry may succeed"
 
 
 @needs_3_3
-def test_a_rate_limit_is_retried_when_twilio_says():
+def test_retry_policy_retries_rate_limit_after_retry_after():
     decision = decide(errors.RateLimited("text", retry_after=90.0))
     assert (decision.action.value, decision.retry_delay) == ("retry", timedelta(seconds=90))
 
 
 @needs_3_3
-@pytest.mark.parametrize("kind", FAILED)
-def test_what_would_fail_again_fails(kind: type[errors.TwilioError]):
-    assert decide(kind("text")).action.value == "fail"
+@pytest.mark.parametrize("error_type", FAILED)
+def test_retry_policy_fails_on_permanent_error(error_type: type[errors.TwilioError]):
+    assert decide(error_type("text")).action.value == "fail"
 
 
 @needs_3_3
-def test_an_unknown_outcome_is_settled_by_the_next_try_where_the_hook_sends_once(
-    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+def test_retry_policy_retries_unknown_outcome_of_send_once_only(
+    twilio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", f"{emulator.connection_uri}/?timeout=1")
+    monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", f"{twilio_emulator.connection_uri}/?timeout=1")
     hook, request = TwilioHook(), Messages.create(to="+14155550100", from_="+15005550006", body="x")
     facts = {"dag_id": "dag", "run_id": "run", "task_id": "alert", "map_index": -1, "try_number": 1, "max_tries": 3}
     context = {"ti": SimpleNamespace(**facts, xcom_push=lambda **_: None, xcom_pull=lambda **_: [])}
-    emulator.fail_next(3, drop=True, method="POST")
+    twilio_emulator.fail_next(3, drop=True, method="POST")
     with pytest.raises(errors.OutcomeUnknown) as lost:
         hook.send_once(context, request, reconcile_timeout=0)
     assert decide(lost.value, **context).action.value == "retry"
@@ -86,19 +86,19 @@ def test_an_unknown_outcome_is_settled_by_the_next_try_where_the_hook_sends_once
 
 
 @needs_3_3
-def test_the_error_may_stand_behind_another():
+def test_retry_policy_finds_cause_of_error():
     error = LookupError("the task's own")
     error.__cause__ = errors.RateLimited("text", retry_after=5.0)
     assert decide(error).retry_delay == timedelta(seconds=5)
 
 
 @needs_3_3
-def test_other_errors_are_left_to_the_task():
+def test_retry_policy_leaves_other_errors_to_the_task():
     assert decide(ValueError("text")).action.value == "default"
 
 
 @needs_3_3
-def test_it_passes_through_a_serialized_dag():
+def test_retry_policy_survives_dag_serialization():
     from airflow.serialization.serialized_objects import DagSerialization
 
     def serialized() -> Any:
@@ -107,16 +107,16 @@ def test_it_passes_through_a_serialized_dag():
             FetchMessageOperator.partial(task_id="mapped").expand(message_sid=["a", "b"])
         return DagSerialization.to_dict(dag)
 
-    there = serialized()
-    back: Any = DagSerialization.from_dict(there)
-    assert back.get_task("fetch").has_retry_policy
-    assert "TwilioRetryPolicy object at" not in str(there)
-    assert there == serialized()  # else each parse would make a new version of the DAG
+    first = serialized()
+    dag: Any = DagSerialization.from_dict(first)
+    assert dag.get_task("fetch").has_retry_policy
+    assert "TwilioRetryPolicy object at" not in str(first)
+    assert first == serialized()  # Otherwise each parse would create a new DAG version.
     policy = twilio_retry_policy()
     assert isinstance(TwilioRetryPolicy.deserialize(policy.serialize()), TwilioRetryPolicy)
 
 
-@pytest.mark.skipif(IS_3_3, reason="this Airflow has retry policies")
-def test_an_older_airflow_says_what_it_needs():
-    with pytest.raises(RuntimeError, match=r"needs Airflow 3\.3 or later"):
+@pytest.mark.skipif(IS_3_3, reason="requires Airflow before 3.3")
+def test_retry_policy_before_airflow_3_3_raises():
+    with pytest.raises(RuntimeError, match=r"need Airflow 3\.3 or later"):
         twilio_retry_policy()

@@ -1,4 +1,4 @@
-"""The wheel: it holds the package and nothing else, and Airflow finds the provider once it is installed."""
+"""Tests of the wheel: its content, its metadata, and how Airflow discovers the provider."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build as a release does: the source archive, isolated, and the wheel from that."""
+    """Build the wheel as for a release: isolated, and from the source archive."""
     folder = tmp_path_factory.mktemp("dist")
     subprocess.run([sys.executable, "-m", "build", "--outdir", folder, ROOT], check=True)
     (built,) = folder.glob("*.whl")
     return built
 
 
-def test_holds_the_package_and_nothing_else(wheel: Path):
+def test_wheel_contains_only_the_package(wheel: Path):
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names} == {
         "airflow_provider_twilio",
@@ -39,7 +39,7 @@ def test_holds_the_package_and_nothing_else(wheel: Path):
     assert "airflow_provider_twilio/py.typed" in names
 
 
-def test_metadata(wheel: Path):
+def test_wheel_metadata(wheel: Path):
     info = f"airflow_provider_twilio-{__version__}.dist-info"
     archive = zipfile.ZipFile(wheel)
     metadata = message_from_bytes(archive.read(f"{info}/METADATA"))
@@ -49,13 +49,15 @@ def test_metadata(wheel: Path):
     assert b"Apache License" in archive.read(f"{info}/licenses/LICENSE")
 
 
-def test_is_discovered_after_installation(wheel: Path, tmp_path: Path):
+def test_wheel_installed_provider_is_discovered_by_airflow(wheel: Path, tmp_path: Path):
     venv = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", venv], check=True)
     python = venv / "bin" / "python"
-    # In the very versions that run this test.
-    listed = subprocess.check_output([sys.executable, "-m", "pip", "freeze", "--exclude-editable"], text=True, cwd=ROOT)
-    (tmp_path / "constraints.txt").write_text(listed)
+    # With the versions of the environment that runs this test.
+    requirements = subprocess.check_output(
+        [sys.executable, "-m", "pip", "freeze", "--exclude-editable"], text=True, cwd=ROOT
+    )
+    (tmp_path / "constraints.txt").write_text(requirements)
     install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", str(python)]
     subprocess.run([*install, str(wheel), "--constraint", str(tmp_path / "constraints.txt")], check=True)
 

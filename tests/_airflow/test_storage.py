@@ -1,4 +1,4 @@
-"""Files on a store that fails: what may pass is left to the task's retries, and what will not ends the task."""
+"""Tests of files on a failing storage: temporary errors are raised unchanged, others as `BadParameter`."""
 
 from __future__ import annotations
 
@@ -10,43 +10,43 @@ import pytest
 from airflow.sdk.io import attach
 from fsspec.implementations.memory import MemoryFileSystem
 
-from airflow_provider_twilio._airflow import storage as files
+from airflow_provider_twilio._airflow import storage
 from airflow_provider_twilio.api.errors import BadParameter
 
 
-class Shaky(MemoryFileSystem):  # type: ignore[misc]
-    """A store in memory that fails each upload as it is told to."""
+class FailingFileSystem(MemoryFileSystem):  # type: ignore[misc]
+    """A storage in memory whose uploads raise an error."""
 
-    fault: Exception = OSError()
+    error: Exception = OSError()
 
     def put_file(self, *args: Any, **kwargs: Any) -> None:
-        raise self.fault
+        raise self.error
 
 
-def write(fault: Exception) -> None:
-    Shaky.fault = fault
-    attach("memory", conn_id="shaky", fs=Shaky())
-    files.write_table("report", "memory://shaky@bucket/report.csv", ["a"], [{"a": 1}], None)
+def write(error: Exception) -> None:
+    FailingFileSystem.error = error
+    attach("memory", conn_id="failing", fs=FailingFileSystem())
+    storage.write_table("report", "memory://failing@bucket/report.csv", ["a"], [{"a": 1}], None)
 
 
 @pytest.mark.parametrize(
-    "fault",
+    "error",
     [ConnectionResetError("reset"), TimeoutError("timed out"), OSError(errno.EBUSY, "Please reduce your rate.")],
 )
-def test_what_may_pass_is_left_to_retries(fault: Exception):
-    with pytest.raises(type(fault)) as raised:
-        write(fault)
-    assert raised.value is fault
+def test_write_table_temporary_error_is_raised_unchanged(error: Exception):
+    with pytest.raises(type(error)) as raised:
+        write(error)
+    assert raised.value is error
 
 
-@pytest.mark.parametrize("kind", [FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError])
-def test_what_will_not_pass_is_a_bad_parameter(kind: type[OSError]):
-    with pytest.raises(BadParameter, match=rf"report can't be written \(memory://.*{kind.__name__}"):
-        write(kind("no"))
+@pytest.mark.parametrize("error_type", [FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError])
+def test_write_table_permanent_error_raises_bad_parameter(error_type: type[OSError]):
+    with pytest.raises(BadParameter, match=rf"report can't be written \(memory://.*{error_type.__name__}"):
+        write(error_type("no"))
 
 
-@pytest.mark.parametrize("below", ["file", "file/deep"])
-def test_a_file_where_a_folder_should_be_is_one_too(tmp_path: Path, below: str):
+@pytest.mark.parametrize("folder", ["file", "file/deep"])
+def test_write_table_below_a_file_raises_bad_parameter(tmp_path: Path, folder: str):
     (tmp_path / "file").touch()
     with pytest.raises(BadParameter, match="report can't be written"):
-        files.write_table("report", str(tmp_path / below / "report.csv"), ["a"], [], None)
+        storage.write_table("report", str(tmp_path / folder / "report.csv"), ["a"], [], None)

@@ -1,4 +1,4 @@
-"""Both clients behind one face, so that each rule is tested once and holds for both."""
+"""One interface to both clients, so that each test runs with both of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ ACCOUNT = "AC" + "a" * 32
 TOKEN = "f0e1d2c3b4a5968778695a4b3c2d1e0f"
 
 
-class Running(Protocol):
+class RunningClient(Protocol):
+    """Anything that can send requests and block until their responses have arrived."""
+
     client: Any
 
     def send(self, request: Request[Any]) -> Any: ...
@@ -29,7 +31,9 @@ class Running(Protocol):
     def close(self) -> None: ...
 
 
-class RunsBlocking:
+class BlockingRunner:
+    """The blocking client."""
+
     def __init__(self, settings: Settings, **options: Any) -> None:
         self.client = Client(settings, **options)
 
@@ -40,7 +44,7 @@ class RunsBlocking:
         return list(self.client.iter_records(listing))
 
     def together(self, requests):
-        """Send them all at once, each in a thread of its own."""
+        """Send all requests concurrently, each in its own thread."""
         with ThreadPoolExecutor(len(requests)) as pool:
             return list(pool.map(self.client.send, requests))
 
@@ -48,7 +52,9 @@ class RunsBlocking:
         self.client.close()
 
 
-class RunsAwaiting:
+class AsyncRunner:
+    """The asynchronous client, on an event loop of its own."""
+
     def __init__(self, settings: Settings, **options: Any) -> None:
         self.client = AsyncClient(settings, **options)
         self.loop = asyncio.Runner()
@@ -57,13 +63,13 @@ class RunsAwaiting:
         return self.loop.run(self.client.send(request))
 
     def list(self, listing):
-        async def walk():
+        async def collect():
             return [record async for record in self.client.iter_records(listing)]
 
-        return self.loop.run(walk())
+        return self.loop.run(collect())
 
     def together(self, requests):
-        """Send them all at once, each in a task of its own."""
+        """Send all requests concurrently, each in its own task."""
 
         async def gather():
             return await asyncio.gather(*map(self.client.send, requests))
@@ -75,23 +81,23 @@ class RunsAwaiting:
         self.loop.close()
 
 
-@pytest.fixture(params=[RunsBlocking, RunsAwaiting], ids=["blocking", "asynchronous"])
-def run(request) -> Iterator[Callable[..., Running]]:
-    """Open either client on a base address: ``run(server.url, timeout=0.2).send(Messages.fetch(sid))``."""
+@pytest.fixture(params=[BlockingRunner, AsyncRunner], ids=["blocking", "asynchronous"])
+def run(request) -> Iterator[Callable[..., RunningClient]]:
+    """Return a function that opens a client: ``run(server.url, timeout=0.2).send(Messages.fetch(sid))``."""
     opened = []
 
-    def open_client(base: str | None, *, settings: Settings | None = None, **options: Any) -> Running:
-        conceal = options.pop("mask_secret", None)
+    def open_client(base: str | None, *, settings: Settings | None = None, **options: Any) -> RunningClient:
+        mask_secret = options.pop("mask_secret", None)
         values = {"auth": Basic(ACCOUNT, TOKEN), "base": base, "timeout": 5.0, "retries": 3, "retry_max_wait": 0.01}
-        made: Running = request.param(
-            settings or Settings(account_sid=ACCOUNT, **{**values, **options}), mask_secret=conceal
+        runner: RunningClient = request.param(
+            settings or Settings(account_sid=ACCOUNT, **{**values, **options}), mask_secret=mask_secret
         )
-        opened.append(made)
-        return made
+        opened.append(runner)
+        return runner
 
     yield open_client
-    for made in opened:
-        made.close()
+    for runner in opened:
+        runner.close()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A dry run: all is checked, counted and logged, reads go through, nothing else leaves."""
+"""Tests of dry runs: requests are checked, counted and logged; only safe requests are sent."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from airflow_provider_twilio.api import raw as other
+from airflow_provider_twilio.api import raw
 from airflow_provider_twilio.api.accounts import Accounts
 from airflow_provider_twilio.api.calls import Call, Calls
 from airflow_provider_twilio.api.errors import BadParameter
@@ -20,7 +20,7 @@ from tests.support.scripted import Answer
 SID = "SM" + "b" * 32
 
 
-def test_a_send_is_what_it_would_have_been(run, server, caplog):
+def test_dry_run_returns_and_logs_record(run, server, caplog):
     caplog.set_level(logging.INFO)
     message = run(server.url, dry_run=True, defaults=(("From", "+14155550100"),)).send(
         Messages.create(to="+14155550123", body="a secret " * 20, media_url=["https://a.example", "https://b.example"])
@@ -44,7 +44,7 @@ def test_a_send_is_what_it_would_have_been(run, server, caplog):
     assert "+14155550123" not in line
 
 
-def test_smart_encoding_is_counted(run, server):
+def test_dry_run_counts_segments_with_smart_encoding(run, server):
     client = run(server.url, dry_run=True)
     body = "“" + "a" * 100
     plain, smart = (
@@ -55,46 +55,46 @@ def test_smart_encoding_is_counted(run, server):
 
 
 @pytest.mark.parametrize(
-    ("request_", "kind"),
+    ("request_", "record_type"),
     [
         (Calls.create(to="+14155550123", from_="+14155550100", url="https://example.com"), Call),
         (Messages.update(SID, body=""), Message),
         (IncomingPhoneNumbers.create(phone_number="+14155550100"), Record),
         (Accounts.create(friendly_name="sub"), Record),
-        (other.raw_request("POST", "Queues", {"FriendlyName": "q"}), Record),
-        (other.raw_request("PUT", "/v1/x", json={"to": "+14155550123"}), Record),
-        (other.raw_request("PATCH", "/v1/x", json=["a"]), Record),
-        (other.raw_request("DELETE", "/v1/x"), Record),
+        (raw.raw_request("POST", "Queues", {"FriendlyName": "q"}), Record),
+        (raw.raw_request("PUT", "/v1/x", json={"to": "+14155550123"}), Record),
+        (raw.raw_request("PATCH", "/v1/x", json=["a"]), Record),
+        (raw.raw_request("DELETE", "/v1/x"), Record),
         (Messages.delete(SID), type(None)),
     ],
     ids=str,
 )
-def test_nothing_that_changes_leaves(run, server, request_, kind):
-    answer = run(server.url, dry_run=True).send(request_)
-    assert isinstance(answer, kind)
+def test_dry_run_sends_no_unsafe_request(run, server, request_, record_type):
+    record = run(server.url, dry_run=True).send(request_)
+    assert isinstance(record, record_type)
     assert server.requests == []
-    if answer is not None:
-        assert (answer["status"], answer["sid"]) == ("dry-run", None)
+    if record is not None:
+        assert (record["status"], record["sid"]) == ("dry-run", None)
 
 
-def test_reads_go_through(run, server):
+def test_dry_run_sends_safe_requests(run, server):
     server.play(Answer(200, {"sid": SID, "account_sid": ACCOUNT}), Answer(200, {"messages": []}))
     client = run(server.url, dry_run=True)
     assert client.send(Messages.fetch(SID)).sid == SID
     assert client.list(Messages.list()) == []
 
 
-def test_all_is_checked(run, server):
+def test_dry_run_checks_guards_sender_and_host(run, server):
     client = run(server.url, dry_run=True, allowed_recipients=("+1415",))
     with pytest.raises(BadParameter, match="allowed_recipients"):
         client.send(Messages.create(to="+19005550100", from_="+14155550100", body="x"))
     with pytest.raises(BadParameter, match="from_"):
         client.send(Messages.create(to="+14155550123", body="x"))
     with pytest.raises(BadParameter, match="host"):
-        client.send(other.raw_request("POST", "https://evil.example/x"))
+        client.send(raw.raw_request("POST", "https://evil.example/x"))
 
 
-def test_a_dry_run_needs_no_token(run, server):
+def test_dry_run_requests_no_token(run, server):
     from airflow_provider_twilio.client.settings import OAuth
 
     run(server.url, dry_run=True, auth=OAuth("OQclient", "secret")).send(Messages.delete(SID))

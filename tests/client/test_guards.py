@@ -1,10 +1,10 @@
-"""`allowed_recipients`: nobody else is reached, by whichever door."""
+"""Tests of `allowed_recipients`: no request reaches another recipient, whatever its form."""
 
 from __future__ import annotations
 
 import pytest
 
-from airflow_provider_twilio.api import raw as other
+from airflow_provider_twilio.api import raw
 from airflow_provider_twilio.api.calls import Calls
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.messages import Messages
@@ -24,32 +24,32 @@ def dial(twiml, to="+14155550123"):
 
 
 def comms(to):
-    return other.raw_request(
+    return raw.raw_request(
         "POST", "https://comms.twilio.com/v1/Messages", json={"to": to, "content": {"text": "+1900"}}
     )
 
 
-REFUSED = {
+REJECTED = {
     "another prefix": send("+19005550100"),
     "a channel": send("whatsapp:+19005550100"),
     "a channel without a number": send("messenger:123"),
     "a call": Calls.create(to="+19005550100", from_="+14155550100", url="https://example.com"),
     "a call to a client": Calls.create(to="client:eve", from_="+14155550100", url="https://example.com"),
-    "a sip address that begins alike": Calls.create(
+    "a SIP address with an allowed prefix": Calls.create(
         to="sip:+14155550123@evil.example", from_="+14155550100", url="https://example.com"
     ),
-    "a raw request": other.raw_request("POST", "Messages", {"To": "+19005550100", "Body": "x"}),
-    "a raw request, spelt oddly": other.raw_request("POST", "Messages", {"to": "+19005550100"}),
-    "the second of two": other.raw_request("POST", "Messages", {"To": ["+14155550123", "+19005550100"]}),
-    "digits of another script": other.raw_request("POST", "Messages", {"To": "+1415５５５０１２３"}),
-    "a number that is no E.164": other.raw_request("POST", "Messages", {"To": "+1 415 555 0123"}),
-    "a conversation's participant": other.raw_request(
+    "a raw request": raw.raw_request("POST", "Messages", {"To": "+19005550100", "Body": "x"}),
+    "a raw request, parameter in lower case": raw.raw_request("POST", "Messages", {"to": "+19005550100"}),
+    "the second of two": raw.raw_request("POST", "Messages", {"To": ["+14155550123", "+19005550100"]}),
+    "digits of another script": raw.raw_request("POST", "Messages", {"To": "+1415５５５０１２３"}),
+    "a number not in E.164": raw.raw_request("POST", "Messages", {"To": "+1 415 555 0123"}),
+    "a conversation's participant": raw.raw_request(
         "POST",
         "https://conversations.twilio.com/v1/Conversations/CH1/Participants",
         {"MessagingBinding.Address": "+1900555"},
     ),
-    "a caller id to verify by a call": other.raw_request("POST", "OutgoingCallerIds", {"PhoneNumber": "+19005550100"}),
-    "a binding of Notify": other.raw_request(
+    "a caller id to verify by a call": raw.raw_request("POST", "OutgoingCallerIds", {"PhoneNumber": "+19005550100"}),
+    "a binding of Notify": raw.raw_request(
         "POST",
         "https://notify.twilio.com/v1/Services/IS1/Notifications",
         {"ToBinding": ['{"binding_type": "sms", "address": "+19005550100"}']},
@@ -57,51 +57,51 @@ REFUSED = {
     "JSON": comms("+19005550100"),
     "JSON, a list": comms(["+14155550123", "+19005550100"]),
     "JSON, objects": comms([{"address": "+19005550100", "channel": "PHONE"}]),
-    "JSON, deep": other.raw_request("PATCH", "/v1/x", json={"a": [{"To": {"number": "+19005550100"}}]}),
-    "JSON on PUT": other.raw_request("PUT", "/v1/x", json={"to": "+19005550100"}),
+    "JSON, deep": raw.raw_request("PATCH", "/v1/x", json={"a": [{"To": {"number": "+19005550100"}}]}),
+    "JSON on PUT": raw.raw_request("PUT", "/v1/x", json={"to": "+19005550100"}),
     "TwiML that dials": dial(SAY.format("<Dial>+19005550100</Dial>")),
     "TwiML that dials in parts": dial(
         SAY.format("<Dial><Number>+14155550123</Number><Number>+1900555</Number></Dial>")
     ),
     "TwiML that dials a client": dial(SAY.format("<Dial><Client>eve</Client></Dial>")),
-    "TwiML that writes": dial(SAY.format('<Message to="+19005550100">x</Message>')),
+    "TwiML that sends a message": dial(SAY.format('<Message to="+19005550100">x</Message>')),
 }
-TAKEN = {
+ALLOWED = {
     "the prefix": send("+14155550123"),
     "the prefix on a channel": send("whatsapp:+14155550123"),
-    "a pattern, spelt oddly": other.raw_request("POST", "Calls", {"To": "Client:test-7"}),
+    "a pattern, other case": raw.raw_request("POST", "Calls", {"To": "Client:test-7"}),
     "a pattern": Calls.create(to="client:test-7", from_="+14155550100", url="https://example.com"),
-    "a raw request": other.raw_request("POST", "Messages", {"To": "+14155550123"}),
+    "a raw request": raw.raw_request("POST", "Messages", {"To": "+14155550123"}),
     "JSON": comms([{"address": "+14155550123", "channel": "PHONE", "variables": {"name": "+1900"}}]),
     "TwiML that only speaks": dial(SAY.format("")),
     "TwiML that dials": dial(SAY.format("<Dial> +14155550123 </Dial>")),
-    "what reaches nobody": Messages.update(SID, body=""),
-    "a list to others": Messages.list(to="+19005550100").first_page(),
-    "a raw read": other.raw_request("GET", "Messages", {"To": "+19005550100"}),
+    "a request without a recipient": Messages.update(SID, body=""),
+    "a list of messages to others": Messages.list(to="+19005550100").first_page(),
+    "a raw read": raw.raw_request("GET", "Messages", {"To": "+19005550100"}),
 }
 
 
-@pytest.mark.parametrize("request_", REFUSED.values(), ids=REFUSED)
-def test_anyone_else_is_refused_before_the_request(run, server, request_):
+@pytest.mark.parametrize("request_", REJECTED.values(), ids=REJECTED)
+def test_allowed_recipients_reject_other_recipient_before_sending(run, server, request_):
     with pytest.raises(BadParameter, match="allowed_recipients") as caught:
         run(server.url, allowed_recipients=("+1415", "client:test-*")).send(request_)
     assert server.requests == []
     assert "+19005550100" not in str(caught.value)
 
 
-@pytest.mark.parametrize("request_", TAKEN.values(), ids=TAKEN)
-def test_who_is_allowed_is_reached(run, server, request_):
+@pytest.mark.parametrize("request_", ALLOWED.values(), ids=ALLOWED)
+def test_allowed_recipients_accept_allowed_recipient(run, server, request_):
     server.play(Answer(200, {"messages": []}))
     run(server.url, allowed_recipients=("+1415", "client:test-*"), validate=False).send(request_)
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("request_", REFUSED.values(), ids=REFUSED)
-def test_without_the_guard_all_are_reached(request_):
+@pytest.mark.parametrize("request_", REJECTED.values(), ids=REJECTED)
+def test_check_recipients_empty_list_allows_all(request_):
     check_recipients(request_, ())
 
 
-def test_a_whole_number_is_a_prefix_of_itself_only():
+def test_check_recipients_full_number_matches_itself_only():
     check_recipients(send("+14155550123"), ("+14155550123",))
     with pytest.raises(BadParameter):
         check_recipients(send("+14155550124"), ("+14155550123",))

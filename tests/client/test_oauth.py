@@ -1,4 +1,4 @@
-"""OAuth: one token for all, renewed before it ends, and once when Twilio takes it no longer."""
+"""Tests of OAuth: a token is shared, renewed before it expires, and renewed once after Twilio rejects it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TOKEN_PATH = "/oauth.twilio.com/v2/token"
 
 
 class Issuer(Scripted):
-    """Give tokens that are good until they are revoked; refuse any other."""
+    """A server that issues tokens, and rejects requests with a revoked or unknown one."""
 
     expires_in = 3600
     wait = 0.0
@@ -40,7 +40,7 @@ class Issuer(Scripted):
             return Answer(401, {"code": 20003, "message": "Authenticate", "status": 401})
         return scripted
 
-    def seen(self):
+    def request_counts(self):
         return Counter("token" if request.path == TOKEN_PATH else "other" for request in self.requests)
 
 
@@ -55,32 +55,32 @@ def client(run, issuer):
     return run(issuer.url, auth=OAuth("OQclient", "its secret"))
 
 
-def test_the_token_is_asked_for_as_twilio_says(client, issuer):
+def test_token_request_sends_client_credentials(client, issuer):
     client.send(Messages.fetch(SID))
-    asked, used = issuer.requests
-    assert (asked.method, asked.target) == ("POST", TOKEN_PATH)
-    assert parse_qs(asked.body.decode()) == {
+    token_request, message_request = issuer.requests
+    assert (token_request.method, token_request.target) == ("POST", TOKEN_PATH)
+    assert parse_qs(token_request.body.decode()) == {
         "grant_type": ["client_credentials"],
         "client_id": ["OQclient"],
         "client_secret": ["its secret"],
     }
-    assert "authorization" not in asked.headers
-    assert used.headers["authorization"] == "Bearer token-1"
+    assert "authorization" not in token_request.headers
+    assert message_request.headers["authorization"] == "Bearer token-1"
 
 
-def test_the_token_is_kept(client, issuer):
+def test_token_is_reused(client, issuer):
     for _ in range(3):
         client.send(Messages.fetch(SID))
-    assert issuer.seen() == {"token": 1, "other": 3}
+    assert issuer.request_counts() == {"token": 1, "other": 3}
 
 
-def test_one_token_for_twenty_at_once(client, issuer):
+def test_token_is_shared_by_concurrent_requests(client, issuer):
     issuer.wait = 0.2
     assert client.together([Messages.fetch(SID)] * 20) == [FOUND] * 20
-    assert issuer.seen() == {"token": 1, "other": 20}
+    assert issuer.request_counts() == {"token": 1, "other": 20}
 
 
-def test_the_token_is_renewed_before_it_ends(client, issuer):
+def test_token_is_renewed_before_expiry(client, issuer):
     issuer.expires_in = 1
     client.send(Messages.fetch(SID))
     time.sleep(0.6)
@@ -94,35 +94,36 @@ def test_the_token_is_renewed_before_it_ends(client, issuer):
 
 
 @pytest.mark.parametrize(
-    ("expires_in", "ends"), [(3600, 3540), (120, 60), (60, 30), (0, 0), (None, 0), ("3600", 3540), ("x", 0), (-5, 0)]
+    ("expires_in", "renewed_after"),
+    [(3600, 3540), (120, 60), (60, 30), (0, 0), (None, 0), ("3600", 3540), ("x", 0), (-5, 0)],
 )
-def test_when_a_token_is_renewed(expires_in, ends):
-    assert oauth.Token({"access_token": "t", "expires_in": expires_in}).expires_at(1000.0) == 1000 + ends
+def test_token_expires_at_includes_margin(expires_in, renewed_after):
+    assert oauth.Token({"access_token": "t", "expires_in": expires_in}).expires_at(1000.0) == 1000 + renewed_after
 
 
-def test_a_revoked_token_is_renewed_once(client, issuer):
+def test_token_revoked_is_renewed_once(client, issuer):
     client.send(Messages.fetch(SID))
     issuer.revoked = 1
     assert client.send(Messages.create(to="+14155550123", from_="+14155550100", body="x")).sid == SID
-    assert issuer.seen() == {"token": 2, "other": 3}
+    assert issuer.request_counts() == {"token": 2, "other": 3}
 
 
-def test_a_revoked_token_is_renewed_once_for_all(client, issuer):
+def test_token_revoked_is_renewed_once_for_concurrent_requests(client, issuer):
     client.send(Messages.fetch(SID))
     issuer.revoked = 1
     client.together([Messages.fetch(SID)] * 20)
-    assert issuer.seen()["token"] == 2
+    assert issuer.request_counts()["token"] == 2
 
 
-def test_a_new_token_that_is_refused_too_is_told(client, issuer):
+def test_token_renewed_but_rejected_raises(client, issuer):
     issuer.revoked = 100
     with pytest.raises(AuthenticationFailed):
         client.send(Messages.fetch(SID))
-    assert issuer.seen() == {"token": 2, "other": 2}
+    assert issuer.request_counts() == {"token": 2, "other": 2}
 
 
-def test_a_token_that_fails_at_first(run, server):
-    """Fetching a token may be repeated, also for a send, of which Twilio has seen nothing yet."""
+def test_token_request_is_retried_for_message(run, server):
+    """Token requests are retried, even for a message: Twilio has not received it yet."""
     server.play(Answer(503), Drop(), Answer(200, {"access_token": "t", "expires_in": 60}), Answer(201, FOUND))
     client = run(server.url, auth=OAuth("OQclient", "its secret"))
     assert client.send(Messages.create(to="+14155550123", from_="+14155550100", body="x")).sid == SID
@@ -138,7 +139,7 @@ def test_a_token_that_fails_at_first(run, server):
         (Answer(503), ServerError),
     ],
 )
-def test_a_token_that_is_not_given(run, server, answer, error):
+def test_token_request_fails_raises_without_sending_message(run, server, answer, error):
     server.play(*[answer] * 2)
     client = run(server.url, auth=OAuth("OQclient", "its secret"), retries=0)
     with pytest.raises(error) as caught:
@@ -148,11 +149,11 @@ def test_a_token_that_is_not_given(run, server, answer, error):
     assert {request.path for request in server.requests} == {TOKEN_PATH}
 
 
-def test_the_token_is_concealed_and_shown_nowhere(run, issuer):
-    concealed: list[str] = []
-    client = run(issuer.url, auth=OAuth("OQclient", "its secret"), mask_secret=concealed.append)
+def test_token_is_masked_and_absent_from_reprs(run, issuer):
+    masked: list[str] = []
+    client = run(issuer.url, auth=OAuth("OQclient", "its secret"), mask_secret=masked.append)
     client.send(Messages.fetch(SID))
-    assert concealed == ["token-1"]
+    assert masked == ["token-1"]
     token = oauth.Token.parse(
         oauth.token_request(client.client.settings), Response(200, {}, b'{"access_token": "shh", "expires_in": 1}')
     )
@@ -161,7 +162,7 @@ def test_the_token_is_concealed_and_shown_nowhere(run, issuer):
         assert "its secret" not in repr(shown) + str(shown)
 
 
-def test_a_client_apart_shares_the_token():
+def test_with_settings_shares_token():
     with serve() as emulator:
         settings = Settings(emulator.account_sid, OAuth(*emulator.oauth_client), base=emulator.url)
         with Client(settings) as client:
@@ -172,11 +173,11 @@ def test_a_client_apart_shares_the_token():
         assert emulator.journal.count("POST", "/Messages.json") == 3
 
 
-def test_on_the_emulator(run):
+def test_token_of_emulator_is_renewed_after_revocation(run):
     with serve() as emulator:
         settings = Settings(emulator.account_sid, OAuth(*emulator.oauth_client), base=emulator.url)
         client = run(None, settings=settings)
         message = client.send(Messages.create(to="+14155550123", from_=emulator.phone_number, body="x"))
-        emulator.world.tokens.clear()  # as when an operator revokes them
+        emulator.world.tokens.clear()  # Revokes all tokens.
         assert client.send(Messages.fetch(message.sid)).sid == message.sid
         assert emulator.journal.count("POST", "/v2/token") == 2

@@ -24,7 +24,7 @@ SERVICE = "MG" + "c" * 32
 MESSAGE = {"sid": "SM" + "0" * 32, "account_sid": ACCOUNT, "status": "queued"}
 
 
-class CountingRecipients(tuple[str, ...]):
+class CountingRecipients(tuple[str, ...]):  # noqa: SLOT001 (it has an attribute)
     """An ``allowed_recipients`` that counts how many recipients are checked against it."""
 
     checks = 0
@@ -65,7 +65,7 @@ def test_complete_keeps_the_sender_of_the_request():
 
 
 def test_complete_without_a_sender_names_parameters_and_connection():
-    with pytest.raises(BadParameter, match="messaging_service_sid or from_ is missing.*the connection twilio_default"):
+    with pytest.raises(BadParameter, match=r"messaging_service_sid or from_ is missing.*the connection twilio_default"):
         complete(settings(conn_id="twilio_default"), Messages.create(to="+14155550123", body="x"))
 
 

@@ -1,4 +1,4 @@
-"""What blocks is called off the loop: it may go back to that loop, and waits for no thread that waits for it."""
+"""Tests of blocking calls from an event loop: they may call back to it, and do not deadlock."""
 
 from __future__ import annotations
 
@@ -18,97 +18,98 @@ from airflow_provider_twilio.client.threads import run_in_thread
 from airflow_provider_twilio.emulator import serve
 from airflow_provider_twilio.runtime.background import BackgroundRunner
 
-LONG = 30.0
+TIMEOUT = 30.0
+"""Seconds after which a test has failed, because of a deadlock."""
 
 
-async def below_asgiref(blocking: Callable[[], Any]) -> Any:
+async def in_asgiref_thread(blocking: Callable[[], Any]) -> Any:
     return await sync_to_async(blocking)()
 
 
-# Who calls `Aside(…).run()`: a task's main thread, or a thread in which asgiref runs what blocks.
+# The thread that calls `BackgroundRunner.run`: a task's main thread, or one in which asgiref runs blocking code.
 CALLERS: dict[str, Callable[[Callable[[], Any]], Any]] = {
-    "a task": lambda blocking: blocking(),
-    "below a loop": lambda blocking: asyncio.run(below_asgiref(blocking)),
-    "below the thread that waits for a loop": async_to_sync(below_asgiref),
+    "main thread": lambda blocking: blocking(),
+    "asgiref thread below an event loop": lambda blocking: asyncio.run(in_asgiref_thread(blocking)),
+    "main thread, waiting for an event loop": async_to_sync(in_asgiref_thread),
 }
 
 
-def beside(caller: str, work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    """Run a coroutine aside, and fail where the two threads wait for each other."""
-    told: Future[Any] = Future()
+def run_in_background(caller: str, work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    """Run a coroutine with a `BackgroundRunner`, and fail if the two threads deadlock."""
+    result: Future[Any] = Future()
 
     def run() -> None:
         try:
-            told.set_result(CALLERS[caller](lambda: BackgroundRunner(work()).run()))
+            result.set_result(CALLERS[caller](lambda: BackgroundRunner(work()).run()))
         except BaseException as error:
-            told.set_exception(error)
+            result.set_exception(error)
 
     threading.Thread(target=run, daemon=True).start()
-    return told.result(LONG)
+    return result.result(TIMEOUT)
 
 
 @pytest.mark.parametrize("caller", CALLERS)
-def test_beside_a_thread_that_waits(caller: str):
+def test_run_in_thread_below_waiting_thread_does_not_deadlock(caller: str):
     async def work() -> tuple[threading.Thread, threading.Thread]:
         return await run_in_thread(threading.current_thread), threading.current_thread()
 
-    thread, loops = beside(caller, work)
-    assert thread is not loops
+    thread, loop_thread = run_in_background(caller, work)
+    assert thread is not loop_thread
 
 
 @pytest.mark.parametrize("caller", CALLERS)
-def test_a_token_is_concealed_beside_a_thread_that_waits(caller: str):
-    concealed: list[str] = []
+def test_async_client_masks_token_below_waiting_thread(caller: str):
+    masked: list[str] = []
     with serve() as emulator:
         settings = Settings(emulator.account_sid, OAuth(*emulator.oauth_client), base=emulator.url)
 
         async def work() -> list[Any]:
-            async with AsyncClient(settings, mask_secret=concealed.append) as client:
+            async with AsyncClient(settings, mask_secret=masked.append) as client:
                 return [message async for message in client.messages.list()]
 
-        assert beside(caller, work) == []
-        assert concealed == list(emulator.world.tokens)
+        assert run_in_background(caller, work) == []
+        assert masked == list(emulator.world.tokens)
 
 
-async def test_one_call_at_a_time():
-    """A task of Airflow 3.1 has one socket to its supervisor, and no lock on it."""
-    busy, most = 0, 0
+async def test_run_in_thread_runs_one_call_at_a_time():
+    """A task of Airflow 3.1 has one socket to its supervisor, without a lock."""
+    running, max_running = 0, 0
 
-    def ask() -> None:
-        nonlocal busy, most
-        busy += 1
-        most = max(most, busy)
+    def call() -> None:
+        nonlocal running, max_running
+        running += 1
+        max_running = max(max_running, running)
         time.sleep(0.01)
-        busy -= 1
+        running -= 1
 
-    await asyncio.gather(*(run_in_thread(ask) for _ in range(10)))
-    assert most == 1
+    await asyncio.gather(*(run_in_thread(call) for _ in range(10)))
+    assert max_running == 1
 
 
-async def test_concealing_may_ask_over_the_clients_own_loop():
-    """As in Airflow 3.1's triggerer: whoever masks a secret writes to the supervisor, and reads its answer, there."""
+async def test_async_client_mask_secret_may_use_its_event_loop():
+    """In Airflow 3.1's triggerer, masking a secret sends a request to the supervisor over the same event loop."""
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
             await asyncio.sleep(0.05)
             writer.write(line)
         writer.close()
         await writer.wait_closed()
-        over.set()
+        closed.set()
 
     async def ask(secret: str) -> str:
         writer.write(f"{secret}\n".encode())
         return (await reader.readline()).decode().strip()
 
-    concealed: list[str] = []
-    over = asyncio.Event()
+    masked: list[str] = []
+    closed = asyncio.Event()
     with serve() as emulator:
         settings = Settings(emulator.account_sid, OAuth(*emulator.oauth_client), base=emulator.url)
-        async with await asyncio.start_server(answer, "127.0.0.1", 0) as supervisor:
+        async with await asyncio.start_server(echo, "127.0.0.1", 0) as supervisor:
             reader, writer = await asyncio.open_connection(*supervisor.sockets[0].getsockname())
-            async with AsyncClient(settings, mask_secret=lambda s: concealed.append(async_to_sync(ask)(s))) as client:
+            async with AsyncClient(settings, mask_secret=lambda s: masked.append(async_to_sync(ask)(s))) as client:
                 assert [message async for message in client.messages.list()] == []
-            assert await ask("next") == "next"  # no answer was left behind
+            assert await ask("next") == "next"  # No response was left unread.
             writer.close()
-            await asyncio.wait_for(over.wait(), 60)
-        assert concealed == list(emulator.world.tokens)
+            await asyncio.wait_for(closed.wait(), 60)
+        assert masked == list(emulator.world.tokens)

@@ -1,4 +1,4 @@
-"""An emulator that the default connection leads to."""
+"""An emulator to which the default connection points."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The hook on the emulator: resources, both clients, any other request, and the connection's test."""
+"""Tests of the hook with the emulator: resources, both clients, raw requests, and the connection test."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ RESOURCES = [
 # ---------------------------------------------------------------- resources
 
 
-def test_messages(emulator):
+def test_hook_creates_lists_updates_and_deletes_messages(emulator):
     hook = TwilioHook()
     message = hook.messages.create(to=TO, from_=emulator.phone_number, body="hello")
     assert isinstance(message, Message)
@@ -66,7 +66,7 @@ def test_messages(emulator):
         hook.messages.fetch(message.sid)
 
 
-def test_awaited(emulator):
+def test_aclient_creates_and_lists_messages(emulator):
     async def main():
         async with TwilioHook().aclient() as client:
             message = await client.messages.create(to=TO, from_=emulator.phone_number, body="hello")
@@ -81,7 +81,7 @@ def test_awaited(emulator):
     assert found["to"] == TO
 
 
-def test_how_often_the_awaited_client_tries(emulator):
+def test_aclient_retries_and_concurrency_default_to_the_connection(emulator):
     async def main(**options):
         async with TwilioHook().aclient(**options) as client:
             return client.settings.retries, client.concurrency
@@ -90,47 +90,46 @@ def test_how_often_the_awaited_client_tries(emulator):
     assert asyncio.run(main(retries=0, concurrency=7)) == (0, 7)
 
 
-def test_the_awaited_client_opens_beside_a_thread_that_waits_for_it(emulator):
-    """Also where asgiref would have the connection read in that very thread."""
+def test_aclient_opens_below_waiting_thread(emulator):
+    """Even if asgiref would read the connection in the waiting thread."""
 
-    async def opened():
+    async def read_account_sid():
         async with TwilioHook().aclient() as client:
             return client.settings.account_sid
 
     async def task():
-        return await sync_to_async(lambda: BackgroundRunner(opened()).run())()
+        return await sync_to_async(lambda: BackgroundRunner(read_account_sid()).run())()
 
-    told: Future[str] = Future()
-    threading.Thread(target=lambda: told.set_result(async_to_sync(task)()), daemon=True).start()
-    assert told.result(30) == emulator.account_sid
+    result: Future[str] = Future()
+    threading.Thread(target=lambda: result.set_result(async_to_sync(task)()), daemon=True).start()
+    assert result.result(30) == emulator.account_sid
 
 
-def test_the_resources_are_the_contracts(emulator):
-
-    async def awaited():
+def test_hook_and_aclient_have_the_same_resources(emulator):
+    async def async_types():
         async with TwilioHook().aclient() as client:
             return [type(getattr(client, name)) for name in RESOURCES]
 
     hook = TwilioHook()
-    assert [type(getattr(hook, name)) for name in RESOURCES] == asyncio.run(awaited())
+    assert [type(getattr(hook, name)) for name in RESOURCES] == asyncio.run(async_types())
     assert hook.balance.fetch().currency == "USD"
 
 
-def test_the_client_is_made_once(emulator):
+def test_hook_creates_client_once(emulator):
     hook = TwilioHook()
     assert hook.client is hook.get_conn()
     hook.messages.list(limit=1)
     assert hook.client is hook.client
 
 
-def test_it_pickles_before_it_is_used(emulator):
+def test_hook_unused_is_picklable(emulator):
     import pickle
 
     hook = pickle.loads(pickle.dumps(TwilioHook("other", "AC" + "a" * 32)))
     assert (hook.twilio_conn_id, hook.account_sid) == ("other", "AC" + "a" * 32)
 
 
-# ---------------------------------------------------------------- any other request
+# ---------------------------------------------------------------- raw requests
 
 
 @pytest.mark.parametrize(
@@ -142,21 +141,21 @@ def test_it_pickles_before_it_is_used(emulator):
         "https://api.twilio.com/2010-04-01/Accounts/{AccountSid}/Messages.json",
     ],
 )
-def test_request_by_any_spelling_of_a_path(emulator, path):
+def test_hook_request_accepts_all_forms_of_paths(emulator, path):
     sent = TwilioHook().request("POST", path, {"To": TO, "From": emulator.phone_number, "Body": "hello"})
     assert type(sent) is Record
     assert sent["status"] == "queued"
     assert emulator.journal.count("POST", "/Messages.json") == 1
 
 
-def test_request_on_another_host(emulator):
+def test_hook_request_accepts_hosts_of_twilio_only(emulator):
     found = TwilioHook().request("GET", "https://messaging.twilio.com/v1/Services")
     assert found["meta"]["key"] == "services"
     with pytest.raises(BadParameter, match="host"):
         TwilioHook().request("GET", "https://example.com/v1/Services")
 
 
-def test_iterate(emulator):
+def test_hook_iterate_applies_filters_and_limit(emulator):
     hook = TwilioHook()
     for number in range(3):
         hook.messages.create(to=TO, from_=emulator.phone_number, body=str(number))
@@ -165,7 +164,7 @@ def test_iterate(emulator):
     assert len(list(hook.iterate("Messages", limit=2))) == 2
 
 
-def test_pages_of_a_newer_api(emulator):
+def test_hook_iterate_follows_pages_of_newer_api(emulator):
     hook = TwilioHook()
     for number in range(3):
         hook.request("POST", "https://messaging.twilio.com/v1/Services", {"FriendlyName": f"service {number}"})
@@ -177,24 +176,24 @@ def test_pages_of_a_newer_api(emulator):
     assert len(one_by_one) >= 3
 
 
-# ---------------------------------------------------------------- the account acted on
+# ---------------------------------------------------------------- subaccounts
 
 
-def test_a_subaccount(emulator):
+def test_hook_account_sid_acts_on_subaccount(emulator):
     sub = TwilioHook().accounts.create(friendly_name="sub")
     assert list(TwilioHook(account_sid=sub.sid).messages.list()) == []
     assert emulator.journal[-1].path == f"/2010-04-01/Accounts/{sub.sid}/Messages.json"
 
 
-def test_a_wrong_account(emulator):
+def test_hook_invalid_account_sid_raises(emulator):
     with pytest.raises(BadParameter, match="account_sid"):
         TwilioHook(account_sid="PN" + "a" * 32).messages.list(limit=1).__next__()
 
 
-# ---------------------------------------------------------------- the connection's test
+# ---------------------------------------------------------------- connection test
 
 
-def assert_only_read(emulator):
+def assert_only_safe_requests(emulator):
     assert len(emulator.journal)
     assert {entry.method for entry in emulator.journal} == {"GET"}
 
@@ -202,7 +201,11 @@ def assert_only_read(emulator):
 CREDENTIALS = {
     "auth token": (lambda e: at(e, e.account_sid, e.auth_token), True, "Connected to account AC"),
     "main key": (lambda e: at(e, *e.main_key, account_sid=e.account_sid), True, "Connected to account AC"),
-    "standard key": (lambda e: at(e, *e.standard_key, account_sid=e.account_sid), True, "may not read the account itself"),
+    "standard key": (
+        lambda e: at(e, *e.standard_key, account_sid=e.account_sid),
+        True,
+        "may not read the account itself",
+    ),
     "restricted key": (lambda e: at(e, *e.restricted_key, account_sid=e.account_sid), True, "lack some permissions"),
     "test credentials": (lambda e: at(e, e.test_account_sid, e.test_auth_token), True, "lack some permissions"),
     "wrong token": (lambda e: at(e, e.account_sid, "wrong" * 6), False, "does not accept the credentials"),
@@ -215,33 +218,33 @@ CREDENTIALS = {
 }
 
 
-@pytest.mark.parametrize(("fields", "works", "told"), CREDENTIALS.values(), ids=CREDENTIALS)
-def test_the_connection(emulator, monkeypatch, fields, works, told):
+@pytest.mark.parametrize(("fields", "works", "expected"), CREDENTIALS.values(), ids=CREDENTIALS)
+def test_test_connection_reports_validity_of_credentials(emulator, monkeypatch, fields, works, expected):
     fields = fields(emulator)
     connect(monkeypatch, **fields)
-    answer = TwilioHook().test_connection()
-    assert answer[0] is works
-    assert told in answer[1]
-    assert fields["password"] not in answer[1]
-    assert "twilio_default" not in answer[1]  # Airflow tests it under a name that it makes up
-    assert_only_read(emulator)
+    result, message = TwilioHook().test_connection()
+    assert result is works
+    assert expected in message
+    assert fields["password"] not in message
+    assert "twilio_default" not in message  # Airflow tests a connection under a temporary name.
+    assert_only_safe_requests(emulator)
 
 
-def test_the_connection_by_oauth(emulator, monkeypatch):
+def test_test_connection_with_oauth(emulator, monkeypatch):
     connect(monkeypatch, **at(emulator, *emulator.oauth_client, auth_type="oauth", account_sid=emulator.account_sid))
     assert TwilioHook().test_connection() == (True, f"Connected to account {emulator.account_sid} (active)")
-    assert emulator.journal.count("POST") == 1  # the token
+    assert emulator.journal.count("POST") == 1  # The token request.
     connect(
         monkeypatch,
         **at(emulator, emulator.oauth_client[0], "wrong" * 6, auth_type="oauth", account_sid=emulator.account_sid),
     )
-    works, told = TwilioHook().test_connection()
+    works, message = TwilioHook().test_connection()
     assert not works
-    assert "wrong" * 6 not in told
+    assert "wrong" * 6 not in message
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "expected"),
     [
         ({"login": "+14155550123", "password": "its-secret"}, "login is a phone number"),
         ({"login": "SK" + "a" * 32, "password": "its-secret"}, "account_sid is missing"),
@@ -253,17 +256,17 @@ def test_the_connection_by_oauth(emulator, monkeypatch):
         ({"login": "AC" + "a" * 32, "password": "its-secret", "host": "http://gateway.corp"}, "allow_insecure"),
     ],
 )
-def test_a_wrong_connection_is_told(monkeypatch, fields, told):
+def test_test_connection_reports_invalid_field(monkeypatch, fields, expected):
     connect(monkeypatch, **fields)
     works, message = TwilioHook().test_connection()
     assert not works
-    assert told in message
+    assert expected in message
     assert "its-secret" not in message
     with pytest.raises(BadConnection, match="twilio_default"):
         _ = TwilioHook().client
 
 
-def test_a_host_that_is_not_reached(monkeypatch):
+def test_test_connection_reports_unreachable_host(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     connect(monkeypatch, login="AC" + "a" * 32, password="its-secret", host="127.0.0.1", port=port)
@@ -272,33 +275,33 @@ def test_a_host_that_is_not_reached(monkeypatch):
     assert "not sent" in message
 
 
-def test_no_connection_at_all():
+def test_test_connection_reports_missing_connection():
     works, message = TwilioHook("nothing_here").test_connection()
     assert not works
     assert message
 
 
-def test_a_secret_that_comes_back_is_not_shown(emulator, monkeypatch):
+def test_test_connection_masks_secret_in_response(emulator, monkeypatch):
     connect(monkeypatch, **at(emulator, emulator.account_sid, emulator.auth_token))
-    emulator.fail_next(2, status=400, code=20001, message=f"what is {emulator.auth_token}?")
+    emulator.fail_next(2, status=400, code=20001, message=f"invalid token {emulator.auth_token}")
     works, message = TwilioHook().test_connection()
     assert not works
     assert emulator.auth_token not in message
     assert "***" in message
 
 
-def test_it_does_not_try_again(emulator):
+def test_test_connection_does_not_retry(emulator):
     emulator.fail_next(9, status=503)
     assert TwilioHook().test_connection()[0] is False
     assert len(emulator.journal) == 1
 
 
-def test_the_test_button(emulator, monkeypatch):
-    """As Airflow does it: a connection that is stored nowhere, and the hook that the provider names."""
+def test_test_connection_by_airflow_uses_the_hook(emulator, monkeypatch):
+    """Airflow tests a connection that is not stored, with the hook from the provider's metadata."""
     monkeypatch.delenv("AIRFLOW_CONN_TWILIO_DEFAULT")
     fields = at(emulator, emulator.account_sid, emulator.auth_token)
     connection = Connection(conn_id="tried", conn_type="twilio", **{**fields, "extra": "{}"})
-    connect(monkeypatch, "tried", **fields)  # Airflow before 3.3 looks it up again
+    connect(monkeypatch, "tried", **fields)  # Airflow before 3.3 looks the connection up again.
     hook = connection.get_hook()
     assert type(hook) is TwilioHook
     assert hook.twilio_conn_id == "tried"
@@ -308,7 +311,7 @@ def test_the_test_button(emulator, monkeypatch):
 # ---------------------------------------------------------------- secrets
 
 
-def test_every_credential_is_given_to_airflow_to_mask(emulator, monkeypatch):
+def test_hook_masks_every_credential(emulator, monkeypatch):
     secret = "a-secret-of-one-test"
     connect(
         monkeypatch,
@@ -320,7 +323,7 @@ def test_every_credential_is_given_to_airflow_to_mask(emulator, monkeypatch):
         assert shown not in redact(f"text with {shown} in it")
 
 
-def test_the_awaited_client_masks_too(emulator, monkeypatch):
+def test_aclient_masks_every_credential(emulator, monkeypatch):
     secret = "a-secret-of-another-test"
     connect(monkeypatch, **at(emulator, emulator.account_sid, secret))
 
@@ -333,31 +336,31 @@ def test_the_awaited_client_masks_too(emulator, monkeypatch):
     assert Basic(emulator.account_sid, secret).header not in redact(Basic(emulator.account_sid, secret).header)
 
 
-def test_an_access_token_is_masked(emulator, monkeypatch):
+def test_hook_masks_access_token(emulator, monkeypatch):
     connect(monkeypatch, **at(emulator, *emulator.oauth_client, auth_type="oauth", account_sid=emulator.account_sid))
     assert list(TwilioHook().messages.list()) == []
     (token,) = emulator.world.tokens
     assert token not in redact(f"text with {token} in it")
 
 
-def test_no_repr_tells(emulator):
+def test_hook_repr_shows_no_secret(emulator):
     hook = TwilioHook()
     _ = hook.client
     assert emulator.auth_token not in repr(hook) + repr(hook.client) + repr(hook.client.settings)
 
 
-# ---------------------------------------------------------------- Airflow's faces
+# ---------------------------------------------------------------- integration with Airflow
 
 
-def test_the_form_of_airflow_3_1():
+def test_hook_returns_connection_form_for_airflow_3_1():
     assert TwilioHook.get_ui_field_behaviour() == connection_form.ui_field_behaviour()
-    # Core looks in the class itself, not in what it inherits from.
+    # Airflow looks for the methods in the class itself, not in its bases.
     assert {"get_ui_field_behaviour", "get_connection_form_widgets"} <= TwilioHook.__dict__.keys()
-    pytest.importorskip("wtforms", reason="Airflow has wtforms, or stands in for it, only where it asks for the form")
+    pytest.importorskip("wtforms", reason="only Airflow's API server has wtforms, or a replacement")
     assert TwilioHook.get_connection_form_widgets().keys() == connection_form.FIELDS.keys()
 
 
-def test_permanent_errors_fail_the_task():
+def test_fail_on_permanent_errors_raises_airflow_fail_exception():
     with pytest.raises(AirflowFailException, match="NotFound: gone") as caught, fail_on_permanent_errors():
         raise NotFound("gone")
     assert isinstance(caught.value.__cause__, NotFound)
@@ -367,7 +370,7 @@ def test_permanent_errors_fail_the_task():
         raise KeyError
 
 
-def test_importing_the_hook_loads_no_http_library():
+def test_hook_import_loads_no_http_library():
     code = """
 import sys, airflow.sdk.bases.hook
 before = set(sys.modules)

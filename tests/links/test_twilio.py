@@ -1,4 +1,4 @@
-"""Where the link leads, and that it is there as soon as the SID is."""
+"""Tests of the link to Twilio's console: its URL, and when it is stored."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SETTINGS: dict[str, Any] = {"account_sid": "AC" + "0" * 32, "auth": Basic("AC" +
 
 
 @pytest.mark.parametrize(
-    ("options", "sid", "address"),
+    ("options", "sid", "url"),
     [
         ({}, MESSAGE, f"https://www.twilio.com/console/sms/logs/{MESSAGE}"),
         ({}, MEDIA, f"https://www.twilio.com/console/sms/logs/{MEDIA}"),
@@ -29,8 +29,8 @@ SETTINGS: dict[str, Any] = {"account_sid": "AC" + "0" * 32, "auth": Basic("AC" +
         ({}, "", None),
     ],
 )
-def test_the_address(options: dict[str, Any], sid: str, address: str | None):
-    assert console_url(Settings(**SETTINGS, **options), sid) == address
+def test_console_url_depends_on_sid_and_settings(options: dict[str, Any], sid: str, url: str | None):
+    assert console_url(Settings(**SETTINGS, **options), sid) == url
 
 
 def show(context: Any, settings: Settings, sid: str | None) -> None:
@@ -46,12 +46,12 @@ class TaskInstance:
 
 
 @pytest.mark.parametrize("sid", [MESSAGE, None, ""])
-def test_it_is_kept_under_the_key_that_airflow_reads(sid: str | None):
+def test_link_show_pushes_url_to_xcom(sid: str | None):
     ti = TaskInstance()
     show({"ti": ti}, Settings(**SETTINGS), sid)
-    kept = [(TwilioLogLink().xcom_key, f"https://www.twilio.com/console/sms/logs/{MESSAGE}")] if sid else []
-    assert ti.pushed == kept
+    expected = [(TwilioLogLink().xcom_key, f"https://www.twilio.com/console/sms/logs/{MESSAGE}")] if sid else []
+    assert ti.pushed == expected
 
 
-def test_a_context_without_a_task_instance_is_none_of_its_business():
+def test_link_show_without_task_instance_does_nothing():
     show({}, Settings(**SETTINGS), MESSAGE)

@@ -1,5 +1,5 @@
-# Every target sets up what it needs. PYTHON picks the Python that .venv is made with: make PYTHON=python3.13 test
-# JOBS is how many processes share the tests; PYTEST holds further options of pytest: make pytest PYTEST='-k segments'
+# Every target sets up what it needs. PYTHON is the Python of .venv: make PYTHON=python3.13 test
+# JOBS is the number of test processes; PYTEST are further options of pytest: make pytest PYTEST='-k segments'
 PYTHON ?= python3
 VENV   ?= .venv
 LOCK   ?= requirements/airflow-3.3.txt
@@ -7,7 +7,7 @@ JOBS   ?= 2
 PYTEST ?=
 
 SHARED  = --numprocesses=$(JOBS) --dist=loadfile --max-worker-restart=0
-# What hangs is ended after 15 minutes, as pyproject.toml says; these may take longer.
+# A test that hangs ends after 15 minutes, as pyproject.toml says; these may take longer.
 PATIENT = -o faulthandler_timeout=3600
 
 READY = $(VENV)/.ready
@@ -16,7 +16,7 @@ RUN   = $(VENV)/bin/python
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-# A target shows here when a `## what it does` stands behind its prerequisites.
+# Targets with a `## description` behind their prerequisites are listed.
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,21 +29,23 @@ $(READY): $(LOCK) setup.cfg pyproject.toml scripts/venv.sh
 setup: $(READY) ## make the virtual environment (.venv)
 
 .PHONY: demo
-demo: $(READY) ## show it at work, offline: a DAG sends a message and sees it delivered
+demo: $(READY) ## run a DAG that sends a message and waits for its delivery, offline
 	@$(RUN) -m scripts.demo
 
 .PHONY: airflow
-airflow: $(READY) ## Airflow's web UI and the emulator, connected, till Ctrl-C
+airflow: $(READY) ## Airflow's web UI and the emulator, connected, until Ctrl-C
 	@$(RUN) -m scripts.playground
 
 .PHONY: check
-check: $(READY) ## lint and check types
+check: $(READY) ## lint, check types, words and the signatures of operators
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(RUN) -m scripts.words
+	$(RUN) -m scripts.spell_operators --check
 	$(RUN) -m mypy
 
 .PHONY: format
-format: $(READY) ## format the code, and mend what the linter can
+format: $(READY) ## format the code, and fix what the linter can
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
@@ -54,7 +56,7 @@ pytest: $(READY)
 .PHONY: test
 test: check pytest ## check, and run the tests
 
-# These know nothing of Airflow: they are run with the newest only.
+# These do not depend on Airflow: they run with the newest only.
 PURE = tests/api tests/bulk tests/contract tests/docs tests/emulator tests/typing
 
 .PHONY: test-airflow-3.1
@@ -62,11 +64,11 @@ test-airflow-3.1: ## run the tests on the oldest supported Airflow, in .venv-3.1
 	$(MAKE) pytest VENV=.venv-3.1 LOCK=requirements/airflow-3.1.txt PYTEST="$(addprefix --ignore=,$(PURE))" \
 		PYTHON=$$(python3.11 -c 'import sys; print(sys.executable)' 2>/dev/null || echo $(PYTHON))
 
-# These take minutes each, and have targets of their own.
+# These take minutes each, and have their own targets.
 LONG = tests/docs tests/real_airflow_alerts tests/real_airflow_bulk tests/real_airflow_inbound
 
 .PHONY: test-slow
-test-slow: $(READY) ## run what `make test` leaves out: each kill once, waits, logs, the built wheel (8 min)
+test-slow: $(READY) ## run the slow tests: each kill once, waits, logs, the built wheel (8 min)
 	$(RUN) -m pytest -m slow --ignore=tests/browser $(addprefix --ignore=,$(LONG)) $(SHARED)
 
 .PHONY: test-long
@@ -90,7 +92,7 @@ bench: $(READY) ## run all benchmarks, and write docs/performance.md (20 min)
 	@$(RUN) -m benchmarks
 
 .PHONY: contract
-contract: $(READY) ## hold the emulator against Twilio's OpenAPI description, by Prism (needs Node)
+contract: $(READY) ## validate the emulator against Twilio's OpenAPI description, by Prism (needs Node)
 	@$(RUN) -m scripts.contract
 
 .PHONY: test-crash
@@ -98,7 +100,7 @@ test-crash: $(READY) ## kill sends at every point, 5 times each, in a real Airfl
 	CRASH_REPEATS=5 $(RUN) -m pytest $(PATIENT) -s tests/crash
 
 .PHONY: test-browser
-test-browser: $(READY) ## look at the emulator's inbox and Airflow's web UI, with a real headless Chromium
+test-browser: $(READY) ## test the emulator's page and Airflow's web UI in a headless Chromium
 	$(RUN) -m uv pip install --quiet --python $(RUN) --no-deps -r requirements/browser.txt
 	$(RUN) -m pytest tests/browser -rs $(SHARED)
 
@@ -107,10 +109,10 @@ build: $(READY) ## build the wheel and the source archive into dist/
 	$(RUN) -m build
 
 .PHONY: lock
-lock: $(READY) ## write the lock files anew, with the newest versions
+lock: $(READY) ## rewrite the lock files with the newest versions
 	scripts/lock.sh $(RUN)
 
 .PHONY: clean
-clean: ## remove what the other targets made
+clean: ## remove the files that other targets made
 	rm -rf .venv .venv-3.1 build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .airflow
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Write requirements/airflow-*.txt anew from requirements/*.in and setup.cfg, for every supported Python at once.
+# Rewrite requirements/airflow-*.txt from requirements/*.in and setup.cfg, for every supported Python at once.
 #
 #   scripts/lock.sh PYTHON        a Python that has uv
 #

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Make a virtual environment hold exactly what a lock file names, and this package, editable.
+# Install the packages of a lock file, and no others, into a virtual environment, and this package, editable.
 #
 #   scripts/venv.sh VENV LOCK [PYTHON]
 #
-# PYTHON is python3 unless told. uv does the work where it can be had, pip does where it can't.
+# PYTHON is python3 by default. uv does the work where it can be installed, otherwise pip.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -23,7 +23,7 @@ if "$in_venv" -m pip install "${quiet[@]}" "$(grep '^uv==' "$lock")" && "$in_ven
     "${uv[@]}" sync --quiet --python "$in_venv" "$lock"
     "${uv[@]}" install --quiet --python "$in_venv" --no-deps --no-build-isolation --editable .
 else
-    echo "uv can't be installed here; pip does the same, slower" >&2
+    echo "uv cannot be installed: using pip, which is slower" >&2
     grep -v '^uv==' "$lock" >"$venv/without-uv.txt"
     "$in_venv" -m pip install "${quiet[@]}" -r "$venv/without-uv.txt"
     "$in_venv" -m pip install "${quiet[@]}" --no-deps --no-build-isolation --editable .

@@ -58,7 +58,7 @@ WORDS: dict[str, str] = {
     r"troubles?|troubled": "error",
     r"strange": "unexpected",
     r"half a character": "a lone surrogate",
-    r"(?:mis)?spelt|spellings?": "spelled, name",
+    r"(?:mis)?spelt": "spelled",
     r"for good": "permanently",
     r"a look|another look|each look|last look|every look|look again|looks again|looking again": "a poll, poll again",
     r"a tick|each tick|every tick|per tick": "a polling cycle",

@@ -1,4 +1,4 @@
-"""Nothing told: no token, number or body in any log line, exception, traceback or repr, at DEBUG too."""
+"""Privacy: no token, number or body in logs, exceptions and representations, at any level."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_twilio.api import raw as other
+from airflow_provider_twilio.api import raw
 from airflow_provider_twilio.api.messages import Message, Messages
 from airflow_provider_twilio.api.response import Response
 from airflow_provider_twilio.client.asynchronous import AsyncClient
@@ -20,7 +20,7 @@ from airflow_provider_twilio.client.blocking import Client
 from airflow_provider_twilio.client.prepare import prepare
 from airflow_provider_twilio.client.settings import Basic, Settings
 from airflow_provider_twilio.privacy import mask, mask_logs
-from tests.support.scripted import Answer, Drop, Scripted, Stall
+from tests.support.scripted import ScriptedResponse, Drop, ScriptedServer, Stall
 
 ACCOUNT = "AC" + "a" * 32
 TOKEN = "f0e1d2c3b4a5968778695a4b3c2d1e0f"
@@ -49,7 +49,7 @@ SENT = {"sid": SID, "account_sid": ACCOUNT, "status": "queued", "to": TO, "from"
         ("+14155551234,+14155551235", "+1415•••1234,+1415•••1235"),
     ],
 )
-def test_numbers_are_masked(text, masked):
+def test_mask_replaces_numbers(text, masked):
     assert mask(text) == masked
     assert mask(masked) == masked
 
@@ -66,17 +66,17 @@ def test_numbers_are_masked(text, masked):
         "12345",
     ],
 )
-def test_what_is_no_number_stays(text):
+def test_mask_keeps_text_without_numbers(text):
     assert mask(text) == text
 
 
 @given(st.text(), st.from_regex(r"\+[1-9][0-9]{7,14}", fullmatch=True), st.text())
-def test_no_number_survives(before, number, after):
+def test_mask_of_any_text_contains_no_number(before, number, after):
     if not after[:1].isdigit():
         assert number not in mask(f"{before}{number}{after}")
 
 
-def test_log_filters_are_added_once():
+def test_mask_logs_adds_one_filter_per_logger():
     logger = logging.getLogger("a.test.of.masking")
     for _ in range(3):
         mask_logs(logger.name)
@@ -86,46 +86,51 @@ def test_log_filters_are_added_once():
 # ---------------------------------------------------------------- logs, exceptions, reprs
 
 SCRIPTS = {
-    "success": [Answer(200, SENT)],
-    "retried": [Answer(429, {"code": 20429, "message": f"slower, {TO}", "status": 429}), Answer(200, SENT)],
-    "refused": [
-        Answer(400, {"code": 21211, "message": f"The 'To' number {TO} is not a valid phone number.", "status": 400})
+    "success": [ScriptedResponse(200, SENT)],
+    "retried": [
+        ScriptedResponse(429, {"code": 20429, "message": f"slower, {TO}", "status": 429}),
+        ScriptedResponse(200, SENT),
     ],
-    "refused without +": [Answer(400, {"code": 21211, "message": f"{TO[1:]} is not valid", "status": 400})],
-    "unauthorized": [Answer(401, {"code": 20003, "message": "Authenticate", "status": 401})],
-    "server error": [Answer(503)] * 2,
-    "html": [Answer(200, f"<html>{BODY}{TO}")] * 2,
-    "wrong kind": [Answer(200, {**SENT, "sid": "CA" + "b" * 32})] * 2,
-    "broken json": [Answer(200, f'{{"body": "{BODY}", "to": "{TO}')] * 2,
-    "cut": [Answer(200, SENT, cut=40)] * 2,
+    "rejected": [
+        ScriptedResponse(
+            400, {"code": 21211, "message": f"The 'To' number {TO} is not a valid phone number.", "status": 400}
+        )
+    ],
+    "rejected without +": [ScriptedResponse(400, {"code": 21211, "message": f"{TO[1:]} is not valid", "status": 400})],
+    "unauthorized": [ScriptedResponse(401, {"code": 20003, "message": "Authenticate", "status": 401})],
+    "server error": [ScriptedResponse(503)] * 2,
+    "html": [ScriptedResponse(200, f"<html>{BODY}{TO}")] * 2,
+    "wrong type": [ScriptedResponse(200, {**SENT, "sid": "CA" + "b" * 32})] * 2,
+    "broken json": [ScriptedResponse(200, f'{{"body": "{BODY}", "to": "{TO}')] * 2,
+    "truncated": [ScriptedResponse(200, SENT, cut=40)] * 2,
     "dropped": [Drop()] * 2,
     "stalled": [Stall()] * 2,
-    "redirect": [Answer(302, "", {"Location": f"https://example.com/?To={TO}"})],
+    "redirect": [ScriptedResponse(302, "", {"Location": f"https://example.com/?To={TO}"})],
 }
 REQUESTS: dict[str, Any] = {
     "send": Messages.create(to=TO, from_=FROM, body=BODY),
     "list": Messages.list(to=TO, from_=FROM).first_page(),
-    "lookup": other.raw_request("GET", f"https://lookups.twilio.com/v2/PhoneNumbers/{TO}", {"To": TO[1:]}),
-    "json": other.raw_request("POST", "/v1/Messages", json={"to": TO, "text": BODY}),
+    "lookup": raw.raw_request("GET", f"https://lookups.twilio.com/v2/PhoneNumbers/{TO}", {"To": TO[1:]}),
+    "json": raw.raw_request("POST", "/v1/Messages", json={"to": TO, "text": BODY}),
 }
 
 
 def blocking(settings, request):
     with Client(settings) as client:
-        assert_tells_nothing(repr(client), repr(client._session))
+        assert_no_secret(repr(client), repr(client._session))
         return client.send(request)
 
 
 def asynchronous(settings, request):
     async def main():
         async with AsyncClient(settings) as client:
-            assert_tells_nothing(repr(client), repr(client._session))
+            assert_no_secret(repr(client), repr(client._session))
             return await client.send(request)
 
     return asyncio.run(main(), debug=True)
 
 
-def assert_tells_nothing(*texts):
+def assert_no_secret(*texts):
     for text in texts:
         for secret in (TOKEN, TO, TO[1:], FROM, BODY, BODY.replace(" ", "%20"), Basic(ACCOUNT, TOKEN).header[-20:]):
             assert secret not in text
@@ -134,44 +139,44 @@ def assert_tells_nothing(*texts):
 @pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
 @pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
 @pytest.mark.parametrize("send", [blocking, asynchronous])
-def test_no_log_line_or_exception_tells(caplog, send, request_, script):
+def test_clients_leak_nothing_in_logs_and_exceptions(caplog, send, request_, script):
     caplog.set_level(logging.DEBUG)
-    with Scripted(*script) as server:
+    with ScriptedServer(*script) as server:
         settings = Settings(
             ACCOUNT, Basic(ACCOUNT, TOKEN), base=server.url, timeout=0.3, retries=1, retry_max_wait=0.01
         )
         try:
             send(settings, request_)
         except Exception as error:
-            assert_tells_nothing(
+            assert_no_secret(
                 *traceback.format_exception(error), str(error), repr(error), repr(pickle.loads(pickle.dumps(error)))
             )
     assert server.requests
     assert caplog.records
     for record in caplog.records:
-        assert_tells_nothing(record.getMessage(), record.exc_text or "", repr(record.args))
-    assert_tells_nothing(caplog.text)
+        assert_no_secret(record.getMessage(), record.exc_text or "", repr(record.args))
+    assert_no_secret(caplog.text)
 
 
-def test_urls_are_logged_at_all(caplog):
-    """The test above looks at something: urllib3 does log the URL, masked."""
+def test_clients_log_masked_urls(caplog):
+    # Guards the test above: urllib3 does log URLs at DEBUG level.
     caplog.set_level(logging.DEBUG)
-    with Scripted(Answer(200, {"messages": []})) as server:
+    with ScriptedServer(ScriptedResponse(200, {"messages": []})) as server:
         blocking(Settings(ACCOUNT, Basic(ACCOUNT, TOKEN), base=server.url), REQUESTS["list"])
     assert "To=+1415•••0123" in caplog.text
 
 
-def test_a_host_that_is_not_reached_tells_nothing(caplog):
+def test_clients_leak_nothing_if_the_host_is_unreachable(caplog):
     caplog.set_level(logging.DEBUG)
-    with Scripted() as gone:
+    with ScriptedServer() as stopped:
         pass
     for send in (blocking, asynchronous):
         with pytest.raises(Exception, match="not sent") as caught:
-            send(Settings(ACCOUNT, Basic(ACCOUNT, TOKEN), base=gone.url, retries=0), REQUESTS["list"])
-        assert_tells_nothing(*traceback.format_exception(caught.value), caplog.text)
+            send(Settings(ACCOUNT, Basic(ACCOUNT, TOKEN), base=stopped.url, retries=0), REQUESTS["list"])
+        assert_no_secret(*traceback.format_exception(caught.value), caplog.text)
 
 
-def test_no_repr_tells():
+def test_reprs_leak_nothing():
     settings = Settings(
         ACCOUNT,
         Basic(ACCOUNT, TOKEN),
@@ -183,4 +188,4 @@ def test_no_repr_tells():
     shown = [settings, settings.auth, listing, Response(200, {}, BODY.encode()), Message(SENT), *REQUESTS.values()]
     shown += [prepare(settings, request) for request in REQUESTS.values() if request.is_safe]
     for value in shown:
-        assert_tells_nothing(repr(value), str(value), f"{value}", f"{[value]}")
+        assert_no_secret(repr(value), str(value), f"{value}", f"{[value]}")

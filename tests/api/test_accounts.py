@@ -1,4 +1,4 @@
-"""Accounts and balances: whose they are stands in the path."""
+"""Account and balance operations: paths, parameters and checks."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from airflow_provider_twilio.api.errors import BadParameter
 AC = "AC" + "0" * 32
 
 
-def test_an_account_is_opened_once():
+def test_create_account_is_not_idempotent():
     request = Accounts.create(friendly_name="Berlin")
     assert (request.method, request.template) == ("POST", "/2010-04-01/Accounts.json")
     assert request.data == (("FriendlyName", "Berlin"),)
     assert request.idempotent is False
 
 
-def test_ones_own_account_is_fetched_by_default():
+def test_fetch_account_defaults_to_own_account():
     assert Accounts.fetch().template == "/2010-04-01/Accounts/{AccountSid}.json"
     assert Accounts.fetch(AC).template == f"/2010-04-01/Accounts/{AC}.json"
 
 
-def test_an_account_is_renamed_suspended_or_closed():
+def test_update_account_sends_name_and_status():
     request = Accounts.update(AC, friendly_name="New", status="suspended")
     assert request.template == f"/2010-04-01/Accounts/{AC}.json"
     assert request.data == (("FriendlyName", "New"), ("Status", "suspended"))
 
 
 @pytest.mark.parametrize(
-    ("target", "arguments", "said"),
+    ("target", "arguments", "message"),
     [
         (AC, {}, "friendly_name or status is missing"),
         (AC, {"status": "deleted"}, "status is not an allowed value.*active, suspended, closed"),
@@ -42,12 +42,12 @@ def test_an_account_is_renamed_suspended_or_closed():
         ("Berlin", {"status": "closed"}, "target_account_sid is not a SID.*AC…"),
     ],
 )
-def test_an_update_names_its_account_and_what_changes(target: Any, arguments: dict[str, Any], said: str):
-    with pytest.raises(BadParameter, match=said):
+def test_update_account_rejects_invalid_arguments(target: Any, arguments: dict[str, Any], message: str):
+    with pytest.raises(BadParameter, match=message):
         Accounts.update(target, **arguments)
 
 
-def test_accounts_are_listed_by_name_and_status():
+def test_list_accounts_filters_by_name_and_status():
     listing = Accounts.list(friendly_name="Berlin", status="active", limit=1)
     assert listing.path == "/2010-04-01/Accounts.json"
     assert listing.data == (("FriendlyName", "Berlin"), ("Status", "active"))
@@ -55,11 +55,11 @@ def test_accounts_are_listed_by_name_and_status():
         Accounts.list(status="open")  # type: ignore[arg-type]
 
 
-def test_an_account_never_holds_its_token():
+def test_account_record_never_contains_the_token():
     assert "auth_token" not in Account({"sid": AC, "auth_token": "secret"})
     assert "secret" not in repr(Account(sid=AC, auth_token="secret", friendly_name="Berlin"))
 
 
-def test_a_balance_is_exact():
+def test_balance_record_is_exact():
     assert Balances.fetch().template == "/2010-04-01/Accounts/{AccountSid}/Balance.json"
     assert Balance(balance="-0.10", currency="USD").balance == Decimal("-0.10")

@@ -1,4 +1,4 @@
-"""Hold operations and records against Twilio's own description: tests/contract/facts.json, of scripts/make_facts.py."""
+"""Operations and records compared with Twilio's OpenAPI description (facts.json)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SM, ME, CA, PN, AC, RE = (sid(kind) for kind in ("SM", "ME", "CA", "PN", "AC", "
 
 Operation = Callable[..., Any]
 
-# Twilio's name for each of our operations, and the fewest arguments it is built with.
+# Each operation by Twilio's name, with its minimum arguments.
 OPERATIONS: dict[str, tuple[Operation, dict[str, Any]]] = {
     "CreateMessage": (messages.Messages.create, {"to": TO, "body": "hi"}),
     "FetchMessage": (messages.Messages.fetch, {"message_sid": SM}),
@@ -86,20 +86,20 @@ OPERATIONS: dict[str, tuple[Operation, dict[str, Any]]] = {
     "DeleteRecording": (recordings.Recordings.delete, {"recording_sid": RE}),
 }
 
-# What is asked for in the description and not given as an argument: the listing itself goes from page to page.
+# Described parameters that are not arguments: the listing itself requests the pages.
 PAGING = {"PageSize", "Page", "PageToken"}
 
-# The description's enumeration that we don't hold callers to: a new class of traffic should not need a new release.
+# Enumerations that are not enforced: a new traffic class should not require a release.
 OPEN = {("CreateMessage", "TrafficType")}
 
-# Arguments that take more than the description's type says, written on the wire as it says.
+# Arguments that accept more types than described; their wire format is as described.
 WIDER = {
     ("CreateMessage", "ContentVariables"): Mapping,  # JSON of it
     ("CreateCall", "AsyncAmd"): bool,  # true or false
     ("CreateIncomingPhoneNumber", "AreaCode"): int,
 }
 
-# Strings on the wire that hold a number or a time.
+# Strings on the wire that contain a number or a time.
 NUMBERS = {
     "balance": Decimal, "count": Decimal, "duration": int, "num_media": int, "num_segments": int, "price": Decimal,
     "queue_time": int, "usage": Decimal, "as_of": datetime,
@@ -113,13 +113,13 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def wire(name: str) -> dict[str, str]:
-    """Give an operation's parameters by Twilio's names."""
+def by_wire_name(name: str) -> dict[str, str]:
+    """Return an operation's parameters by Twilio's names."""
     return {theirs: ours for ours, theirs in definition(OPERATIONS[name][0]).wire_names.items()}
 
 
 def hints(name: str, parameter: str) -> set[Any]:
-    """Give the types that a parameter's annotation allows."""
+    """Return the types that a parameter's annotation allows."""
     annotation = typing.get_type_hints(definition(OPERATIONS[name][0]).function)[parameter]
     found: set[Any] = set()
     waiting = [annotation]
@@ -134,7 +134,7 @@ def hints(name: str, parameter: str) -> set[Any]:
     return found - {type(None)}
 
 
-def test_each_operation_is_held_against_its_facts():
+def test_facts_cover_every_operation():
     ours = {
         value.definition.build
         for module in MODULES
@@ -147,7 +147,7 @@ def test_each_operation_is_held_against_its_facts():
     assert set(OPERATIONS) == set(FACTS)
 
 
-def test_it_has_the_method_and_path(name: str):
+def test_facts_match_method_and_path(name: str):
     operation, arguments = OPERATIONS[name]
     made = operation(**arguments)
     request = made.first_page() if isinstance(made, Listing) else made
@@ -161,22 +161,22 @@ def test_it_has_the_method_and_path(name: str):
             assert re.fullmatch(FACTS[name]["inside"][part]["pattern"], value)
 
 
-def test_it_sends_all_that_twilio_takes_and_nothing_else(name: str):
+def test_facts_match_form_parameters(name: str):
     theirs = set(FACTS[name]["sent"])
-    assert set(wire(name)) == theirs - PAGING
+    assert set(by_wire_name(name)) == theirs - PAGING
     assert isinstance(OPERATIONS[name][0](**OPERATIONS[name][1]), Listing) == (theirs >= PAGING)
 
 
-def test_what_twilio_requires_is_required_or_may_come_from_the_connection(name: str):
+def test_facts_match_required_parameters(name: str):
     operation, arguments = OPERATIONS[name]
     parameters = definition(operation).parameters
     for theirs in FACTS[name]["required"]:
-        optional = parameters[wire(name)[theirs]].default is None
+        optional = parameters[by_wire_name(name)[theirs]].default is None
         assert not optional or theirs in operation(**arguments).requires_one_of
 
 
-def test_its_parameters_have_twilios_types(name: str):
-    for theirs, ours in wire(name).items():
+def test_facts_match_parameter_types(name: str):
+    for theirs, ours in by_wire_name(name).items():
         fact, allowed = FACTS[name]["sent"][theirs], hints(name, ours)
         if extra := WIDER.get((name, theirs)):
             assert extra in allowed
@@ -195,11 +195,11 @@ def test_its_parameters_have_twilios_types(name: str):
         assert allowed - ({str} if theirs == "AreaCode" else set()) in (expected, expected - {str}), (theirs, allowed)
 
 
-def test_its_enumerations_are_twilios(name: str):
+def test_facts_match_enumerations(name: str):
     operation, arguments = OPERATIONS[name]
     check = definition(operation).check
     annotations = typing.get_type_hints(definition(operation).function)
-    for theirs, ours in wire(name).items():
+    for theirs, ours in by_wire_name(name).items():
         fact = FACTS[name]["sent"][theirs]
         literals = [one for one in typing.get_args(annotations[ours]) if typing.get_origin(one) is Literal]
         if "enum" not in fact or (name, theirs) in OPEN:
@@ -213,10 +213,10 @@ def test_its_enumerations_are_twilios(name: str):
             check(arguments | {ours: "none of them"})
 
 
-def test_its_sids_are_of_twilios_kinds(name: str):
+def test_facts_match_sid_prefixes_of_parameters(name: str):
     operation, arguments = OPERATIONS[name]
     check = definition(operation).check
-    held = [(ours, FACTS[name]["sent"][theirs]) for theirs, ours in wire(name).items()]
+    held = [(ours, FACTS[name]["sent"][theirs]) for theirs, ours in by_wire_name(name).items()]
     parts = [ours for ours in definition(operation).parameters if ours.endswith("_sid") and ours not in dict(held)]
     held += list(
         zip(parts, (fact for part, fact in FACTS[name]["inside"].items() if part != "AccountSid"), strict=False)
@@ -234,7 +234,7 @@ def test_its_sids_are_of_twilios_kinds(name: str):
             check(bare | {ours: sid("ZZ")})
 
 
-def test_its_record_has_a_property_for_each_field_and_no_other(name: str):
+def test_facts_match_record_fields(name: str):
     operation, arguments = OPERATIONS[name]
     made = operation(**arguments)
     fields = FACTS[name].get("record")
@@ -257,7 +257,7 @@ def test_its_record_has_a_property_for_each_field_and_no_other(name: str):
         assert properties[field].kind is expected, field
 
 
-def test_its_record_has_twilios_kind_of_sid(name: str):
+def test_facts_match_record_sid_prefix(name: str):
     fields = FACTS[name].get("record", {})
     if "sid" in fields:
         operation, arguments = OPERATIONS[name]
@@ -267,7 +267,7 @@ def test_its_record_has_twilios_kind_of_sid(name: str):
         assert list(record.sid_prefixes) == kinds
 
 
-def test_a_list_is_found_under_twilios_key(name: str):
+def test_facts_match_list_key(name: str):
     made = OPERATIONS[name][0](**OPERATIONS[name][1])
     if not isinstance(made, Listing):
         assert "key" not in FACTS[name]
@@ -282,11 +282,11 @@ def test_a_list_is_found_under_twilios_key(name: str):
     ("module", "operation"),
     [(calls, "ListCall"), (accounts, "ListAccount")],
 )
-def test_the_statuses_known_by_name_are_twilios(module: types.ModuleType, operation: str):
+def test_facts_match_statuses(module: types.ModuleType, operation: str):
     assert list(module.STATUSES) == FACTS[operation]["sent"]["Status"]["enum"]
 
 
-def test_the_final_statuses_are_twilios():
+def test_facts_match_final_statuses():
     assert {"queued", "ringing", "in-progress"} | calls.FINAL == set(FACTS["FetchCall"]["record"]["status"]["enum"])
     assert set(FACTS["FetchRecording"]["record"]["status"]["enum"]) > recordings.FINAL
     assert set(FACTS["FetchMessage"]["record"]["status"]["enum"]) > messages.FINAL

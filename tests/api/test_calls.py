@@ -1,4 +1,4 @@
-"""Calls: what each operation asks, and what is refused."""
+"""Call operations: paths, parameters and checks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TO, FROM, URL = "+14155550100", "+14155550199", "https://example.com/twiml"
 NOW = datetime(2026, 1, 31, 8, tzinfo=UTC)
 
 
-def test_placing_a_call_sends_what_is_given_and_needs_a_caller():
+def test_create_call_sends_arguments_and_requires_a_caller():
     request = Calls.create(
         to=TO,
         from_=FROM,
@@ -41,7 +41,7 @@ def test_placing_a_call_sends_what_is_given_and_needs_a_caller():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ({}, "url or twiml or application_sid is missing: pass url, twiml or application_sid"),
         ({"url": URL, "twiml": "<Response/>"}, "url and twiml are mutually exclusive: pass one of them"),
@@ -62,8 +62,8 @@ def test_placing_a_call_sends_what_is_given_and_needs_a_caller():
         ({"url": URL, "machine_detection_speech_end_threshold": 1}, "use 500 to 5000 milliseconds"),
     ],
 )
-def test_a_call_that_twilio_would_refuse_is_not_placed(arguments: dict[str, Any], said: str):
-    with pytest.raises(BadParameter, match=said):
+def test_create_call_rejects_invalid_arguments(arguments: dict[str, Any], message: str):
+    with pytest.raises(BadParameter, match=message):
         Calls.create(to=TO, **arguments)
 
 
@@ -76,18 +76,18 @@ def test_a_call_that_twilio_would_refuse_is_not_placed(arguments: dict[str, Any]
         {"url": URL, "ring_timeout": 600, "byoc": BY},
     ],
 )
-def test_what_twilio_takes_passes(arguments: dict[str, Any]):
+def test_create_call_accepts_valid_arguments(arguments: dict[str, Any]):
     assert Calls.create(to=TO, **arguments).method == "POST"
 
 
-def test_a_call_is_hung_up_canceled_or_redirected():
+def test_update_call_sends_status_or_twiml():
     assert Calls.update(CA, status="completed").data == (("Status", "completed"),)
     assert Calls.update(CA, status="canceled").path == f"Calls/{CA}.json"
     assert Calls.update(CA, url=URL, method="GET").data == (("Url", URL), ("Method", "GET"))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ({}, "status or url or twiml or status_callback or time_limit is missing"),
         ({"url": URL, "twiml": "<Response/>"}, "url and twiml are mutually exclusive"),
@@ -95,12 +95,12 @@ def test_a_call_is_hung_up_canceled_or_redirected():
         ({"twiml": "<Response>"}, "twiml is not well-formed XML"),
     ],
 )
-def test_an_update_does_what_twilio_can_do(arguments: dict[str, Any], said: str):
-    with pytest.raises(BadParameter, match=said):
+def test_update_call_rejects_invalid_arguments(arguments: dict[str, Any], message: str):
+    with pytest.raises(BadParameter, match=message):
         Calls.update(CA, **arguments)
 
 
-def test_calls_are_listed_by_time_status_and_parent():
+def test_list_calls_filters_by_time_status_and_parent():
     listing = Calls.list(
         status="in-progress",
         parent_call_sid=CA,
@@ -116,12 +116,12 @@ def test_calls_are_listed_by_time_status_and_parent():
     )
 
 
-def test_a_calls_figures_are_numbers():
+def test_call_record_parses_numbers():
     call = Call({"duration": "15", "queue_time": "1000", "price": "-0.01300", "start_time": None, "end_time": ""})
     assert (call.duration, call.queue_time, str(call.price)) == (15, 1000, "-0.01300")
     assert (call.start_time, call.end_time, call.answered_by) == (None, None, None)
 
 
-def test_statuses_are_apart():
+def test_call_statuses_are_disjoint():
     assert not COMPLETED & FAILED
     assert COMPLETED | FAILED == FINAL

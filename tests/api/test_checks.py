@@ -1,4 +1,4 @@
-"""Bad input is refused before anything is sent, naming the parameter, what is wrong with it, and the remedy."""
+"""Argument checks: each error names the parameter, its fault and the remedy."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ def ahead(seconds: float) -> timedelta:
 
 
 def create(arguments: dict[str, Any]) -> Request[Message]:
-    """Build a message; what is sent ahead is counted from now, not from when the test was collected."""
+    """Build a message; a ``send_at`` that is a timedelta counts from now, not from test collection."""
     send_at = arguments.get("send_at")
     return Messages.create(
         **arguments | ({"send_at": datetime.now(UTC) + send_at} if isinstance(send_at, timedelta) else {})
     )
 
 
-def refused(said: str, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> BadParameter:
-    with pytest.raises(BadParameter, match=said) as caught:
+def assert_rejected(message: str, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> BadParameter:
+    with pytest.raises(BadParameter, match=message) as caught:
         operation(*args, **kwargs)
     assert str(caught.value).startswith(caught.value.parameter)
-    assert ": " in str(caught.value)  # what is wrong, and the remedy
+    assert ": " in str(caught.value)  # separates the fault from the remedy
     return caught.value
 
 
-# ---------------------------------------------------------------- what belongs together, and bounds
+# ---------------------------------------------------------------- dependent parameters and limits
 
 SCHEDULED: dict[str, Any] = {"to": TO, "body": "hi", "messaging_service_sid": MG, "schedule_type": "fixed"}
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ({"to": "", "body": "hi"}, "to is missing: pass to"),
         ({"to": None, "body": "hi"}, "to is missing"),
@@ -80,8 +80,8 @@ SCHEDULED: dict[str, Any] = {"to": TO, "body": "hi", "messaging_service_sid": MG
         ({"to": TO, "body": "hi", "content_sid": SM}, "content_sid is a SID of the wrong type.*HX.*got a message SID"),
     ],
 )
-def test_a_message_that_twilio_would_refuse_is_not_sent(arguments: dict[str, Any], said: str):
-    refused(said, create, arguments)
+def test_create_message_rejects_invalid_arguments(arguments: dict[str, Any], message: str):
+    assert_rejected(message, create, arguments)
 
 
 @pytest.mark.parametrize(
@@ -96,11 +96,11 @@ def test_a_message_that_twilio_would_refuse_is_not_sent(arguments: dict[str, Any
         {**SCHEDULED, "send_at": ahead(35 * 86400 - 60)},
     ],
 )
-def test_what_twilio_takes_passes(arguments: dict[str, Any]):
+def test_create_message_accepts_valid_arguments(arguments: dict[str, Any]):
     assert create(arguments).method == "POST"
 
 
-def test_a_scheduled_message_needs_a_service_and_any_other_some_sender():
+def test_create_message_requires_a_service_if_scheduled_else_a_sender():
     assert Messages.create(to=TO, body="hi").requires_one_of == ("MessagingServiceSid", "From")
     assert create({**SCHEDULED, "send_at": ahead(3600)}).requires_one_of == ("MessagingServiceSid",)
 
@@ -109,7 +109,7 @@ def test_a_scheduled_message_needs_a_service_and_any_other_some_sender():
 
 
 @pytest.mark.parametrize(
-    ("number", "said"),
+    ("number", "message"),
     [
         ("14155559876", r"to has no leading \+ \(11 characters, with digits\): write it in E.164"),
         ("+1 415 555 0100", "to contains spaces"),
@@ -136,8 +136,8 @@ def test_a_scheduled_message_needs_a_service_and_any_other_some_sender():
         (SM, "to contains letters"),
     ],
 )
-def test_a_mistake_in_a_number_is_named(number: Any, said: str):
-    error = refused(said, Messages.create, to=number, body="hi")
+def test_recipient_error_names_the_fault(number: Any, message: str):
+    error = assert_rejected(message, Messages.create, to=number, body="hi")
     assert number == "+" or str(number) not in str(error)
 
 
@@ -145,19 +145,19 @@ def test_a_mistake_in_a_number_is_named(number: Any, said: str):
     "to",
     [TO, "+1234567", "+123456789012345", "whatsapp:+14155550100", "WhatsApp:+14155550100", "messenger:12", "rcs:x"],
 )
-def test_a_message_goes_to_numbers_and_channels(to: str):
+def test_create_message_accepts_numbers_and_channels_as_recipient(to: str):
     assert Messages.create(to=to, body="hi").get("To") == to.replace("WhatsApp", "whatsapp")
 
 
 @pytest.mark.parametrize(
     "from_", [FROM, "12345", "MyCompany", "My Co & Co", "whatsapp:+14155550199", "rcs:agent", None]
 )
-def test_a_message_comes_from_numbers_short_codes_names_and_channels(from_: str | None):
+def test_create_message_accepts_every_type_of_sender(from_: str | None):
     assert Messages.create(to=TO, from_=from_, body="hi").get("From") == from_
 
 
 @pytest.mark.parametrize(
-    ("from_", "said"),
+    ("from_", "message"),
     [
         ("ALongCompanyName", "from_ contains letters.*alphanumeric sender ID of up to 11 characters"),
         ("1234567890123", r"from_ has no leading \+"),
@@ -168,27 +168,29 @@ def test_a_message_comes_from_numbers_short_codes_names_and_channels(from_: str 
         (5, "from_ is of type int"),
     ],
 )
-def test_a_mistake_in_a_sender_is_named(from_: Any, said: str):
-    refused(said, Messages.create, to=TO, from_=from_, body="hi")
+def test_sender_error_names_the_fault(from_: Any, message: str):
+    assert_rejected(message, Messages.create, to=TO, from_=from_, body="hi")
 
 
 @pytest.mark.parametrize(
     "to", [TO, "client:alice", "sip:alice@example.com", "sips:alice@example.com", "whatsapp:+14155550100"]
 )
-def test_a_call_goes_to_numbers_clients_and_sip(to: str):
+def test_create_call_accepts_numbers_clients_and_sip_as_recipient(to: str):
     assert Calls.create(to=to, url="https://example.com").get("To") == to
 
 
-def test_a_call_does_not_go_to_a_channel_of_messages():
-    refused("to is a messenger: address", Calls.create, to="messenger:5", url="https://example.com")
-    refused("from_ contains letters", Calls.create, to=TO, from_="MyCompany", url="https://example.com")
-    assert "client" in str(refused("caller_id is a rcs", Calls.create, to=TO, url="https://a", caller_id="rcs:x"))
+def test_create_call_rejects_message_channels():
+    assert_rejected("to is a messenger: address", Calls.create, to="messenger:5", url="https://example.com")
+    assert_rejected("from_ contains letters", Calls.create, to=TO, from_="MyCompany", url="https://example.com")
+    assert "client" in str(
+        assert_rejected("caller_id is a rcs", Calls.create, to=TO, url="https://a", caller_id="rcs:x")
+    )
 
 
-def test_a_channel_goes_out_as_twilio_lists_it():
-    """What was sent is looked for in Twilio's list, which has channels in lower case."""
-    spelt = Messages.create(to="WhatsApp:+14155550100", from_="WHATSAPP:+14155550199", body="To: You")
-    assert spelt == Messages.create(to="whatsapp:+14155550100", from_="whatsapp:+14155550199", body="To: You")
+def test_create_message_sends_channel_in_lower_case():
+    # Reconciling compares the request with Twilio's list, which has channels in lower case.
+    message = Messages.create(to="WhatsApp:+14155550100", from_="WHATSAPP:+14155550199", body="To: You")
+    assert message == Messages.create(to="whatsapp:+14155550100", from_="whatsapp:+14155550199", body="To: You")
     call = Calls.create(to="SIP:Ada@Host.example:5060", from_=FROM, url="https://example.com")
     assert call.get("To") == "sip:Ada@Host.example:5060"
     assert Messages.create(to=TO, from_="MyCompany", body="hi").get("From") == "MyCompany"
@@ -198,7 +200,7 @@ def test_a_channel_goes_out_as_twilio_lists_it():
 
 
 @pytest.mark.parametrize(
-    ("operation", "given_", "said"),
+    ("operation", "given_", "message"),
     [
         (
             Messages.fetch,
@@ -216,17 +218,17 @@ def test_a_channel_goes_out_as_twilio_lists_it():
         (Accounts.fetch, "SK" + "0" * 32, "target_account_sid is a SID of the wrong type: .*got an API key SID"),
     ],
 )
-def test_a_sid_of_the_wrong_kind_is_refused_by_kind(operation: Callable[..., Any], given_: Any, said: str):
-    error = refused(said, operation, given_)
+def test_sid_error_names_expected_and_actual_type(operation: Callable[..., Any], given_: Any, message: str):
+    error = assert_rejected(message, operation, given_)
     assert not given_ or str(given_) not in str(error)
 
 
 @pytest.mark.parametrize("evil", ["../Calls/CA" + "0" * 32, SM + "/../x", SM + "?x=1", SM + "\n", f" {SM}"])
-def test_nothing_but_a_sid_gets_into_a_path(evil: str):
-    refused("message_sid", Messages.fetch, evil)
+def test_sid_rejects_path_injection(evil: str):
+    assert_rejected("message_sid", Messages.fetch, evil)
 
 
-# ---------------------------------------------------------------- what isn't known yet
+# ---------------------------------------------------------------- unresolved values
 
 EVERY: list[Callable[..., Any]] = [
     *(Messages.create, Messages.fetch, Messages.update, Messages.delete, Messages.list),
@@ -240,7 +242,7 @@ EVERY: list[Callable[..., Any]] = [
 
 
 @pytest.mark.parametrize("operation", EVERY, ids=lambda operation: str(definition(operation)))
-def test_what_is_not_known_yet_passes_everywhere(operation: Callable[..., Any]):
+def test_unresolved_values_pass_every_check(operation: Callable[..., Any]):
     found = definition(operation)
     found.check(dict.fromkeys(found.parameters, UNRESOLVED))
 
@@ -249,13 +251,13 @@ def test_what_is_not_known_yet_passes_everywhere(operation: Callable[..., Any]):
     ("operation", "known"),
     [(Messages.create, {"to": "no number"}), (Calls.create, {"ring_timeout": 601}), (Calls.update, {"status": "gone"})],
 )
-def test_what_is_known_is_checked_beside_what_is_not(operation: Callable[..., Any], known: dict[str, Any]):
+def test_known_values_are_checked_next_to_unresolved_ones(operation: Callable[..., Any], known: dict[str, Any]):
     found = definition(operation)
     with pytest.raises(BadParameter, match=next(iter(known))):
         found.check(dict.fromkeys(found.parameters, UNRESOLVED) | known)
 
 
-# ---------------------------------------------------------------- one by one
+# ---------------------------------------------------------------- single checks
 
 
 @pytest.mark.parametrize(
@@ -268,21 +270,21 @@ def test_what_is_known_is_checked_beside_what_is_not(operation: Callable[..., An
         (None, "a NoneType"),
     ],
 )
-def test_a_shape_tells_nothing_of_the_value(value: Any, shape: str):
+def test_describe_does_not_quote_the_value(value: Any, shape: str):
     assert checks.describe(value) == shape
 
 
-def test_one_of_several_and_only_one():
+def test_checks_one_of_and_only_one_of_count_set_parameters():
     checks.one_of(a=None, b=0)
     checks.only_one_of(a="x", b=None, c=UNRESOLVED, d="")
-    refused("a or b or c is missing: pass a, b or c", checks.one_of, a=None, b="", c=[])
-    refused("a and c are mutually exclusive: pass one of them", checks.only_one_of, a="x", b=None, c="y")
+    assert_rejected("a or b or c is missing: pass a, b or c", checks.one_of, a=None, b="", c=[])
+    assert_rejected("a and c are mutually exclusive: pass one of them", checks.only_one_of, a="x", b=None, c="y")
 
 
-def test_a_plain_number_may_be_left_out_but_be_no_address():
+def test_phone_number_accepts_none_and_rejects_addresses():
     checks.phone_number("near_number", None)
     checks.phone_number("near_number", TO)
-    error = refused(
+    error = assert_rejected(
         "near_number is a client: address: use a number in E.164$",
         checks.phone_number,
         "near_number",
@@ -292,13 +294,13 @@ def test_a_plain_number_may_be_left_out_but_be_no_address():
 
 
 @pytest.mark.parametrize("value", [1, 600, "60", 1.5, None, UNRESOLVED])
-def test_a_number_within_its_bounds_passes(value: Any):
+def test_between_accepts_numbers_within_the_range(value: Any):
     checks.between("timeout", value, 1, 600)
 
 
 @pytest.mark.parametrize("value", [0, 601, "", "abc", [], float("nan"), float("inf"), 10**400, True])
-def test_a_number_beyond_its_bounds_is_refused(value: Any):
-    refused("timeout is .*use 1 to 600 s", checks.between, "timeout", value, 1, 600, " s")
+def test_between_rejects_numbers_outside_the_range(value: Any):
+    assert_rejected("timeout is .*use 1 to 600 s", checks.between, "timeout", value, 1, 600, " s")
 
 
 ANYTHING = st.one_of(
@@ -329,7 +331,7 @@ CHECKS: list[Callable[[Any], Any]] = [
 
 
 @given(ANYTHING)
-def test_no_check_raises_anything_else(value: Any):
+def test_checks_raise_bad_parameter_only(value: Any):
     for check in CHECKS:
         try:
             check(value)
@@ -338,7 +340,7 @@ def test_no_check_raises_anything_else(value: Any):
 
 
 @given(st.data())
-def test_no_operation_raises_anything_else(data: st.DataObject):
+def test_operations_raise_bad_parameter_only(data: st.DataObject):
     operation = data.draw(st.sampled_from(EVERY))
     names = list(definition(operation).parameters)
     arguments = {name: data.draw(ANYTHING) for name in names}

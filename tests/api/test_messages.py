@@ -1,4 +1,4 @@
-"""Messages, their media and feedback: what each operation asks."""
+"""Message, media and feedback operations: paths, parameters and checks."""
 
 from __future__ import annotations
 
@@ -25,38 +25,38 @@ TO = "+14155550100"
 NOW = datetime(2026, 1, 31, 8, tzinfo=UTC)
 
 
-def test_a_time_to_send_at_goes_out_in_utc():
+def test_create_message_sends_send_at_in_utc():
     at = (datetime.now(timezone(timedelta(hours=5))) + timedelta(hours=1)).replace(microsecond=0)
     for given in (at, at.isoformat()):
         request = Messages.create(to=TO, messaging_service_sid=MG, body="hi", schedule_type="fixed", send_at=given)
         assert request.get("SendAt") == at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def test_content_variables_are_json():
+def test_create_message_sends_content_variables_as_json():
     request = Messages.create(to=TO, content_sid="HX" + "0" * 32, content_variables={"1": "Ü"})
     assert request.get("ContentVariables") == '{"1": "Ü"}'
 
 
-def test_redacting_sends_an_empty_body():
+def test_update_message_redacts_with_an_empty_body():
     request = Messages.update(SM, body="")
     assert (request.method, request.path, request.data) == ("POST", f"Messages/{SM}.json", (("Body", ""),))
     assert Messages.update(MM, status="canceled").data == (("Status", "canceled"),)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ({}, "body or status is missing"),
         ({"body": "new text"}, 'body is 8 characters.*pass body=""'),
         ({"status": "delivered"}, "status is not an allowed value.*canceled"),
     ],
 )
-def test_an_update_does_what_twilio_can_do(arguments: dict[str, Any], said: str):
-    with pytest.raises(BadParameter, match=said):
+def test_update_message_rejects_invalid_arguments(arguments: dict[str, Any], message: str):
+    with pytest.raises(BadParameter, match=message):
         Messages.update(SM, **arguments)
 
 
-def test_media_and_feedback_are_below_their_message():
+def test_media_and_feedback_paths_are_below_their_message():
     listing = MediaItems.list(MM, date_created_after=date(2026, 1, 1), limit=5)
     assert (listing.path, listing.record) == (f"Messages/{MM}/Media.json", Media)
     assert listing.data == (("DateCreated>", "2026-01-01"),)
@@ -66,7 +66,7 @@ def test_media_and_feedback_are_below_their_message():
     assert (feedback.path, feedback.parser) == (f"Messages/{SM}/Feedback.json", MessageFeedback)
 
 
-def test_statuses_are_apart():
+def test_message_statuses_are_disjoint():
     assert not DELIVERED & FAILED
     assert DELIVERED | FAILED | INBOUND == FINAL
     assert not FINAL & {"accepted", "scheduled", "queued", "sending", "sent", "receiving"}

@@ -106,7 +106,7 @@ def test_operation_parameters_avoid_names_that_airflow_uses():
 # ---------------------------------------------------------------- extra_params
 
 
-def test_every_form_operation_accepts_extra_params_last():
+def test_extra_params_is_the_last_parameter_of_every_form_operation():
     forms = {str(found) for found in DEFINITIONS if found.function.__name__ in ("create", "update")}
     accepting = {str(found): found.names[-1] for found in DEFINITIONS if "extra_params" in found.names}
     assert accepting == dict.fromkeys(forms, "extra_params")

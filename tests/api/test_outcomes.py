@@ -103,7 +103,7 @@ def test_error_without_response_depends_on_what_was_sent():
     assert "may or may not" in str(sent)
 
 
-def test_is_retryable_is_false_for_large_page_after_500():
+def test_retryable_excludes_large_page_after_500():
     large, small = Messages.list().first_page(), Messages.list(page_size=20).first_page()
     assert large is not None
     assert small is not None
@@ -115,7 +115,7 @@ def test_is_retryable_is_false_for_large_page_after_500():
 @pytest.mark.parametrize(
     "error", [ValueError(), KeyError(), BadParameter("to", "is missing", "give it"), TwilioError("x")]
 )
-def test_is_retryable_is_false_for_other_errors(error: Exception):
+def test_retryable_excludes_other_errors(error: Exception):
     assert not is_retryable(FETCH, error)
 
 

@@ -1,4 +1,4 @@
-"""Phone numbers: searched, bought, set up, transferred and released."""
+"""Phone number operations: paths, parameters and checks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PN, AC, AP = (kind + "0" * 32 for kind in ("PN", "AC", "AP"))
 NUMBER = "+14155550100"
 
 
-def test_a_number_is_bought_by_itself_or_by_its_area():
+def test_create_number_buys_by_number_or_area_code():
     by_number = IncomingPhoneNumbers.create(
         phone_number=NUMBER, sms_url="https://example.com", voice_caller_id_lookup=True
     )
@@ -35,7 +35,7 @@ def test_a_number_is_bought_by_itself_or_by_its_area():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ({}, "phone_number or area_code is missing: pass phone_number or area_code"),
         ({"phone_number": NUMBER, "area_code": 415}, "phone_number and area_code are mutually exclusive"),
@@ -45,16 +45,19 @@ def test_a_number_is_bought_by_itself_or_by_its_area():
         ({"area_code": "LAX"}, "area_code is not a number"),
         ({"area_code": 415, "sms_method": "PUT"}, "sms_method is not an allowed value"),
         ({"area_code": 415, "voice_application_sid": PN}, "voice_application_sid is a SID of the wrong type"),
-        ({"area_code": 415, "emergency_status": "active"}, "emergency_status is not an allowed value.*Active, Inactive"),
+        (
+            {"area_code": 415, "emergency_status": "active"},
+            "emergency_status is not an allowed value.*Active, Inactive",
+        ),
         ({"area_code": 415, "voice_receive_mode": "sms"}, "voice_receive_mode is not an allowed value"),
     ],
 )
-def test_a_purchase_that_twilio_would_refuse_is_not_made(arguments: dict[str, Any], said: str):
-    with pytest.raises(BadParameter, match=said):
+def test_create_number_rejects_invalid_arguments(arguments: dict[str, Any], message: str):
+    with pytest.raises(BadParameter, match=message):
         IncomingPhoneNumbers.create(**arguments)
 
 
-def test_an_update_sends_what_is_given_and_empties_what_is_empty():
+def test_update_number_sends_arguments_and_clears_empty_ones():
     request = IncomingPhoneNumbers.update(PN, sms_url="", sms_application_sid=AP)
     assert (request.path, request.data) == (
         f"IncomingPhoneNumbers/{PN}.json",
@@ -63,7 +66,7 @@ def test_an_update_sends_what_is_given_and_empties_what_is_empty():
     assert request.parser is IncomingPhoneNumber
 
 
-def test_a_transfer_names_the_new_owner():
+def test_update_number_transfers_to_another_account():
     request = IncomingPhoneNumbers.update(PN, transfer_to_account_sid=AC)
     assert request.data == (("AccountSid", AC),)
     for wrong in ("", PN, "me"):
@@ -71,13 +74,13 @@ def test_a_transfer_names_the_new_owner():
             IncomingPhoneNumbers.update(PN, transfer_to_account_sid=wrong)
 
 
-def test_the_accounts_numbers_are_listed_by_part_of_the_number():
+def test_list_numbers_filters_by_part_of_the_number():
     listing = IncomingPhoneNumbers.list(phone_number="+1415***", beta=False)
     assert listing.data == (("PhoneNumber", "+1415***"), ("Beta", "false"))
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_numbers_on_offer_are_searched_by_country_and_kind(kind: Any):
+def test_list_available_numbers_uses_country_and_type_in_the_path(kind: Any):
     listing = AvailablePhoneNumbers.list("US", kind, area_code=415, sms_enabled=True, limit=3)
     assert listing.path == f"AvailablePhoneNumbers/US/{kind}.json"
     request = listing.first_page()
@@ -87,7 +90,7 @@ def test_numbers_on_offer_are_searched_by_country_and_kind(kind: Any):
 
 
 @pytest.mark.parametrize(
-    ("country", "arguments", "said"),
+    ("country", "arguments", "message"),
     [
         ("us", {}, "country is not a country code.*such as US or GB"),
         ("USA", {}, "country is not a country code"),
@@ -106,17 +109,17 @@ def test_numbers_on_offer_are_searched_by_country_and_kind(kind: Any):
         ("US", {"area_code": 1}, "area_code is 1"),
     ],
 )
-def test_a_search_that_twilio_would_refuse_is_not_made(country: str, arguments: dict[str, Any], said: str):
-    with pytest.raises(BadParameter, match=said):
+def test_list_available_numbers_rejects_invalid_arguments(country: str, arguments: dict[str, Any], message: str):
+    with pytest.raises(BadParameter, match=message):
         AvailablePhoneNumbers.list(country, **arguments)
 
 
-def test_what_twilio_takes_passes():
+def test_list_available_numbers_accepts_valid_arguments():
     near = AvailablePhoneNumbers.list("US", near_lat_long="37.84, -122.42", distance=500, contains="510*****55")
     assert dict(near.data)["NearLatLong"] == "37.84, -122.42"
 
 
-def test_an_offer_has_a_place_and_capabilities():
+def test_available_number_record_parses_coordinates_and_capabilities():
     offer = AvailablePhoneNumber(latitude="37.780000", longitude=-122.4, capabilities={"voice": True, "SMS": True})
     assert (offer.latitude, offer.longitude) == (Decimal("37.780000"), Decimal("-122.4"))
     assert offer.capabilities == {"voice": True, "SMS": True}

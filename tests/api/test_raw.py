@@ -1,4 +1,4 @@
-"""The door for all other operations: method, path and parameters as Twilio writes them."""
+"""Raw requests and lists: method, path and parameters."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ ROOT = "/2010-04-01/Accounts/{AccountSid}"
         ("https://messaging.twilio.com/v1/Services", "https://messaging.twilio.com/v1/Services"),
     ],
 )
-def test_a_path_of_the_2010_api_asks_for_json(path: str, template: str):
+def test_raw_request_appends_json_to_2010_api_paths(path: str, template: str):
     assert other.raw_request("GET", path).template == template
     assert other.raw_listing(path).path.endswith(template.removeprefix(f"{ROOT}/"))
 
 
-def test_parameters_go_out_as_they_are_spelt():
+def test_raw_request_sends_parameter_names_unchanged():
     data = {
         "FriendlyName": "q",
         "StartTime>": datetime(2026, 1, 1, tzinfo=UTC),
@@ -47,25 +47,25 @@ def test_parameters_go_out_as_they_are_spelt():
 
 
 @pytest.mark.parametrize(
-    ("method", "again"), [("GET", True), ("PUT", True), ("DELETE", True), ("POST", False), ("PATCH", False)]
+    ("method", "idempotent"), [("GET", True), ("PUT", True), ("DELETE", True), ("POST", False), ("PATCH", False)]
 )
-def test_a_post_is_not_repeated_unless_told_so(method: str, again: bool):
-    assert other.raw_request(method, "Queues").idempotent is again
+def test_raw_request_is_idempotent_by_method_or_argument(method: str, idempotent: bool):
+    assert other.raw_request(method, "Queues").idempotent is idempotent
     assert other.raw_request(method, "Queues", idempotent=True).idempotent is True
 
 
-def test_a_body_may_be_json():
+def test_raw_request_accepts_a_json_body():
     request = other.raw_request("POST", "https://content.twilio.com/v1/Content", json={"friendly_name": "x"})
     assert (request.json, request.data, request.parser) == ({"friendly_name": "x"}, (), Record)
 
 
-def test_a_list_keeps_its_filters_and_page_size():
+def test_raw_listing_keeps_filters_and_page_size():
     listing = other.raw_listing("Queues", {"Status": "x", "PageSize": 20}, limit=50)
     assert (listing.data, listing.page_size, listing.limit) == ((("Status", "x"),), 20, 50)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ({"method": "FETCH"}, "method is 'FETCH': use one of GET, POST"),
         ({"path": ""}, "path is empty"),
@@ -78,6 +78,6 @@ def test_a_list_keeps_its_filters_and_page_size():
         ({"data": {"Start": datetime(2026, 1, 1)}}, "Start is a datetime without a time zone"),  # noqa: DTZ001
     ],
 )
-def test_what_cannot_be_sent_is_refused(arguments: dict[str, Any], said: str):
-    with pytest.raises(BadParameter, match=said):
+def test_raw_request_rejects_invalid_arguments(arguments: dict[str, Any], message: str):
+    with pytest.raises(BadParameter, match=message):
         other.raw_request(**({"method": "POST", "path": "Queues"} | arguments))

@@ -172,7 +172,7 @@ def test_record_of_transferred_number_may_belong_to_another_account():
         (5, (), False),
     ],
 )
-def test_is_sid_checks_length_digits_and_prefix(value: Any, prefixes: tuple[str, ...], expected: bool):
+def test_sid_format_requires_length_digits_and_prefix(value: Any, prefixes: tuple[str, ...], expected: bool):
     assert is_sid(value, prefixes) is expected
 
 

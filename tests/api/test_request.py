@@ -146,5 +146,5 @@ def test_request_without_page_size_has_no_smaller_page():
     assert Messages.fetch(SM).with_smaller_page() is None
 
 
-def test_no_content_parses_to_none():
+def test_response_without_content_parses_to_none():
     assert NoContent.parse(Messages.delete(SM), Response(204, {}, b"")) is None

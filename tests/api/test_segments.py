@@ -1,4 +1,4 @@
-"""Segments are counted as Twilio's own calculator does: segment_vectors.json, of scripts/make_segment_vectors.py."""
+"""Segment counts compared with Twilio's calculator, in segment_vectors.json."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_provider_twilio.api.segments import BASIC, EXTENSION, Segments, cou
 VECTORS: list[list[Any]] = json.loads((Path(__file__).parent / "segment_vectors.json").read_text(encoding="utf-8"))
 
 
-def test_every_vector_agrees():
+def test_count_agrees_with_every_vector():
     wrong = []
     for pieces, smart, *expected in VECTORS:
         found = count("".join(character * times for character, times in pieces), smart)
@@ -53,33 +53,33 @@ def test_every_vector_agrees():
         ("д" * 65 + "👍🏽" + "д" * 65, "UCS-2", 3, 134),
     ],
 )
-def test_a_text_is_counted(body: str, encoding: str, segments: int, units: int):
+def test_count_returns_encoding_segments_and_units(body: str, encoding: str, segments: int, units: int):
     found = count(body)
     assert (found.encoding, found.segments, found.units) == (encoding, segments, units)
 
 
-def test_what_keeps_a_text_out_of_gsm_is_named_once_and_in_order():
+def test_count_names_offending_characters_once_in_order():
     assert count("„Grüße“ – д, д ✓").offending == ("„", "“", "–", "д", "✓")
     assert count("Grüße {€}").offending == ()
 
 
-def test_smart_encoding_brings_texts_back_into_gsm():
+def test_count_with_smart_encoding_returns_gsm():
     assert count("“quoted” – …", smart_encoded=True) == Segments("GSM-7", 1, 14)
     assert smart_encode("“quoted” – …") == '"quoted" - ...'
     assert count("“д”", smart_encoded=True).offending == ("д",)
 
 
-def test_gsm_has_its_characters():
+def test_gsm_character_sets_are_complete():
     assert (len(BASIC), len(EXTENSION), BASIC & EXTENSION) == (127, 10, frozenset())
     assert smart_encode("".join(BASIC | EXTENSION)) == "".join(BASIC | EXTENSION)
 
 
-def test_a_character_that_outgrows_a_segment_is_cut():
+def test_count_splits_clusters_longer_than_a_segment():
     assert count("e" + "\u0301" * 200).segments == 3
 
 
 @given(st.text())
-def test_any_text_has_segments_and_more_text_never_fewer(body: str):
+def test_count_of_any_text_is_positive_and_monotonic(body: str):
     found, longer = count(body), count(body + "д")
     assert 1 <= found.segments <= longer.segments
     assert longer.encoding == "UCS-2"

@@ -1,4 +1,4 @@
-"""TwiML: built escaped, checked well-formed, safe to check."""
+"""TwiML: escaping, well-formedness and safety of the check."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.values import UNRESOLVED
 
 
-def test_a_text_is_spoken():
+def test_say_builds_twiml():
     assert twiml.say("Hello") == "<Response><Say>Hello</Say></Response>"
     assert twiml.say("Bonjour", voice="Polly.Lea", language="fr-FR") == (
         '<Response><Say voice="Polly.Lea" language="fr-FR">Bonjour</Say></Response>'
@@ -23,7 +23,7 @@ def test_a_text_is_spoken():
 
 
 @given(st.text(), st.none() | st.text(), st.none() | st.text())
-def test_any_text_is_escaped_into_the_same_text(text: str, voice: str | None, language: str | None):
+def test_say_escapes_any_text(text: str, voice: str | None, language: str | None):
     try:
         made = twiml.say(text, voice, language)
     except BadParameter:
@@ -38,14 +38,14 @@ def test_any_text_is_escaped_into_the_same_text(text: str, voice: str | None, la
 @pytest.mark.parametrize(
     "text", ["</Say><Dial>+14155550100</Dial><Say>", "<!-- -->", "]]>", "&amp;", "\"quotes\" & 'more'", "👍 naïve"]
 )
-def test_no_text_becomes_an_instruction(text: str):
+def test_say_never_turns_text_into_elements(text: str):
     root = ET.fromstring(twiml.say(text, voice=text))
     assert [element.tag for element in root.iter()] == ["Response", "Say"]
     assert (root[0].text, root[0].get("voice")) == (text, text)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("bell \x07", r"say contains a character that XML cannot represent \(U\+0007 at 5\)"),
         ("\x00", "say contains a character"),
@@ -55,8 +55,8 @@ def test_no_text_becomes_an_instruction(text: str):
         ("x" * 4000, "say has 4032 characters as TwiML: Twilio accepts at most 4000"),
     ],
 )
-def test_a_text_that_twiml_cannot_hold_is_refused(text: Any, said: str):
-    with pytest.raises(BadParameter, match=said):
+def test_say_rejects_unrepresentable_text(text: Any, message: str):
+    with pytest.raises(BadParameter, match=message):
         twiml.say(text)
 
 
@@ -71,7 +71,7 @@ def test_a_text_that_twiml_cannot_hold_is_refused(text: Any, said: str):
         UNRESOLVED,
     ],
 )
-def test_twiml_passes(document: Any):
+def test_check_accepts_twiml(document: Any):
     twiml.check("twiml", document)
 
 
@@ -83,7 +83,7 @@ BOMB = (
 
 
 @pytest.mark.parametrize(
-    ("document", "said"),
+    ("document", "message"),
     [
         ("<Response>", r"twiml is not well-formed XML \(no element found, line 1, column 11\): pass one <Response>"),
         ("<Response><Say>a & b</Say></Response>", "twiml is not well-formed XML"),
@@ -102,15 +102,15 @@ BOMB = (
         (f"<Response>{'x' * 3980}</Response>", "twiml has 4001 characters: Twilio accepts at most 4000"),
     ],
 )
-def test_what_is_no_twiml_is_refused(document: Any, said: str):
+def test_check_rejects_invalid_twiml(document: Any, message: str):
     begun = time.monotonic()
-    with pytest.raises(BadParameter, match=said):
+    with pytest.raises(BadParameter, match=message):
         twiml.check("twiml", document)
     assert time.monotonic() - begun < 1
 
 
 @given(st.text(alphabet="<>/&;=\"'! -?[]CDATARespon\n\x00é", max_size=200))
-def test_checking_any_text_raises_nothing_else(document: str):
+def test_check_of_any_text_raises_bad_parameter_only(document: str):
     try:
         twiml.check("twiml", document)
     except BadParameter:

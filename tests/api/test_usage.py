@@ -1,4 +1,4 @@
-"""Usage: one list with one set of filters, over ten periods."""
+"""Usage operations: one set of filters for ten periods."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PERIODS: dict[str, str] = {
 
 
 @pytest.mark.parametrize(("name", "path"), PERIODS.items())
-def test_each_period_takes_the_same_filters(name: str, path: str):
+def test_list_usage_of_each_period_accepts_the_same_filters(name: str, path: str):
     listed = getattr(UsageRecords, name)
     listing = listed(
         category="sms", start=date(2026, 1, 1), end="-1day", include_subaccounts=False, limit=5, page_size=2
@@ -45,12 +45,12 @@ def test_each_period_takes_the_same_filters(name: str, path: str):
 
 
 @pytest.mark.parametrize("day", [date(2026, 1, 31), "2026-01-31", "-30days", "-1month", "+1day", "-1year", None, ""])
-def test_a_day_is_a_date_or_an_offset(day: Any):
+def test_list_usage_accepts_dates_and_offsets(day: Any):
     assert UsageRecords.daily(start=day, end=day).path == "Usage/Records/Daily.json"
 
 
 @pytest.mark.parametrize(
-    ("day", "said"),
+    ("day", "message"),
     [
         (
             datetime(2026, 1, 31, tzinfo=UTC),
@@ -62,12 +62,12 @@ def test_a_day_is_a_date_or_an_offset(day: Any):
         (5, "start is not a day"),
     ],
 )
-def test_what_is_no_day_is_refused(day: Any, said: str):
-    with pytest.raises(BadParameter, match=said):
+def test_list_usage_rejects_invalid_days(day: Any, message: str):
+    with pytest.raises(BadParameter, match=message):
         UsageRecords.daily(start=day)
 
 
-def test_amounts_are_exact_also_where_twilio_sends_a_json_number():
+def test_usage_record_parses_json_numbers_exactly():
     record = UsageRecord(price=0.07, usage="1.5", count="3", as_of="2026-01-31T08:00:00+00:00", start_date="2026-01-01")
     assert (str(record.price), record.usage, record.count) == ("0.07", Decimal("1.5"), Decimal(3))
     assert record.as_of == datetime(2026, 1, 31, 8, tzinfo=UTC)

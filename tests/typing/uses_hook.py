@@ -1,4 +1,4 @@
-"""What users write, for type checkers to read; never run."""
+"""Typical user code for type checkers to read; never run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def blocking(hook: TwilioHook) -> None:
     assert_type(hook.iterate("Queues"), Iterator[Record])
 
 
-async def awaited(hook: TwilioHook) -> None:
+async def asynchronous(hook: TwilioHook) -> None:
     async with hook.aclient() as client:
         assert_type(await client.messages.create(to="+14155550123", body="hello"), Message)
         assert_type(client.messages.list(), AsyncIterator[Message])
@@ -36,6 +36,6 @@ async def awaited(hook: TwilioHook) -> None:
             assert_type(message, Message)
 
 
-def built() -> None:
+def unsent() -> None:
     assert_type(Messages.create(to="+14155550123", body="hello"), Request[Message])
     assert_type(Messages.list(), Listing[Message])

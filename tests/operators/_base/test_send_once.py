@@ -19,7 +19,7 @@ from airflow_provider_twilio.operators.calls import CreateCallOperator
 from airflow_provider_twilio.operators.messages import SendMessageOperator
 from airflow_provider_twilio.operators.phone_numbers import PurchaseNumberOperator
 from airflow_provider_twilio.runtime.idempotency.fingerprint import MATCHERS
-from tests.support.task_instance import TaskInstance, Store, published
+from tests.support.task_instance import Store, TaskInstance, published
 
 Run = Callable[..., Any]
 

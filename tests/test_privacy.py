@@ -20,7 +20,7 @@ from airflow_provider_twilio.client.blocking import Client
 from airflow_provider_twilio.client.prepare import prepare
 from airflow_provider_twilio.client.settings import Basic, Settings
 from airflow_provider_twilio.privacy import mask, mask_logs
-from tests.support.scripted import ScriptedResponse, Drop, ScriptedServer, Stall
+from tests.support.scripted import Drop, ScriptedResponse, ScriptedServer, Stall
 
 ACCOUNT = "AC" + "a" * 32
 TOKEN = "f0e1d2c3b4a5968778695a4b3c2d1e0f"

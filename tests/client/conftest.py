@@ -14,7 +14,7 @@ from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.client.asynchronous import AsyncClient
 from airflow_provider_twilio.client.blocking import Client
 from airflow_provider_twilio.client.settings import Basic, Settings
-from tests.support.scripted import Scripted
+from tests.support.scripted import ScriptedServer
 
 ACCOUNT = "AC" + "a" * 32
 TOKEN = "f0e1d2c3b4a5968778695a4b3c2d1e0f"
@@ -101,6 +101,6 @@ def run(request) -> Iterator[Callable[..., RunningClient]]:
 
 
 @pytest.fixture
-def server() -> Iterator[Scripted]:
-    with Scripted() as scripted:
+def server() -> Iterator[ScriptedServer]:
+    with ScriptedServer() as scripted:
         yield scripted

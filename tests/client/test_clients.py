@@ -29,7 +29,7 @@ from airflow_provider_twilio.client.asynchronous import AsyncClient
 from airflow_provider_twilio.client.blocking import Client
 from airflow_provider_twilio.client.settings import Basic, Settings
 from tests.client.conftest import ACCOUNT, TOKEN
-from tests.support.scripted import Answer, Drop, Scripted, Stall, pages
+from tests.support.scripted import Drop, ScriptedResponse, ScriptedServer, Stall, pages
 
 SID = "SM" + "b" * 32
 LIST = f"/2010-04-01/Accounts/{ACCOUNT}/Messages.json"
@@ -50,13 +50,13 @@ def messages(first: int, count: int) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("rejection", [TOO_MANY, {}, ""], ids=["20429", "no code", "empty"])
 def test_send_after_rate_limit_retries_message(run, server, rejection):
-    server.play(Answer(429, rejection), Answer(201, SENT))
+    server.play(ScriptedResponse(429, rejection), ScriptedResponse(201, SENT))
     assert run(server.url).send(send()).sid == SID
     assert server.count("POST") == len(server.requests) == 2
 
 
 def test_send_429_with_another_code_is_not_retried(run, server):
-    server.play(Answer(429, {"code": 63038, "message": "daily limit", "status": 429}))
+    server.play(ScriptedResponse(429, {"code": 63038, "message": "daily limit", "status": 429}))
     with pytest.raises(InvalidRequest) as caught:
         run(server.url).send(send())
     assert caught.value.code == 63038
@@ -64,7 +64,9 @@ def test_send_429_with_another_code_is_not_retried(run, server):
 
 
 @pytest.mark.parametrize(
-    "answer", [Answer(503), Answer(500), Answer(502, "<html>"), Drop()], ids=["503", "500", "html", "drop"]
+    "answer",
+    [ScriptedResponse(503), ScriptedResponse(500), ScriptedResponse(502, "<html>"), Drop()],
+    ids=["503", "500", "html", "drop"],
 )
 def test_send_message_without_response_is_not_retried(run, server, answer):
     server.play(answer)
@@ -73,15 +75,24 @@ def test_send_message_without_response_is_not_retried(run, server, answer):
     assert server.count("POST") == len(server.requests) == 1
 
 
-@pytest.mark.parametrize("answer", [Answer(503), Answer(500), Answer(429, TOO_MANY), Drop(), Answer(200, "{", cut=0)])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        ScriptedResponse(503),
+        ScriptedResponse(500),
+        ScriptedResponse(429, TOO_MANY),
+        Drop(),
+        ScriptedResponse(200, "{", cut=0),
+    ],
+)
 def test_send_retries_safe_request(run, server, answer):
-    server.play(answer, answer, Answer(200, SENT))
+    server.play(answer, answer, ScriptedResponse(200, SENT))
     assert run(server.url).send(Messages.fetch(SID)).sid == SID
     assert len(server.requests) == 3
 
 
 def test_send_stops_after_last_retry(run, server):
-    server.play(*[Answer(503)] * 10)
+    server.play(*[ScriptedResponse(503)] * 10)
     with pytest.raises(ServerError) as caught:
         run(server.url, retries=2).send(Messages.fetch(SID))
     assert caught.value.status == 503
@@ -89,7 +100,7 @@ def test_send_stops_after_last_retry(run, server):
 
 
 def test_send_without_retries_sends_one_request(run, server):
-    server.play(Answer(503), Answer(200, SENT))
+    server.play(ScriptedResponse(503), ScriptedResponse(200, SENT))
     with pytest.raises(ServerError):
         run(server.url, retries=0).send(Messages.fetch(SID))
     assert len(server.requests) == 1
@@ -97,7 +108,7 @@ def test_send_without_retries_sends_one_request(run, server):
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
 def test_send_does_not_retry_rejection(run, server, status):
-    server.play(Answer(status, {"code": 20001, "message": "no", "status": status}))
+    server.play(ScriptedResponse(status, {"code": 20001, "message": "no", "status": status}))
     with pytest.raises(TwilioError) as caught:
         run(server.url).send(Messages.fetch(SID))
     assert caught.value.permanent
@@ -105,7 +116,7 @@ def test_send_does_not_retry_rejection(run, server, status):
 
 
 def test_send_raw_post_is_retried_only_if_idempotent(run, server):
-    server.play(Answer(503), Answer(503), Answer(200, {"ok": 1}))
+    server.play(ScriptedResponse(503), ScriptedResponse(503), ScriptedResponse(200, {"ok": 1}))
     with pytest.raises(OutcomeUnknown):
         run(server.url).send(raw.raw_request("POST", "Queues", {"FriendlyName": "q"}))
     assert run(server.url).send(raw.raw_request("POST", "Queues", {"FriendlyName": "q"}, idempotent=True)) == {"ok": 1}
@@ -131,14 +142,14 @@ def test_send_to_unknown_host_raises_not_sent(run):
 @pytest.mark.parametrize("form", ["seconds", "date"])
 def test_send_waits_for_retry_after(run, server, form):
     retry_after = "0.3" if form == "seconds" else format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
-    server.play(Answer(429, TOO_MANY, {"Retry-After": retry_after}), Answer(201, SENT))
+    server.play(ScriptedResponse(429, TOO_MANY, {"Retry-After": retry_after}), ScriptedResponse(201, SENT))
     started = time.monotonic()
     run(server.url, retry_max_wait=10).send(send())
     assert 0.3 <= time.monotonic() - started < 3
 
 
 def test_send_waits_at_most_retry_max_wait(run, server):
-    server.play(Answer(503, headers={"Retry-After": "8"}), Answer(200, SENT))
+    server.play(ScriptedResponse(503, headers={"Retry-After": "8"}), ScriptedResponse(200, SENT))
     started = time.monotonic()
     run(server.url, retry_max_wait=0.2).send(Messages.fetch(SID))
     assert 0.2 <= time.monotonic() - started < 2
@@ -157,7 +168,7 @@ def test_send_on_stalled_socket_ends_at_timeout(run, server):
 
 async def test_async_client_waiting_for_free_connection_does_not_time_out(server):
     """With a shared client, waiting for a free connection may take longer than the timeout."""
-    server.play(*[Answer(200, SENT, delay=0.15)] * 8)
+    server.play(*[ScriptedResponse(200, SENT, delay=0.15)] * 8)
     settings = Settings(ACCOUNT, Basic(ACCOUNT, TOKEN), base=server.url, timeout=1, retries=0)
     async with AsyncClient(settings, concurrency=1) as client:
         started = time.monotonic()
@@ -170,20 +181,22 @@ async def test_async_client_waiting_for_free_connection_does_not_time_out(server
 
 
 def test_delete_not_found_after_lost_response_succeeds(run, server):
-    server.play(Drop(), Answer(404, {"code": 20404, "message": "not found", "status": 404}))
+    server.play(Drop(), ScriptedResponse(404, {"code": 20404, "message": "not found", "status": 404}))
     assert run(server.url).send(Messages.delete(SID)) is None
     assert server.count("DELETE") == 2
 
 
-@pytest.mark.parametrize("earlier", [[], [Answer(429, TOO_MANY)]], ids=["first attempt", "after a rate limit"])
+@pytest.mark.parametrize(
+    "earlier", [[], [ScriptedResponse(429, TOO_MANY)]], ids=["first attempt", "after a rate limit"]
+)
 def test_delete_not_found_without_lost_response_raises(run, server, earlier):
-    server.play(*earlier, Answer(404, {"code": 20404, "message": "not found", "status": 404}))
+    server.play(*earlier, ScriptedResponse(404, {"code": 20404, "message": "not found", "status": 404}))
     with pytest.raises(NotFound):
         run(server.url).send(Messages.delete(SID))
 
 
 def test_delete_sends_no_body(run, server):
-    server.play(Answer(204))
+    server.play(ScriptedResponse(204))
     assert run(server.url).send(Messages.delete(SID)) is None
     assert server.requests[0].body == b""
 
@@ -193,15 +206,17 @@ def test_delete_sends_no_body(run, server):
 CALL = "CA" + "c" * 32
 HANG_UP = Calls.update(CALL, status="completed")
 CANCEL = Messages.update(SID, status="canceled")
-CALL_ENDED = Answer(400, {"code": 21220, "message": "Call is not in-progress. Cannot redirect.", "status": 400})
-NOT_CANCELABLE = Answer(409, {"code": 30409, "message": "This message cannot be canceled", "status": 409})
+CALL_ENDED = ScriptedResponse(
+    400, {"code": 21220, "message": "Call is not in-progress. Cannot redirect.", "status": 400}
+)
+NOT_CANCELABLE = ScriptedResponse(409, {"code": 30409, "message": "This message cannot be canceled", "status": 409})
 
 
 def record(sid, status):
     return {"sid": sid, "account_sid": ACCOUNT, "status": status}
 
 
-@pytest.mark.parametrize("lost", [Drop(), Answer(503)], ids=["drop", "503"])
+@pytest.mark.parametrize("lost", [Drop(), ScriptedResponse(503)], ids=["drop", "503"])
 @pytest.mark.parametrize(
     ("change", "rejection", "found"),
     [
@@ -213,7 +228,7 @@ def record(sid, status):
     ids=["hung up", "hung up while it rang", "call canceled", "message canceled"],
 )
 def test_end_request_rejected_after_lost_response_succeeds(run, server, lost, change, rejection, found):
-    server.play(lost, rejection, Answer(503), Answer(200, found))
+    server.play(lost, rejection, ScriptedResponse(503), ScriptedResponse(200, found))
     result = run(server.url).send(change)
     assert (type(result), result) == (change.parser, found)
     assert [request.method for request in server.requests] == ["POST", "POST", "GET", "GET"]
@@ -229,7 +244,7 @@ def test_end_request_rejected_after_lost_response_succeeds(run, server, lost, ch
     ids=["call", "message"],
 )
 def test_end_request_with_another_final_status_raises(run, server, change, rejection, found):
-    server.play(Drop(), rejection, Answer(200, found))
+    server.play(Drop(), rejection, ScriptedResponse(200, found))
     with pytest.raises(InvalidRequest) as caught:
         run(server.url).send(change)
     assert caught.value.code in (21220, 30409)
@@ -239,7 +254,7 @@ def test_end_request_with_another_final_status_raises(run, server, change, rejec
     ("change", "earlier"),
     [
         (HANG_UP, []),
-        (HANG_UP, [Answer(429, TOO_MANY)]),
+        (HANG_UP, [ScriptedResponse(429, TOO_MANY)]),
         (Calls.update(CALL, url="https://example.com/voice"), [Drop()]),
     ],
     ids=["first attempt", "after a rate limit", "new TwiML instead of an end"],
@@ -258,12 +273,12 @@ def test_end_request_rejected_without_lost_response_raises(run, server, change, 
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        (Answer(200, ""), "empty body"),
-        (Answer(200, "<!DOCTYPE html><p>maintenance", {"Content-Type": "text/html"}), "HTML page"),
-        (Answer(200, "<?xml version='1.0'?><TwilioResponse/>", {"Content-Type": "application/xml"}), "XML"),
-        (Answer(200, '{"sid": "SM'), "truncated or invalid JSON"),
-        (Answer(200, "null"), "instead of JSON"),
-        (Answer(200, "ok", {"Content-Type": "text/plain"}), "text/plain"),
+        (ScriptedResponse(200, ""), "empty body"),
+        (ScriptedResponse(200, "<!DOCTYPE html><p>maintenance", {"Content-Type": "text/html"}), "HTML page"),
+        (ScriptedResponse(200, "<?xml version='1.0'?><TwilioResponse/>", {"Content-Type": "application/xml"}), "XML"),
+        (ScriptedResponse(200, '{"sid": "SM'), "truncated or invalid JSON"),
+        (ScriptedResponse(200, "null"), "instead of JSON"),
+        (ScriptedResponse(200, "ok", {"Content-Type": "text/plain"}), "text/plain"),
     ],
     ids=["empty", "html", "xml", "broken", "null", "text"],
 )
@@ -279,28 +294,28 @@ def test_send_unreadable_body_raises_error_with_request_id(run, server, answer, 
 
 
 def test_send_truncated_body_error_names_request(run, server):
-    server.play(Answer(200, SENT, cut=10))
+    server.play(ScriptedResponse(200, SENT, cut=10))
     with pytest.raises(ServerError, match=f"GET .*/Messages/{SID}.json: no response"):
         run(server.url, retries=0).send(Messages.fetch(SID))
 
 
 def test_send_message_with_truncated_body_raises_outcome_unknown(run, server):
-    server.play(Answer(201, SENT, cut=10))
+    server.play(ScriptedResponse(201, SENT, cut=10))
     with pytest.raises(OutcomeUnknown, match="POST"):
         run(server.url).send(send())
     assert len(server.requests) == 1
 
 
 def test_send_does_not_follow_redirect(run, server):
-    with Scripted(Answer(200, SENT), repeat=True) as elsewhere:
-        server.play(Answer(307, "", {"Location": f"{elsewhere.url}/"}))
+    with ScriptedServer(ScriptedResponse(200, SENT), repeat=True) as elsewhere:
+        server.play(ScriptedResponse(307, "", {"Location": f"{elsewhere.url}/"}))
         with pytest.raises(InvalidRequest, match="307"):
             run(server.url).send(Messages.fetch(SID))
         assert elsewhere.requests == []
 
 
 def test_send_ignores_cookies(run, server):
-    server.play(Answer(200, SENT, {"Set-Cookie": "a=b; Path=/"}), Answer(200, SENT))
+    server.play(ScriptedResponse(200, SENT, {"Set-Cookie": "a=b; Path=/"}), ScriptedResponse(200, SENT))
     client = run(server.url)
     client.send(Messages.fetch(SID))
     client.send(Messages.fetch(SID))
@@ -317,7 +332,7 @@ def test_send_ignores_cookies(run, server):
     ids=["a call", "none", "another account"],
 )
 def test_send_response_with_wrong_record_raises(run, server, changes, expected):
-    server.play(*[Answer(200, {**SENT, **changes})] * 3)
+    server.play(*[ScriptedResponse(200, {**SENT, **changes})] * 3)
     with pytest.raises(ServerError, match=expected):
         run(server.url, retries=0).send(Messages.fetch(SID))
     with pytest.raises(OutcomeUnknown, match=expected):
@@ -371,14 +386,14 @@ def test_iter_records_limit_bounds_records_and_requests(run, server, limit, requ
     ],
 )
 def test_iter_records_rejects_next_page_on_another_host(run, server, next_page_uri):
-    server.play(Answer(200, {"messages": messages(0, 1), "next_page_uri": next_page_uri}))
+    server.play(ScriptedResponse(200, {"messages": messages(0, 1), "next_page_uri": next_page_uri}))
     with pytest.raises(TwilioError, match="another host"):
         run(server.url).list(Messages.list())
     assert len(server.requests) == 1
 
 
 def test_iter_pages_large_page_fails_requests_smaller_page(run, server):
-    failing = Answer(500, {"code": 20500, "message": "oops", "status": 500})
+    failing = ScriptedResponse(500, {"code": 20500, "message": "oops", "status": 500})
     first, second, last = pages("messages", messages(0, 2), messages(2, 2), messages(4, 1), path=LIST)
     server.play(failing, failing, first, failing, second, last)
     found = run(server.url).list(Messages.list())
@@ -389,13 +404,13 @@ def test_iter_pages_large_page_fails_requests_smaller_page(run, server):
 
 
 def test_iter_pages_small_page_fails_is_retried(run, server):
-    server.play(Answer(500), Answer(200, {"messages": messages(0, 1)}))
+    server.play(ScriptedResponse(500), ScriptedResponse(200, {"messages": messages(0, 1)}))
     assert len(run(server.url).list(Messages.list(limit=5))) == 1
     assert [request.query for request in server.requests] == ["PageSize=5", "PageSize=5"]
 
 
 def test_iter_pages_page_fails_in_every_size_raises(run, server):
-    server.play(*[Answer(500)] * 20)
+    server.play(*[ScriptedResponse(500)] * 20)
     with pytest.raises(ServerError):
         run(server.url, retries=1).list(Messages.list())
     assert len(server.requests) == 4
@@ -405,21 +420,21 @@ def test_iter_records_newer_api_follows_meta(run, server):
     path = "/messaging.twilio.com/v1/Services"
     sids = ["MG" + digit * 32 for digit in "123"]
     server.play(
-        Answer(
+        ScriptedResponse(
             200,
             {
                 "services": [{"sid": sids[0]}],
                 "meta": {"key": "services", "next_page_url": f"{server.url}{path}?Page=1"},
             },
         ),
-        Answer(
+        ScriptedResponse(
             200,
             {
                 "services": [{"sid": sids[1]}],
                 "meta": {"key": "services", "next_page_url": "https://messaging.twilio.com/v1/Services?Page=2"},
             },
         ),
-        Answer(200, {"services": [{"sid": sids[2]}], "meta": {"key": "services", "next_page_url": None}}),
+        ScriptedResponse(200, {"services": [{"sid": sids[2]}], "meta": {"key": "services", "next_page_url": None}}),
     )
     found = run(server.url).list(raw.raw_listing("https://messaging.twilio.com/v1/Services"))
     assert [service["sid"] for service in found] == sids
@@ -434,7 +449,7 @@ def test_iter_records_newer_api_follows_meta(run, server):
 
 
 def test_wire_form_is_percent_encoded(run, server):
-    server.play(Answer(201, SENT))
+    server.play(ScriptedResponse(201, SENT))
     run(server.url).send(
         Messages.create(
             to="whatsapp:+14155550123",
@@ -457,7 +472,7 @@ def test_wire_form_is_percent_encoded(run, server):
 
 
 def test_wire_query_is_percent_encoded(run, server):
-    server.play(Answer(200, {"messages": []}))
+    server.play(ScriptedResponse(200, {"messages": []}))
     run(server.url).list(
         Messages.list(to="+14155550123", date_sent_after=datetime(2026, 1, 1, 3, tzinfo=UTC), page_size=50)
     )
@@ -465,7 +480,7 @@ def test_wire_query_is_percent_encoded(run, server):
 
 
 def test_wire_json_is_utf8(run, server):
-    server.play(Answer(202, {"operationId": "x"}))
+    server.play(ScriptedResponse(202, {"operationId": "x"}))
     request = raw.raw_request("POST", "https://comms.twilio.com/v1/Messages", json={"content": {"text": "Grüße"}})
     assert run(server.url).send(request) == {"operationId": "x"}
     assert server.requests[0].path == "/comms.twilio.com/v1/Messages"
@@ -474,7 +489,7 @@ def test_wire_json_is_utf8(run, server):
 
 
 def test_wire_path_is_encoded_once(run, server):
-    server.play(Answer(200, {}), Answer(200, {}))
+    server.play(ScriptedResponse(200, {}), ScriptedResponse(200, {}))
     client = run(server.url)
     client.send(raw.raw_request("GET", "https://lookups.twilio.com/v2/PhoneNumbers/+14155550123"))
     client.send(raw.raw_request("GET", "/v1/Maps/a b%20ü\r\nX: y"))
@@ -503,7 +518,7 @@ def test_send_to_another_host_raises_bad_parameter(run, server, path):
 
 
 def test_send_without_sender_uses_sender_of_connection(run, server):
-    server.play(*[Answer(201, SENT)] * 2)
+    server.play(*[ScriptedResponse(201, SENT)] * 2)
     client = run(server.url, defaults=(("From", "+14155550100"),))
     client.send(Messages.create(to="+14155550123", body="hi"))
     client.send(send())
@@ -517,7 +532,7 @@ def test_send_without_sender_uses_sender_of_connection(run, server):
 
 
 def test_client_does_not_reuse_closed_connection(run, server):
-    server.play(Answer(200, SENT, close=True), Answer(201, SENT))
+    server.play(ScriptedResponse(200, SENT, close=True), ScriptedResponse(201, SENT))
     client = run(server.url)
     client.send(Messages.fetch(SID))
     time.sleep(0.05)
@@ -528,7 +543,7 @@ def test_client_does_not_reuse_closed_connection(run, server):
 
 
 def test_client_reopens_after_close(run, server):
-    server.play(Answer(200, SENT), Answer(200, SENT))
+    server.play(ScriptedResponse(200, SENT), ScriptedResponse(200, SENT))
     client = run(server.url)
     client.send(Messages.fetch(SID))
     if hasattr(client, "loop"):
@@ -539,7 +554,7 @@ def test_client_reopens_after_close(run, server):
 
 
 def test_send_wrong_credentials_error_names_connection(run, server):
-    server.play(Answer(401, {"code": 20003, "message": "Authenticate", "status": 401}))
+    server.play(ScriptedResponse(401, {"code": 20003, "message": "Authenticate", "status": 401}))
     with pytest.raises(AuthenticationFailed) as caught:
         run(server.url, conn_id="twilio_default").send(Messages.fetch(SID))
     assert caught.value.code == 20003
@@ -551,7 +566,7 @@ def test_send_wrong_credentials_error_names_connection(run, server):
 
 def test_send_does_not_retry_incomplete_message(run, server):
     """Error 20009 means that the message is not complete yet. That may take minutes, so it is not retried."""
-    server.play(Answer(409, {"code": 20009, "message": "not complete", "status": 409}))
+    server.play(ScriptedResponse(409, {"code": 20009, "message": "not complete", "status": 409}))
     with pytest.raises(RateLimited):
         run(server.url).send(Messages.delete(SID))
     assert len(server.requests) == 1

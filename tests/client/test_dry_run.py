@@ -15,7 +15,7 @@ from airflow_provider_twilio.api.messages import Message, Messages
 from airflow_provider_twilio.api.phone_numbers import IncomingPhoneNumbers
 from airflow_provider_twilio.api.records import Record
 from tests.client.conftest import ACCOUNT
-from tests.support.scripted import Answer
+from tests.support.scripted import ScriptedResponse
 
 SID = "SM" + "b" * 32
 
@@ -78,7 +78,7 @@ def test_dry_run_sends_no_unsafe_request(run, server, request_, record_type):
 
 
 def test_dry_run_sends_safe_requests(run, server):
-    server.play(Answer(200, {"sid": SID, "account_sid": ACCOUNT}), Answer(200, {"messages": []}))
+    server.play(ScriptedResponse(200, {"sid": SID, "account_sid": ACCOUNT}), ScriptedResponse(200, {"messages": []}))
     client = run(server.url, dry_run=True)
     assert client.send(Messages.fetch(SID)).sid == SID
     assert client.list(Messages.list()) == []

@@ -9,7 +9,7 @@ from airflow_provider_twilio.api.calls import Calls
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.messages import Messages
 from airflow_provider_twilio.client.guards import check_recipients
-from tests.support.scripted import Answer
+from tests.support.scripted import ScriptedResponse
 
 SID = "SM" + "b" * 32
 SAY = "<Response><Say>Call +19005550100</Say>{}</Response>"
@@ -91,7 +91,7 @@ def test_allowed_recipients_reject_other_recipient_before_sending(run, server, r
 
 @pytest.mark.parametrize("request_", ALLOWED.values(), ids=ALLOWED)
 def test_allowed_recipients_accept_allowed_recipient(run, server, request_):
-    server.play(Answer(200, {"messages": []}))
+    server.play(ScriptedResponse(200, {"messages": []}))
     run(server.url, allowed_recipients=("+1415", "client:test-*"), validate=False).send(request_)
     assert len(server.requests) == 1
 

@@ -16,14 +16,14 @@ from airflow_provider_twilio.client.blocking import Client
 from airflow_provider_twilio.client.settings import OAuth, Settings
 from airflow_provider_twilio.emulator import serve
 from tests.client.conftest import ACCOUNT
-from tests.support.scripted import Answer, Drop, Scripted
+from tests.support.scripted import Drop, ScriptedResponse, ScriptedServer
 
 SID = "SM" + "b" * 32
 FOUND = {"sid": SID, "account_sid": ACCOUNT, "status": "queued"}
 TOKEN_PATH = "/oauth.twilio.com/v2/token"
 
 
-class Issuer(Scripted):
+class Issuer(ScriptedServer):
     """A server that issues tokens, and rejects requests with a revoked or unknown one."""
 
     expires_in = 3600
@@ -31,13 +31,13 @@ class Issuer(Scripted):
     issued = 0
     revoked = 0
 
-    def answer(self, request, scripted):
+    def choose_response(self, request, scripted):
         if request.path == TOKEN_PATH:
             time.sleep(self.wait)
             self.issued += 1
-            return Answer(200, {"access_token": f"token-{self.issued}", "expires_in": self.expires_in})
+            return ScriptedResponse(200, {"access_token": f"token-{self.issued}", "expires_in": self.expires_in})
         if request.headers["authorization"] != f"Bearer token-{self.issued}" or self.issued <= self.revoked:
-            return Answer(401, {"code": 20003, "message": "Authenticate", "status": 401})
+            return ScriptedResponse(401, {"code": 20003, "message": "Authenticate", "status": 401})
         return scripted
 
     def request_counts(self):
@@ -46,7 +46,7 @@ class Issuer(Scripted):
 
 @pytest.fixture
 def issuer():
-    with Issuer(Answer(200, FOUND), repeat=True) as server:
+    with Issuer(ScriptedResponse(200, FOUND), repeat=True) as server:
         yield server
 
 
@@ -124,7 +124,12 @@ def test_token_renewed_but_rejected_raises(client, issuer):
 
 def test_token_request_is_retried_for_message(run, server):
     """Token requests are retried, even for a message: Twilio has not received it yet."""
-    server.play(Answer(503), Drop(), Answer(200, {"access_token": "t", "expires_in": 60}), Answer(201, FOUND))
+    server.play(
+        ScriptedResponse(503),
+        Drop(),
+        ScriptedResponse(200, {"access_token": "t", "expires_in": 60}),
+        ScriptedResponse(201, FOUND),
+    )
     client = run(server.url, auth=OAuth("OQclient", "its secret"))
     assert client.send(Messages.create(to="+14155550123", from_="+14155550100", body="x")).sid == SID
     assert server.count("POST") == 4
@@ -133,10 +138,10 @@ def test_token_request_is_retried_for_message(run, server):
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        (Answer(401, {"code": 20003, "message": "no", "status": 401}), AuthenticationFailed),
-        (Answer(200, {"token_type": "Bearer"}), ServerError),
-        (Answer(200, "<html>"), ServerError),
-        (Answer(503), ServerError),
+        (ScriptedResponse(401, {"code": 20003, "message": "no", "status": 401}), AuthenticationFailed),
+        (ScriptedResponse(200, {"token_type": "Bearer"}), ServerError),
+        (ScriptedResponse(200, "<html>"), ServerError),
+        (ScriptedResponse(503), ServerError),
     ],
 )
 def test_token_request_fails_raises_without_sending_message(run, server, answer, error):

@@ -18,7 +18,7 @@ from airflow_provider_twilio.runtime.bulk.plan import MessagePlan, preflight
 from airflow_provider_twilio.runtime.idempotency.send import send_once
 from airflow_provider_twilio.runtime.state_store import FolderStore
 from tests.client.conftest import ACCOUNT, TOKEN
-from tests.support.scripted import Answer, Scripted
+from tests.support.scripted import ScriptedResponse, ScriptedServer
 
 SERVICE = "MG" + "c" * 32
 MESSAGE = {"sid": "SM" + "0" * 32, "account_sid": ACCOUNT, "status": "queued"}
@@ -38,7 +38,7 @@ def settings(**values: Any) -> Settings:
     return Settings(ACCOUNT, Basic(ACCOUNT, TOKEN), **values)
 
 
-def counting_settings(server: Scripted) -> tuple[Settings, CountingRecipients]:
+def counting_settings(server: ScriptedServer) -> tuple[Settings, CountingRecipients]:
     allowed = CountingRecipients(["+1415"])
     return settings(
         base=server.url, defaults=(("From", "+14155550100"),), allowed_recipients=allowed, retries=0
@@ -88,14 +88,14 @@ def test_prepared_request_repr_shows_no_parameters():
 
 def test_send_prepares_a_request_once(run, server):
     configured, allowed = counting_settings(server)
-    server.play(Answer(201, MESSAGE))
+    server.play(ScriptedResponse(201, MESSAGE))
     run(server.url, settings=configured).send(Messages.create(to="+14155550123", body="x"))
     assert allowed.checks == 1
 
 
 def test_send_sends_a_prepared_request_unchanged(run, server):
     configured, allowed = counting_settings(server)
-    server.play(Answer(201, MESSAGE))
+    server.play(ScriptedResponse(201, MESSAGE))
     prepared = prepare(configured, Messages.create(to="+14155550123", body="x"))
     run(server.url, settings=configured).send(prepared)
     assert allowed.checks == 1
@@ -104,7 +104,7 @@ def test_send_sends_a_prepared_request_unchanged(run, server):
 
 def test_send_once_prepares_a_request_once(server, tmp_path):
     configured, allowed = counting_settings(server)
-    server.play(Answer(201, MESSAGE))
+    server.play(ScriptedResponse(201, MESSAGE))
     with Client(configured) as client:
         send_once(
             client,
@@ -118,7 +118,7 @@ def test_send_once_prepares_a_request_once(server, tmp_path):
 
 def test_send_once_prepares_a_finalized_request_once(server, tmp_path):
     configured, allowed = counting_settings(server)
-    server.play(Answer(201, MESSAGE))
+    server.play(ScriptedResponse(201, MESSAGE))
     with Client(configured) as client:
         send_once(
             client,
@@ -133,7 +133,7 @@ def test_send_once_prepares_a_finalized_request_once(server, tmp_path):
 
 async def test_bulk_run_prepares_each_row_once(server):
     configured, allowed = counting_settings(server)
-    server.play(*[Answer(201, MESSAGE)] * 3)
+    server.play(*[ScriptedResponse(201, MESSAGE)] * 3)
     rows = [{"to": f"+1415555012{number}"} for number in range(3)]
     plan = MessagePlan({"body": "x"}, configured)
     found = preflight(plan(rows))

@@ -22,7 +22,7 @@ from airflow_provider_twilio.client import wire
 from airflow_provider_twilio.client.extras import BadConnection
 from airflow_provider_twilio.client.settings import Basic, Settings
 from tests.client.conftest import ACCOUNT
-from tests.support.scripted import Answer, Drop, Scripted, Stall
+from tests.support.scripted import Drop, ScriptedResponse, ScriptedServer, Stall
 
 SID = "SM" + "b" * 32
 FOUND = {"sid": SID, "account_sid": ACCOUNT, "status": "queued"}
@@ -41,17 +41,17 @@ def bare_environment(monkeypatch):
 # ---------------------------------------------------------------- proxies
 
 
-class Proxy(Scripted):
+class Proxy(ScriptedServer):
     """A proxy that tunnels each CONNECT to one server, whatever its host, or rejects it."""
 
     def __init__(self, target: int, *, reject: bool = False) -> None:
-        super().__init__(Answer(407 if reject else 200), repeat=True)
+        super().__init__(ScriptedResponse(407 if reject else 200), repeat=True)
         self.target = target
         self.reject = reject
 
-    def _play(self, connection, answer):
+    def _respond(self, connection, response):
         if self.reject:
-            return super()._play(connection, answer)
+            return super()._respond(connection, response)
         connection.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
         with socket.create_connection(("127.0.0.1", self.target)) as upstream:
             responses = threading.Thread(target=self._pump, args=(upstream, connection), daemon=True)
@@ -72,7 +72,7 @@ class Proxy(Scripted):
 
 def test_proxy_of_connection_receives_plain_http_request(run, server):
     """Requests to a proxy for plain HTTP contain the whole URL."""
-    server.play(Answer(200, FOUND))
+    server.play(ScriptedResponse(200, FOUND))
     proxy = server.url.replace("http://", "http://me:p%40ss@")
     run("http://gateway.invalid", proxy=proxy).send(Messages.fetch(SID))
     (request,) = server.requests
@@ -81,7 +81,7 @@ def test_proxy_of_connection_receives_plain_http_request(run, server):
 
 
 def test_proxy_tunnels_https_request(run, trusted):
-    with Scripted(Answer(200, FOUND), tls=trusted.server) as twilio, Proxy(twilio.port) as proxy:
+    with ScriptedServer(ScriptedResponse(200, FOUND), tls=trusted.server) as twilio, Proxy(twilio.port) as proxy:
         client = run("https://localhost", proxy=f"http://me:pass@127.0.0.1:{proxy.port}", verify=trusted.path)
         assert client.send(Messages.fetch(SID)).sid == SID
         (connect,) = proxy.requests
@@ -110,7 +110,7 @@ def test_proxy_rejects_tunnel_raises_not_sent(run):
 
 
 def test_proxy_without_response_raises_not_sent(run):
-    with Scripted(Stall()) as proxy:
+    with ScriptedServer(Stall()) as proxy:
         client = run("https://gateway.invalid", proxy=proxy.url, timeout=0.3, retries=0)
         started = time.monotonic()
         with pytest.raises(NotSent, match="timed out"):
@@ -136,7 +136,7 @@ def test_proxy_refuses_connection_raises_not_sent(run):
 
 
 def test_proxy_of_environment_is_used(run, server, monkeypatch):
-    server.play(Answer(200, FOUND))
+    server.play(ScriptedResponse(200, FOUND))
     monkeypatch.setenv("http_proxy", server.url)
     run("http://gateway.invalid").send(Messages.fetch(SID))
     assert server.requests[0].target.startswith("http://gateway.invalid/")
@@ -144,14 +144,14 @@ def test_proxy_of_environment_is_used(run, server, monkeypatch):
 
 @pytest.mark.parametrize("variable", ["http_proxy", "HTTPS_PROXY", "all_proxy"])
 def test_proxy_of_environment_is_not_used_for_loopback(run, server, monkeypatch, variable):
-    server.play(Answer(200, FOUND))
+    server.play(ScriptedResponse(200, FOUND))
     monkeypatch.setenv(variable, "http://127.0.0.1:1")
     run(server.url, retries=0).send(Messages.fetch(SID))
     assert server.requests[0].target.startswith("/2010-04-01/")
 
 
 def test_proxy_of_connection_overrides_environment(run, server, monkeypatch):
-    server.play(Answer(200, FOUND))
+    server.play(ScriptedResponse(200, FOUND))
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     run("http://gateway.invalid", proxy=server.url, retries=0).send(Messages.fetch(SID))
     assert len(server.requests) == 1
@@ -186,7 +186,7 @@ def test_proxy_with_unsupported_scheme_raises_bad_connection(monkeypatch):
 def test_client_ignores_netrc(run, server, monkeypatch, tmp_path):
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login other password other\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    server.play(Answer(200, FOUND))
+    server.play(ScriptedResponse(200, FOUND))
     client = run(server.url)
     client.send(Messages.fetch(SID))
     assert server.requests[0].headers["authorization"] == client.client.settings.auth.header
@@ -232,7 +232,7 @@ def trusted(tmp_path_factory):
 
 @pytest.fixture
 def twilio(trusted):
-    with Scripted(Answer(200, FOUND), repeat=True, tls=trusted.server) as server:
+    with ScriptedServer(ScriptedResponse(200, FOUND), repeat=True, tls=trusted.server) as server:
         yield server
 
 
@@ -281,7 +281,7 @@ def test_tls_sends_client_certificate(run, trusted, tmp_path, files):
     strict.verify_mode = ssl.CERT_REQUIRED
     strict.load_verify_locations(client_certificate.path)
     cert = (client_certificate.both_path,) if files == 1 else (client_certificate.path, client_certificate.key_path)
-    with Scripted(Answer(200, FOUND), repeat=True, tls=strict) as server:
+    with ScriptedServer(ScriptedResponse(200, FOUND), repeat=True, tls=strict) as server:
         assert run(server.url, verify=trusted.path, cert=cert).send(Messages.fetch(SID)).sid == SID
         with pytest.raises(TwilioError):
             run(server.url, verify=trusted.path, retries=0).send(Messages.fetch(SID))

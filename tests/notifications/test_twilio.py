@@ -18,7 +18,7 @@ from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.hooks.twilio import TwilioHook
 from airflow_provider_twilio.notifications.twilio import NotificationFailed, TwilioNotifier, send_twilio_notification
 from tests.notifications.conftest import BASE, RUN, Logged, Notify, dag_context, deadline_context, task_context
-from tests.support.scripted import Answer, Scripted, Stall
+from tests.support.scripted import ScriptedResponse, ScriptedServer, Stall
 
 TO, ALSO = "+14155550101", "+14155550102"
 OWNED = "+15005550006"
@@ -374,7 +374,7 @@ def test_notifier_in_quiet_hours_schedules_with_messaging_service(
         ({"from_": "12"}, "from_"),
         ({"messaging_service_sid": "MG1"}, "messaging_service_sid"),
         ({"content_sid": "x"}, "content_sid"),
-        ({"content_sid": f"HX{'b' * 32}", "body": "text"}, "body and content_sid are given together"),
+        ({"content_sid": f"HX{'b' * 32}", "body": "text"}, "body and content_sid are mutually exclusive"),
         ({"content_variables": {"1": "x"}}, "content_sid is missing"),
         ({"content_variables": "{}", "content_sid": f"HX{'b' * 32}"}, "content_variables is not a mapping"),
         ({"call": True, "messaging_service_sid": SERVICE}, "messaging_service_sid is given with call=True"),
@@ -387,7 +387,7 @@ def test_notifier_in_quiet_hours_schedules_with_messaging_service(
         ({"dedupe_window": timedelta(0)}, "dedupe_window"),
         ({"dedupe_window": "an hour"}, "dedupe_window is not a number"),
         ({"quiet_hours": ("22:00", "07:00")}, "quiet_hours is not a sequence of three strings"),
-        ({"on_error": "ignore"}, "on_error is none of its values"),
+        ({"on_error": "ignore"}, "on_error is not an allowed value"),
         ({"account_sid": "x"}, "account_sid"),
         ({"fallback": "somebody"}, "fallback is neither a notifier nor"),
         ({"fallback": ("no.such.Notifier", {})}, "fallback cannot be constructed from no.such.Notifier"),
@@ -422,7 +422,7 @@ def test_notifier_docstring_describes_every_parameter():
 
 
 def test_notifier_outside_task_limits_retries(notify: Notify, monkeypatch: pytest.MonkeyPatch):
-    with Scripted(Answer(503, {}), repeat=True) as server:
+    with ScriptedServer(ScriptedResponse(503, {}), repeat=True) as server:
         monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", f"twilio://AC{'a' * 32}:token@127.0.0.1:{server.port}")
         with pytest.raises(NotificationFailed):
             notify(TwilioNotifier(to=TO, from_=OWNED, max_per_hour=1), dag_context())
@@ -430,7 +430,7 @@ def test_notifier_outside_task_limits_retries(notify: Notify, monkeypatch: pytes
 
 
 def test_notifier_outside_task_after_failure_does_not_retry(notify: Notify, monkeypatch: pytest.MonkeyPatch):
-    with Scripted(Answer(503, {}), repeat=True) as server:
+    with ScriptedServer(ScriptedResponse(503, {}), repeat=True) as server:
         monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", f"twilio://AC{'a' * 32}:token@127.0.0.1:{server.port}")
         with pytest.raises(NotificationFailed):
             notify(TwilioNotifier(to=[TO, ALSO], from_=OWNED, max_per_hour=1), dag_context())
@@ -440,7 +440,7 @@ def test_notifier_outside_task_after_failure_does_not_retry(notify: Notify, monk
 def test_notifier_outside_task_leaves_time_for_fallback(notify: Notify, monkeypatch: pytest.MonkeyPatch):
     notifier = TwilioNotifier(to=[TO, ALSO], from_=OWNED, fallback=RecordingNotifier())
     notifier.time_budget = 3
-    with Scripted(Stall(4), repeat=True) as server:
+    with ScriptedServer(Stall(4), repeat=True) as server:
         monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", f"twilio://AC{'a' * 32}:token@127.0.0.1:{server.port}")
         with pytest.raises(NotificationFailed, match="the time budget of the notifier is used up"):
             notify(notifier, dag_context())

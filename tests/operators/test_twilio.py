@@ -13,7 +13,7 @@ from airflow_provider_twilio.api.records import Record
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.hooks.twilio import TwilioHook
 from airflow_provider_twilio.operators.twilio import TwilioRequestOperator
-from tests.support.scripted import Answer, Scripted
+from tests.support.scripted import ScriptedResponse, ScriptedServer
 
 Run = Callable[..., Any]
 
@@ -22,8 +22,8 @@ TO, FROM = "+14155550123", "+15005550006"
 BAD = [
     ({"method": "FETCH", "path": "Queues"}, "method is 'FETCH'"),
     ({"method": "GET", "path": ""}, "path is empty"),
-    ({"method": "GET", "path": "Queues?To=1"}, "path has a query"),
-    ({"method": "POST", "path": "Queues", "data": {"A": 1}, "json": {"a": 1}}, "data and json are given together"),
+    ({"method": "GET", "path": "Queues?To=1"}, "path contains a query"),
+    ({"method": "POST", "path": "Queues", "data": {"A": 1}, "json": {"a": 1}}, "data and json are mutually exclusive"),
     ({"method": "POST", "path": "Queues", "data": "A=1"}, "data is a text that is no mapping"),
 ]
 
@@ -90,7 +90,7 @@ def test_a_new_secret_goes_to_who_asks_the_hook_and_to_no_xcom(run: Run, monkeyp
         "binding": {"secret": "s3cret"},
     }
     key |= {"ice_servers": [{"url": "stun:example.com", "credential": "s3cret"}], "access_token": "s3cret"}
-    with Scripted(Answer(201, key), repeat=True) as server:
+    with ScriptedServer(ScriptedResponse(201, key), repeat=True) as server:
         monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", f"twilio://AC{'a' * 32}:token@127.0.0.1:{server.port}")
         given = run(TwilioRequestOperator, method="POST", path="Keys", data={"FriendlyName": "etl"})
         assert TwilioHook().request("POST", "Keys", {"FriendlyName": "etl"})["secret"] == "s3cret"

@@ -1,4 +1,4 @@
-"""A server that plays a list of answers over a real socket, and keeps the requests as they came."""
+"""A server that sends a list of scripted responses over a real socket, and records the requests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, Self
 
 @dataclass
 class Received:
-    """One request as it came over the wire; header names in lower case."""
+    """A request as it was received, with header names in lower case."""
 
     method: str
     target: str
@@ -28,18 +28,18 @@ class Received:
 
     @property
     def query(self) -> str:
-        """The query as it was written, percent signs and all."""
+        """The query, still percent-encoded."""
         return self.target.partition("?")[2]
 
 
 @dataclass
-class Answer:
-    """One answer, and what goes wrong with it.
+class ScriptedResponse:
+    """A scripted response, possibly delayed or truncated.
 
-    :param body: text, bytes, or what is to be written as JSON.
-    :param delay: seconds before it is given.
-    :param cut: how many bytes of the body are given, of the length that was promised; then the connection is cut.
-    :param close: close the connection after it.
+    :param body: A string, bytes, or a value that is sent as JSON.
+    :param delay: Seconds before the response is sent.
+    :param cut: Number of bytes of the body that are sent before the connection is closed. By default all.
+    :param close: Whether to close the connection after the response.
     """
 
     status: int = 200
@@ -63,32 +63,33 @@ class Answer:
 
 @dataclass
 class Stall:
-    """Say nothing for so many seconds, then close."""
+    """No response for a number of seconds, after which the connection is closed."""
 
     seconds: float = 30.0
 
 
 class Drop:
-    """Close the connection when the request is there, without a byte of an answer."""
+    """A closed connection, without a response, once the request has been received."""
 
 
-class Scripted:
-    """Play answers in order, whoever asks; the last one again and again if ``repeat``.
+class ScriptedServer:
+    """A server that responds to requests with scripted responses, in their order.
 
-    :param answers: what is played.
-    :param tls: the server's side of TLS, if it speaks TLS.
+    :param responses: The script.
+    :param repeat: Whether to send the last response to all further requests.
+    :param tls: TLS context of a server that uses TLS.
     """
 
     def __init__(
-        self, *answers: Answer | Stall | Drop, repeat: bool = False, tls: ssl.SSLContext | None = None
+        self, *responses: ScriptedResponse | Stall | Drop, repeat: bool = False, tls: ssl.SSLContext | None = None
     ) -> None:
-        self.answers: list[Answer | Stall | Drop] = list(answers)
+        self.responses: list[ScriptedResponse | Stall | Drop] = list(responses)
         self.repeat = repeat
         self.requests: list[Received] = []
         self.connections = 0
         self._tls = tls
         self._lock = threading.Lock()
-        self._ended = threading.Event()
+        self._stopped = threading.Event()
         self._open: set[socket.socket] = set()
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.port: int = self._socket.getsockname()[1]
@@ -98,12 +99,13 @@ class Scripted:
     def url(self) -> str:
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
-    def play(self, *answers: Answer | Stall | Drop) -> None:
-        """Add to the script."""
+    def play(self, *responses: ScriptedResponse | Stall | Drop) -> None:
+        """Add responses to the script."""
         with self._lock:
-            self.answers.extend(answers)
+            self.responses.extend(responses)
 
     def count(self, method: str) -> int:
+        """Return the number of requests with a method."""
         return sum(request.method == method for request in self.requests)
 
     def __enter__(self) -> Self:
@@ -113,7 +115,7 @@ class Scripted:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._ended.set()
+        self._stopped.set()
         for open_socket in [self._socket, *self._open]:
             try:
                 open_socket.shutdown(socket.SHUT_RDWR)
@@ -129,7 +131,7 @@ class Scripted:
         thread.start()
 
     def _accept(self) -> None:
-        while not self._ended.is_set():
+        while not self._stopped.is_set():
             try:
                 accepted, _ = self._socket.accept()
             except OSError:
@@ -145,58 +147,62 @@ class Scripted:
             if isinstance(connection, ssl.SSLSocket):
                 connection.do_handshake()
             with connection.makefile("rb") as stream:
-                while self._one(connection, stream):
+                while self._handle_request(connection, stream):
                     pass
         except OSError:
-            pass  # the client went away, or does not trust us
+            pass  # The client has closed the connection, or rejects the certificate.
         finally:
             self._open.discard(connection)
             connection.close()
 
-    def _one(self, connection: socket.socket, stream: Any) -> bool:
-        """Read a request and answer it; tell whether the connection stays."""
-        first = stream.readline().decode("latin-1").split()
-        if len(first) < 2:
+    def _handle_request(self, connection: socket.socket, stream: Any) -> bool:
+        """Read a request and respond to it. Return whether the connection stays open."""
+        start_line = stream.readline().decode("latin-1").split()
+        if len(start_line) < 2:
             return False
         headers: dict[str, str] = {}
         while line := stream.readline().decode("latin-1").strip():
             name, _, value = line.partition(":")
             headers[name.lower()] = value.strip()
         body = stream.read(int(headers.get("content-length", 0)))
-        request = Received(first[0], first[1], headers, body)
+        request = Received(start_line[0], start_line[1], headers, body)
         with self._lock:
             self.requests.append(request)
-            if not self.answers:
-                answer: Answer | Stall | Drop = Answer(418, {"message": "the script has ended"}, close=True)
+            if not self.responses:
+                response: ScriptedResponse | Stall | Drop = ScriptedResponse(
+                    418, {"message": "the script has no more responses"}, close=True
+                )
             else:
-                answer = self.answers[0] if self.repeat and len(self.answers) == 1 else self.answers.pop(0)
-        return self._play(connection, self.answer(request, answer))
+                response = self.responses[0] if self.repeat and len(self.responses) == 1 else self.responses.pop(0)
+        return self._respond(connection, self.choose_response(request, response))
 
-    def answer(self, request: Received, scripted: Answer | Stall | Drop) -> Answer | Stall | Drop:
-        """Choose the answer to a request: the scripted one. For subclasses that answer what they are asked."""
+    def choose_response(
+        self, request: Received, scripted: ScriptedResponse | Stall | Drop
+    ) -> ScriptedResponse | Stall | Drop:
+        """Return the response to a request: the scripted one. Subclasses may return another."""
         return scripted
 
-    def _play(self, connection: socket.socket, answer: Answer | Stall | Drop) -> bool:
-        if isinstance(answer, Stall):
-            self._ended.wait(answer.seconds)
+    def _respond(self, connection: socket.socket, response: ScriptedResponse | Stall | Drop) -> bool:
+        if isinstance(response, Stall):
+            self._stopped.wait(response.seconds)
             return False
-        if isinstance(answer, Drop):
+        if isinstance(response, Drop):
             connection.shutdown(socket.SHUT_RDWR)
             return False
-        if answer.delay:
-            time.sleep(answer.delay)
-        connection.sendall(answer.encode())
-        if answer.cut is not None or answer.close:
+        if response.delay:
+            time.sleep(response.delay)
+        connection.sendall(response.encode())
+        if response.cut is not None or response.close:
             connection.shutdown(socket.SHUT_RDWR)
             return False
         return True
 
 
-def pages(key: str, *contents: Iterable[Any], path: str) -> list[Answer]:
-    """Give a list of Twilio's as the answers of its pages."""
+def pages(key: str, *contents: Iterable[Any], path: str) -> list[ScriptedResponse]:
+    """Return the responses for the pages of a list."""
     listed = [list(content) for content in contents]
     return [
-        Answer(
+        ScriptedResponse(
             200,
             {
                 key: content,

@@ -1,4 +1,4 @@
-"""Tries of a task that are killed: each a process of its own, with a task state store on disk."""
+"""Tries of a task that can be killed: each runs in its own process, with a task state store on disk."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PRELOADED = [
 
 
 class Store:
-    """Airflow's task state store, as far as operators ask it; what is set is there, whoever is killed."""
+    """The part of Airflow's task state store that operators use. Values survive a kill of the process."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -41,8 +41,8 @@ class Store:
         (self.folder / key).unlink(missing_ok=True)
 
 
-class Ti:
-    """What an operator asks of its task instance."""
+class TaskInstance:
+    """The part of Airflow's task instance that operators use."""
 
     task_id, map_index, max_tries, start_date = "task", -1, 0, None
 
@@ -50,42 +50,49 @@ class Ti:
         self.try_number = number
 
     def xcom_push(self, key: str, value: Any) -> None:
-        """Push nothing: nobody pulls."""
+        """Discard the value: there is no other task."""
 
     def xcom_pull(self, task_ids: Any = None, key: str = "") -> list[Any]:
         return []
 
 
-def attempt(kind: type[BaseOperator], arguments: dict[str, Any], folder: Path, number: int, connection: str) -> None:
-    """Be one try: run the operator, and write down what it returns."""
+def run_try(
+    operator: type[BaseOperator], arguments: dict[str, Any], folder: Path, number: int, connection: str
+) -> None:
+    """Run the operator once, and write its result to a file."""
     os.environ["AIRFLOW_CONN_TWILIO_DEFAULT"] = connection
-    context: Any = {"task_state_store": Store(folder / "store"), "ti": Ti(number), "run_id": "run"}
-    task = kind(task_id="task", **arguments)
+    context: Any = {"task_state_store": Store(folder / "store"), "ti": TaskInstance(number), "run_id": "run"}
+    task = operator(task_id="task", **arguments)
     task.render_template_fields(context)
-    (folder / "begun").touch()
+    (folder / "started").touch()
     (folder / "result.new").write_text(json.dumps(task.execute(context)))
     (folder / "result.new").replace(folder / "result")
 
 
 def until_done(
-    kind: type[BaseOperator], arguments: dict[str, Any], folder: Path, connection: str, *, kills: int, within: float
+    operator: type[BaseOperator], arguments: dict[str, Any], folder: Path, connection: str, *, kills: int, within: float
 ) -> tuple[Any, int]:
-    """Run a task, and kill its first tries some time after they began; give its result and how many were killed."""
+    """Run a task until it succeeds, and kill its first tries.
+
+    :param kills: Number of tries to kill.
+    :param within: Maximum seconds between the start of a try and its kill.
+    :return: The result of the task, and the number of killed tries.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     folder.mkdir(parents=True, exist_ok=True)
     killed = 0
     for number in range(1, kills + 2):
-        (folder / "begun").unlink(missing_ok=True)
-        process = context.Process(target=attempt, args=(kind, arguments, folder, number, connection), daemon=True)
+        (folder / "started").unlink(missing_ok=True)
+        process = context.Process(target=run_try, args=(operator, arguments, folder, number, connection), daemon=True)
         process.start()
         if number <= kills:
-            while not (folder / "begun").exists() and process.is_alive():
+            while not (folder / "started").exists() and process.is_alive():
                 time.sleep(0.005)
             time.sleep(random.uniform(0, within))
             process.kill()
         process.join(300)
-        assert process.exitcode is not None, f"try {number} does not end"
+        assert process.exitcode is not None, f"try {number} did not end"
         if (folder / "result").exists():
             break
         killed += 1

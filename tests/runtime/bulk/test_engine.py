@@ -19,7 +19,7 @@ from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.runtime.bulk import backoff, engine, sender_queue, source
 from airflow_provider_twilio.runtime.bulk.engine import Engine, TooManyFailures, run
 from airflow_provider_twilio.runtime.bulk.items import Outcome, Tally, WorkItem
-from tests.support.scripted import Answer, Drop, Received, Scripted
+from tests.support.scripted import Drop, Received, ScriptedResponse, ScriptedServer
 
 ACCOUNT = "AC" + "a" * 32
 
@@ -133,7 +133,7 @@ async def test_engine_reports_unknown_for_a_lost_response_to_a_send(emulator: Em
 
 async def test_engine_fails_an_item_that_keeps_causing_server_errors(open_client):
     settings = Settings("AC" + "a" * 32, Basic("AC" + "a" * 32, "secret"), retries=0, retry_max_wait=0.01)
-    with Scripted(Answer(503, {"code": 20503}), repeat=True) as server:
+    with ScriptedServer(ScriptedResponse(503, {"code": 20503}), repeat=True) as server:
         async with AsyncClient(replace(settings, base=server.url)) as client:
             tally = await run(client, [WorkItem(Messages.delete("SM" + "0" * 32))])
     assert tally.failed == {20503: 1}
@@ -198,17 +198,17 @@ async def test_engine_keeps_the_rate_after_a_queue_overflow(emulator: Emulator, 
     assert times[-1] - times[0] >= 38 / 40
 
 
-class Draining(Scripted):
+class Draining(ScriptedServer):
     """A sender whose full queue drains one message every few milliseconds."""
 
     has_room_at = 0.0
 
-    def answer(self, request: Received, scripted: Any) -> Answer:
+    def choose_response(self, request: Received, scripted: Any) -> ScriptedResponse:
         now = time.monotonic()
         if now < self.has_room_at:
-            return Answer(400, {"code": 21611, "message": "The queue is full"})
+            return ScriptedResponse(400, {"code": 21611, "message": "The queue is full"})
         self.has_room_at = now + 0.015
-        return Answer(201, {"sid": f"SM{len(self.requests):032}", "account_sid": ACCOUNT})
+        return ScriptedResponse(201, {"sid": f"SM{len(self.requests):032}", "account_sid": ACCOUNT})
 
 
 async def test_engine_sends_all_to_a_queue_that_drains_slowly(monkeypatch):
@@ -218,7 +218,7 @@ async def test_engine_sends_all_to_a_queue_that_drains_slowly(monkeypatch):
         WorkItem(Messages.create(to=number(index), from_="+15005550006", body="hello"), index, lane="a")
         for index in range(40)
     ]
-    with Draining(Answer(), repeat=True) as server:
+    with Draining(ScriptedResponse(), repeat=True) as server:
         async with AsyncClient(replace(settings, base=server.url)) as client:
             tally = await run(client, items, concurrency=10)
     assert (tally.done, tally.later) == (40, 0)
@@ -272,7 +272,7 @@ async def test_engine_ends_if_the_host_is_unreachable(settings: Settings, monkey
 
 async def test_engine_ends_after_consecutive_lost_responses(settings: Settings, monkeypatch):
     monkeypatch.setattr(backoff, "MAX_CONSECUTIVE_ERRORS", 3)
-    with Scripted(Drop(), repeat=True) as server:
+    with ScriptedServer(Drop(), repeat=True) as server:
         async with AsyncClient(replace(settings, base=server.url)) as client:
             items = [
                 WorkItem(Messages.create(to=number(index), from_="+15005550006", body="x"), index)

@@ -1,1 +1,1 @@
-"""Transfers: Twilio's records to files."""
+"""Operators that write Twilio's records to files."""

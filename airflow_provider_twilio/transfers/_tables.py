@@ -1,7 +1,8 @@
-"""Records as the rows of a file, in CSV, JSON Lines or Parquet, there and back, some thousand at a time.
+"""Files of records in CSV, JSON Lines or Parquet: write them and read them back, in batches.
 
-A row in between is a list of texts, or None: whole numbers and exact decimals without zeros at their ends, and times in
-ISO 8601 and UTC. So two rows are equal if what they say is, whatever file they come from.
+Between records and files stands a row: a list of strings, or None for no value. Numbers are exact decimals without
+trailing zeros, and times are ISO 8601 in UTC. So two rows are equal if their values are, whichever format they were
+read from.
 """
 
 from __future__ import annotations
@@ -19,44 +20,42 @@ from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.records import Field, Record, parse_datetime
 
 FORMATS = ("jsonl", "csv", "parquet")
-BATCH = 2000
-DIGITS, PLACES = 28, 10
-"""The digits of a decimal in Parquet, and how many of them stand behind the point."""
-LEFT_OUT = frozenset({"uri", "subresource_uris", "api_version"})
+BATCH_SIZE = 2000
+"""Rows that are held in memory at once."""
+DECIMAL_PRECISION, DECIMAL_SCALE = 28, 10
+"""Digits of a decimal in Parquet, and how many of them are fractional."""
+EXCLUDED_FIELDS = frozenset({"uri", "subresource_uris", "api_version"})
 
 Row = Sequence[str | None]
 Columns = Mapping[str, type]
-"""Each column, and what its values are: str, int, Decimal or datetime."""
+"""The columns' names, and the type of their values: str, int, Decimal or datetime."""
 
 
-def columns_of(record: type[Record], without: Iterable[str] = ()) -> Columns:
-    """Give the columns of a kind of record: its fields, in their order."""
-    omitted = LEFT_OUT | set(without)
-    fields = [field for field in vars(record).values() if isinstance(field, Field)]
-    return {field.name: field.kind for field in fields if field.name not in omitted}
+def columns_of(record_type: type[Record], exclude: Iterable[str] = ()) -> Columns:
+    """Return the columns of a type of record: its fields, in their order."""
+    excluded = EXCLUDED_FIELDS | set(exclude)
+    fields = [field for field in vars(record_type).values() if isinstance(field, Field)]
+    return {field.name: field.value_type for field in fields if field.name not in excluded}
 
 
-def row_of(record: Mapping[str, Any], columns: Columns) -> Row:
-    """Write a record as a row."""
-    return [_text(record.get(name), kind) for name, kind in columns.items()]
+def to_row(record: Mapping[str, Any], columns: Columns) -> Row:
+    """Return the row of a record."""
+    return [_to_text(record.get(name), value_type) for name, value_type in columns.items()]
 
 
-def _text(value: Any, kind: type) -> str | None:
+def _to_text(value: Any, value_type: type) -> str | None:
     if value is None or value == "":
         return None
-    if kind is datetime:
+    if value_type is datetime:
         when = value if isinstance(value, datetime) else parse_datetime(value)
         return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    if kind is Decimal:
+    if value_type is Decimal:
         return f"{Decimal(str(value)).normalize():f}"
-    return str(int(value)) if kind is int else str(value)
-
-
-# ---------------------------------------------------------------- writing
+    return str(int(value)) if value_type is int else str(value)
 
 
 def write(path: Path, rows: Iterable[Row], columns: Columns) -> None:
-    """Write a file in the format that it is named for."""
+    """Write rows to a file, in the format of its suffix."""
     _WRITERS[path.suffix[1:]](path, rows, columns)
 
 
@@ -68,35 +67,37 @@ def _write_csv(path: Path, rows: Iterable[Row], columns: Columns) -> None:
 
 
 def _write_jsonl(path: Path, rows: Iterable[Row], columns: Columns) -> None:
-    """Write decimals as texts, as Twilio does: most readers take a JSON number for a float."""
+    """Write rows as JSON Lines. Decimals are strings, as in Twilio's API: most readers would round a JSON number."""
     with path.open("w", encoding="utf-8") as file:
         for row in rows:
             values = zip(columns.items(), row, strict=True)
-            said = {name: int(text) if kind is int and text else text for (name, kind), text in values}
-            file.write(json.dumps(said, ensure_ascii=False) + "\n")
+            record = {name: int(text) if value_type is int and text else text for (name, value_type), text in values}
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
 def _write_parquet(path: Path, rows: Iterable[Row], columns: Columns) -> None:
-    pyarrow, parquet = _pyarrow()
-    kinds = {
+    pyarrow, parquet = _import_pyarrow()
+    arrow_types = {
         str: pyarrow.string(),
         int: pyarrow.int64(),
-        Decimal: pyarrow.decimal128(DIGITS, PLACES),
+        Decimal: pyarrow.decimal128(DECIMAL_PRECISION, DECIMAL_SCALE),
         datetime: pyarrow.timestamp("us", tz="UTC"),
     }
-    schema = pyarrow.schema([(name, kinds[kind]) for name, kind in columns.items()])
-    left = iter(rows)
+    schema = pyarrow.schema([(name, arrow_types[value_type]) for name, value_type in columns.items()])
+    remaining = iter(rows)
     with parquet.ParquetWriter(path, schema) as writer:
-        while batch := list(islice(left, BATCH)):
-            values = zip(*batch, strict=True)
+        while batch := list(islice(remaining, BATCH_SIZE)):
             arrays = [
-                pyarrow.array([_VALUES[kind](text) if text is not None else None for text in texts], type=kinds[kind])
-                for kind, texts in zip(columns.values(), values, strict=True)
+                pyarrow.array(
+                    [_PARSERS[value_type](text) if text is not None else None for text in texts],
+                    type=arrow_types[value_type],
+                )
+                for value_type, texts in zip(columns.values(), zip(*batch, strict=True), strict=True)
             ]
             writer.write_table(pyarrow.Table.from_arrays(arrays, schema=schema))
 
 
-_VALUES: Mapping[type, Callable[[str], Any]] = {
+_PARSERS: Mapping[type, Callable[[str], Any]] = {
     str: str,
     int: int,
     Decimal: Decimal,
@@ -105,13 +106,10 @@ _VALUES: Mapping[type, Callable[[str], Any]] = {
 _WRITERS = {"csv": _write_csv, "jsonl": _write_jsonl, "parquet": _write_parquet}
 
 
-# ---------------------------------------------------------------- reading back
-
-
 def read(path: Path, columns: Columns) -> Iterator[Row]:
-    """Read a file's rows; a column that it lacks is None in each."""
-    for entry in _READERS[path.suffix[1:]](path):
-        yield row_of(entry, columns)
+    """Yield a file's rows. A column that the file lacks is None in each."""
+    for record in _READERS[path.suffix[1:]](path):
+        yield to_row(record, columns)
 
 
 def _read_csv(path: Path) -> Iterator[Mapping[str, Any]]:
@@ -126,9 +124,9 @@ def _read_jsonl(path: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def _read_parquet(path: Path) -> Iterator[Mapping[str, Any]]:
-    _, parquet = _pyarrow()
+    _, parquet = _import_pyarrow()
     with parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=BATCH):
+        for batch in file.iter_batches(batch_size=BATCH_SIZE):
             yield from batch.to_pylist()
 
 
@@ -139,18 +137,23 @@ _READERS: Mapping[str, Callable[[Path], Iterator[Mapping[str, Any]]]] = {
 }
 
 
-def require(file_format: str) -> None:
-    """Refuse a format that what it takes isn't installed for."""
+def check_format_installed(file_format: str) -> None:
+    """Check that the library of a format is installed.
+
+    :raises BadParameter: When the format is Parquet and pyarrow is not installed.
+    """
     if file_format == "parquet":
-        _pyarrow()
+        _import_pyarrow()
 
 
-def _pyarrow() -> tuple[Any, Any]:
+def _import_pyarrow() -> tuple[Any, Any]:
     try:
         import pyarrow as pa
         from pyarrow import parquet
     except ImportError:
         raise BadParameter(
-            "file_format", "is parquet, and pyarrow is not installed", "pip install 'airflow-provider-twilio[parquet]'"
+            "file_format",
+            "is parquet, and pyarrow is not installed",
+            "run pip install 'airflow-provider-twilio[parquet]'",
         ) from None
     return pa, parquet

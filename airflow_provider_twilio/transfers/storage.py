@@ -1,4 +1,4 @@
-"""Write Twilio's logs to files: a file for each day, which later runs bring up to date."""
+"""Operators that write message and call logs to files, one file for each day, and that update earlier days."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Unpack
 
-from airflow_provider_twilio._airflow import storage as files
+from airflow_provider_twilio._airflow import storage
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.calls import Call, Calls
 from airflow_provider_twilio.api.errors import BadParameter
@@ -21,53 +21,57 @@ from airflow_provider_twilio.api.values import UNRESOLVED, parse_int
 from airflow_provider_twilio.operators._base.composite import CompositeOperator
 from airflow_provider_twilio.operators._base.operation import COLORS
 from airflow_provider_twilio.transfers import _tables as tables
-from airflow_provider_twilio.transfers._stage import Entry, Stage
+from airflow_provider_twilio.transfers._stage import Stage, StagedRow
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath
 
-KEPT = 400
-"""Days that Twilio keeps records."""
-LONGEST_WAY = timedelta(days=36)
-"""The most that may pass between a message being made and being sent: 35 days by ``send_at``, and the queue."""
+    from airflow_provider_twilio._airflow.parameters import OperatorParameters
+
+RETENTION_DAYS = 400
+"""Time for which Twilio keeps records, in days."""
+MAX_SEND_DELAY = timedelta(days=36)
+"""Longest time between the creation of a message and its sending: 35 days by ``send_at``, and the queue."""
 
 
 class LogsToStorageOperator(CompositeOperator):
-    """Write the records that were made in a data interval, a file for each day (UTC) of ``date_created``.
+    """The base of operators that write the records of a data interval, one file for each day (UTC).
 
-    What a record's file is never changes with its status: each SID is in one file, once. The days before the interval
-    that ``look_back`` names are brought up to date as well. A day's file is read, what Twilio has is laid over it by
-    SID, and if that makes a difference it is written anew, whole. What Twilio no longer has stays in the file, be it a
-    text.
+    A record belongs to the day of its ``date_created``, which never changes, so that each SID is in one file, once.
+    The ``look_back`` days before the interval are updated as well. For each day, the operator reads the existing file,
+    replaces its rows by Twilio's records by SID, and rewrites the file as a whole if anything changed. Records that
+    Twilio no longer has remain in the file.
     """
 
-    kind: ClassVar[type[Record]]
+    _record_type: ClassVar[type[Record]]
 
     @staticmethod
     @abstractmethod
-    def all() -> Listing[Any]:
-        """List all there are: what was never sent can't be asked for by a date."""
+    def _list_all() -> Listing[Any]:
+        """Return the listing of all records: those that were never sent cannot be filtered by date."""
 
     @staticmethod
     @abstractmethod
-    def dated(after: date, before: date) -> Listing[Any]:
-        """List those that were sent, or started, on these days."""
+    def _list_sent(after: date, before: date) -> Listing[Any]:
+        """Return the listing of the records that were sent, or started, between two days, both included."""
 
-    def _literal_of(self, name: str, value: Any) -> Any:
+    @classmethod
+    def _literal_of(cls, name: str, value: Any) -> Any:
         return UNRESOLVED if name in ("start", "end") and value is not None else super()._literal_of(name, value)
 
-    def _check(self, given: Mapping[str, Any]) -> None:
-        """Require a place, a format, and both ends of a range, if it isn't the data interval."""
+    @classmethod
+    def _check(cls, given: Mapping[str, Any]) -> None:
+        """Check the path, the format, and that ``start`` and ``end`` are given together or not at all."""
         checks.required(path=given["path"])
-        files.check_path("path", given["path"])
+        storage.check_path("path", given["path"])
         checks.required(file_format=given["file_format"])
         checks.choice("file_format", given["file_format"], tables.FORMATS)
-        parse_int("look_back", given["look_back"], 0, KEPT)
+        parse_int("look_back", given["look_back"], 0, RETENTION_DAYS)
         if (given["start"] is None) != (given["end"] is None):
             one, other = ("start", "end") if given["end"] is None else ("end", "start")
-            raise BadParameter(one, f"is given without {other}", "give both, or none for the run's data interval")
+            raise BadParameter(one, f"is given without {other}", "pass both, or neither for the run's data interval")
 
-    def perform(
+    def _perform(
         self,
         context: Context,
         *,
@@ -79,139 +83,158 @@ class LogsToStorageOperator(CompositeOperator):
         include_unsent: bool,
         include_body: bool = False,
     ) -> dict[str, Any]:
-        """Gather the days' records, and write the files that they change."""
-        tables.require(file_format)
-        columns = tables.columns_of(self.kind, () if include_body else ("body",))
+        """Collect the records of the days, and write the files of those days that changed."""
+        tables.check_format_installed(file_format)
+        columns = tables.columns_of(self._record_type, () if include_body else ("body",))
         interval = _days(*_interval(context, start, end))
         days = _with_look_back(interval, int(look_back))
-        folder = files.resolve_path("path", path)
+        folder = storage.resolve_path("path", path)
         written: dict[str, int] = {}
-        with Stage(lasting=list(columns).index("body") if include_body else None) as stage:
-            known = set()
+        with Stage(retained_column=list(columns).index("body") if include_body else None) as stage:
+            existing = set()
             for day in days:
                 target = folder / f"{day}.{file_format}"
                 if target.exists():
-                    known.add(day)
-                    stage.add(_old(target, day, columns), fresh=False)
-            # In this order: what is sent in the meantime is seen by the second walk at the latest.
+                    existing.add(day)
+                    stage.add(_read_existing(target, day, columns), is_new=False)
+            # In this order, so that the second listing includes messages that are sent in the meantime.
             if include_unsent:
-                stage.add(self._entries(self.all(), days, columns), fresh=True)
-            last = min(date.fromisoformat(days[-1]) + LONGEST_WAY, datetime.now(UTC).date() + timedelta(days=1))
-            stage.add(self._entries(self.dated(date.fromisoformat(days[0]), last), days, columns), fresh=True)
+                stage.add(self._fetch(self._list_all(), days, columns), is_new=True)
+            tomorrow = datetime.now(UTC).date() + timedelta(days=1)
+            last = min(date.fromisoformat(days[-1]) + MAX_SEND_DELAY, tomorrow)
+            stage.add(self._fetch(self._list_sent(date.fromisoformat(days[0]), last), days, columns), is_new=True)
             for day in days:
-                changes = stage.changes(day)
-                if not changes and day in known:
+                changes = stage.count_changes(day)
+                if not changes and day in existing:
                     continue
                 target = folder / f"{day}.{file_format}"
-                with files.atomic_write("path", target, self.hook) as local:
+                with storage.atomic_write("path", target, self.hook) as local:
                     tables.write(local, stage.rows(day), columns)
                 written[str(target)] = changes
-                self.log.info("%s: %d records, %d of them new or changed", target, stage.count(day), changes)
-            count = sum(map(stage.count, interval))
+                self.log.info("Wrote %s: %d records, %d new or changed", target, stage.count_rows(day), changes)
+            count = sum(map(stage.count_rows, interval))
         return {"path": str(folder), "days": days, "records": count, "written": written}
 
-    def _entries(self, listing: Listing[Any], days: list[str], columns: tables.Columns) -> Iterator[Entry]:
-        place = list(columns).index("date_created")
+    def _fetch(self, listing: Listing[Any], days: list[str], columns: tables.Columns) -> Iterator[StagedRow]:
+        """Yield the listed records that were created on the days."""
+        date_created = list(columns).index("date_created")
         for record in self.hook.client.iter_records(listing):
-            row = tables.row_of(record, columns) if _made(record, days) else None
-            if row is not None:
-                made = row[place] or ""
-                yield record.sid, made[:10], made, row
+            if _is_created_within(record, days):
+                row = tables.to_row(record, columns)
+                created = row[date_created] or ""
+                yield StagedRow(record.sid, created[:10], created, row)
 
 
-def _made(record: Any, days: list[str]) -> bool:
-    """Tell whether a record was made on one of the days, which follow one another."""
-    made = record.date_created
-    return made is not None and days[0] <= f"{made:%Y-%m-%d}" <= days[-1]
+def _is_created_within(record: Any, days: list[str]) -> bool:
+    """Return whether a record was created on one of the days, which are consecutive."""
+    created = record.date_created
+    return created is not None and days[0] <= f"{created:%Y-%m-%d}" <= days[-1]
 
 
-def _old(target: ObjectStoragePath, day: str, columns: tables.Columns) -> Iterator[Entry]:
-    """Read what an earlier run has written."""
+def _read_existing(target: ObjectStoragePath, day: str, columns: tables.Columns) -> Iterator[StagedRow]:
+    """Yield the rows of a file that an earlier run has written.
+
+    :raises BadParameter: When the file cannot be read, or has a row of another day.
+    """
     names = list(columns)
-    sid, made = names.index("sid"), names.index("date_created")
+    sid, date_created = names.index("sid"), names.index("date_created")
     with tempfile.TemporaryDirectory(prefix="twilio-") as folder:
         local = Path(folder) / target.name
         with target.fs.open(target.path, "rb") as source, local.open("wb") as copy:
             shutil.copyfileobj(source, copy)
         try:
             for row in tables.read(local, columns):
-                if not row[sid] or (row[made] or "")[:10] != day:
+                if not row[sid] or (row[date_created] or "")[:10] != day:
                     raise ValueError(f"it has a row that is not of {day}")
-                yield str(row[sid]), day, str(row[made]), row
+                yield StagedRow(str(row[sid]), day, str(row[date_created]), row)
         except (ValueError, ArithmeticError, TypeError, AttributeError, KeyError, OSError) as error:
             raise BadParameter(
-                "path", f"has a file that this operator has not written ({target}): {error}", "move it away"
+                "path",
+                f"contains a file that this operator has not written ({target}): {error}",
+                "move the file to another folder. No file was changed",
             ) from error
 
 
 def _interval(context: Any, start: Any, end: Any) -> tuple[datetime, datetime]:
-    """Give the times that were asked for, or the run's data interval, or the day before the run."""
+    """Return ``start`` and ``end`` if given, else the run's data interval, else the day before the run."""
     if start is None:
         start, end = context.get("data_interval_start"), context.get("data_interval_end")
-        if start is None or end is None or start == end:  # as in Airflow 3, unless the timetable gives one
+        if start is None or end is None or start == end:  # the default timetables of Airflow 3 set no interval
             run_after = getattr(context.get("dag_run"), "run_after", None) or datetime.now(UTC)
             end = run_after.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
             start = end - timedelta(days=1)
-    times = [_time(name, value) for name, value in (("start", start), ("end", end))]
-    if times[0] >= times[1]:
-        raise BadParameter("start and end", "hold no time", "give the beginning, then the end, which is not in it")
+    first, last = _parse_time("start", start), _parse_time("end", end)
+    if first >= last:
+        raise BadParameter("start and end", "span no time", "pass a start before the end; the end is excluded")
     now = datetime.now(UTC)
-    if times[0] > now:
-        raise BadParameter("start", "is in the future", "there is nothing to write yet")
-    if times[0] < now - timedelta(days=KEPT):
+    if first > now:
+        raise BadParameter("start", "is in the future", "pass a start in the past")
+    if first < now - timedelta(days=RETENTION_DAYS):
         raise BadParameter(
-            "start", f"is {(now - times[0]).days} days ago", f"Twilio keeps records for {KEPT} days: begin later"
+            "start",
+            f"is {(now - first).days} days ago",
+            f"pass a later start: Twilio keeps records for {RETENTION_DAYS} days",
         )
-    return times[0], min(times[1], now)
+    return first, min(last, now)
 
 
-def _time(name: str, value: Any) -> datetime:
+def _parse_time(name: str, value: Any) -> datetime:
     if isinstance(value, date) and not isinstance(value, datetime):
         value = value.isoformat()
     if isinstance(value, str) and len(value.strip()) == 10:
         value = f"{value.strip()}T00:00:00+00:00"
     when = checks.parse_timestamp(name, value)
     if when is None:
-        raise BadParameter(name, "is empty", "give a day, or a time with a time zone")
+        raise BadParameter(name, "is empty", "pass a day, or a time with a time zone")
     return when.astimezone(UTC)
 
 
 def _days(start: datetime, end: datetime) -> list[str]:
-    """Give the days that a time from ``start`` to before ``end`` touches."""
+    """Return the days (UTC) from ``start`` to ``end``, excluding ``end`` itself."""
     first, last = start.date(), (end - timedelta(microseconds=1)).date()
-    return [str(first + timedelta(days=number)) for number in range((last - first).days + 1)]
+    return [str(first + timedelta(days=offset)) for offset in range((last - first).days + 1)]
 
 
 def _with_look_back(days: list[str], look_back: int) -> list[str]:
-    """Give the days before them as well, as far as Twilio still has them whole."""
+    """Return the days, preceded by those of the look-back for which Twilio still keeps every record."""
     first = date.fromisoformat(days[0])
-    oldest = datetime.now(UTC).date() - timedelta(days=KEPT - 1)
-    before = [first - timedelta(days=number) for number in range(look_back, 0, -1)]
+    oldest = datetime.now(UTC).date() - timedelta(days=RETENTION_DAYS - 1)
+    before = [first - timedelta(days=offset) for offset in range(look_back, 0, -1)]
     return [str(day) for day in before if day >= oldest] + days
 
 
 class MessagesToStorageOperator(LogsToStorageOperator, color=COLORS["Messages"]):
-    """Write the messages of a data interval to files, one for each day (UTC) they were made on, and keep them true.
+    """Write the messages of a data interval to files, one file for each day (UTC), and update earlier days.
 
-    The days before it are looked at again, since prices and statuses come late: what has changed is written again, by
-    SID. A record is in one file, once, whatever becomes of it. Prices are exact: decimals in Parquet, texts elsewhere.
-    What goes to XCom names the files that were written, and how many records in each are new or changed.
+    .. code-block:: python
 
-    :param path: a folder on any store of Airflow's, such as ``s3://aws_default@bucket/messages``; it gets
-        files such as ``2026-01-31.parquet``. (templated)
-    :param file_format: ``jsonl``, ``csv``, or ``parquet``, which needs the extra ``[parquet]``. (templated)
-    :param start: the first time or day (UTC); by default it is the run's data interval or, where it has none, the day
-        before the run. (templated)
-    :param end: the time or day (UTC) before which it ends. (templated)
-    :param look_back: how many days before it are brought up to date, too. (templated)
-    :param include_unsent: also what was never sent, such as failed messages. Twilio can't be asked for these, so
-        the whole list is read, a request for each 1,000 messages it holds. (templated)
-    :param include_body: also the texts, which then outlive their redaction at Twilio. (templated)
+        MessagesToStorageOperator(task_id="messages_to_s3", path="s3://aws_default@bucket/messages")
+
+    Prices and statuses arrive late, so the operator also updates the ``look_back`` days before the interval. Each
+    record is in one file, once: the file of the day on which it was created. Prices are exact: decimals in Parquet,
+    strings in the other formats.
+
+    The operator pushes to XCom the folder, the days, the number of records in the interval, and the files it wrote,
+    each with the number of its new or changed records.
+
+    :param path: Folder on any of Airflow's object stores, such as ``s3://aws_default@bucket/messages``. The files are
+        named ``2026-01-31.parquet``. (templated)
+    :param file_format: ``jsonl``, ``csv`` or ``parquet``, which needs the extra ``[parquet]``. (templated)
+    :param start: First time or day (UTC). By default the run's data interval or, if it has none, the day before the
+        run. (templated)
+    :param end: Time or day (UTC) at which the interval ends, itself excluded. (templated)
+    :param look_back: Number of days before the interval that are updated, by default 3. (templated)
+    :param include_unsent: Whether to include messages that were never sent, such as failed ones. Twilio cannot filter
+        these by date, so the operator lists all messages: one request for each 1,000. (templated)
+    :param include_body: Whether to include the message bodies. The files then keep a body after it was redacted at
+        Twilio. (templated)
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/messaging/api/message-resource#read-multiple-message-resources
     """
 
-    kind = Message
+    _record_type = Message
 
     def __init__(
         self,
@@ -223,45 +246,56 @@ class MessagesToStorageOperator(LogsToStorageOperator, color=COLORS["Messages"])
         look_back: int | str = 3,
         include_unsent: bool | str = True,
         include_body: bool | str = False,
-        **kwargs: Any,
+        twilio_conn_id: str = "twilio_default",
+        account_sid: str | None = None,
+        **kwargs: Unpack[OperatorParameters],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
         self._set_arguments(locals())
 
     @staticmethod
-    def all() -> Listing[Any]:
-        """List all messages."""
+    def _list_all() -> Listing[Any]:
+        """Return the listing of all messages."""
         listing: Listing[Any] = Messages.list()
         return listing
 
     @staticmethod
-    def dated(after: date, before: date) -> Listing[Any]:
-        """List the messages that were sent on these days."""
+    def _list_sent(after: date, before: date) -> Listing[Any]:
+        """Return the listing of the messages that were sent between two days, both included."""
         listing: Listing[Any] = Messages.list(date_sent_after=after, date_sent_before=before)
         return listing
 
 
 class CallsToStorageOperator(LogsToStorageOperator, color=COLORS["Calls"]):
-    """Write the calls of a data interval to files, one for each day (UTC) they were made on, and keep them true.
+    """Write the calls of a data interval to files, one file for each day (UTC), and update earlier days.
 
-    The days before it are looked at again, since prices come late: what has changed is written again, by SID. A record
-    is in one file, once, whatever becomes of it. Prices are exact: decimals in Parquet, texts elsewhere. What goes to
-    XCom names the files that were written, and how many records in each are new or changed.
+    .. code-block:: python
 
-    :param path: a folder on any store of Airflow's, such as ``s3://aws_default@bucket/calls``; it gets files
-        such as ``2026-01-31.parquet``. (templated)
-    :param file_format: ``jsonl``, ``csv``, or ``parquet``, which needs the extra ``[parquet]``. (templated)
-    :param start: the first time or day (UTC); by default it is the run's data interval or, where it has none, the day
-        before the run. (templated)
-    :param end: the time or day (UTC) before which it ends. (templated)
-    :param look_back: how many days before it are brought up to date, too. (templated)
-    :param include_unsent: also what was never placed, such as calls canceled in the queue. Twilio can't be asked
-        for these, so the whole list is read, a request for each 1,000 calls it holds. (templated)
+        CallsToStorageOperator(task_id="calls_to_s3", path="s3://aws_default@bucket/calls")
+
+    Prices arrive late, so the operator also updates the ``look_back`` days before the interval. Each record is in one
+    file, once: the file of the day on which it was created. Prices are exact: decimals in Parquet, strings in the other
+    formats.
+
+    The operator pushes to XCom the folder, the days, the number of records in the interval, and the files it wrote,
+    each with the number of its new or changed records.
+
+    :param path: Folder on any of Airflow's object stores, such as ``s3://aws_default@bucket/calls``. The files are
+        named ``2026-01-31.parquet``. (templated)
+    :param file_format: ``jsonl``, ``csv`` or ``parquet``, which needs the extra ``[parquet]``. (templated)
+    :param start: First time or day (UTC). By default the run's data interval or, if it has none, the day before the
+        run. (templated)
+    :param end: Time or day (UTC) at which the interval ends, itself excluded. (templated)
+    :param look_back: Number of days before the interval that are updated, by default 3. (templated)
+    :param include_unsent: Whether to include calls that never started, such as canceled ones. Twilio cannot filter
+        these by date, so the operator lists all calls: one request for each 1,000. (templated)
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/voice/api/call-resource#read-multiple-call-resources
     """
 
-    kind = Call
+    _record_type = Call
 
     def __init__(
         self,
@@ -272,19 +306,21 @@ class CallsToStorageOperator(LogsToStorageOperator, color=COLORS["Calls"]):
         end: date | datetime | str | None = None,
         look_back: int | str = 3,
         include_unsent: bool | str = True,
-        **kwargs: Any,
+        twilio_conn_id: str = "twilio_default",
+        account_sid: str | None = None,
+        **kwargs: Unpack[OperatorParameters],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
         self._set_arguments(locals())
 
     @staticmethod
-    def all() -> Listing[Any]:
-        """List all calls."""
+    def _list_all() -> Listing[Any]:
+        """Return the listing of all calls."""
         listing: Listing[Any] = Calls.list()
         return listing
 
     @staticmethod
-    def dated(after: date, before: date) -> Listing[Any]:
-        """List the calls that were started on these days."""
+    def _list_sent(after: date, before: date) -> Listing[Any]:
+        """Return the listing of the calls that started between two days, both included."""
         listing: Listing[Any] = Calls.list(start_time_after=after, start_time_before=before)
         return listing

@@ -1,4 +1,4 @@
-"""An emulator for the transfers' tests, reached by the default connection."""
+"""Fixtures of the transfers' tests: an emulator behind the default connection."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from airflow_provider_twilio.emulator import Emulator, serve
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[Emulator]:
+def shared_emulator() -> Iterator[Emulator]:
     with serve() as emulator:
         yield emulator
 
 
 @pytest.fixture
-def emulator(running: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
-    running.reset()
-    monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", running.connection_uri)
-    return running
+def emulator(shared_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
+    shared_emulator.reset()
+    monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", shared_emulator.connection_uri)
+    return shared_emulator
 
 
 @pytest.fixture
 def run() -> Callable[..., Any]:
-    """Run an operator as a task does: templates first, then execute."""
+    """Return a function that runs an operator as a task does: it renders the templates, then executes."""
 
-    def run(kind: type[BaseOperator], /, context: dict[str, Any] | None = None, **arguments: Any) -> Any:
-        task = kind(task_id="task", **arguments)
+    def run(operator: type[BaseOperator], /, context: dict[str, Any] | None = None, **arguments: Any) -> Any:
+        task = operator(task_id="task", **arguments)
         task.render_template_fields(context or {})  # type: ignore[arg-type]
         return task.execute(context or {})  # type: ignore[arg-type]
 

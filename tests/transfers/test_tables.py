@@ -1,4 +1,4 @@
-"""Rows to files and back, in each format: nothing is lost, and no number is rounded."""
+"""Rows written to files and read back, in each format, without loss or rounding."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ COLUMNS = tables.columns_of(Message)
 
 
 @pytest.mark.parametrize("file_format", tables.FORMATS)
-def test_there_and_back(tmp_path: Path, file_format: str):
-    rows = [list(tables.row_of({**RAW, "sid": f"SM{number}"}, COLUMNS)) for number in range(tables.BATCH + 1)]
+def test_tables_written_and_read_are_equal(tmp_path: Path, file_format: str):
+    rows = [list(tables.to_row({**RAW, "sid": f"SM{number}"}, COLUMNS)) for number in range(tables.BATCH_SIZE + 1)]
     path = tmp_path / f"a.{file_format}"
     tables.write(path, iter(rows), COLUMNS)
     assert [list(row) for row in tables.read(path, COLUMNS)] == rows
@@ -42,16 +42,16 @@ def test_there_and_back(tmp_path: Path, file_format: str):
     assert list(tables.read(path, COLUMNS)) == []
 
 
-def test_what_is_in_the_row():
-    row = dict(zip(COLUMNS, tables.row_of(RAW, COLUMNS), strict=True))
+def test_row_of_record_has_normalized_values():
+    row = dict(zip(COLUMNS, tables.to_row(RAW, COLUMNS), strict=True))
     assert (row["price"], row["date_created"], row["from"]) == ("-0.0075", "2023-08-24T05:01:45Z", "+14155550100")
     assert (row["num_segments"], row["error_code"], row["date_sent"]) == ("2", None, None)
     assert not {"uri", "subresource_uris", "api_version"} & COLUMNS.keys()
 
 
-def test_parquet_is_typed_and_exact(tmp_path: Path):
+def test_write_parquet_keeps_types_and_decimals(tmp_path: Path):
     path = tmp_path / "a.parquet"
-    tables.write(path, [tables.row_of(RAW, COLUMNS)], COLUMNS)
+    tables.write(path, [tables.to_row(RAW, COLUMNS)], COLUMNS)
     table = pq.read_table(path)
     assert table.schema.field("price").type == pa.decimal128(28, 10)
     (record,) = table.to_pylist()
@@ -60,22 +60,22 @@ def test_parquet_is_typed_and_exact(tmp_path: Path):
     assert (record["num_segments"], record["error_code"]) == (2, None)
 
 
-def test_a_price_that_does_not_fit_is_an_error_and_not_rounded(tmp_path: Path):
-    row = tables.row_of({**RAW, "price": "-0.12345678901234"}, COLUMNS)
+def test_write_parquet_with_too_many_digits_raises(tmp_path: Path):
+    row = tables.to_row({**RAW, "price": "-0.12345678901234"}, COLUMNS)
     with pytest.raises(ValueError, match="data loss"):
         tables.write(tmp_path / "a.parquet", [row], COLUMNS)
 
 
-def test_without_pyarrow_it_says_what_to_install():
+def test_check_format_installed_without_pyarrow_names_package():
     code = """
 import sys
 sys.modules["pyarrow"] = None
 from airflow_provider_twilio.transfers import _tables, storage
-_tables.require("csv")
+_tables.check_format_installed("csv")
 try:
-    _tables.require("parquet")
+    _tables.check_format_installed("parquet")
 except ValueError as error:
     print(error)
 """
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert "pip install 'airflow-provider-twilio[parquet]'" in told
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "pip install 'airflow-provider-twilio[parquet]'" in output

@@ -7,7 +7,7 @@ DRY_RUN = "dry-run"
 
 
 RECONCILE_TIMEOUT = 30.0
-"""Seconds after the connection timeout from which a request that Twilio does not list counts as not sent."""
+"""Seconds after the connection timeout until a request that Twilio does not list counts as not sent."""
 
 
 OVERLAP = 300.0
@@ -15,4 +15,4 @@ OVERLAP = 300.0
 
 
 LOOKBACK = 3600.0
-"""Seconds before its start from which the first poll for incoming messages reads."""
+"""How far back the first poll for incoming messages reads, in seconds."""

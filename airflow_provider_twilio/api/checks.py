@@ -111,12 +111,12 @@ def describe(value: object) -> str:
         return "an empty string"
     contents = [
         name
-        for name, found in (
+        for name, contained in (
             ("letters", any(c.isalpha() for c in value)),
             ("digits", any(c.isdigit() for c in value)),
             ("spaces", any(c.isspace() for c in value)),
         )
-        if found
+        if contained
     ]
     return f"{len(value)} characters{', with ' + ' and '.join(contents) if contents else ''}"
 

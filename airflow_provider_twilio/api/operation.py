@@ -244,7 +244,7 @@ def definition(request: Callable[..., Any]) -> Definition:
     :param request: Operation as read on its class, such as ``Messages.create``.
     :raises TypeError: When the function is not an operation.
     """
-    found = getattr(request, "definition", None)
-    if not isinstance(found, Definition):
+    attached = getattr(request, "definition", None)
+    if not isinstance(attached, Definition):
         raise TypeError(f"{request!r} is not an operation: pass it as read on the class, such as Messages.create")
-    return found
+    return attached

@@ -83,15 +83,15 @@ _PARSERS: dict[Any, Callable[[Any], Any]] = {
 class Field(Generic[T]):
     """A typed property of a record, parsed on access. None where Twilio sent no value.
 
-    :param kind: Type of the value: ``str``, ``int``, ``bool``, ``Decimal``, ``datetime``, ``date``, ``dict`` or
+    :param value_type: Type of the value: ``str``, ``int``, ``bool``, ``Decimal``, ``datetime``, ``date``, ``dict`` or
         ``list``.
     :param name: Key in the record. By default the property's name without a trailing underscore.
     """
 
-    def __init__(self, kind: type[T], name: str | None = None) -> None:
-        self.kind = kind
+    def __init__(self, value_type: type[T], name: str | None = None) -> None:
+        self.value_type = value_type
         self.name = name or ""
-        self.parse: Callable[[Any], T] = _PARSERS.get(kind, kind)
+        self.parse: Callable[[Any], T] = _PARSERS.get(value_type, value_type)
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = self.name or name.removesuffix("_")
@@ -106,13 +106,13 @@ class Field(Generic[T]):
         if instance is None:
             return self
         raw = instance.get(self.name)
-        if raw is None or (raw == "" and self.kind is not str):
+        if raw is None or (raw == "" and self.value_type is not str):
             return None
         try:
             return self.parse(raw)
         except (ValueError, TypeError, AttributeError, OverflowError, InvalidOperation):
             raise ValueError(
-                f"{type(instance).__name__}.{self.name} is not a {self.kind.__name__}: got a {type(raw).__name__}"
+                f"{type(instance).__name__}.{self.name} is not a {self.value_type.__name__}: got a {type(raw).__name__}"
                 f" of length {len(str(raw))}; the raw value is record[{self.name!r}]"
             ) from None
 

@@ -43,7 +43,7 @@ def signature(secret: str, url: str, form: Form | None = None, algorithm: str = 
 def valid(
     secret: str,
     url: str,
-    given: str | None,
+    received: str | None,
     *,
     form: Form | None = None,
     body: bytes | None = None,
@@ -54,7 +54,7 @@ def valid(
     :param secret: Auth token, or secret of the shared key.
     :param url: Full URL as Twilio requested it: the one configured at Twilio, not one that a proxy has rewritten. It is
         checked with and without its port, since Twilio signs either.
-    :param given: Value of the header :data:`HEADER`.
+    :param received: Received signature, the value of the header :data:`HEADER`.
     :param form: Posted form, as pairs or as a mapping whose values may be lists. A mapping must contain every value of
         a name that was posted more than once.
     :param body: Posted bytes, if they are not a form. The URL must contain their hash.
@@ -65,17 +65,17 @@ def valid(
         valid(auth_token, request.url, request.headers.get(HEADER), form=request.form)
     """
     try:
-        return _valid(secret, url, given, form, body, settings)
+        return _valid(secret, url, received, form, body, settings)
     except (TypeError, ValueError, AttributeError):
         return False
 
 
 def _valid(
-    secret: str, url: str, given: str | None, form: Form | None, body: bytes | None, settings: str | None
+    secret: str, url: str, received: str | None, form: Form | None, body: bytes | None, settings: str | None
 ) -> bool:
     algorithm = _algorithm(settings)
     parts = _URL.fullmatch(url.partition("#")[0])
-    if not secret or not given or algorithm is None or parts is None or (form is not None and body):
+    if not secret or not received or algorithm is None or parts is None or (form is not None and body):
         return False
     pairs = _pairs(form)
     hashes = parse_qs((parts["rest"] or "").partition("?")[2], keep_blank_values=True).get("bodySHA256", [])
@@ -86,7 +86,7 @@ def _valid(
     port = parts["port"] or (":443" if url[:5].lower() == "https" else ":80")
     # Both are always computed, so that timing does not reveal which one matched.
     matches = [
-        hmac.compare_digest(signature(secret, origin + port_part + rest, pairs, algorithm).encode(), given.encode())
+        hmac.compare_digest(signature(secret, origin + port_part + rest, pairs, algorithm).encode(), received.encode())
         for port_part in ("", port)
     ]
     return any(matches)

@@ -254,7 +254,7 @@ def test_facts_match_record_fields(name: str):
             expected = NUMBERS.get(field, str)
             if fact.get("format", "").startswith("date"):
                 expected = date if fact["format"] == "date" else datetime
-        assert properties[field].kind is expected, field
+        assert properties[field].value_type is expected, field
 
 
 def test_facts_match_record_sid_prefix(name: str):

@@ -101,14 +101,14 @@ def test_valid_rejects_unknown_or_missing_algorithm(settings: str):
 
 
 DOUBTFUL: list[tuple[str, dict[str, Any]]] = [
-    ("no signature", {"given": None}),
-    ("an empty signature", {"given": ""}),
-    ("another signature", {"given": "x" + SIGNED[1:]}),
-    ("part of the signature", {"given": SIGNED[:-1]}),
-    ("a longer signature", {"given": SIGNED + "="}),
-    ("a signature beyond ASCII", {"given": "é" + SIGNED}),
-    ("a signature of bytes", {"given": SIGNED.encode()}),
-    ("a lone surrogate in the signature", {"given": "\ud83d"}),
+    ("no signature", {"received": None}),
+    ("an empty signature", {"received": ""}),
+    ("another signature", {"received": "x" + SIGNED[1:]}),
+    ("part of the signature", {"received": SIGNED[:-1]}),
+    ("a longer signature", {"received": SIGNED + "="}),
+    ("a signature beyond ASCII", {"received": "é" + SIGNED}),
+    ("a signature of bytes", {"received": SIGNED.encode()}),
+    ("a lone surrogate in the signature", {"received": "\ud83d"}),
     ("another secret", {"secret": "12346"}),
     ("no secret", {"secret": ""}),
     ("None for a secret", {"secret": None}),
@@ -133,7 +133,7 @@ DOUBTFUL: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("case", "changed"), DOUBTFUL, ids=[case for case, _ in DOUBTFUL])
 def test_valid_rejects_doubtful_requests(case: str, changed: dict[str, Any]):
-    sound: dict[str, Any] = {"secret": SECRET, "url": URL, "given": SIGNED, "form": FORM}
+    sound: dict[str, Any] = {"secret": SECRET, "url": URL, "received": SIGNED, "form": FORM}
     assert valid(**sound)
     assert not valid(**{**sound, **changed})
 
@@ -172,11 +172,11 @@ def test_valid_accepts_the_hash_of_an_empty_body():
 
 
 @given(st.dictionaries(st.text(), st.text() | st.lists(st.text())), st.text(min_size=1), st.text())
-def test_valid_accepts_exactly_what_signature_signs(form: dict[str, Any], secret: str, given_: str):
+def test_valid_accepts_exactly_what_signature_signs(form: dict[str, Any], secret: str, received: str):
     try:
         signed = signature(secret, URL, form)
     except UnicodeEncodeError:
-        assert not valid(secret, URL, given_, form=form)
+        assert not valid(secret, URL, received, form=form)
         return
     assert valid(secret, URL, signed, form=form)
-    assert valid(secret, URL, given_, form=form) is (given_ == signed)
+    assert valid(secret, URL, received, form=form) is (received == signed)

@@ -197,9 +197,12 @@ def spelled_texts(spelled: list[Spelled]) -> str:
     return "\n".join(wrap.fill(f":param {one.name}: {one.text}") for one in spelled)
 
 
-def spell(path: Path) -> str:
-    """Return a file's text with the signatures and descriptions of its operators."""
-    text = path.read_text(encoding="utf-8")
+def spell(path: Path, text: str | None = None) -> str:
+    """Return a file's text with the signatures and descriptions of its operators.
+
+    :param text: The text, if it is not the file's own.
+    """
+    text = path.read_text(encoding="utf-8") if text is None else text
     module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
     lines = text.split("\n")
     for node in reversed(ast.parse(text).body):

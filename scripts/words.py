@@ -75,7 +75,7 @@ WORDS: dict[str, str] = {
     r"from then on|from there on": "from that point",
 }
 PATTERNS = [
-    (re.compile(rf"(?<![\w/`.-])(?:{pattern})(?![\w/`=-])", re.IGNORECASE), use) for pattern, use in WORDS.items()
+    (re.compile(rf"(?<![\w/`.<-])(?:{pattern})(?![\w/`=-])", re.IGNORECASE), use) for pattern, use in WORDS.items()
 ]
 
 # The first word of a docstring, and the verb that PEP 257 and readers expect.

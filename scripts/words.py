@@ -77,6 +77,7 @@ WORDS: dict[str, str] = {
 PATTERNS = [
     (re.compile(rf"(?<![\w/`.<-])(?:{pattern})(?![\w/`=-])", re.IGNORECASE), use) for pattern, use in WORDS.items()
 ]
+ANY_PATTERN = re.compile("|".join(f"(?:{pattern})" for pattern in WORDS), re.IGNORECASE)
 
 # The first word of a docstring, and the verb that PEP 257 and readers expect.
 FIRST_WORDS = {
@@ -120,7 +121,7 @@ class Hit(NamedTuple):
 def check_words(path: str, text: str) -> Iterator[Hit]:
     """Yield the words that the table has another one for."""
     for number, line in enumerate(text.splitlines(), 1):
-        for pattern, use in PATTERNS:
+        for pattern, use in PATTERNS if ANY_PATTERN.search(line) else ():
             for match in pattern.finditer(line):
                 yield Hit(path, number, match[0], use)
 

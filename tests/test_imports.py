@@ -126,6 +126,7 @@ LOADED_BY_DAGS = {
     "client.resources",
     "hooks.twilio",
     "links.twilio",
+    "notifications.policy",
     "notifications.twilio",
     *(".".join(path.with_suffix("").parts) for path in MODULES if path.parts[0] in {"operators", "sensors"}),
 }

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider_twilio._airflow import compat as _airflow
 from airflow_provider_twilio.api import segments, twiml
@@ -22,9 +22,6 @@ from airflow_provider_twilio.notifications.modes import ExecutionMode, NotifierC
 from airflow_provider_twilio.notifications.policy import CALL_FIELDS, CONTENT_VARIABLES, MESSAGE_FIELDS, AlertPolicy
 from airflow_provider_twilio.privacy import mask
 
-if TYPE_CHECKING:
-    from logging import Logger
-
 MAX_SPEECH_LENGTH = 3000
 """Maximum length of a call's speech, in escaped characters; a TwiML document may have 4,000."""
 SCHEDULE_MARGIN = timedelta(minutes=1)
@@ -37,7 +34,7 @@ class Dispatch:
 
     :ivar fields: The notifier's rendered fields; ``to`` is the one recipient.
     :ivar context: The context of the callback.
-    :ivar log: The notifier's logger.
+    :ivar log: The notifier's logger, whose type depends on Airflow's version.
     """
 
     policy: AlertPolicy
@@ -46,7 +43,7 @@ class Dispatch:
     client: NotifierClient | TimeBoxedClient
     mode: ExecutionMode
     context: Mapping[str, Any]
-    log: Logger
+    log: Any
 
     async def send(self) -> None:
         """Send the alert now, schedule it for the end of the quiet hours, or hold it back."""
@@ -96,7 +93,7 @@ class Dispatch:
             # The last alerts were sent at the same instant, so none of them announced the limit. One of the alerts
             # after them has to; a random delay keeps those from all reading the same history again.
             await self.mode.sleep(random.uniform(0, delay))  # noqa: S311 (not a secret)
-        return await self._build_notes(history, max_per_hour, held_until) if max_per_hour else []
+        return await self._build_notes(history, max_per_hour, held_until) if history and max_per_hour else []
 
     async def _read_history(self, draft: Request[Any], due: datetime | None) -> AlertHistory | None:
         """Return the recipient's earlier alerts, or None after an error: a duplicate alert is better than none."""

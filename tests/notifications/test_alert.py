@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 
 from airflow_provider_twilio.api.segments import count
-from airflow_provider_twilio.notifications.alert import TAG_CHARACTERS, TAG_PATTERN, Alert
+from airflow_provider_twilio.notifications.alert import TAG_CHARACTERS, TAG_PATTERN, Alert, fits_segments
 from tests.notifications.conftest import BASE, RUN, dag_context, deadline_context, task_context
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -94,9 +95,7 @@ def test_alert_text_with_any_names_fits_segments_in_gsm7():
             link=rng.choice(["", BASE + "/x" * rng.choice([5, 60, 200])]),
         )
         for max_segments in (1, 2):
-            text = alert.text_within(
-                lambda text, limit=max_segments: count(text).segments <= limit, UTC, end=" #BCDFGH"
-            )  # type: ignore[misc]
+            text = alert.text_within(partial(fits_segments, max_segments), UTC, end=" #BCDFGH")
             counted = count(text)
             assert (counted.encoding, counted.segments <= max_segments) == ("GSM-7", True), text
             assert text.endswith(" #BCDFGH")

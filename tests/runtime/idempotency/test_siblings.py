@@ -46,8 +46,8 @@ def test_siblings_killed_in_flight_each_claim_their_own_record(emulator: Emulato
     for sibling in siblings:
         kill_in_flight(sibling, accepted=True)
     assert len(sids(emulator)) == 2
-    mine = {siblings[at].run(message())["sid"] for at in order}
-    assert mine == set(sids(emulator))
+    owned = {siblings[index].run(message())["sid"] for index in order}
+    assert owned == set(sids(emulator))
 
 
 def test_siblings_reconciling_concurrently_claim_different_records(emulator: Emulator):
@@ -123,13 +123,13 @@ def test_siblings_do_not_claim_record_of_sibling_awaiting_response(emulator: Emu
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-@pytest.mark.parametrize("later", [20, 50, 80])
-def test_siblings_claim_records_in_order_of_their_start(emulator: Emulator, later: float, order: tuple[int, int]):
+@pytest.mark.parametrize("seconds", [20, 50, 80])
+def test_siblings_claim_records_in_order_of_their_start(emulator: Emulator, seconds: float, order: tuple[int, int]):
     siblings = pair(emulator)
     kill_in_flight(siblings[1], accepted=True)
-    emulator.clock.advance(later)
+    emulator.clock.advance(seconds)
     kill_in_flight(siblings[0], accepted=True)
-    assert {siblings[at].run(message())["sid"] for at in order} == set(sids(emulator))
+    assert {siblings[index].run(message())["sid"] for index in order} == set(sids(emulator))
     assert len(sids(emulator)) == 2
 
 
@@ -167,7 +167,7 @@ def test_siblings_killed_between_publishing_and_storing_keep_record(emulator: Em
     with pytest.raises(Killed):
         siblings[0].run(message(), kill_at=PUBLISHED)
     emulator.clock.advance(100)
-    assert {siblings[at].run(message())["sid"] for at in order} == set(sids(emulator))
+    assert {siblings[index].run(message())["sid"] for index in order} == set(sids(emulator))
     assert len(sids(emulator)) == 2
 
 

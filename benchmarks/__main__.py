@@ -1,4 +1,4 @@
-"""Run all benchmarks, and write what they print to docs/performance.md.
+"""Run all benchmarks, and write their output to docs/performance.md.
 
 python -m benchmarks
 """
@@ -17,26 +17,37 @@ TARGET = HERE.parent / "docs" / "performance.md"
 
 BENCHMARKS = {
     "bulk": (
-        "Sending to many",
-        """The engine of [SendMessagesOperator](bulk.md), with rows that it has checked, beside twilio-python's clients.
-Ours and aiohttp alone run on uvloop's event loop, twilio-python on asyncio's, as it comes; ours has garbage looked for
-less often, too. A process has one core, and ours needs most of it at 200 in flight: on a virtual machine with busy
-neighbours, 94% of the limit was seen as well, at 0.23 to 0.25 ms of CPU a message, and 98% of aiohttp alone.""",
+        "Bulk sends",
+        """The engine of [SendMessagesOperator](bulk.md), with checked rows, compared with twilio-python's clients.
+Ours and aiohttp alone run on uvloop's event loop, and twilio-python on asyncio's, unchanged. Ours also relaxes garbage
+collection. A process uses one core, and ours needs most of it at 200 requests in flight. On a virtual machine with busy
+neighbors, it reached 94% of the limit, at 0.23 to 0.25 ms of CPU for each message; aiohttp alone reached 98%.""",
     ),
-    "http2": ("HTTP/2", "Why the clients speak HTTP/1.1: see [architecture](architecture.md)."),
-    "waiting": ("Waiting for many", "The [shared poll](waiting.md) beside one fetch a message a tick."),
-    "listing": ("Listing", "`hook.messages.list()` beside twilio-python's `stream()`."),
-    "imports": ("Importing", "What the operators, sensors and notifiers cost a DAG file, beyond `airflow.sdk`."),
-    "emulator": ("The emulator", "On one core, beside Prism's mock of Twilio's description where Node is there."),
+    "http2": ("HTTP/2", "Why the clients use HTTP/1.1: see [architecture](architecture.md)."),
+    "waiting": (
+        "Waiting for many messages",
+        "The [shared poll](waiting.md), compared with one fetch for each message and polling cycle.",
+    ),
+    "listing": ("Lists", "`hook.messages.list()`, compared with twilio-python's `stream()`."),
+    "imports": (
+        "Imports",
+        "The time that operators, sensors and notifiers add to the parsing of a DAG file, after `airflow.sdk`.",
+    ),
+    "emulator": (
+        "The emulator",
+        "The emulator on one core, compared with Prism's mock of Twilio's OpenAPI description if Node.js is installed.",
+    ),
 }
-OPTIONS = {"waiting": ["--ticks", "2"]}
+"""The title and description of each benchmark's section, by module."""
+OPTIONS = {"waiting": ["--cycles", "2"]}
 
 HEAD = """# Performance
 
-Written by `make bench`, which runs all of `benchmarks/`. Each runs its sides in turns on the same machine, so the
-ratios say more than the figures: another machine has others.
+`make bench` runs all of `benchmarks/` and writes this page. It is for readers who want to know how fast this package
+is, and what it was compared with. The sides of each benchmark take turns on the same machine. Figures differ between
+machines, so compare the ratios.
 
-Measured on {day} with Python {python} on {cores} cores ({machine}), client and server sharing them.
+Measured on {day} with Python {python} on {cores} cores ({machine}), which client and server share.
 """
 
 
@@ -49,20 +60,22 @@ def main() -> int:
             machine=platform.machine(),
         )
     ]
-    missed = []
-    for name, (title, about) in BENCHMARKS.items():
+    failed = []
+    for name, (title, description) in BENCHMARKS.items():
         print(f"--- {name}", flush=True)
         command = [sys.executable, str(HERE / f"{name}.py"), *OPTIONS.get(name, [])]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=HERE.parent, check=False)
         print(done.stdout, flush=True)
         if done.returncode:
-            missed.append(name)
-        text = done.stdout.strip()
-        printed = text if text.startswith(("#", "|")) else f"```text\n{text}\n```"
-        parts.append(f"## {title}\n\n{about}\n\n{printed}\n")
+            failed.append(name)
+        text = done.stdout.strip("\n")
+        results = text if text.startswith(("#", "|")) else f"```text\n{text}\n```"
+        parts.append(f"## {title}\n\n{description}\n\n{results}\n")
     TARGET.write_text("\n".join(parts), encoding="utf-8")
-    print(f"written to {TARGET.relative_to(HERE.parent)}" + (f"; not reached: {', '.join(missed)}" if missed else ""))
-    return 1 if missed else 0
+    print(f"Written to {TARGET.relative_to(HERE.parent)}")
+    if failed:
+        print(f"Targets not reached: {', '.join(failed)}")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -1,17 +1,22 @@
-"""Send many messages at once: the bulk engine beside twilio-python's clients, against a server of 50 ms, in one run.
+"""Send many messages: the bulk engine compared with twilio-python's clients, against a server that takes 50 ms.
 
     python benchmarks/bulk.py [--seconds 2] [--rounds 5] [--recipients 100000]
 
-Each side runs in a process of its own, in turns, and the server in another; imports are done, and connections made,
-before the clock starts. Ours makes its messages of rows that have been checked, on uvloop's event loop, with garbage
-seldom looked for, as the operator does. twilio-python's asynchronous client comes with 100 connections at the most, and
-is measured as it comes and with as many as there are requests in flight; its blocking one is given as many. aiohttp
-alone posts one prepared body over and over on such a loop, and doesn't look at the answer. The limit is what can be on
-its way, divided by the 50 ms; CPU is the client's, and beside it the server's. An interpreter has one core, so no
-client sends more a second than its CPU a message goes into a second.
+Each side runs in a process of its own, and the sides take turns; the server runs in another process. The clock starts
+after the imports, once a connection is open.
 
-Then so many recipients are sent to the emulator from files, read and checked and sent. A machine's pace changes by the
-second, so with checkpoints in a folder and without take turns of some thousand.
+* Ours builds its messages from rows that have been checked. It runs on uvloop's event loop with relaxed garbage
+  collection, as the operator does.
+* The asynchronous client of twilio-python opens at most 100 connections. It is measured unchanged, and "widened" to as
+  many connections as there are requests in flight. The blocking client is given as many connections as threads.
+* "aiohttp alone" posts one prepared body repeatedly on the same event loop as ours, and does not parse the response.
+
+The limit is the number of requests in flight, divided by 50 ms. CPU is the time of the client for each message, and
+next to it that of the server. An interpreter uses one core, so no client sends more messages a second than 1 s divided
+by its CPU time for each.
+
+The second part sends files of recipients to the emulator: read, checked and sent. The speed of a machine changes by the
+second, so sends with checkpoints and without take turns of some thousand recipients.
 """
 
 from __future__ import annotations
@@ -41,20 +46,29 @@ IN_FLIGHT = (20, 50, 200, 500)
 OURS, ASYNC, THREADS, LOOP = "ours", "twilio-python, async", "twilio-python, threads", "twilio-python, a loop"
 WIDER, BARE = "the same, widened", "aiohttp alone"
 SIDES = (OURS, ASYNC, WIDER, THREADS, LOOP, BARE)
-REACH, OVER_ASYNC, OVER_THREADS, CPU, COST = 0.95, 2.0, 3.5, 0.25, 0.05
-JUDGED = 200
-TURN = 5_000
-WARM_UP = 0.5
-LOOKS = 0.01
-"""Seconds between looks at the CPU's clock: that costs as much as a part of a request."""
+TARGET_IN_FLIGHT = 200
+"""Number of requests in flight to which the targets apply."""
+MIN_SHARE = 0.95
+"""Target: minimum share of the limit."""
+MIN_ASYNC_RATIO, MIN_THREADS_RATIO = 2.0, 3.5
+"""Targets: minimum rate, as multiples of twilio-python's."""
+MAX_CPU = 0.25
+"""Target: maximum CPU time for each message, in milliseconds."""
+MAX_CHECKPOINT_COST = 0.05
+"""Target: maximum share of time that checkpoints add."""
+TURN_SIZE = 5_000
+"""Number of recipients in a turn of the second part."""
+WARM_UP = 0.5  # seconds
+SAMPLE_INTERVAL = 0.01
+"""Minimum time between two reads of the CPU clock, in seconds. A read costs a noticeable part of a request."""
 ACCOUNT, TOKEN = "AC" + "a" * 32, "b" * 32
-SENDER, BODY = "+15005550006", "Your order is on its way."
+SENDER, BODY = "+15005550006", "Your order has shipped."
 
 # ---------------------------------------------------------------- the server
 
 
-class Slow(asyncio.Protocol):
-    """Take any request, and answer with a message's record after 50 ms."""
+class SlowServer(asyncio.Protocol):
+    """A server that accepts any request, and responds with the record of a message after 50 ms."""
 
     record = json.dumps(
         {
@@ -65,29 +79,29 @@ class Slow(asyncio.Protocol):
             "status": "queued", "subresource_uris": {}, "to": "+14155550100", "uri": "/2010-04-01/…",
         }
     ).encode()  # fmt: skip
-    answer = b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
+    response = b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
         len(record),
         record,
     )
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: Any = transport
-        self.read = b""
+        self.received = b""
 
     def data_received(self, data: bytes) -> None:
-        self.read += data
-        head, end, rest = self.read.partition(b"\r\n\r\n")
+        self.received += data
+        head, end, body = self.received.partition(b"\r\n\r\n")
         if not end:
             return
-        at = head.lower().find(b"content-length:")
-        length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
-        if len(rest) >= length:
-            self.read = b""
-            asyncio.get_running_loop().call_later(LATENCY, self.transport.write, self.answer)
+        start = head.lower().find(b"content-length:")
+        length = int(head[start + 15 :].split(b"\r\n", 1)[0]) if start >= 0 else 0
+        if len(body) >= length:
+            self.received = b""
+            asyncio.get_running_loop().call_later(LATENCY, self.transport.write, self.response)
 
 
-class ToTheMoment(selectors.DefaultSelector):
-    """Wait as long as it is told to. epoll by itself waits for whole milliseconds, and answers go out in heaps."""
+class PreciseSelector(selectors.DefaultSelector):
+    """A selector with precise timeouts. epoll rounds them to milliseconds, so that responses would leave in bursts."""
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is not None and timeout > 0:
@@ -96,8 +110,8 @@ class ToTheMoment(selectors.DefaultSelector):
         return super().select(timeout)
 
 
-async def slow() -> None:
-    server = await asyncio.get_running_loop().create_server(Slow, "127.0.0.1", 0, backlog=2048)
+async def run_slow_server() -> None:
+    server = await asyncio.get_running_loop().create_server(SlowServer, "127.0.0.1", 0, backlog=2048)
     print(server.sockets[0].getsockname()[1], flush=True)
     while await asyncio.to_thread(sys.stdin.readline):
         print(time.process_time(), flush=True)
@@ -107,27 +121,27 @@ async def slow() -> None:
 
 
 class Meter:
-    """Count what is done from the end of the warm-up on, until the time is over."""
+    """A count of requests, and of their CPU time, from the end of the warm-up to the end of the measurement."""
 
     def __init__(self, seconds: float) -> None:
         self.done = 0
-        self.begun = time.perf_counter()
-        self.ends = self.begun + WARM_UP + seconds
-        self._looks = self.begun + WARM_UP
+        measured_from = time.perf_counter() + WARM_UP
+        self._end = measured_from + seconds
+        self._next_sample = measured_from
         self.first: tuple[float, float, int] | None = None
         self.last = (0.0, 0.0, 0)
 
     def __call__(self, *_: Any) -> None:
         self.done += 1
         now = time.perf_counter()
-        if self._looks <= now < self.ends:
-            self._looks = now + LOOKS
+        if self._next_sample <= now < self._end:
+            self._next_sample = now + SAMPLE_INTERVAL
             self.last = (now, time.process_time(), self.done)
             self.first = self.first or self.last
 
     @property
-    def over(self) -> bool:
-        return time.perf_counter() >= self.ends
+    def is_over(self) -> bool:
+        return time.perf_counter() >= self._end
 
     def figures(self) -> dict[str, float]:
         assert self.first is not None
@@ -138,7 +152,7 @@ class Meter:
 
 def numbers(meter: Meter) -> Iterator[str]:
     for index in count():
-        if meter.over:
+        if meter.is_over:
             return
         yield f"+1415{5550000 + index % 1_000_000}"
 
@@ -204,7 +218,7 @@ def twilio_threads(port: int, in_flight: int) -> Callable[[float], Meter]:
     from twilio.rest import Client
 
     http = TwilioHttpClient()
-    http.session.mount("http://", HTTPAdapter(pool_maxsize=in_flight))  # else it keeps 10
+    http.session.mount("http://", HTTPAdapter(pool_maxsize=in_flight))  # it keeps 10 by default
     client = Client(ACCOUNT, TOKEN, http_client=http)
     client.api.base_url = f"http://127.0.0.1:{port}"
 
@@ -213,7 +227,7 @@ def twilio_threads(port: int, in_flight: int) -> Callable[[float], Meter]:
         meter = Meter(seconds)
 
         def work(_: int) -> None:
-            while not meter.over:
+            while not meter.is_over:
                 client.messages.create(to="+14155550100", from_=SENDER, body=BODY)
                 meter()
 
@@ -251,14 +265,14 @@ def bare(port: int, in_flight: int) -> Callable[[float], Meter]:
         ) as session:
 
             async def post() -> None:
-                async with session.post(path, data=body, headers=headers, allow_redirects=False) as answer:
-                    await answer.read()
+                async with session.post(path, data=body, headers=headers, allow_redirects=False) as response:
+                    await response.read()
 
             await post()
             meter = Meter(seconds)
 
             async def work() -> None:
-                while not meter.over:
+                while not meter.is_over:
                     await post()
                     meter()
 
@@ -268,7 +282,7 @@ def bare(port: int, in_flight: int) -> Callable[[float], Meter]:
     return lambda seconds: BackgroundRunner(send(seconds)).run()
 
 
-MAKE: dict[str, Callable[[int, int], Callable[[float], Meter]]] = {
+SIDE_FACTORIES: dict[str, Callable[[int, int], Callable[[float], Meter]]] = {
     OURS: ours,
     ASYNC: twilio_async,
     WIDER: partial(twilio_async, wider=True),
@@ -279,8 +293,8 @@ MAKE: dict[str, Callable[[int, int], Callable[[float], Meter]]] = {
 
 
 def measure(side: str, port: int, in_flight: int, seconds: float) -> None:
-    """Send with one side for so many seconds; print the figures."""
-    send = MAKE[side](port, 1 if side == LOOP else in_flight)
+    """Send with one side for a number of seconds, and print the figures."""
+    send = SIDE_FACTORIES[side](port, 1 if side == LOOP else in_flight)
     print(json.dumps(send(seconds).figures()))
 
 
@@ -288,7 +302,7 @@ def measure(side: str, port: int, in_flight: int, seconds: float) -> None:
 
 
 def end_to_end(recipients: int) -> None:
-    """Send files of recipients to an emulator in another process, with checkpoints and without; print each turn."""
+    """Send files of recipients to an emulator in another process, with and without checkpoints, and print each turn."""
     from airflow_provider_twilio.client.asynchronous import AsyncClient
     from airflow_provider_twilio.client.settings import Basic, Settings
     from airflow_provider_twilio.runtime.background import BackgroundRunner
@@ -298,38 +312,41 @@ def end_to_end(recipients: int) -> None:
     from airflow_provider_twilio.runtime.bulk.rows import rows
     from airflow_provider_twilio.runtime.state_store import FolderStore
 
-    told = json.loads(sys.stdin.readline())
-    settings = Settings(told["login"], Basic(told["login"], told["password"]), base=told["url"], retries=0)
+    connection = json.loads(sys.stdin.readline())
+    login = connection["login"]
+    settings = Settings(login, Basic(login, connection["password"]), base=connection["url"], retries=0)
 
-    async def send(client: AsyncClient, path: Path, ledger: Path | None) -> dict[str, float]:
-        began, cpu = time.perf_counter(), time.process_time()
-        plan = MessagePlan({"from_": SENDER, "body": "Dear {name}, your order is on its way."}, settings)
-        found = preflight(plan(rows(path)))
-        checked = time.perf_counter() - began
-        items = plan.items(rows(path), found.verdicts)
-        if ledger is None:
+    async def send(client: AsyncClient, path: Path, checkpoint_path: Path | None) -> dict[str, float]:
+        started_at, cpu = time.perf_counter(), time.process_time()
+        plan = MessagePlan({"from_": SENDER, "body": "Dear {name}, your order has shipped."}, settings)
+        checked = preflight(plan(rows(path)))
+        check_seconds = time.perf_counter() - started_at
+        items = plan.items(rows(path), checked.verdicts)
+        if checkpoint_path is None:
             await run(client, items)
         else:
-            await run_resumable(client, items, store=FolderStore(ledger), key="bulk")
-        seconds, spent = time.perf_counter() - began, time.process_time() - cpu
-        return {"seconds": seconds, "checked": checked, "cpu": spent}
+            await run_resumable(client, items, store=FolderStore(checkpoint_path), key="bulk")
+        seconds, cpu_seconds = time.perf_counter() - started_at, time.process_time() - cpu
+        return {"seconds": seconds, "check_seconds": check_seconds, "cpu": cpu_seconds}
 
-    async def turns(folder: Path) -> None:
+    async def run_turns(folder: Path) -> None:
         async with AsyncClient(settings, concurrency=50) as client:
-            for turn, first in enumerate(range(0, recipients, TURN)):
+            for turn, first in enumerate(range(0, recipients, TURN_SIZE)):
                 path = folder / f"{turn}.csv"
-                some = range(first, min(first + TURN, recipients))
-                path.write_text("to,name\n" + "".join(f"+1415{5550000 + one},person {one}\n" for one in some))
-                ledgers = {"without": None, "with": folder / f"{turn}"}
-                for word in sorted(ledgers, reverse=turn % 2 == 0):
-                    print(json.dumps({"side": word, **await send(client, path, ledgers[word])}))
+                numbers = range(first, min(first + TURN_SIZE, recipients))
+                path.write_text(
+                    "to,name\n" + "".join(f"+1415{5550000 + number},person {number}\n" for number in numbers)
+                )
+                paths = {"without": None, "with": folder / f"{turn}"}
+                for side in sorted(paths, reverse=turn % 2 == 0):
+                    print(json.dumps({"side": side, **await send(client, path, paths[side])}))
 
     with tempfile.TemporaryDirectory() as folder:
-        BackgroundRunner(turns(Path(folder))).run()
+        BackgroundRunner(run_turns(Path(folder))).run()
     print(json.dumps({"memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
 
 
-def emulate() -> None:
+def run_emulator() -> None:
     from airflow_provider_twilio.emulator import serve
 
     with serve() as emulator:
@@ -338,24 +355,24 @@ def emulate() -> None:
         sys.stdin.read()
 
 
-# ---------------------------------------------------------------- all of it
+# ---------------------------------------------------------------- the comparison
 
 
 def command(*arguments: object) -> list[str]:
     return [sys.executable, __file__, *map(str, arguments)]
 
 
-def run_lines(*arguments: object, given: str | None = None) -> list[dict[str, Any]]:
-    done = subprocess.run(command(*arguments), input=given, stdout=subprocess.PIPE, text=True, check=True)
+def run_lines(*arguments: object, stdin: str | None = None) -> list[dict[str, Any]]:
+    done = subprocess.run(command(*arguments), input=stdin, stdout=subprocess.PIPE, text=True, check=True)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def medians(rounds: list[dict[str, float]]) -> dict[str, float]:
-    return {name: median(one[name] for one in rounds) for name in rounds[0]}
+    return {name: median(figures[name] for figures in rounds) for name in rounds[0]}
 
 
-def spent(server: subprocess.Popen[str]) -> float:
-    """Ask a server for its CPU seconds so far."""
+def cpu_seconds(server: subprocess.Popen[str]) -> float:
+    """Return the CPU time of the server so far."""
     assert server.stdin is not None
     assert server.stdout is not None
     server.stdin.write("\n")
@@ -364,76 +381,82 @@ def spent(server: subprocess.Popen[str]) -> float:
 
 
 def compare(rounds: int, seconds: float) -> bool:
-    """Print the table beside twilio-python; tell whether what is to be reached is reached."""
-    found: dict[tuple[int, str], dict[str, float]] = {}
+    """Print the comparison with twilio-python. Return whether the targets are reached."""
+    figures: dict[tuple[int, str], dict[str, float]] = {}
     with subprocess.Popen(command("--slow"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         port = int(server.stdout.readline())
         for in_flight in IN_FLIGHT:
-            sides = [side for side in SIDES if side != LOOP or in_flight == JUDGED]
+            sides = [side for side in SIDES if side != LOOP or in_flight == TARGET_IN_FLIGHT]
             results: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
             for _ in range(rounds):
                 for side in sides:
-                    before = spent(server)
+                    before = cpu_seconds(server)
                     (row,) = run_lines("--side", side, port, in_flight, seconds)
-                    row["server"] = 1000 * (spent(server) - before) / row["done"]
+                    row["server"] = 1000 * (cpu_seconds(server) - before) / row["done"]
                     results[side].append(row)
-            found |= {(in_flight, side): medians(kept) for side, kept in results.items()}
+            figures |= {(in_flight, side): medians(rows) for side, rows in results.items()}
         server.communicate()
     print(f"A server of {1000 * LATENCY:.0f} ms, medians of {rounds} rounds")
-    heads = f"{'CPU ms':>8}{'server':>8}{'MB':>6}{'ours is':>10}"
-    print(f"{'in flight':>9} {'':24}{'messages/s':>11}{'of the limit':>14}{heads}")
-    for (in_flight, side), row in found.items():
+    columns = f"{'CPU ms':>8}{'server':>8}{'MB':>6}{'ours is':>10}"
+    print(f"{'in flight':>9} {'':24}{'messages/s':>11}{'of the limit':>14}{columns}")
+    for (in_flight, side), row in figures.items():
         limit = (1 if side == LOOP else in_flight) / LATENCY
-        ratio = found[in_flight, OURS]["rate"] / row["rate"]
+        ratio = figures[in_flight, OURS]["rate"] / row["rate"]
         print(
             f"{1 if side == LOOP else in_flight:9} {side:24}{row['rate']:11,.0f}{row['rate'] / limit:14.0%}"
             f"{row['cpu']:8.2f}{row['server']:8.2f}{row['memory']:6.0f}{ratio:8.1f} x"
         )
-    mine, alone = found[JUDGED, OURS], found[JUDGED, BARE]
-    share = mine["rate"] * LATENCY / JUDGED
-    over = {side: mine["rate"] / found[JUDGED, side]["rate"] for side in (ASYNC, THREADS)}
+    mine, alone = figures[TARGET_IN_FLIGHT, OURS], figures[TARGET_IN_FLIGHT, BARE]
+    share = mine["rate"] * LATENCY / TARGET_IN_FLIGHT
+    ratios = {side: mine["rate"] / figures[TARGET_IN_FLIGHT, side]["rate"] for side in (ASYNC, THREADS)}
     print(
-        f"\nat {JUDGED}: {share:.0%} of the limit (to reach: {REACH:.0%}), {over[ASYNC]:.1f} x async ({OVER_ASYNC:g}),"
-        f" {over[THREADS]:.1f} x threads ({OVER_THREADS:g}), {mine['cpu']:.2f} ms CPU a message ({CPU:g})"
+        f"\nat {TARGET_IN_FLIGHT}: {share:.0%} of the limit (target: {MIN_SHARE:.0%}),"
+        f" {ratios[ASYNC]:.1f} x async ({MIN_ASYNC_RATIO:g}),"
+        f" {ratios[THREADS]:.1f} x threads ({MIN_THREADS_RATIO:g}), {mine['cpu']:.2f} ms CPU a message ({MAX_CPU:g})"
     )
     print(
-        f"ours takes {mine['cpu'] / alone['cpu']:.2f} x the CPU of aiohttp alone, with which one core sends"
-        f" {1000 / alone['cpu']:,.0f} messages/s at the most; the server answers {1000 / mine['server']:,.0f}/s on one"
+        f"ours takes {mine['cpu'] / alone['cpu']:.2f} x the CPU of aiohttp alone, with which one core sends at most"
+        f" {1000 / alone['cpu']:,.0f} messages/s; one core of the server handles {1000 / mine['server']:,.0f}/s"
     )
-    return share >= REACH and over[ASYNC] >= OVER_ASYNC and over[THREADS] >= OVER_THREADS and mine["cpu"] <= CPU
+    fast = share >= MIN_SHARE and ratios[ASYNC] >= MIN_ASYNC_RATIO and ratios[THREADS] >= MIN_THREADS_RATIO
+    return fast and mine["cpu"] <= MAX_CPU
 
 
 def checkpoints(rounds: int, recipients: int) -> bool:
-    """Print what checkpoints cost, turn by turn; tell whether that is little enough."""
-    found: dict[str, list[dict[str, float]]] = {"without": [], "with": []}
+    """Print the cost of checkpoints. Return whether it stays below the target."""
+    turns_by_side: dict[str, list[dict[str, float]]] = {"without": [], "with": []}
     memory = 0.0
     for _ in range(rounds):
         with subprocess.Popen(command("--emulate"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
             assert server.stdout is not None
-            *turns, last = run_lines("--end-to-end", recipients, given=server.stdout.readline())
+            *turns, last = run_lines("--end-to-end", recipients, stdin=server.stdout.readline())
             server.communicate()
         for turn in turns:
-            found[turn.pop("side")].append(turn)
+            turns_by_side[turn.pop("side")].append(turn)
         memory = max(memory, last["memory"])
     print(
-        f"\n{recipients:,} recipients end to end on the emulator, from files of {TURN:,}, 50 in flight,"
-        f" with checkpoints and without by turns; {rounds} rounds, {memory:.0f} MB"
+        f"\n{recipients:,} recipients end to end on the emulator, from files of {TURN_SIZE:,}, 50 in flight,"
+        f" with checkpoints and without in turns; {rounds} rounds, {memory:.0f} MB"
     )
     print(f"{'':24}{'seconds':>9}{'of it checks':>14}{'messages/s':>12}{'CPU ms':>8}")
-    for word, kept in found.items():
-        seconds, checked, cpu = (sum(turn[name] for turn in kept) / rounds for name in ("seconds", "checked", "cpu"))
+    for side, side_turns in turns_by_side.items():
+        seconds, checked, cpu = (
+            sum(turn[name] for turn in side_turns) / rounds for name in ("seconds", "check_seconds", "cpu")
+        )
         print(
-            f"{word + ' checkpoints':24}{seconds:9.1f}{checked:14.1f}{recipients / seconds:12,.0f}"
+            f"{side + ' checkpoints':24}{seconds:9.1f}{checked:14.1f}{recipients / seconds:12,.0f}"
             f"{1000 * cpu / recipients:8.2f}"
         )
-    slower: list[float] = [one["seconds"] / other["seconds"] - 1 for other, one in zip(*found.values(), strict=True)]
-    low, cost, high = quantiles(slower, n=4)
+    slowdowns: list[float] = [
+        with_["seconds"] / without["seconds"] - 1 for without, with_ in zip(*turns_by_side.values(), strict=True)
+    ]
+    low, cost, high = quantiles(slowdowns, n=4)
     print(
-        f"\ncheckpoints cost {cost:+.1%} of the time, the median of {len(slower)} turns (half of them {low:+.1%} to"
-        f" {high:+.1%}; to reach: {COST:.0%})"
+        f"\ncheckpoints cost {cost:+.1%} of the time, the median of {len(slowdowns)} turns (half of them {low:+.1%} to"
+        f" {high:+.1%}; target: {MAX_CHECKPOINT_COST:.0%})"
     )
-    return cost <= COST
+    return cost <= MAX_CHECKPOINT_COST
 
 
 def main() -> int:
@@ -447,10 +470,10 @@ def main() -> int:
     parser.add_argument("--end-to-end", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.slow:
-        with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(ToTheMoment())) as runner:
-            runner.run(slow())
+        with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(PreciseSelector())) as runner:
+            runner.run(run_slow_server())
     elif options.emulate:
-        emulate()
+        run_emulator()
     elif options.side:
         side, port, in_flight, seconds = options.side
         measure(side, int(port), int(in_flight), float(seconds))

@@ -1,10 +1,10 @@
-"""Send over HTTP/2 and over HTTP/1.1, over TLS, from threads that share a client: why the clients speak HTTP/1.1.
+"""HTTP/2 compared with HTTP/1.1, over TLS, from threads that share a client: why the clients use HTTP/1.1.
 
     python benchmarks/http2.py [--rounds 25]
 
-The server is Hypercorn, with 50 ms an answer, in a process of its own. `requests` is what the blocking client is made
-on; `httpx` is what a drop-in for it that speaks HTTP/2 would be. "lost" are requests that got no answer: a send among
-them would have to be settled. An HTTP/2 server that closes a connection takes all that share it along.
+The server is Hypercorn in a process of its own, and takes 50 ms to respond. The blocking client uses `requests`;
+`httpx` is a replacement that supports HTTP/2. "lost" counts the requests without a response: among them, a send would
+have to be reconciled. When an HTTP/2 server closes a connection, all requests that share it are lost.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FORM = b"To=%2B14155550100&From=%2B15005550006&Body=Your+order+is+on+its+way."
 HEADERS = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
-async def answer(scope: Any, receive: Any, send: Any) -> None:
+async def respond(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] != "http":
         return
     while (await receive()).get("more_body"):
@@ -47,10 +47,10 @@ def serve(port: int, folder: str) -> None:
     config.bind, config.loglevel = [f"127.0.0.1:{port}"], "CRITICAL"
     config.certfile, config.keyfile = f"{folder}/cert.pem", f"{folder}/key.pem"
 
-    async def until_the_end() -> None:
+    async def stdin_closed() -> None:
         await asyncio.to_thread(sys.stdin.read)
 
-    asyncio.run(hypercorn(answer, config, shutdown_trigger=until_the_end))
+    asyncio.run(hypercorn(respond, config, shutdown_trigger=stdin_closed))
 
 
 def sides(url: str, ca: str) -> dict[str, Callable[[], object]]:
@@ -62,38 +62,38 @@ def sides(url: str, ca: str) -> dict[str, Callable[[], object]]:
     session.trust_env, session.verify = False, ca
     session.mount("https://", HTTPAdapter(pool_maxsize=max(THREADS)))
     trust, limits = ssl.create_default_context(cafile=ca), httpx.Limits(max_connections=max(THREADS))
-    two = httpx.Client(verify=trust, limits=limits, trust_env=False, http2=True)
+    http2 = httpx.Client(verify=trust, limits=limits, trust_env=False, http2=True)
     return {
         "requests, HTTP/1.1": lambda: session.post(url, data=FORM, headers=HEADERS).raise_for_status(),
-        "httpx, HTTP/2": lambda: two.post(url, content=FORM, headers=HEADERS).raise_for_status(),
+        "httpx, HTTP/2": lambda: http2.post(url, content=FORM, headers=HEADERS).raise_for_status(),
     }
 
 
 def measure(threads: int, send: Callable[[], object], rounds: int) -> tuple[float, float, int]:
-    """Send so many times a thread; give requests a second, CPU milliseconds a request, and how many were lost."""
+    """Send a number of rounds in each thread. Return requests per second, CPU ms per request, and lost requests."""
     lost = 0
 
     def work(_: int) -> None:
         nonlocal lost
         try:
             send()
-        except Exception:  # whatever it is called: there is no answer
+        except Exception:  # of either library: there is no response
             lost += 1
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(work, range(threads)))
         lost, count = 0, threads * rounds
-        began, cpu = time.perf_counter(), time.process_time()
+        started_at, cpu = time.perf_counter(), time.process_time()
         list(pool.map(work, range(count)))
-        seconds, spent = time.perf_counter() - began, time.process_time() - cpu
-    return count / seconds, 1000 * spent / count, lost
+        seconds, cpu_seconds = time.perf_counter() - started_at, time.process_time() - cpu
+    return count / seconds, 1000 * cpu_seconds / count, lost
 
 
-def ready(send: Callable[[], object]) -> None:
+def wait_until_ready(send: Callable[[], object]) -> None:
     for _ in range(100):
         try:
             send()
-        except Exception:  # it is starting
+        except Exception:  # the server is starting
             time.sleep(0.2)
         else:
             return
@@ -122,11 +122,11 @@ def main() -> int:
         authority.cert_pem.write_to_path(f"{folder}/ca.pem")
         command = [sys.executable, str(Path(__file__)), "--serve", str(port), folder]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
-            found = sides(f"https://127.0.0.1:{port}/", f"{folder}/ca.pem")
-            ready(found["requests, HTTP/1.1"])
+            senders = sides(f"https://127.0.0.1:{port}/", f"{folder}/ca.pem")
+            wait_until_ready(senders["requests, HTTP/1.1"])
             print(f"{'threads':>7} {'':20}{'requests/s':>11}{'CPU ms':>8}{'lost':>6}")
             for threads in THREADS:
-                for name, send in found.items():
+                for name, send in senders.items():
                     rate, cpu, lost = measure(threads, send, options.rounds)
                     print(f"{threads:7} {name:20}{rate:11,.0f}{cpu:8.2f}{lost:6}", flush=True)
             server.communicate()

@@ -119,7 +119,7 @@ def main() -> int:
     for variant, rounds in results.items():
         medians[variant] = {name: median(result[name] for result in rounds) for name in rounds[0]}
         row = medians[variant]
-        print(f"{variant:20} {row['records']:8.0f} {row['seconds']:8.2f} {row['cpu']:8.2f} {row['grown']:9.1f}")
+        print(f"{variant:20} {row['records']:8.0f} {row['seconds']:8.2f} {row['cpu']:8.2f} {row['growth']:9.1f}")
     ratio = medians["twilio-python"]["seconds"] / medians["hook"]["seconds"]
     all_ratio = medians["twilio-python, all"]["seconds"] / medians["hook, all"]["seconds"]
     growth = medians["hook"]["growth"]

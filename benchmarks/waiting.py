@@ -1,10 +1,10 @@
-"""Wait for many messages: the shared poll beside one fetch a message a tick, on the emulator, in one run.
+"""Waiting for many messages: the shared poll compared with one fetch for each message and polling cycle.
 
-    python benchmarks/waiting.py [--waits 10000] [--interval 10] [--ticks 3]
+    python benchmarks/waiting.py [--waits 10000] [--interval 10] [--cycles 3]
 
-Each side runs in a process of its own, with an emulator of its own in another. All messages stay on their way for some
-ticks; then all are delivered at one instant. Printed are the requests and the CPU seconds a tick, the resident memory
-that a wait took (with asyncio's own task for it), and how long after that instant the median and the last were told.
+Each side runs in a process of its own, with an emulator in another one. All messages stay undelivered for some polling
+cycles, and are then delivered at once. The output has the requests and CPU seconds of a cycle, the resident memory of a
+wait (including its asyncio task), and the delay after the delivery until the median wait and the last one ended.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from statistics import median
 from typing import Any
 
 SIDES = ("shared poll", "one by one")
-REQUESTS, BYTES = 12, 8 * 1024
+MAX_REQUESTS, MAX_BYTES = 12, 8 * 1024
+"""Targets: requests in a polling cycle, and memory of a wait."""
 HOURS = 5 * 3600
 TO = "+14155550100"
 
@@ -33,12 +34,12 @@ TO = "+14155550100"
 
 
 def serve(waits: int) -> None:
-    """Run an emulator with so many messages on their way, until standard input ends."""
+    """Run an emulator with this many undelivered messages until standard input ends."""
     from airflow_provider_twilio.client.blocking import Client
     from airflow_provider_twilio.client.settings import Basic, Settings
     from airflow_provider_twilio.emulator import serve as emulate
 
-    with emulate(speed=0.001) as emulator:  # they arrive when the clock is moved by hours
+    with emulate(speed=0.001) as emulator:  # the messages arrive when the clock is advanced by hours
         sid, token = emulator.account_sid, emulator.auth_token
         with Client(Settings(sid, Basic(sid, token), base=emulator.url)) as client:
             first = str(client.messages.create(to=TO, from_=emulator.phone_number, body="hello").sid)
@@ -53,20 +54,20 @@ def serve(waits: int) -> None:
 
 
 class Control:
-    """Ask the emulator what it has seen, and move its clock."""
+    """A client of the emulator's control interface."""
 
     def __init__(self, base: str) -> None:
         self.base = f"{base}/_emulator"
 
     def requests(self) -> int:
-        with urllib.request.urlopen(f"{self.base}/requests?limit=1") as answer:
-            return int(json.load(answer)["total"])
+        with urllib.request.urlopen(f"{self.base}/requests?limit=1") as response:
+            return int(json.load(response)["total"])
 
     def deliver(self) -> None:
         body = json.dumps({"advance": HOURS}).encode()
         request = urllib.request.Request(f"{self.base}/clock", body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request) as answer:
-            answer.read()
+        with urllib.request.urlopen(request) as response:
+            response.read()
 
 
 # ---------------------------------------------------------------- the sides
@@ -75,16 +76,17 @@ class Control:
 def shared_poll(sids: list[str], settings: Any, interval: float) -> list[Coroutine[Any, Any, Any]]:
     from airflow_provider_twilio.api.verdicts import Delivery
     from airflow_provider_twilio.client.asynchronous import AsyncClient
-    from airflow_provider_twilio.runtime.polling.status import FETCH_CONCURRENCY, MESSAGES, StatusWait, wait_for
+    from airflow_provider_twilio.runtime.polling.spec import WaitSpec
+    from airflow_provider_twilio.runtime.polling.status import FETCH_CONCURRENCY, MESSAGES, wait_for
 
     def connect() -> AsyncClient:
         return AsyncClient(settings, concurrency=FETCH_CONCURRENCY)
 
-    return [wait_for(StatusWait(sid, Delivery(), interval=interval), MESSAGES, "benchmark", connect) for sid in sids]
+    return [wait_for(WaitSpec(sid, Delivery(), interval), MESSAGES, "benchmark", connect) for sid in sids]
 
 
 def one_by_one(sids: list[str], settings: Any, interval: float) -> list[Coroutine[Any, Any, Any]]:
-    """Wait as triggers commonly do, except that they share a client."""
+    """Return waits that work as in common triggers, except that they share a client."""
     from airflow_provider_twilio.api.messages import DELIVERED, Messages
     from airflow_provider_twilio.client.asynchronous import AsyncClient
 
@@ -107,12 +109,12 @@ def resident() -> int:
         return int(file.read().split()[1]) * resource.getpagesize()
 
 
-async def measure(side: str, interval: float, ticks: int) -> dict[str, float]:
+async def measure(side: str, interval: float, cycles: int) -> dict[str, float]:
     from airflow_provider_twilio.client.settings import Basic, Settings
 
-    told = json.loads(sys.stdin.readline())
-    settings = Settings(told["sid"], Basic(told["sid"], told["token"]), base=told["url"])
-    sids, control = told["sids"], Control(str(settings.base))
+    setup = json.loads(sys.stdin.readline())
+    settings = Settings(setup["sid"], Basic(setup["sid"], setup["token"]), base=setup["url"])
+    sids, control = setup["sids"], Control(str(settings.base))
     make = shared_poll if side == SIDES[0] else one_by_one
     gc.collect()
     before = resident()
@@ -125,24 +127,24 @@ async def measure(side: str, interval: float, ticks: int) -> dict[str, float]:
     tasks = [asyncio.create_task(timed(waiting)) for waiting in make(sids, settings, interval)]
     await asyncio.sleep(0.2)
     gc.collect()
-    taken = resident() - before
-    # From between two ticks to between two others.
+    memory = resident() - before
+    # Measure from the middle of a polling cycle to the middle of another one.
     await asyncio.sleep(interval * 1.5 - time.monotonic() % interval)
-    seen, cpu, began = await asyncio.to_thread(control.requests), time.process_time(), time.perf_counter()
-    await asyncio.sleep(interval * ticks)
-    passed = (time.perf_counter() - began) / interval
-    spent, made = time.process_time() - cpu, await asyncio.to_thread(control.requests) - seen
+    requests, cpu, started_at = await asyncio.to_thread(control.requests), time.process_time(), time.perf_counter()
+    await asyncio.sleep(interval * cycles)
+    elapsed_cycles = (time.perf_counter() - started_at) / interval
+    cpu, requests = time.process_time() - cpu, await asyncio.to_thread(control.requests) - requests
     await asyncio.to_thread(control.deliver)
-    delivered = time.perf_counter()
+    delivered_at = time.perf_counter()
     await asyncio.gather(*tasks)
     await asyncio.sleep(0.2)
-    late = [moment - delivered for moment in finished]
+    delays = [finished_at - delivered_at for finished_at in finished]
     return {
-        "requests": made / passed,
-        "cpu": spent / passed,
-        "bytes": taken / len(sids),
-        "median": median(late),
-        "last": max(late),
+        "requests": requests / elapsed_cycles,
+        "cpu": cpu / elapsed_cycles,
+        "bytes": memory / len(sids),
+        "median": median(delays),
+        "last": max(delays),
     }
 
 
@@ -152,9 +154,9 @@ def run(side: str, options: argparse.Namespace) -> dict[str, float]:
 
     with subprocess.Popen(command("--serve"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
-        told = server.stdout.readline()
-        arguments = command("--side", side, "--interval", str(options.interval), "--ticks", str(options.ticks))
-        done = subprocess.run(arguments, input=told, stdout=subprocess.PIPE, text=True, check=True)
+        setup = server.stdout.readline()
+        arguments = command("--side", side, "--interval", str(options.interval), "--cycles", str(options.cycles))
+        done = subprocess.run(arguments, input=setup, stdout=subprocess.PIPE, text=True, check=True)
         server.communicate()
     return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
 
@@ -163,7 +165,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--waits", type=int, default=10_000)
     parser.add_argument("--interval", type=float, default=10.0)
-    parser.add_argument("--ticks", type=int, default=3)
+    parser.add_argument("--cycles", type=int, default=3)
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--side", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -171,24 +173,24 @@ def main() -> int:
         serve(options.waits)
         return 0
     if options.side:
-        print(json.dumps(asyncio.run(measure(options.side, options.interval, options.ticks))))
+        print(json.dumps(asyncio.run(measure(options.side, options.interval, options.cycles))))
         return 0
-    print(f"{options.waits} waits, a look each {options.interval:g} s")
-    print(f"{'':14}{'requests/tick':>14}{'CPU s/tick':>12}{'KB a wait':>11}{'median told':>13}{'last told':>11}")
-    found = {}
+    print(f"{options.waits:,} waits, polled every {options.interval:g} s")
+    print(f"{'':14}{'requests/cycle':>15}{'CPU s/cycle':>13}{'KB a wait':>11}{'median delay':>14}{'last delay':>12}")
+    results = {}
     for side in SIDES:
-        row = found[side] = run(side, options)
+        row = results[side] = run(side, options)
         print(
-            f"{side:14}{row['requests']:14.1f}{row['cpu']:12.2f}{row['bytes'] / 1024:11.1f}"
-            f"{row['median']:11.1f} s{row['last']:9.1f} s"
+            f"{side:14}{row['requests']:15.1f}{row['cpu']:13.2f}{row['bytes'] / 1024:11.1f}"
+            f"{row['median']:12.1f} s{row['last']:10.1f} s"
         )
-    ours, theirs = found["shared poll"], found["one by one"]
+    ours, theirs = results["shared poll"], results["one by one"]
     fewer, less = (theirs[name] / ours[name] for name in ("requests", "cpu"))
     print(
         f"\n{fewer:.0f} times fewer requests, {less:.0f} times less CPU;"
-        f" to reach: {REQUESTS} requests a tick, {BYTES // 1024} KB a wait"
+        f" target: {MAX_REQUESTS} requests a cycle, {MAX_BYTES // 1024} KB a wait"
     )
-    return 0 if ours["requests"] <= REQUESTS and ours["bytes"] <= BYTES else 1
+    return 0 if ours["requests"] <= MAX_REQUESTS and ours["bytes"] <= MAX_BYTES else 1
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Ask a person by message, and go on as they answer."""
+"""The operator that asks a person for approval by message, and branches on the reply."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, NoReturn, Unpack, cast
 
 from airflow_provider_twilio._airflow.compat import (
     AirflowFailException,
@@ -33,53 +33,72 @@ if TYPE_CHECKING:
     from airflow_provider_twilio._airflow.parameters import OperatorParameters
     from airflow_provider_twilio._airflow.send_once import OnClear
     from airflow_provider_twilio.runtime.idempotency.fingerprint import OnUnresolved
-    from airflow_provider_twilio.triggers.approvals import AnswerTrigger
+    from airflow_provider_twilio.runtime.polling.approvals import ApprovalSpec
+    from airflow_provider_twilio.runtime.polling.events import ApprovalEvent
 
-# What is of `triggers`, and what waits, is imported where it is used: where a DAG is parsed it would be dear.
+# The triggers and the runtime are imported where they are used: a DAG file that only names the operator should not pay
+# for importing Airflow's triggers.
 
-ASKED = ("to", "question", "from_", "messaging_service_sid")
-ANSWERS = ("yes", "no", "timeout", "unreachable")
-SAMPLE = "SM" + "0" * 32
+QUESTION_FIELDS = ("to", "question", "from_", "messaging_service_sid")
+OUTCOMES = ("yes", "no", "timeout", "unreachable")
 
 
 class ApproveBySmsOperator(SendOnceOperator):
-    """Ask a phone by message, and wait for its YES or NO.
+    """Ask a phone by message for approval, and wait for its YES or NO.
 
-    The question ends with how to answer, such as ``Reply YES 4821 or NO 4821 within 30 min``. What counts comes from
-    that phone to the number that asked, in time, and names the code. YES lets the tasks downstream run and NO skips
-    them; no answer in time fails the task, and so does a phone that can't be reached or says STOP. ``follow`` chooses
-    otherwise. Where it, or a task directly downstream, is mapped, NO skips this task itself, and what is mapped, or
-    downstream of what is, goes by its own trigger rule, which is ``all_success`` unless told. The answer goes to XCom:
-    ``answer``, ``by`` (masked), ``answered_at``, ``sid``, ``reply_sid``.
+    The question ends with how to reply, such as ``Reply YES 4821 or NO 4821 within 30 min``. A reply counts if it comes
+    from that phone to the number that asked, in time, and repeats the code.
 
-    It is asked once, whatever is retried, killed or lost, and the time counts from then.
+    YES lets the downstream tasks run, and NO skips them. The task fails without retry if there is no reply in time, or
+    if the phone cannot be reached or replies with STOP. ``follow`` chooses other tasks for each outcome.
 
-    :param to: the phone that is asked, in E.164, or a channel address. (templated)
-    :param question: the text, to which the way to answer is added. (templated)
-    :param from_: the number that asks, where the connection's extra ``from_`` isn't it. (templated)
-    :param messaging_service_sid: the messaging service that chooses the number. (templated)
-    :param code: whether an answer must name a code of four digits. Without one a bare YES counts, if this is the only
-        question to that phone that is open.
-    :param follow: the tasks directly downstream that run, by what comes of it: ``yes``, ``no``, ``timeout``,
-        ``unreachable``; such as ``{"no": "roll_back"}``. Those named for another outcome are skipped. Not where this
-        task, or one directly downstream, is mapped or in a mapped task group.
-    :param poll_interval: seconds between two looks.
-    :param wait_timeout: whole seconds from the send within which an answer counts; up to a week.
-    :param deferrable: wait in the triggerer, which costs no worker slot; by default as ``[operators]
-        default_deferrable`` says.
-    :param once: ``False`` sends in every try of the task.
-    :param on_clear: ``resend`` when a user clears the task, or ``skip``.
-    :param on_unresolved: what to do when the outcome of an earlier try is not known, and Twilio lists nothing that
-        fits: ``send``, or ``fail``; by default messages and calls are sent, and purchases and new accounts fail.
-    :param reconcile_timeout: seconds, beyond the connection's time-out, before what Twilio doesn't list was never sent.
+    If the task, or one directly downstream, is mapped, NO skips this task itself. Its downstream tasks then run by
+    their trigger rule, which is ``all_success`` by default.
+
+    .. code-block:: python
+
+        approval = ApproveBySmsOperator(
+            task_id="approval",
+            to="+14155550142",
+            question="Deploy v2.3?",
+            wait_timeout=1800,
+            deferrable=True,
+            follow={"no": "roll_back"},
+        )
+        approval >> [deploy, roll_back]
+
+    ``answer`` (one of ``yes``, ``no``, ``timeout`` and ``unreachable``), ``by`` (masked), ``answered_at``, ``sid``,
+    ``reply_sid`` and ``reason`` go to XCom. The question is sent exactly once, across retries, crashes and lost
+    responses, and the time counts from that send.
+
+    :param to: Phone to ask, as a number in E.164 or a channel address. (templated)
+    :param question: Text of the question, to which the instructions for the reply are added. (templated)
+    :param from_: Number that asks; by default the connection's extra ``from_``. (templated)
+    :param messaging_service_sid: Messaging service that chooses the number. (templated)
+    :param code: Whether a reply must repeat a code of four digits. Without a code, a bare YES counts if this is the
+        only open question to that phone.
+    :param follow: Tasks directly downstream to run for an outcome (``yes``, ``no``, ``timeout`` or ``unreachable``),
+        such as ``{"no": "roll_back"}``. The tasks named for other outcomes are skipped. Not available if this task, or
+        one directly downstream, is mapped or in a mapped task group.
+    :param poll_interval: Seconds between two polls.
+    :param wait_timeout: Whole seconds from the send within which a reply counts, up to a week.
+    :param deferrable: Whether to wait in the triggerer, which takes no worker slot; by default the setting
+        ``[operators] default_deferrable``.
+    :param once: Whether all tries of the task together send the request once. If ``False``, every try sends it.
+    :param on_clear: Whether to ``resend`` the request or to ``skip`` it when a user clears the task.
+    :param on_unresolved: Whether to ``resend`` the request or to ``fail`` when the outcome of an earlier try is unknown
+        and Twilio lists no matching record. By default, messages and calls are sent again, and purchases and new
+        accounts fail.
+    :param reconcile_timeout: Seconds after the connection timeout during which Twilio's list is polled before an
+        earlier request is considered not sent.
     :param twilio_conn_id: Airflow connection. (templated)
     :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/messaging/api/message-resource#create-a-message-resource
     """
 
-    _extra_template_fields = ASKED
-    template_fields = (*ASKED, "twilio_conn_id", "account_sid")
+    _extra_template_fields = QUESTION_FIELDS
+    template_fields = (*QUESTION_FIELDS, "twilio_conn_id", "account_sid")
     operator_extra_links = (TwilioLogLink(),)
     inherits_from_skipmixin = True
     ui_color = "#e6e0f8"
@@ -130,148 +149,178 @@ class ApproveBySmsOperator(SendOnceOperator):
             raise BadParameter("wait_timeout", f"is {timeout}", f"give whole seconds, 1 to {MAX_QUESTION_SECONDS:.0f}")
         if values["follow"] is not UNRESOLVED:
             for name in values["follow"] or ():
-                checks.choice("follow", name, ANSWERS)
+                checks.choice("follow", name, OUTCOMES)
         if timeout is not UNRESOLVED:
-            arguments = cls._message_arguments({name: values[name] for name in ASKED}, None, timeout)
+            arguments = cls._message_arguments({name: values[name] for name in QUESTION_FIELDS}, None, timeout)
             definition(Messages.create).check(arguments)
 
     @classmethod
     def _message_arguments(cls, given: Mapping[str, Any], code: str | None, wait_timeout: float) -> dict[str, Any]:
-        """Return the arguments of the message that asks the question."""
+        """Return the arguments of the question's message."""
         from airflow_provider_twilio.runtime.approval import Question
 
         checks.required(question=given["question"])
-        _can_answer("from_", given["from_"])
+        _check_can_receive("from_", given["from_"])
         asked = Question(code, 0.0, wait_timeout)
         body = UNRESOLVED if given["question"] is UNRESOLVED else asked.format(given["question"])
-        return {**{name: given[name] for name in ASKED if name != "question"}, "body": body}
+        return {**{name: given[name] for name in QUESTION_FIELDS if name != "question"}, "body": body}
 
-    def _request(self, **instead: Any) -> Request[Message]:
-        """Build the question's message, the same in every try."""
-        given = {name: parse_rendered(name, getattr(self, name), "str") or None for name in ASKED}
-        return Messages.create(**self._message_arguments({**given, **instead}, self._code, self.wait_timeout))
+    def _request(self, **overrides: Any) -> Request[Message]:
+        """Build the request for the question's message, which is the same in every try."""
+        given = {name: parse_rendered(name, getattr(self, name), "str") or None for name in QUESTION_FIELDS}
+        return Messages.create(**self._message_arguments({**given, **overrides}, self._code, self.wait_timeout))
 
     def _finalize_request(self, request: Request[Any]) -> Request[Any]:
-        """Refuse a sender that can't be answered, also where the connection supplies it."""
+        """Check the sender, which may be the connection's.
+
+        :raises BadParameter: The sender cannot receive replies. No message was sent.
+        """
         from airflow_provider_twilio.client.prepare import complete
 
-        _can_answer("from_", complete(self.hook.client.settings, request).get("From"))
+        _check_can_receive("from_", complete(self.hook.client.settings, request).get("From"))
         return request
 
     def execute(self, context: Context) -> Any:
-        """Ask, and wait. Errors that would come again fail the task at once."""
-        from airflow_provider_twilio.runtime.polling.events import wait_event as outcome
+        """Ask, and wait for the reply. An error that would occur again fails the task without retry."""
+        from airflow_provider_twilio.runtime.polling.approvals import check_reply_once, wait_for_reply_blocking
+        from airflow_provider_twilio.runtime.polling.events import approval_event, wait_event
 
         with fail_on_permanent_errors():
-            if self.follow and self._mapped(context):
-                remedy = "leave it out, or put an EmptyOperator between the question and mapped work"
-                raise BadParameter("follow", "is given where the task, or one directly behind it, is mapped", remedy)
-            self._code = self._derived(context) if self.code else None
-            self._trigger(SAMPLE, time.time(), None)  # its arguments, before it's too late
+            if self.follow and self._involves_mapped_tasks(context):
+                remedy = "leave it out, or put an EmptyOperator between the question and the mapped tasks"
+                raise BadParameter("follow", "is given, but the task or one directly downstream is mapped", remedy)
+            self._code = self._derive_code(context) if self.code else None
+            self._approval_spec(time.time())  # invalid parameters must fail the task before anything is sent
             try:
-                record = Message(self._send(context))
+                record = Message(self._send_request(context))
             except BadParameter:
                 raise
             except (OptedOut, InvalidRequest) as error:
-                return self._end(context, outcome(SAMPLE, "failed", f"the question was refused: {error}"))
-            if not record.get("sid"):  # what is behind it is no dry run
-                return self._end(context, outcome(SAMPLE, "failed", "a dry run asks nobody"))
+                return self._finish(
+                    context, approval_event(wait_event("", "failed", f"Twilio rejected the question: {error}"))
+                )
+            if not record.get("sid"):  # the downstream tasks would be no dry run, so nothing may approve them
+                return self._finish(context, approval_event(wait_event("", "failed", "dry run: no question was sent")))
             TwilioLogLink.show(context, self.hook.client.settings, record["sid"])
-            trigger = self._trigger(record["sid"], self._sent_at(context, record).timestamp(), self._sender(record))
-            if self.deferrable:
-                # Airflow may fail a wait that ends at once, and did perhaps: a retry's own could fail likewise.
-                told = trigger.check(self.hook.client) if context["ti"].try_number > 1 else None
-                if told is None:
-                    self.defer(trigger=trigger, method_name="execute_complete")
-            else:
-                told = trigger.wait(self.hook.client)
-            return self._end(context, told)
+            asked_at = self._sent_at(context, record).timestamp()
+            spec = self._approval_spec(asked_at, record["sid"], self._fetch_sender(record))
+            if not self.deferrable:
+                return self._finish(context, wait_for_reply_blocking(spec, self.hook.client))
+            # Airflow may have failed an earlier try because its wait ended at once. Deferring again could repeat that.
+            event = check_reply_once(spec, self.hook.client) if context["ti"].try_number > 1 else None
+            return self._defer(spec) if event is None else self._finish(context, event)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        """Go on as the trigger's event says; no request is made."""
-        return self._end(context, event)
+        """End the task with the trigger's event, without another request."""
+        return self._finish(context, cast("ApprovalEvent", event))
 
-    def _derived(self, context: Context) -> str:
-        """Derive a code that is the same in every try of this task, and that none can tell without the credentials."""
+    def _defer(self, spec: ApprovalSpec) -> NoReturn:
+        from airflow_provider_twilio.triggers.approvals import ApprovalTrigger
+
+        trigger = ApprovalTrigger.from_spec(spec, twilio_conn_id=self.twilio_conn_id, account_sid=self.account_sid)
+        self.defer(trigger=trigger, method_name="execute_complete")
+
+    def _approval_spec(self, asked_at: float, sid: str = "", sender: str | None = None) -> ApprovalSpec:
+        """Build the description of the wait.
+
+        :param asked_at: Time of the send, in seconds since the epoch.
+        :param sid: SID of the question's message; empty to only check the parameters before the send.
+        :param sender: Number that asked; None if Twilio has not chosen it yet.
+        :raises BadParameter: A parameter of the wait is invalid.
+        """
+        from airflow_provider_twilio.runtime.polling.approvals import ApprovalSpec
+
+        return ApprovalSpec(
+            sid,
+            to=self.to,
+            created=asked_at,
+            deadline=asked_at + self.wait_timeout,
+            from_=sender,
+            code=self._code,
+            interval=self.poll_interval,
+        )
+
+    def _derive_code(self, context: Context) -> str:
+        """Derive a code that is the same in every try, and that nobody can compute without the credentials."""
         from airflow_provider_twilio.runtime.idempotency.fingerprint import KeyedHash
 
         ti = context["ti"]
         clears = ti.max_tries if self.on_clear == "resend" else 0
-        names = [ti.dag_id, ti.run_id, ti.task_id, ti.map_index, clears]
-        return f"{int(KeyedHash.from_settings(self.hook.client.settings).json(names), 16) % 9000 + 1000}"
+        identity = [ti.dag_id, ti.run_id, ti.task_id, ti.map_index, clears]
+        return f"{int(KeyedHash.from_settings(self.hook.client.settings).json(identity), 16) % 9000 + 1000}"
 
-    def _sender(self, record: Message) -> str | None:
-        """Give the number that has asked; None while Twilio has not chosen it."""
+    def _fetch_sender(self, record: Message) -> str | None:
+        """Return the number that asked, or None while Twilio has not chosen it.
+
+        :raises BadParameter: Twilio has chosen a sender that cannot receive replies.
+        """
         for pause in (0.5, 1.0, 2.0):
             if record.from_:
                 break
             time.sleep(pause)
             try:
                 record = self.hook.client.send(Messages.fetch(record["sid"]))
-            except NotFound:  # just sent
+            except NotFound:  # sent just now
                 continue
-        _can_answer("the sender that Twilio has chosen", record.from_)
+        _check_can_receive("the sender that Twilio has chosen", record.from_)
         return record.from_
 
-    def _trigger(self, sid: str, asked: float, sender: str | None) -> AnswerTrigger:
-        from airflow_provider_twilio.triggers.approvals import AnswerTrigger
-
-        return AnswerTrigger(
-            sid,
-            to=self.to,
-            from_=sender,
-            code=self._code,
-            created=asked,
-            deadline=asked + self.wait_timeout,
-            poll_interval=self.poll_interval,
-            twilio_conn_id=self.twilio_conn_id,
-            account_sid=self.account_sid,
-        )
-
-    def _end(self, context: Context, told: Mapping[str, Any]) -> Any:
-        answer = {"timeout": "timeout", "failed": "unreachable"}.get(told["outcome"], told.get("answer"))
-        reason = told.get("reason")
-        self.log.info("%s answers: %s%s", mask(self.to), answer, f" ({reason})" if reason else "")
+    def _finish(self, context: Context, event: ApprovalEvent) -> Any:
+        """Fail, branch, or return the result for XCom, as the outcome and ``follow`` say."""
+        answer = {"timeout": "timeout", "failed": "unreachable"}.get(event["outcome"], event.get("answer"))
+        reason = event.get("reason")
+        self.log.info("Outcome of the question to %s: %s%s", mask(self.to), answer, f" ({reason})" if reason else "")
         follow = self.follow or {}
         if answer not in ("yes", "no") and answer not in follow:
             raise AirflowFailException(f"{'unreachable' if answer == 'unreachable' else 'not approved'}: {reason}")
         result = {
             "answer": answer,
-            "by": mask(self.to) if told.get("reply_sid") else None,
-            "answered_at": told.get("answered_at"),
-            "sid": None if told["sid"] == SAMPLE else told["sid"],
-            "reply_sid": told.get("reply_sid"),
+            "by": mask(self.to) if event.get("reply_sid") else None,
+            "answered_at": event.get("answered_at"),
+            "sid": event["sid"] or None,
+            "reply_sid": event.get("reply_sid"),
             "reason": reason,
         }
         if answer != "yes" or follow:
             self._branch(context, str(answer), follow, result)
         return result
 
-    def _mapped(self, context: Context) -> bool:
-        """Tell whether the task, or one directly behind it, is mapped: then not every Airflow lets it skip that one."""
-        behind = [self.dag.get_task(name) for name in self.downstream_task_ids]
-        return context["ti"].map_index not in (None, -1) or any(task.get_needs_expansion() for task in behind)
+    def _involves_mapped_tasks(self, context: Context) -> bool:
+        """Return whether this task, or one directly downstream, is mapped.
+
+        Airflow does not let a mapped task skip others, and before Airflow 3.2 no task can skip mapped ones.
+        """
+        downstream = [self.dag.get_task(name) for name in self.downstream_task_ids]
+        return context["ti"].map_index not in (None, -1) or any(task.get_needs_expansion() for task in downstream)
 
     def _branch(
         self, context: Context, answer: str, follow: Mapping[str, str | Sequence[str]], result: dict[str, Any]
     ) -> None:
-        """Skip the tasks that are not to run, which ends this one: so what goes to XCom goes there before."""
+        """Skip the downstream tasks that the outcome does not choose.
+
+        Skipping ends this task with an exception, so the result is pushed to XCom first.
+
+        :raises AirflowSkipException: A mapped task is involved, so that this task is skipped itself.
+        """
         if self.do_xcom_push:
             context["ti"].xcom_push(key="return_value", value=result)
-        named = {name: [tasks] if isinstance(tasks, str) else list(tasks) for name, tasks in follow.items()}
-        chosen = named.get(answer)
+        by_outcome = {name: [tasks] if isinstance(tasks, str) else list(tasks) for name, tasks in follow.items()}
+        chosen = by_outcome.get(answer)
         if chosen is None and answer == "yes":
-            others = {task for tasks in named.values() for task in tasks}
-            chosen = [task for task in sorted(self.downstream_task_ids) if task not in others]
-        mapped = self._mapped(context)
-        with suppress(*[DownstreamTasksSkipped] if mapped else ()):
+            named = {task for tasks in by_outcome.values() for task in tasks}
+            chosen = [task for task in sorted(self.downstream_task_ids) if task not in named]
+        is_mapped = self._involves_mapped_tasks(context)
+        with suppress(*[DownstreamTasksSkipped] if is_mapped else ()):
             skip_all_except(context, chosen or None)
-        if mapped:
-            raise AirflowSkipException(f"{mask(self.to)} answers: {answer}")
+        if is_mapped:
+            raise AirflowSkipException(f"outcome of the question to {mask(self.to)}: {answer}")
 
 
-def _can_answer(name: str, sender: str | None) -> None:
-    """Refuse an alphanumeric sender: no phone can answer it."""
+def _check_can_receive(name: str, sender: str | None) -> None:
+    """Require a sender that can receive replies, which an alphanumeric sender cannot.
+
+    :raises BadParameter: The sender is alphanumeric.
+    """
     if sender is None or sender is UNRESOLVED or ":" in sender or not any(letter.isalpha() for letter in sender):
         return
-    raise BadParameter(name, "is alphanumeric, and can't be answered", "ask from a number or a short code")
+    raise BadParameter(name, "is alphanumeric and cannot receive replies", "ask from a number or a short code")

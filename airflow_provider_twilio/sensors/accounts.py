@@ -1,10 +1,10 @@
-"""Wait for money on an account."""
+"""The sensor that waits for an account's balance."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
@@ -17,17 +17,27 @@ from airflow_provider_twilio.operators._base.operation import COLORS
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from typing_extensions import Unpack
+
+    from airflow_provider_twilio._airflow.parameters import SensorParameters
 
 
 class BalanceSensor(BaseSensorOperator):
-    """Wait until an account has at least so much money. Its balance goes to XCom.
+    """Wait until the balance of an account has reached a minimum. The balance goes to XCom.
 
-    A subaccount, which has no balance of its own, is refused, and so is what no retry can mend. While Twilio can't be
-    asked (429, 5xx, no network) the wait goes on. ``mode="reschedule"`` gives the worker slot back between two looks.
+    A subaccount, which has no balance of its own, fails the task without retry, and so does any other error that would
+    occur again. While Twilio cannot be polled (429, 5xx, no network) the sensor continues to wait.
+    ``mode="reschedule"`` releases the worker slot between two checks.
 
-    :param minimum: the least that must be there, in the account's currency. (templated)
-    :param twilio_conn_id: the Airflow connection. (templated)
-    :param account_sid: the account whose balance it is, where it isn't the connection's own. (templated)
+    .. code-block:: python
+
+        BalanceSensor(task_id="funded", minimum=50, mode="reschedule", poke_interval=600, timeout=86_400)
+
+    ``poke_interval``, ``timeout``, ``mode``, ``soft_fail`` and ``never_fail`` are Airflow's own.
+
+    :param minimum: Minimum balance, in the account's currency. (templated)
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account whose balance it is; the connection's own by default. (templated)
 
     https://www.twilio.com/docs/usage/api/account-balance
     """
@@ -41,7 +51,7 @@ class BalanceSensor(BaseSensorOperator):
         minimum: Decimal | float | str,
         twilio_conn_id: str = TwilioHook.default_conn_name,
         account_sid: str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[SensorParameters],
     ) -> None:
         super().__init__(**kwargs)
         self.minimum = minimum
@@ -53,10 +63,11 @@ class BalanceSensor(BaseSensorOperator):
 
     @cached_property
     def hook(self) -> TwilioHook:
+        """The hook of the connection and account."""
         return TwilioHook(self.twilio_conn_id, self.account_sid)
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
-        """Look once."""
+        """Check the balance once."""
         with fail_on_permanent_errors():
             checks.required(minimum=self.minimum)
             minimum = checks.amount("minimum", self.minimum) or Decimal()
@@ -65,7 +76,7 @@ class BalanceSensor(BaseSensorOperator):
             except TwilioError as error:
                 if error.permanent:
                     raise
-                self.log.warning("Looking again later: %s", error)
+                self.log.warning("Cannot fetch the balance, trying again at the next poke: %s", error)
                 return False
             if balance.remaining < minimum:
                 self.log.info(balance.below(minimum))

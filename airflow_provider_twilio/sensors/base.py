@@ -1,4 +1,4 @@
-"""What the sensors share: poke, reschedule and deferrable come to the same end with the same words."""
+"""Base class of the sensors that wait for a final status, by poke, reschedule or in the triggerer."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import time
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_twilio._airflow.compat import AirflowSensorTimeout, conf
-from airflow_provider_twilio._airflow.outcome import fail_on_permanent_errors
+from airflow_provider_twilio._airflow.outcome import fail_on_permanent_errors, raise_for_event
 from airflow_provider_twilio._airflow.templates import doc_summary, is_mapped_at_runtime, resolve_literal
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.defaults import DRY_RUN
@@ -20,21 +20,29 @@ from airflow_provider_twilio.links.twilio import TwilioLogLink
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from typing_extensions import Unpack
 
+    from airflow_provider_twilio._airflow.parameters import SensorParameters
+    from airflow_provider_twilio.api.verdicts import Goal
+    from airflow_provider_twilio.runtime.polling.events import WaitEvent
+    from airflow_provider_twilio.runtime.polling.spec import WaitSpec
     from airflow_provider_twilio.triggers.base import WaitTrigger
 
-# What is of `triggers` is imported where it is used: Airflow's own triggers are dear to import where a DAG is parsed.
+# The triggers and the runtime are imported where they are used: a DAG file that only names a sensor should not pay for
+# importing Airflow's triggers.
 
 
 class WaitSensor(BaseSensorOperator):
-    """Wait for one record to come to its end.
+    """Base class of the sensors that wait for the final status of one message or call.
 
-    While Twilio can't be asked (429, 5xx, no network) the wait goes on; what no retry can mend fails the task at once.
+    While Twilio cannot be polled (429, 5xx, no network) the sensor continues to wait. An error that would occur again
+    fails the task without retry. ``poke_interval``, ``timeout``, ``mode``, ``soft_fail`` and ``never_fail`` are
+    Airflow's own.
 
-    :param deferrable: wait in the triggerer, which costs no worker slot; by default as ``[operators]
-        default_deferrable`` says.
-    :param twilio_conn_id: the Airflow connection. (templated)
-    :param account_sid: the account the record belongs to, where it isn't the connection's own. (templated)
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account of the record; the connection's own by default. (templated)
+    :param deferrable: Whether to wait in the triggerer, which takes no worker slot; by default the setting
+        ``[operators] default_deferrable``.
     """
 
     template_fields: Sequence[str] = ("twilio_conn_id", "account_sid")
@@ -42,7 +50,7 @@ class WaitSensor(BaseSensorOperator):
     ui_color = "#fbe6ea"
     skip_opted_out: bool = False
     _start: float | None = None
-    _shown: bool = False
+    _link_stored: bool = False
 
     def __init__(
         self,
@@ -50,54 +58,76 @@ class WaitSensor(BaseSensorOperator):
         twilio_conn_id: str = TwilioHook.default_conn_name,
         account_sid: str | None = None,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        **kwargs: Any,
+        **kwargs: Unpack[SensorParameters],
     ) -> None:
         super().__init__(**kwargs)
         self.doc_md = self.doc_md or doc_summary(type(self))
         self.twilio_conn_id = twilio_conn_id
         self.account_sid = account_sid
         self.deferrable = deferrable
-        self.check_sid("account_sid", account_sid, "AC")
+        self._check_sid("account_sid", account_sid, "AC")
 
-    def check_sid(self, name: str, value: str | None, *kinds: str) -> None:
-        """Check a literal when the DAG is parsed; the trigger checks what is only known when the task runs."""
+    def _check_sid(self, name: str, value: str | None, *prefixes: str) -> None:
+        """Check a literal SID when the DAG is parsed. The trigger checks SIDs that are known only at run time.
+
+        :raises BadParameter: The SID is of another type.
+        """
         if value is not None and not is_mapped_at_runtime(self):
-            checks.sid(name, resolve_literal(value), *kinds)
+            checks.sid(name, resolve_literal(value), *prefixes)
 
     @cached_property
     def hook(self) -> TwilioHook:
+        """The hook of the connection and account."""
         return TwilioHook(self.twilio_conn_id, self.account_sid)
 
+    @property
+    def _sid(self) -> Any:
+        """The SID of the message or call, once rendered."""
+        return getattr(self, self.template_fields[0])
+
+    @property
     @abstractmethod
-    def trigger(self, *, deadline: float | None, created: float) -> WaitTrigger:
-        """Give the trigger that waits on, which also knows the goal."""
+    def _goal(self) -> Goal:
+        """The goal of the wait."""
+
+    @abstractmethod
+    def _build_trigger(self, spec: WaitSpec[Any]) -> WaitTrigger:
+        """Build the trigger of the deferrable mode."""
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
-        """Look once; in deferrable mode leave the further looks to the triggerer."""
-        if self._of_a_dry_run():
+        """Check the record once. In deferrable mode, defer if its status is not final yet."""
+        from airflow_provider_twilio.runtime.polling.blocking import check_once
+        from airflow_provider_twilio.runtime.polling.spec import WaitSpec
+
+        if self._is_unsent_in_dry_run():
             self.log.info("Dry run: nothing was sent, so there is nothing to wait for")
             return PokeReturnValue(is_done=True, xcom_value={"sid": None, "status": DRY_RUN})
         started = self._started(context)
-        deadline = started + float(self.timeout)
         with fail_on_permanent_errors():
-            trigger = self.trigger(deadline=deadline, created=started)
-            if not self._shown:
-                TwilioLogLink.show(context, self.hook.client.settings, trigger.sid)
-                self._shown = True
-            told = trigger.check(self.hook.client)
-        if told is not None:
-            return PokeReturnValue(is_done=True, xcom_value=self._conclude(told))
+            spec = WaitSpec(
+                self._sid,
+                self._goal,
+                interval=self.poke_interval,
+                deadline=started + float(self.timeout),
+                created=started,
+            )
+            trigger = self._build_trigger(spec)
+            if not self._link_stored:
+                TwilioLogLink.show(context, self.hook.client.settings, spec.sid)
+                self._link_stored = True
+            event = check_once(spec, trigger.source, self.hook.client)
+        if event is not None:
+            return PokeReturnValue(is_done=True, xcom_value=self._finish(event))
         if self.deferrable:
             self.defer(trigger=trigger, method_name="execute_complete")
         return False
 
-    def _of_a_dry_run(self) -> bool:
-        """Tell whether what is waited for was not sent, for the connection's ``dry_run``: its record has no SID."""
-        sid = getattr(self, self.template_fields[0])
-        return sid in (None, "None") and self.hook.client.settings.dry_run  # as an XCom, and in a template
+    def _is_unsent_in_dry_run(self) -> bool:
+        """Return whether the record has no SID because the connection's ``dry_run`` has kept it from being sent."""
+        return self._sid in (None, "None") and self.hook.client.settings.dry_run  # from an XCom, and from a template
 
     def _started(self, context: Context) -> float:
-        """Give the time from which ``timeout`` counts: rescheduling does not begin it anew."""
+        """Return the time from which ``timeout`` counts. Rescheduling does not reset it."""
         if self.reschedule:
             first = context["ti"].get_first_reschedule_date(context)
             if first is not None:
@@ -107,10 +137,8 @@ class WaitSensor(BaseSensorOperator):
         return self._start
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """End as the trigger's event says; no request is made."""
-        return self._conclude(event)
+        """End the task with the trigger's event, without another request."""
+        return self._finish(cast("WaitEvent", event))
 
-    def _conclude(self, told: dict[str, Any]) -> dict[str, Any]:
-        from airflow_provider_twilio._airflow.outcome import raise_for_event
-
-        return raise_for_event(told, skip_opted_out=self.skip_opted_out, late=AirflowSensorTimeout)
+    def _finish(self, event: WaitEvent) -> dict[str, Any]:
+        return raise_for_event(event, skip_opted_out=self.skip_opted_out, timeout_error=AirflowSensorTimeout)

@@ -1,29 +1,52 @@
-"""Wait for a call's completion."""
+"""The sensor that waits for the completion of a call."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from airflow_provider_twilio._airflow.compat import conf
 from airflow_provider_twilio.api import checks
-from airflow_provider_twilio.api.calls import FINAL, KINDS
+from airflow_provider_twilio.api.calls import FINAL, SID_PREFIXES
+from airflow_provider_twilio.hooks.twilio import TwilioHook
 from airflow_provider_twilio.sensors.base import WaitSensor
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from airflow_provider_twilio._airflow.parameters import SensorParameters
+    from airflow_provider_twilio.api.verdicts import Completion
+    from airflow_provider_twilio.runtime.polling.spec import WaitSpec
     from airflow_provider_twilio.triggers.calls import CallCompletionTrigger
 
 
 class CallCompletionSensor(WaitSensor):
-    """Wait until a call is over: ``completed`` is success, all other ends fail the task, whatever its ``retries``.
+    """Wait until a call has ended. ``completed`` is success; every other final status fails the task without retry.
 
-    ``completed`` says that something picked up, which may be a machine: ``answered_by`` asks for more.
+    ``completed`` says that the call was answered, possibly by a machine. ``answered_by`` asks for more.
 
-    :param call_sid: the call, CA…. (templated)
-    :param accept: final statuses to take for success too, such as ``no-answer``.
-    :param answered_by: what must have picked up, such as ``human``; the call needs ``machine_detection`` for it.
-    :param deferrable: wait in the triggerer, which costs no worker slot.
-    :param twilio_conn_id: the Airflow connection. (templated)
-    :param account_sid: the account the call belongs to, where it isn't the connection's own. (templated)
+    .. code-block:: python
+
+        CallCompletionSensor(
+            task_id="answered",
+            call_sid="{{ ti.xcom_pull('call')['sid'] }}",
+            answered_by="human",
+            poke_interval=30,
+            timeout=3600,
+            deferrable=True,
+        )
+
+    The final status, the duration, the price and the dates go to XCom, without phone numbers. ``poke_interval``,
+    ``timeout``, ``mode``, ``soft_fail`` and ``never_fail`` are Airflow's own.
+
+    :param call_sid: SID of the call, CA…. (templated)
+    :param accept: Final statuses that count as success in addition to ``completed``, such as ``no-answer``.
+    :param answered_by: Who must have answered, such as ``human``; anybody by default. The call needs
+        ``machine_detection`` for it.
+    :param deferrable: Whether to wait in the triggerer, which takes no worker slot; by default the setting
+        ``[operators] default_deferrable``.
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account of the call; the connection's own by default. (templated)
 
     https://www.twilio.com/docs/voice/api/call-resource#call-status-values
     """
@@ -36,26 +59,27 @@ class CallCompletionSensor(WaitSensor):
         call_sid: str,
         accept: Sequence[str] = (),
         answered_by: Sequence[str] | str = (),
-        **kwargs: Any,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        twilio_conn_id: str = TwilioHook.default_conn_name,
+        account_sid: str | None = None,
+        **kwargs: Unpack[SensorParameters],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, deferrable=deferrable, **kwargs)
         self.call_sid = call_sid
-        self.check_sid("call_sid", call_sid, *KINDS)
+        self._check_sid("call_sid", call_sid, *SID_PREFIXES)
         self.accept = accept
         self.answered_by = answered_by
         for status in accept:
             checks.choice("accept", status, sorted(FINAL))
 
-    def trigger(self, *, deadline: float | None, created: float) -> CallCompletionTrigger:
+    @property
+    def _goal(self) -> Completion:
+        from airflow_provider_twilio.api.verdicts import Completion
+
+        answered_by = (self.answered_by,) if isinstance(self.answered_by, str) else tuple(self.answered_by)
+        return Completion(tuple(self.accept), answered_by)
+
+    def _build_trigger(self, spec: WaitSpec[Completion]) -> CallCompletionTrigger:
         from airflow_provider_twilio.triggers.calls import CallCompletionTrigger
 
-        return CallCompletionTrigger(
-            self.call_sid,
-            twilio_conn_id=self.twilio_conn_id,
-            account_sid=self.account_sid,
-            poll_interval=self.poke_interval,
-            deadline=deadline,
-            created=created,
-            accept=list(self.accept),
-            answered_by=[self.answered_by] if isinstance(self.answered_by, str) else list(self.answered_by),
-        )
+        return CallCompletionTrigger.from_spec(spec, twilio_conn_id=self.twilio_conn_id, account_sid=self.account_sid)

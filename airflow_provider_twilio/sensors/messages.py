@@ -1,31 +1,54 @@
-"""Wait for a message's delivery."""
+"""The sensor that waits for the delivery of a message."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from airflow_provider_twilio.api.messages import KINDS
+from airflow_provider_twilio._airflow.compat import conf
+from airflow_provider_twilio.api.messages import SID_PREFIXES
+from airflow_provider_twilio.hooks.twilio import TwilioHook
 from airflow_provider_twilio.sensors.base import WaitSensor
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from airflow_provider_twilio._airflow.parameters import SensorParameters
+    from airflow_provider_twilio.api.verdicts import Delivery
+    from airflow_provider_twilio.runtime.polling.spec import WaitSpec
     from airflow_provider_twilio.triggers.messages import MessageDeliveryTrigger
 
 
 class MessageDeliverySensor(WaitSensor):
-    """Wait until a message is delivered, and fail at once if it can't be any more.
+    """Wait until a message has been delivered, and fail as soon as it cannot be.
 
-    ``delivered`` and ``read`` are success. ``failed``, ``undelivered`` and ``canceled`` fail the task, whatever its
-    ``retries``, with Twilio's error code and what it means. ``queued`` and ``sent`` are neither.
+    ``delivered`` and ``read`` are success. ``failed``, ``undelivered`` and ``canceled`` fail the task without retry,
+    with Twilio's error code and its meaning. ``queued`` and ``sent`` are neither.
 
-    :param message_sid: the message, SM… or MM…. (templated)
-    :param accept_sent: take ``sent`` (the carrier has it) for success.
-    :param sent_grace: take ``sent`` for success when it has lasted so many seconds: many carriers report no more.
-    :param resendable_codes: error codes after which sending again can help, for the failure's words.
-    :param skip_opted_out: skip instead of failing when the recipient had opted out.
-    :param deferrable: wait in the triggerer, which costs no worker slot.
-    :param twilio_conn_id: the Airflow connection. (templated)
-    :param account_sid: the account the message belongs to, where it isn't the connection's own. (templated)
+    .. code-block:: python
+
+        MessageDeliverySensor(
+            task_id="delivered",
+            message_sid="{{ ti.xcom_pull('send')['sid'] }}",
+            poke_interval=30,
+            timeout=3600,
+            deferrable=True,
+        )
+
+    The final status, the price and the dates go to XCom, without phone numbers and without the body.
+    ``poke_interval``, ``timeout``, ``mode``, ``soft_fail`` and ``never_fail`` are Airflow's own.
+
+    :param message_sid: SID of the message, SM… or MM…. (templated)
+    :param accept_sent: Whether ``sent``, which says that the carrier has the message, counts as success.
+    :param sent_grace: Seconds after which ``sent`` counts as success, since many carriers report nothing further; None
+        for never.
+    :param resendable_codes: Error codes after which sending again can help, which the failure's reason mentions; by
+        default :data:`airflow_provider_twilio.api.codes.RESENDABLE`.
+    :param skip_opted_out: Whether to skip the task instead of failing it if the recipient has opted out.
+    :param deferrable: Whether to wait in the triggerer, which takes no worker slot; by default the setting
+        ``[operators] default_deferrable``.
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account of the message; the connection's own by default. (templated)
 
     https://www.twilio.com/docs/messaging/api/message-resource#message-status-values
     """
@@ -40,27 +63,28 @@ class MessageDeliverySensor(WaitSensor):
         sent_grace: float | None = None,
         resendable_codes: Sequence[int] | None = None,
         skip_opted_out: bool = False,
-        **kwargs: Any,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        twilio_conn_id: str = TwilioHook.default_conn_name,
+        account_sid: str | None = None,
+        **kwargs: Unpack[SensorParameters],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, deferrable=deferrable, **kwargs)
         self.message_sid = message_sid
-        self.check_sid("message_sid", message_sid, *KINDS)
+        self._check_sid("message_sid", message_sid, *SID_PREFIXES)
         self.accept_sent = accept_sent
         self.sent_grace = sent_grace
         self.resendable_codes = resendable_codes
         self.skip_opted_out = skip_opted_out
 
-    def trigger(self, *, deadline: float | None, created: float) -> MessageDeliveryTrigger:
+    @property
+    def _goal(self) -> Delivery:
+        from airflow_provider_twilio.api.codes import RESENDABLE
+        from airflow_provider_twilio.api.verdicts import Delivery
+
+        codes = RESENDABLE if self.resendable_codes is None else frozenset(self.resendable_codes)
+        return Delivery(self.accept_sent, self.sent_grace, codes)
+
+    def _build_trigger(self, spec: WaitSpec[Delivery]) -> MessageDeliveryTrigger:
         from airflow_provider_twilio.triggers.messages import MessageDeliveryTrigger
 
-        return MessageDeliveryTrigger(
-            self.message_sid,
-            twilio_conn_id=self.twilio_conn_id,
-            account_sid=self.account_sid,
-            poll_interval=self.poke_interval,
-            deadline=deadline,
-            created=created,
-            accept_sent=self.accept_sent,
-            sent_grace=self.sent_grace,
-            resendable_codes=None if self.resendable_codes is None else sorted(self.resendable_codes),
-        )
+        return MessageDeliveryTrigger.from_spec(spec, twilio_conn_id=self.twilio_conn_id, account_sid=self.account_sid)

@@ -1,14 +1,15 @@
-"""Wait in the triggerer for a call's completion."""
+"""The trigger that waits for the completion of a call."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_twilio.api import checks
-from airflow_provider_twilio.api.calls import KINDS, Calls
+from airflow_provider_twilio.api.calls import SID_PREFIXES, Calls
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.api.verdicts import Completion
+from airflow_provider_twilio.runtime.polling.spec import WaitSpec
 from airflow_provider_twilio.runtime.polling.status import CALLS
 from airflow_provider_twilio.triggers.base import WaitTrigger
 
@@ -17,18 +18,30 @@ if TYPE_CHECKING:
 
 
 class CallCompletionTrigger(WaitTrigger):
-    """Wait until a call is over, and tell how it went.
+    """Wait in the triggerer until a call has ended.
 
-    :param call_sid: the call, CA….
-    :param twilio_conn_id: the Airflow connection.
-    :param account_sid: the account the call belongs to, where it isn't the connection's own.
-    :param poll_interval: seconds between two looks.
-    :param deadline: the end of the wait, in seconds since the epoch; None for no end. A last look is taken then.
-    :param created: when the call was created, in seconds since the epoch.
-    :param accept: final statuses to take for success beside ``completed``.
-    :param answered_by: what must have picked up, such as ``human``.
-    :param hang_up_on_kill: hang up when a user kills the task.
-    :param on_clear: ``resend`` where Clear kills the task, ``skip`` where it waits on for the same after it.
+    .. code-block:: python
+
+        self.defer(
+            trigger=CallCompletionTrigger(call_sid, poll_interval=10, deadline=time.time() + 3600),
+            method_name="execute_complete",
+        )
+
+    The event has the keys ``sid``, ``outcome`` (``reached``, ``failed``, ``timeout`` or ``error``), ``reason``,
+    ``status`` and further fields of the call, but no phone number.
+
+    :param call_sid: SID of the call, CA….
+    :param twilio_conn_id: The Airflow connection.
+    :param account_sid: The account of the call; the connection's own by default.
+    :param poll_interval: Seconds between two polls.
+    :param deadline: End of the wait, in seconds since the epoch, at which the call is polled once more; None for no
+        end.
+    :param created: Time the call was created, in seconds since the epoch; now by default.
+    :param accept: Final statuses that count as success in addition to ``completed``.
+    :param answered_by: Who must have answered, such as ``human``; anybody by default.
+    :param hang_up_on_kill: Whether to hang up when a user kills the task.
+    :param on_clear: ``resend`` if a cleared task calls again; ``skip`` if it waits for the same call again, which is
+        then not hung up.
 
     https://www.twilio.com/docs/voice/api/call-resource#call-status-values
     """
@@ -49,9 +62,32 @@ class CallCompletionTrigger(WaitTrigger):
         hang_up_on_kill: bool = False,
         on_clear: OnClear = "resend",
     ) -> None:
-        arguments: dict[str, Any] = dict(locals()) | {"accept": list(accept), "answered_by": list(answered_by)}
-        super().__init__(**{name: arguments[name] for name in arguments if name not in ("self", "__class__")})
-        checks.sid("call_sid", call_sid, *KINDS)
+        super().__init__(locals() | {"accept": list(accept), "answered_by": list(answered_by)})
+        checks.sid("call_sid", call_sid, *SID_PREFIXES)
+
+    @classmethod
+    def from_spec(
+        cls,
+        spec: WaitSpec[Completion],
+        *,
+        twilio_conn_id: str,
+        account_sid: str | None,
+        hang_up_on_kill: bool = False,
+        on_clear: OnClear = "resend",
+    ) -> Self:
+        """Build the trigger that waits as a spec says."""
+        return cls(
+            spec.sid,
+            twilio_conn_id=twilio_conn_id,
+            account_sid=account_sid,
+            poll_interval=spec.interval,
+            deadline=spec.deadline,
+            created=spec.created,
+            accept=spec.goal.accept,
+            answered_by=spec.goal.answered_by,
+            hang_up_on_kill=hang_up_on_kill,
+            on_clear=on_clear,
+        )
 
     @property
     def sid(self) -> str:

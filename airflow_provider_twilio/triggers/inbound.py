@@ -1,4 +1,4 @@
-"""Tell of inbound messages: for a DAG that is to start when one arrives."""
+"""The trigger that starts a DAG when a message comes in."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
@@ -18,6 +18,7 @@ from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import TwilioError
 from airflow_provider_twilio.api.messages import Message
 from airflow_provider_twilio.defaults import LOOKBACK, OVERLAP
+from airflow_provider_twilio.runtime.polling.events import InboundEvent
 from airflow_provider_twilio.runtime.polling.inbound import Cursor, Filter, Listener, Snapshot, subscribe
 from airflow_provider_twilio.runtime.polling.shared import PollFailed
 from airflow_provider_twilio.triggers.base import SharedPollTrigger
@@ -25,29 +26,37 @@ from airflow_provider_twilio.triggers.base import SharedPollTrigger
 log = logging.getLogger(__name__)
 
 INCLUDABLE = ("from", "to", "body", "num_media")
-TAKEN_OVER = 3.0
-"""Seconds within which an event has left this process: Airflow fetches events once a second."""
+EVENT_HANDOVER = 3.0
+"""Seconds within which an event has left this process: Airflow collects events once a second."""
 ERROR_DELAYS = (60.0, 300.0)
-"""Seconds before what Twilio does not accept is tried again: at first, and then."""
+"""Seconds to wait after requests that Twilio rejects: the first time, and after that."""
 
 
 class InboundMessageTrigger(SharedPollTrigger, BaseEventTrigger):
-    """Tell of messages that come in, for an ``AssetWatcher``: a DAG scheduled on the asset starts.
+    """Watch for inbound messages, for an ``AssetWatcher``: a DAG scheduled on the asset starts when a message comes in.
 
-    One event tells of all that is new, by SID: ``{"sids": ["SM…"]}``. It is told at least once, over restarts of the
-    triggerer too where Airflow is 3.3 or later: it may come again, and Airflow may hold it back till the next one. Read
-    what is new by :class:`~airflow_provider_twilio.operators.inbound.ReadInboundMessagesOperator`.
+    .. code-block:: python
 
-    :param to: only what comes in at this number or address of the account.
-    :param from_: only what comes from this phone.
-    :param pattern: only a body in which this regular expression is found, whatever its case.
-    :param include: further fields of each message for the event, under ``messages``: ``from``, ``to``, ``body``,
-        ``num_media``. Airflow logs events and shows them to all who may see the asset.
-    :param poll_interval: seconds between two looks; all watchers of an account share them.
-    :param lookback: seconds before its first start from when on messages count; before Airflow 3.3, before every start.
-    :param overlap: seconds by which a message may show late in Twilio's list.
-    :param twilio_conn_id: the Airflow connection.
-    :param account_sid: the account whose messages they are, where it isn't the connection's own.
+        inbox = Asset(
+            "twilio_inbox",
+            watchers=[AssetWatcher(name="sms", trigger=InboundMessageTrigger(to="+15005550006"))],
+        )
+
+    One event reports all new messages of a poll, by SID: ``{"sids": ["SM…"]}``. Each message is reported at least once,
+    from Airflow 3.3 on also across restarts of the triggerer. It may be reported again, and Airflow may hold an event
+    back until the next one. So read the new messages with
+    :class:`~airflow_provider_twilio.operators.inbound.ReadInboundMessagesOperator`.
+
+    :param to: Only messages to this number or address of the account; to any by default.
+    :param from_: Only messages from this phone; from any by default.
+    :param pattern: Only messages whose body contains a match of this regular expression, case-insensitive.
+    :param include: Further fields of each message to put into the event, under ``messages``: ``from``, ``to``,
+        ``body``, ``num_media``. Airflow logs events, and shows them to everybody who may see the asset.
+    :param poll_interval: Seconds between two polls, which all watchers of an account share.
+    :param lookback: Seconds before the first start from which messages count; before Airflow 3.3, before each start.
+    :param overlap: Seconds by which a message may show late in Twilio's list.
+    :param twilio_conn_id: The Airflow connection.
+    :param account_sid: The account of the messages; the connection's own by default.
 
     https://www.twilio.com/docs/messaging/api/message-resource#read-multiple-message-resources
     """
@@ -58,26 +67,24 @@ class InboundMessageTrigger(SharedPollTrigger, BaseEventTrigger):
         to: str | None = None,
         from_: str | None = None,
         pattern: str | None = None,
-        include: Sequence[str] = (),
+        include: Sequence[Literal["from", "to", "body", "num_media"]] = (),
         poll_interval: float = 30.0,
         lookback: float = LOOKBACK,
         overlap: float = OVERLAP,
         twilio_conn_id: str = "twilio_default",
         account_sid: str | None = None,
     ) -> None:
-        arguments: dict[str, Any] = dict(locals())
-        kept = {name: arguments[name] for name in arguments if name not in ("self", "__class__")}
-        super().__init__(**{**kept, "include": sorted(include)})
+        super().__init__(locals() | {"include": sorted(include)})
         for field in include:
             checks.choice("include", field, INCLUDABLE)
         if account_sid is not None:
             checks.sid("account_sid", account_sid, "AC")
-        self.wanted = Filter(to, from_, pattern)
+        self.selected = Filter(to, from_, pattern)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Tell of what comes in, for ever. What Twilio does not accept is logged, and tried again later."""
-        rests = iter(ERROR_DELAYS)
-        rest = next(rests)
+        """Yield an event for new messages, without end. Requests that Twilio rejects are logged and retried later."""
+        delays = iter(ERROR_DELAYS)
+        delay = next(delays)
         cursor = _CursorStore(self.arguments, asset_stores(self))
         await cursor.load()
         while True:
@@ -85,77 +92,78 @@ class InboundMessageTrigger(SharedPollTrigger, BaseEventTrigger):
             try:
                 async with subscribe(listener, self.account, self.connect):
                     while True:
-                        look = await listener.next_snapshot()
-                        rests = iter(ERROR_DELAYS)
-                        rest = next(rests)
+                        snapshot = await listener.next_snapshot()
+                        delays = iter(ERROR_DELAYS)
+                        delay = next(delays)
                         await cursor.save()
-                        if new := cursor.advance(look, self.wanted):
-                            yield TriggerEvent(self.told(new))  # type: ignore[no-untyped-call]
+                        if new := cursor.advance(snapshot, self.selected):
+                            yield TriggerEvent(self.event(new))  # type: ignore[no-untyped-call]
             except (TwilioError, PollFailed) as error:
-                # Airflow would start a watcher that raises anew every few seconds, and say so in no task's log.
+                # If this raised, Airflow would restart the watcher every few seconds, and no task's log would say so.
                 log.error(
-                    "Inbound messages can't be read by the connection %s, which is tried again in %.0f s. %s: %s",
+                    "Cannot read inbound messages with the connection %s, trying again in %.0f s. %s: %s",
                     self.arguments["twilio_conn_id"],
-                    rest,
+                    delay,
                     type(error).__name__,
                     error,
                 )
-            await asyncio.sleep(rest * random.uniform(1.0, 1.25))  # noqa: S311 (no secret is made of it)
-            rest = next(rests, rest)
+            await asyncio.sleep(delay * random.uniform(1.0, 1.25))  # noqa: S311 (not a secret)
+            delay = next(delays, delay)
 
-    def told(self, messages: Sequence[Message]) -> dict[str, Any]:
-        """Tell of messages in plain JSON: no more of them than was asked for."""
-        event: dict[str, Any] = {"sids": [message["sid"] for message in messages]}
+    def event(self, messages: Sequence[Message]) -> InboundEvent:
+        """Build the event for messages, with only the fields that ``include`` names."""
+        event: InboundEvent = {"sids": [message["sid"] for message in messages]}
         if include := self.arguments["include"]:
             fields = ("sid", "date_sent", *include)
-            event["messages"] = [{name: message.get(name) for name in fields} for message in messages]
+            event["messages"] = [{name: message.get(name) for name in fields} for message in messages]  # type: ignore[misc]
         return event
 
 
 class _CursorStore:
-    """Keep a cursor in the state stores of the assets that are watched, where there are any.
+    """A cursor in the state stores of the watched assets, if there are any.
 
-    What an event has told is stored only once Airflow has stored the event: a triggerer that dies in between tells it
-    again.
+    The position after an event is stored only once Airflow has stored the event. If the triggerer dies in between, the
+    messages are reported again.
     """
 
     def __init__(self, arguments: dict[str, Any], stores: Sequence[AssetStore]) -> None:
         self.cursor = Cursor(time.time() - arguments["lookback"], arguments["overlap"])
         self._stores = stores
-        # An asset may have several watchers; each has its own cursor, whatever its interval.
-        about = [arguments[name] for name in ("twilio_conn_id", "account_sid", "to", "from_", "pattern")]
-        self._key = f"twilio_inbound.{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]}"
-        self._kept = self.cursor.after
-        self._told = False
+        # An asset may have several watchers. Each has its own cursor, which outlives a change of the interval.
+        identity = [arguments[name] for name in ("twilio_conn_id", "account_sid", "to", "from_", "pattern")]
+        self._key = f"twilio_inbound.{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]}"
+        self._stored_after = self.cursor.after
+        self._has_unsaved_events = False
 
     async def load(self) -> None:
-        """Go on from what is stored, or store where this begins: what comes in until it is started again counts."""
+        """Resume from the stored cursor, or store the first one, so that messages during an outage count, too."""
         self.cursor.resume([await store.get(self._key) for store in self._stores])
         await self._write()
 
-    def advance(self, look: Snapshot, wanted: Filter) -> list[Message]:
-        new = self.cursor.advance(look, wanted)
-        self._told = self._told or bool(new)
+    def advance(self, snapshot: Snapshot, selected: Filter) -> list[Message]:
+        """Return the new messages of a snapshot."""
+        new = self.cursor.advance(snapshot, selected)
+        self._has_unsaved_events = self._has_unsaved_events or bool(new)
         return new
 
     async def save(self) -> None:
-        """Store the cursor, if there is something to it. Everything told before has left this process by then.
+        """Store the cursor if it has changed enough. All earlier events have left this process by then.
 
-        Airflow's supervisor answers requests and stores events by turns: an event that it had received before it
-        answered is stored before it takes the next request.
+        Airflow's supervisor alternates between answering requests and storing events. An event that it had received
+        before it answered one request is stored before it takes the next.
         """
         try:
-            if self._told and self._stores:
+            if self._has_unsaved_events and self._stores:
                 await self._stores[0].get(self._key)
-                await asyncio.sleep(TAKEN_OVER)
+                await asyncio.sleep(EVENT_HANDOVER)
                 await self._stores[0].get(self._key)
                 await self._write()
-            elif self.cursor.after - self._kept >= self.cursor.overlap:
+            elif self.cursor.after - self._stored_after >= self.cursor.overlap:
                 await self._write()
-        except Exception:  # at the worst it is told again
-            log.warning("The cursor of inbound messages could not be stored", exc_info=True)
+        except Exception:  # at worst, messages are reported again
+            log.warning("Could not store the cursor of inbound messages", exc_info=True)
 
     async def _write(self) -> None:
         for store in self._stores:
             await store.set(self._key, self.cursor.as_json())
-        self._kept, self._told = self.cursor.after, False
+        self._stored_after, self._has_unsaved_events = self.cursor.after, False

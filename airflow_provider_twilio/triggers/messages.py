@@ -1,44 +1,56 @@
-"""Wait in the triggerer for a message's delivery."""
+"""The triggers that wait for the delivery of messages."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
-from functools import partial
+from collections.abc import AsyncIterator, Sequence
 from itertools import chain
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_twilio._airflow.compat import get_own_xcom
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.codes import RESENDABLE
-from airflow_provider_twilio.api.messages import KINDS, Messages
+from airflow_provider_twilio.api.messages import SID_PREFIXES, Messages
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.api.verdicts import Delivery
-from airflow_provider_twilio.runtime.polling.shared import Connect
+from airflow_provider_twilio.runtime.polling.spec import WaitSpec
 from airflow_provider_twilio.runtime.polling.status import MESSAGES
-from airflow_provider_twilio.triggers.base import WaitTrigger, check_arguments, open_client
+from airflow_provider_twilio.triggers.base import SharedPollTrigger, WaitTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_twilio._airflow.send_once import OnClear
 
 
 class MessageDeliveryTrigger(WaitTrigger):
-    """Wait until a message is delivered or has failed, and tell which.
+    """Wait in the triggerer until a message has been delivered, or cannot be.
 
-    :param message_sid: the message, SM… or MM….
-    :param twilio_conn_id: the Airflow connection.
-    :param account_sid: the account the message belongs to, where it isn't the connection's own.
-    :param poll_interval: seconds between two looks.
-    :param deadline: the end of the wait, in seconds since the epoch; None for no end. A last look is taken then.
-    :param not_before: the message is scheduled: it isn't asked for before this time, in seconds since the epoch.
-    :param created: when the message was created, in seconds since the epoch.
-    :param accept_sent: take ``sent`` for success.
-    :param sent_grace: take ``sent`` for success when it has lasted so many seconds.
-    :param resendable_codes: error codes after which sending again can help, for the reason's words.
-    :param cancel_on_kill: cancel the message, if it is still scheduled, when a user kills the task.
-    :param on_clear: ``resend`` where Clear kills the task, ``skip`` where it waits on for the same after it.
+    .. code-block:: python
+
+        self.defer(
+            trigger=MessageDeliveryTrigger(message_sid, poll_interval=10, deadline=time.time() + 3600),
+            method_name="execute_complete",
+        )
+
+    The event has the keys ``sid``, ``outcome`` (``reached``, ``failed``, ``timeout`` or ``error``), ``reason``,
+    ``status`` and further fields of the message, but no phone number and no body.
+
+    :param message_sid: SID of the message, SM… or MM….
+    :param twilio_conn_id: The Airflow connection.
+    :param account_sid: The account of the message; the connection's own by default.
+    :param poll_interval: Seconds between two polls.
+    :param deadline: End of the wait, in seconds since the epoch, at which the message is polled once more; None for no
+        end.
+    :param not_before: Time a scheduled message is due, in seconds since the epoch: it is not polled earlier.
+    :param created: Time the message was created, in seconds since the epoch; now by default.
+    :param accept_sent: Whether ``sent`` counts as success.
+    :param sent_grace: Seconds after which ``sent`` counts as success; None for never.
+    :param resendable_codes: Error codes after which sending again can help, which the reason of a failure mentions; by
+        default :data:`airflow_provider_twilio.api.codes.RESENDABLE`.
+    :param cancel_on_kill: Whether to cancel the message, if it is still scheduled, when a user kills the task.
+    :param on_clear: ``resend`` if a cleared task sends again; ``skip`` if it waits for the same message again, which is
+        then not canceled.
 
     https://www.twilio.com/docs/messaging/api/message-resource#message-status-values
     """
@@ -61,9 +73,35 @@ class MessageDeliveryTrigger(WaitTrigger):
         cancel_on_kill: bool = False,
         on_clear: OnClear = "resend",
     ) -> None:
-        arguments: dict[str, Any] = dict(locals())
-        super().__init__(**{name: arguments[name] for name in arguments if name not in ("self", "__class__")})
-        checks.sid("message_sid", message_sid, *KINDS)
+        super().__init__(locals())
+        checks.sid("message_sid", message_sid, *SID_PREFIXES)
+
+    @classmethod
+    def from_spec(
+        cls,
+        spec: WaitSpec[Delivery],
+        *,
+        twilio_conn_id: str,
+        account_sid: str | None,
+        cancel_on_kill: bool = False,
+        on_clear: OnClear = "resend",
+    ) -> Self:
+        """Build the trigger that waits as a spec says."""
+        codes = spec.goal.resendable_codes
+        return cls(
+            spec.sid,
+            twilio_conn_id=twilio_conn_id,
+            account_sid=account_sid,
+            poll_interval=spec.interval,
+            deadline=spec.deadline,
+            not_before=spec.not_before or None,
+            created=spec.created,
+            accept_sent=spec.goal.accept_sent,
+            sent_grace=spec.goal.sent_grace,
+            resendable_codes=None if codes == RESENDABLE else sorted(codes),
+            cancel_on_kill=cancel_on_kill,
+            on_clear=on_clear,
+        )
 
     @property
     def sid(self) -> str:
@@ -82,23 +120,44 @@ class MessageDeliveryTrigger(WaitTrigger):
         return Messages.update(self.sid, status="canceled") if self.arguments["cancel_on_kill"] else None
 
 
-class MessagesDeliveryTrigger(BaseTrigger):
-    """Wait until each of many messages is delivered or has failed, and tell how many of each.
+class BulkDeliveryTrigger(SharedPollTrigger):
+    """Wait in the triggerer until many messages have been delivered, or cannot be.
 
-    Its row carries no SIDs: they are read where the task has put them.
+    The trigger's row in Airflow's database has no SIDs. They are read from where the task has stored them: the
+    checkpoint folder, or XComs of the task.
 
-    :param key: what the ledger's entries, or the XComs, are named by.
-    :param checkpoint_path: the folder; None where the SIDs are in XComs.
-    :param xcoms: in how many.
-    :param of_task: whose XComs: the ids of DAG, run and task, and the map index.
-    :param messages: how many SIDs there must be.
-    :param twilio_conn_id: the Airflow connection.
-    :param account_sid: the account the messages belong to, where it isn't the connection's own.
-    :param poll_interval: seconds between two looks.
-    :param deadline: the end of the wait, in seconds since the epoch. A last look is taken then.
-    :param begun: when they were sent, or are to be, in seconds since the epoch: they aren't asked for before.
-    :param accept_sent: take ``sent`` for success.
-    :param sent_grace: take ``sent`` for success when it has lasted so many seconds.
+    .. code-block:: python
+
+        self.defer(
+            trigger=BulkDeliveryTrigger(
+                "twilio_bulk.0",
+                checkpoint_path="s3://bucket/campaign",
+                message_count=25_000,
+                created=time.time(),
+                deadline=time.time() + 3600,
+            ),
+            method_name="execute_complete",
+        )
+
+    The event has the keys ``delivered`` (a number), ``undelivered`` (numbers by error code or status) and ``waiting``
+    (the number of messages without a final status at the deadline).
+
+    :param key: Prefix of the checkpoints' names, or of the XCom keys.
+    :param checkpoint_path: The checkpoint folder; None if the SIDs are in XComs.
+    :param xcom_count: Number of XComs, whose keys are ``key`` with a dot and a number from 0.
+    :param dag_id: DAG of the task that has pushed the XComs.
+    :param run_id: Run of the task that has pushed the XComs.
+    :param task_id: Task that has pushed the XComs.
+    :param map_index: Map index of the task that has pushed the XComs; -1 if it is not mapped.
+    :param message_count: Number of SIDs there must be.
+    :param twilio_conn_id: The Airflow connection.
+    :param account_sid: The account of the messages; the connection's own by default.
+    :param poll_interval: Seconds between two polls.
+    :param deadline: End of the wait, in seconds since the epoch, at which the messages are polled once more.
+    :param created: Time the first message was created, or is scheduled for, in seconds since the epoch: they are not
+        polled earlier.
+    :param accept_sent: Whether ``sent`` counts as delivered.
+    :param sent_grace: Seconds after which ``sent`` counts as delivered; None for never.
 
     https://www.twilio.com/docs/messaging/api/message-resource#message-status-values
     """
@@ -108,66 +167,57 @@ class MessagesDeliveryTrigger(BaseTrigger):
         key: str,
         *,
         checkpoint_path: str | None = None,
-        xcoms: int = 0,
-        of_task: Sequence[Any] = ("", "", "", -1),
-        messages: int = 0,
+        xcom_count: int = 0,
+        dag_id: str = "",
+        run_id: str = "",
+        task_id: str = "",
+        map_index: int = -1,
+        message_count: int = 0,
         twilio_conn_id: str = "twilio_default",
         account_sid: str | None = None,
         poll_interval: float = 30.0,
         deadline: float = 0.0,
-        begun: float = 0.0,
+        created: float = 0.0,
         accept_sent: bool = False,
         sent_grace: float | None = None,
     ) -> None:
-        arguments: dict[str, Any] = dict(locals())
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.arguments = {name: arguments[name] for name in arguments if name not in ("self", "__class__")}
-        self.arguments["of_task"] = list(of_task)
-        check_arguments(self.arguments)
-
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Give the class path and the arguments that make this trigger again."""
-        return f"{type(self).__module__}.{type(self).__qualname__}", self.arguments
+        super().__init__(locals())
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Read the SIDs, wait, and tell the numbers in one event."""
-        sids = await self._sids()
-        if len(sids) != self.arguments["messages"]:
-            raise LookupError(f"{len(sids)} SIDs were found, and {self.arguments['messages']} messages sent")
-        name = (self.arguments["twilio_conn_id"], self.arguments["account_sid"])
-        yield TriggerEvent(await self.wait_for(sids, partial(open_client, *name)))  # type: ignore[no-untyped-call]
+        """Read the SIDs, wait, and yield the number of each outcome in one event.
 
-    async def wait_for(self, sids: Iterable[str], connect: Connect) -> dict[str, Any]:
-        """Wait for messages, by the poll that all of this process share."""
+        :raises LookupError: The number of SIDs is not the number of messages sent.
+        """
         from airflow_provider_twilio.runtime.polling.many import wait_for_all
 
         arguments = self.arguments
-        return await wait_for_all(
+        sids = await self._read_sids()
+        if len(sids) != arguments["message_count"]:
+            raise LookupError(f"found {len(sids)} SIDs, but {arguments['message_count']} messages were sent")
+        counts = await wait_for_all(
             sids,
             Delivery(arguments["accept_sent"], arguments["sent_grace"]),
             interval=arguments["poll_interval"],
             deadline=arguments["deadline"],
-            begun=arguments["begun"],
-            not_before=arguments["begun"],
-            name=(arguments["twilio_conn_id"], arguments["account_sid"]),
-            connect=connect,
+            created=arguments["created"],
+            name=self.account,
+            connect=self.connect,
         )
+        yield TriggerEvent(counts)  # type: ignore[no-untyped-call]
 
-    async def _sids(self) -> list[str]:
+    async def _read_sids(self) -> list[str]:
         from asgiref.sync import sync_to_async
 
         key = self.arguments["key"]
         if self.arguments["checkpoint_path"] is not None:
-            return await sync_to_async(_of_ledger)(self.arguments["checkpoint_path"], key)
-        # Not of `self.task_instance`: a trigger that runs in `dag.test()` has none.
-        owner = SimpleNamespace(
-            **dict(zip(("dag_id", "run_id", "task_id", "map_index"), self.arguments["of_task"], strict=True))
-        )
-        found = [await get_own_xcom(owner, f"{key}.{number}") for number in range(self.arguments["xcoms"])]
-        return list(chain.from_iterable(part or () for part in found))
+            return await sync_to_async(_sids_from_checkpoints)(self.arguments["checkpoint_path"], key)
+        # A trigger that runs in `dag.test()` has no `task_instance`.
+        task = SimpleNamespace(**{name: self.arguments[name] for name in ("dag_id", "run_id", "task_id", "map_index")})
+        parts = [await get_own_xcom(task, f"{key}.{number}") for number in range(self.arguments["xcom_count"])]
+        return list(chain.from_iterable(part or () for part in parts))
 
 
-def _of_ledger(checkpoint_path: str, key: str) -> list[str]:
+def _sids_from_checkpoints(checkpoint_path: str, key: str) -> list[str]:
     from airflow.sdk import ObjectStoragePath
 
     from airflow_provider_twilio.runtime.bulk.checkpoints import stored_sids

@@ -1,4 +1,4 @@
-"""Run a sensor in each of its three ways, as Airflow does, against the emulator."""
+"""Helpers for tests of sensors, which run in each of their three modes, as in Airflow, against the emulator."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ INTERVAL = 0.2
 
 
 class TaskInstance:
-    """What a sensor asks of its task instance."""
+    """The part of a task instance that sensors use."""
 
     def __init__(self) -> None:
         self.first: datetime | None = None
@@ -40,7 +40,7 @@ class TaskInstance:
 
 
 class Runner:
-    """Run a sensor to its end; give what it returns and what it raises, by its name and words."""
+    """Runs a sensor until it has ended, and returns its result, or the name and the message of its exception."""
 
     def __init__(self, emulator: Emulator) -> None:
         self.emulator = emulator
@@ -48,45 +48,53 @@ class Runner:
         self.trigger: Any = None
 
     def __call__(
-        self, kind: type[BaseSensorOperator], mode: Mode, *, change: Callable[[], object] = bool, **arguments: Any
+        self,
+        sensor_type: type[BaseSensorOperator],
+        mode: Mode,
+        *,
+        change: Callable[[], object] = bool,
+        **arguments: Any,
     ) -> tuple[str, Any]:
-        """Run it; ``change`` is what happens after its first look."""
+        """Run a sensor.
+
+        :param change: Function to call after the first poke.
+        """
         self.ti = TaskInstance()
-        how = {"deferrable": mode == "deferrable", "mode": "reschedule" if mode == "reschedule" else "poke"}
-        waits: dict[str, Any] = {"poke_interval": INTERVAL, "timeout": 20, **how, **arguments}
+        mode_arguments = {"deferrable": mode == "deferrable", "mode": "reschedule" if mode == "reschedule" else "poke"}
+        all_arguments: dict[str, Any] = {"poke_interval": INTERVAL, "timeout": 20, **mode_arguments, **arguments}
         timer = threading.Timer(INTERVAL / 2, change)
         if mode == "poke":
             timer.start()
         try:
-            return "success", self._run(lambda: kind(task_id="wait", **waits), change)
+            return "success", self._run(lambda: sensor_type(task_id="wait", **all_arguments), change)
         except Exception as error:
             return type(error).__name__, str(error)
         finally:
             timer.cancel()
 
-    def _run(self, make: Callable[[], BaseSensorOperator], change: Callable[[], object]) -> Any:
+    def _run(self, make_sensor: Callable[[], BaseSensorOperator], change: Callable[[], object]) -> Any:
         context: Any = {"ti": self.ti}
         while True:
-            sensor = make()  # each try, and each look that is rescheduled, is a process of its own
+            sensor = make_sensor()  # each try and each rescheduled poke is a process of its own
             try:
                 return sensor.execute(context)
-            except AirflowRescheduleException as again:
+            except AirflowRescheduleException as reschedule:
                 if self.ti.first is None:
                     self.ti.first = datetime.now(UTC)
                     change()
-                asyncio.run(asyncio.sleep(max(0, (again.reschedule_date - datetime.now(UTC)).total_seconds())))
+                asyncio.run(asyncio.sleep(max(0, (reschedule.reschedule_date - datetime.now(UTC)).total_seconds())))
             except TaskDeferred as deferred:
                 change()
                 path, kwargs = deferred.trigger.serialize()
                 self.trigger = getattr(import_module(path.rpartition(".")[0]), path.rpartition(".")[2])(**kwargs)
-                told = asyncio.run(self._first_event(self.trigger))
-                seen = len(self.emulator.journal)
+                event = asyncio.run(self._first_event(self.trigger))
+                requests = len(self.emulator.journal)
                 try:
-                    return make().resume_execution(
-                        deferred.method_name, {**(deferred.kwargs or {}), "event": told}, context
+                    return make_sensor().resume_execution(
+                        deferred.method_name, {**(deferred.kwargs or {}), "event": event}, context
                     )
                 finally:
-                    assert len(self.emulator.journal) == seen  # resuming makes no request
+                    assert len(self.emulator.journal) == requests  # resuming makes no request
 
     @staticmethod
     async def _first_event(trigger: Any) -> Any:

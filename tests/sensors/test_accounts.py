@@ -1,4 +1,4 @@
-"""Wait for money, against the emulator."""
+"""The sensor for an account's balance, against the emulator."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.sensors.conftest import TaskInstance
 
 
 @pytest.mark.parametrize("mode", ["poke", "reschedule"])
-def test_enough_is_success(emulator: Emulator, mode: str):
+def test_balance_sensor_sufficient_balance_succeeds(emulator: Emulator, mode: str):
     sensor = BalanceSensor(task_id="wait", minimum="100", mode=mode)
     context: Any = {"ti": TaskInstance()}
     assert sensor.execute(context)["balance"] == "100.00"
 
 
-def test_too_little_is_waited_out_and_so_are_failures(emulator: Emulator, monkeypatch: pytest.MonkeyPatch):
+def test_balance_sensor_low_balance_and_server_errors_continue(emulator: Emulator, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", f"{emulator.connection_uri}/?retries=0")
     sensor = BalanceSensor(task_id="wait", minimum=100.01)
     assert sensor.poke({}) is False
@@ -28,14 +28,14 @@ def test_too_little_is_waited_out_and_so_are_failures(emulator: Emulator, monkey
     assert BalanceSensor(task_id="wait", minimum=1).poke({}) is False
 
 
-def test_a_subaccount_is_refused_naming_its_parent(emulator: Emulator):
+def test_balance_sensor_subaccount_fails_naming_its_parent(emulator: Emulator):
     sid = TwilioHook().accounts.create(friendly_name="shop").sid
     sensor = BalanceSensor(task_id="wait", minimum=1, account_sid=sid)
     with pytest.raises(Exception, match=f"subaccount {sid}.*its parent, {emulator.account_sid}"):
         sensor.poke({})
 
 
-def test_bad_input_is_refused(emulator: Emulator):
+def test_balance_sensor_bad_minimum_raises(emulator: Emulator):
     for minimum in ("", "lots", True):
         with pytest.raises(BadParameter, match="minimum is"):
             BalanceSensor(task_id="wait", minimum=minimum)

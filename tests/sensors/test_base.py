@@ -1,4 +1,4 @@
-"""What the sensors share: templates, the default of deferrable, and one look on the worker before a deferral."""
+"""The base class of the sensors: templates, the default of ``deferrable``, and the check before a deferral."""
 
 from __future__ import annotations
 
@@ -24,23 +24,25 @@ def run_once(sensor: Any, context: Any) -> Any:
     return sensor.execute(context)
 
 
-@pytest.mark.parametrize(("kind", "name", "sid"), SENSORS)
-def test_templates(kind, name, sid):
-    sensor = kind(task_id="wait", **{name: "{{ sid }}", "twilio_conn_id": "{{ conn }}", "account_sid": "{{ account }}"})
+@pytest.mark.parametrize(("sensor_type", "name", "sid"), SENSORS)
+def test_wait_sensors_render_templates(sensor_type, name, sid):
+    sensor = sensor_type(
+        task_id="wait", **{name: "{{ sid }}", "twilio_conn_id": "{{ conn }}", "account_sid": "{{ account }}"}
+    )
     sensor.render_template_fields({"sid": sid, "conn": "other", "account": "AC" + "0" * 32})
     assert (getattr(sensor, name), sensor.twilio_conn_id, sensor.account_sid) == (sid, "other", "AC" + "0" * 32)
 
 
-@pytest.mark.parametrize(("kind", "name", "sid"), SENSORS)
-def test_a_literal_sid_of_the_wrong_kind_is_refused_in_the_dag_file(kind, name, sid):
+@pytest.mark.parametrize(("sensor_type", "name", "sid"), SENSORS)
+def test_wait_sensors_literal_sid_of_other_type_raises_at_parse_time(sensor_type, name, sid):
     with pytest.raises(BadParameter, match=f"{name} is a SID of the wrong type"):
-        kind(task_id="wait", **{name: "RE" + "0" * 32})
+        sensor_type(task_id="wait", **{name: "RE" + "0" * 32})
     with pytest.raises(BadParameter, match="account_sid"):
-        kind(task_id="wait", **{name: sid, "account_sid": sid})
+        sensor_type(task_id="wait", **{name: sid, "account_sid": sid})
 
 
 @pytest.mark.parametrize("default", [True, False])
-def test_the_default_of_deferrable_is_configured(default: bool):
+def test_wait_sensors_deferrable_defaults_to_airflow_setting(default: bool):
     code = (
         "from airflow_provider_twilio.sensors.messages import MessageDeliverySensor as S;"
         "a, b = S(task_id='a', message_sid='SM'+32*'0'), S(task_id='b', message_sid='SM'+32*'0', deferrable=False);"
@@ -51,7 +53,7 @@ def test_the_default_of_deferrable_is_configured(default: bool):
     assert done.stdout.split()[-2:] == [str(default), "False"]
 
 
-def test_one_look_and_one_fetch_of_the_connection_before_a_deferral(emulator: Emulator):
+def test_message_sensor_deferrable_checks_once_before_deferral(emulator: Emulator):
     sid = str(TwilioHook().messages.create(to="+15005559016", from_=emulator.phone_number, body="x").sid)
     emulator.journal.clear()
     sensor = MessageDeliverySensor(
@@ -66,24 +68,24 @@ def test_one_look_and_one_fetch_of_the_connection_before_a_deferral(emulator: Em
     assert arguments["poll_interval"] == 7
     assert arguments["accept_sent"] is True
     assert arguments["deadline"] == pytest.approx(arguments["created"] + 100)
-    assert caught.value.timeout is None  # the deadline is the trigger's, which takes a last look there
+    assert caught.value.timeout is None  # the trigger has the deadline, and polls once more there
 
 
-def test_a_context_without_a_task_instance_will_do(emulator: Emulator):
+def test_message_sensor_context_without_task_instance_succeeds(emulator: Emulator):
     sid = str(TwilioHook().messages.create(to="+14155550100", from_=emulator.phone_number, body="x").sid)
     emulator.clock.advance(10)
     assert run_once(MessageDeliverySensor(task_id="wait", message_sid=sid), {})["status"] == "delivered"
 
 
-@pytest.mark.parametrize(("kind", "name", "sid"), SENSORS)
+@pytest.mark.parametrize(("sensor_type", "name", "sid"), SENSORS)
 @pytest.mark.parametrize("deferrable", [False, True])
-@pytest.mark.parametrize("nothing", [None, "None"])  # an XCom, and what a template makes of it
-def test_what_a_dry_run_did_not_send_is_not_waited_for(
-    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, kind, name, sid, deferrable, nothing
+@pytest.mark.parametrize("rendered", [None, "None"])  # from an XCom, and from a template
+def test_wait_sensors_dry_run_without_sid_succeed_at_once(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, sensor_type, name, sid, deferrable, rendered
 ):
     def wait() -> Any:
-        sensor = kind(task_id="wait", deferrable=deferrable, **{name: "{{ sid }}"})
-        setattr(sensor, name, nothing)
+        sensor = sensor_type(task_id="wait", deferrable=deferrable, **{name: "{{ sid }}"})
+        setattr(sensor, name, rendered)
         return run_once(sensor, {})
 
     with pytest.raises(AirflowFailException, match=name):

@@ -1,4 +1,4 @@
-"""A call's end is the same in every mode, to the word."""
+"""The sensor for a call's completion: the outcome and its message are the same in every mode."""
 
 from __future__ import annotations
 
@@ -16,16 +16,26 @@ PERSON, BUSY, NOBODY, NO_NUMBER, VOICEMAIL, CANCELED = (
     "+14155550100", "+15005559101", "+15005559102", "+15005559103", "+15005559104", "+15005559109",
 )  # fmt: skip
 
-ENDS: list[tuple[str, dict[str, Any], str, str]] = [
+OUTCOMES: list[tuple[str, dict[str, Any], str, str]] = [
     (PERSON, {}, "success", "completed"),
     (VOICEMAIL, {}, "success", "completed"),
     (BUSY, {}, "AirflowFailException", "call {sid} is busy: the line was busy"),
-    (NOBODY, {}, "AirflowFailException", "call {sid} is no-answer: nobody picked up in time"),
-    (NO_NUMBER, {}, "AirflowFailException", "call {sid} is failed: it could not be placed; the number may not exist"),
-    (CANCELED, {}, "AirflowFailException", "call {sid} is canceled: it was canceled before anybody picked up"),
+    (NOBODY, {}, "AirflowFailException", "call {sid} is no-answer: the call was not answered in time"),
+    (
+        NO_NUMBER,
+        {},
+        "AirflowFailException",
+        "call {sid} is failed: the call could not be placed; the number may not exist",
+    ),
+    (CANCELED, {}, "AirflowFailException", "call {sid} is canceled: the call was canceled before it was answered"),
     (BUSY, {"accept": ["busy", "no-answer"]}, "success", "busy"),
     (NOBODY, {"accept": ["busy", "no-answer"]}, "success", "no-answer"),
-    (NO_NUMBER, {"accept": ["busy", "no-answer"]}, "AirflowFailException", "call {sid} is failed: it could not be"),
+    (
+        NO_NUMBER,
+        {"accept": ["busy", "no-answer"]},
+        "AirflowFailException",
+        "call {sid} is failed: the call could not be",
+    ),
     (PERSON, {"answered_by": "human"}, "success", "completed"),
     (VOICEMAIL, {"answered_by": ["machine_start", "fax"]}, "success", "completed"),
     (VOICEMAIL, {"answered_by": "human"}, "AirflowFailException", "call {sid} was answered by machine_start"),
@@ -34,17 +44,17 @@ ENDS: list[tuple[str, dict[str, Any], str, str]] = [
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("at_once", [True, False], ids=["at once", "later"])
-@pytest.mark.parametrize(("to", "options", "outcome", "words"), ENDS)
-def test_each_end(
+@pytest.mark.parametrize("already_ended", [True, False], ids=["already_ended", "ends_later"])
+@pytest.mark.parametrize(("to", "options", "outcome", "expected"), OUTCOMES)
+def test_call_sensor_final_status_ends_the_task(
     run: Runner,
     emulator: Emulator,
     to: str,
     options: dict[str, Any],
     outcome: str,
-    words: str,
+    expected: str,
     mode: Mode,
-    at_once: bool,
+    already_ended: bool,
 ):
     emulator.clock.freeze()
     call = TwilioHook().calls.create(
@@ -54,33 +64,33 @@ def test_each_end(
     def change() -> None:
         emulator.clock.advance(minutes=5)
 
-    if at_once:
+    if already_ended:
         change()
-    ended, told = run(CallCompletionSensor, mode, call_sid=str(call.sid), change=change, **options)
+    ended, result = run(CallCompletionSensor, mode, call_sid=str(call.sid), change=change, **options)
     assert ended == outcome
     if outcome == "success":
-        assert told["status"] == words
+        assert result["status"] == expected
     else:
-        assert told.startswith(words.format(sid=call.sid))
+        assert result.startswith(expected.format(sid=call.sid))
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_nobody_knows_who_answered_without_detection(run: Runner, emulator: Emulator, mode: Mode):
+def test_call_sensor_answered_by_without_detection_fails(run: Runner, emulator: Emulator, mode: Mode):
     call = TwilioHook().calls.create(to=PERSON, from_=emulator.phone_number, twiml="<Response/>")
     emulator.clock.advance(minutes=5)
-    ended, told = run(CallCompletionSensor, mode, call_sid=str(call.sid), answered_by="human")
-    assert (ended, told) == ("AirflowFailException", f"call {call.sid} was answered by nobody knows whom")
+    ended, result = run(CallCompletionSensor, mode, call_sid=str(call.sid), answered_by="human")
+    assert (ended, result) == ("AirflowFailException", f"call {call.sid} was answered by an unknown party")
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_call_that_goes_on_is_late(run: Runner, emulator: Emulator, mode: Mode):
+def test_call_sensor_call_in_progress_at_deadline_times_out(run: Runner, emulator: Emulator, mode: Mode):
     call = TwilioHook().calls.create(to="+15005559105", from_=emulator.phone_number, twiml="<Response/>")
     emulator.clock.advance(minutes=5)
-    ended, told = run(CallCompletionSensor, mode, call_sid=str(call.sid), timeout=0.5)
+    ended, result = run(CallCompletionSensor, mode, call_sid=str(call.sid), timeout=0.5)
     assert ended == "AirflowSensorTimeout"
-    assert told == f"{call.sid} has not come to its end at its deadline: it is in-progress"
+    assert result == f"{call.sid} had no final status at the deadline: its last status is in-progress"
 
 
-def test_a_status_that_cannot_be_accepted_is_refused_in_the_dag_file():
+def test_call_sensor_accept_of_other_status_raises_at_parse_time():
     with pytest.raises(BadParameter, match="accept"):
         CallCompletionSensor(task_id="wait", call_sid="{{ x }}", accept=["ringing"])

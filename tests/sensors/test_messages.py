@@ -1,4 +1,4 @@
-"""A message's end is the same in every mode, to the word."""
+"""The sensor for a message's delivery: the outcome and its message are the same in every mode."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ import pytest
 
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.hooks.twilio import TwilioHook
-from airflow_provider_twilio.runtime.polling import shared, status
+from airflow_provider_twilio.runtime.polling import blocking, shared, status
 from airflow_provider_twilio.runtime.polling.events import EVENT_FIELDS
 from airflow_provider_twilio.sensors.messages import MessageDeliverySensor
-from airflow_provider_twilio.triggers import base
 from tests.sensors.conftest import MODES, Mode, Runner
 
 PAGE = "https://www.twilio.com/docs/api/errors"
 
-# What the message comes to, how the task ends, and in which words.
-ENDS: list[tuple[str, int | None, dict[str, Any], str, str]] = [
+# The message's status and error code, the sensor's options, and how the task ends with which message.
+OUTCOMES: list[tuple[str, int | None, dict[str, Any], str, str]] = [
     ("delivered", None, {}, "success", "delivered"),
     ("read", None, {}, "success", "read"),
     ("received", None, {}, "success", "received"),
@@ -29,7 +28,7 @@ ENDS: list[tuple[str, int | None, dict[str, Any], str, str]] = [
         {},
         "AirflowFailException",
         (
-            f"message {{sid}} is failed: error 30001: the sender's queue overflowed; sending again can help."
+            f"message {{sid}} is failed: error 30001: the sender's message queue overflowed; resending can help."
             f" See {PAGE}/30001"
         ),
     ),
@@ -39,8 +38,8 @@ ENDS: list[tuple[str, int | None, dict[str, Any], str, str]] = [
         {},
         "AirflowFailException",
         (
-            f"message {{sid}} is undelivered: error 30006: the number is a landline, or its carrier can't be reached;"
-            f" sending again does not help. See {PAGE}/30006"
+            f"message {{sid}} is undelivered: error 30006: the number is a landline, or its carrier is unreachable;"
+            f" resending does not help. See {PAGE}/30006"
         ),
     ),
     (
@@ -49,8 +48,8 @@ ENDS: list[tuple[str, int | None, dict[str, Any], str, str]] = [
         {"resendable_codes": [30006]},
         "AirflowFailException",
         (
-            f"message {{sid}} is undelivered: error 30006: the number is a landline, or its carrier can't be reached;"
-            f" sending again can help. See {PAGE}/30006"
+            f"message {{sid}} is undelivered: error 30006: the number is a landline, or its carrier is unreachable;"
+            f" resending can help. See {PAGE}/30006"
         ),
     ),
     ("failed", 21610, {}, "AirflowFailException", "message {sid} is failed: error 21610: the recipient has opted out"),
@@ -70,15 +69,15 @@ ENDS: list[tuple[str, int | None, dict[str, Any], str, str]] = [
 
 @pytest.fixture
 def sid(emulator: Emulator) -> str:
-    """A message that stays on its way until a test puts it into a status."""
+    """A message that is in flight until a test sets its status."""
     hook = TwilioHook()
     return str(hook.messages.create(to="+15005559016", from_=emulator.phone_number, body="the secret text").sid)
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("at_once", [True, False], ids=["at once", "later"])
-@pytest.mark.parametrize(("status", "code", "options", "outcome", "words"), ENDS)
-def test_each_end(
+@pytest.mark.parametrize("already_final", [True, False], ids=["already_final", "final_later"])
+@pytest.mark.parametrize(("status", "code", "options", "outcome", "expected"), OUTCOMES)
+def test_message_sensor_final_status_ends_the_task(
     run: Runner,
     emulator: Emulator,
     sid: str,
@@ -86,72 +85,76 @@ def test_each_end(
     code: int | None,
     options: dict[str, Any],
     outcome: str,
-    words: str,
+    expected: str,
     mode: Mode,
-    at_once: bool,
+    already_final: bool,
 ):
     def change() -> None:
         emulator.set_message(sid, status, code)
 
-    if at_once:
+    if already_final:
         change()
-    ended, told = run(MessageDeliverySensor, mode, message_sid=sid, change=change, **options)
+    ended, result = run(MessageDeliverySensor, mode, message_sid=sid, change=change, **options)
     assert ended == outcome
     if outcome == "success":
-        assert told["status"] == words
-        assert told["sid"] == sid
-        assert set(told) <= {"sid", *EVENT_FIELDS}
+        assert result["status"] == expected
+        assert result["sid"] == sid
+        assert set(result) <= {"sid", *EVENT_FIELDS}
     else:
-        assert told.startswith(words.format(sid=sid))
-    assert "secret" not in str(told)
+        assert result.startswith(expected.format(sid=sid))
+    assert "secret" not in str(result)
     assert run.ti.xcoms["twilio_log_link"] == f"{emulator.url}/#{sid}"
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
-    ("options", "outcome", "words"),
+    ("options", "outcome", "expected"),
     [
-        ({}, "AirflowSensorTimeout", "{sid} has not come to its end at its deadline: it is sent"),
+        ({}, "AirflowSensorTimeout", "{sid} had no final status at the deadline: its last status is sent"),
         ({"soft_fail": True}, "AirflowSkipException", "Skipping due to soft_fail is set to True."),
         ({"never_fail": True}, "AirflowSkipException", "Skipping due to never_fail is set to True."),
         ({"accept_sent": True}, "success", "sent"),
-        ({"sent_grace": 3600}, "AirflowSensorTimeout", "{sid} has not come to its end at its deadline: it is sent"),
+        (
+            {"sent_grace": 3600},
+            "AirflowSensorTimeout",
+            "{sid} had no final status at the deadline: its last status is sent",
+        ),
         ({"sent_grace": 0}, "success", "sent"),
     ],
 )
-def test_a_message_that_stays_sent(
-    run: Runner, emulator: Emulator, sid: str, options: dict[str, Any], outcome: str, words: str, mode: Mode
+def test_message_sensor_status_sent_at_deadline(
+    run: Runner, emulator: Emulator, sid: str, options: dict[str, Any], outcome: str, expected: str, mode: Mode
 ):
     emulator.set_message(sid, "sent")
-    ended, told = run(MessageDeliverySensor, mode, message_sid=sid, timeout=0.5, **options)
-    assert (ended, told["status"] if ended == "success" else told) == (outcome, words.format(sid=sid))
+    ended, result = run(MessageDeliverySensor, mode, message_sid=sid, timeout=0.5, **options)
+    assert (ended, result["status"] if ended == "success" else result) == (outcome, expected.format(sid=sid))
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_scheduled_message_that_is_canceled(run: Runner, emulator: Emulator, sid: str, mode: Mode):
+def test_message_sensor_canceled_scheduled_message_fails(run: Runner, emulator: Emulator, sid: str, mode: Mode):
     emulator.set_message(sid, "scheduled")
-    ended, told = run(
+    ended, result = run(
         MessageDeliverySensor, mode, message_sid=sid, change=lambda: emulator.set_message(sid, "canceled")
     )
-    assert (ended, told) == ("AirflowFailException", f"message {sid} is canceled")
+    assert (ended, result) == ("AirflowFailException", f"message {sid} is canceled")
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("soft_fail", [False, True])
-def test_a_message_that_is_gone(
+def test_message_sensor_missing_message_fails(
     run: Runner, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, mode: Mode, soft_fail: bool
 ):
     monkeypatch.setattr(status, "NOT_FOUND_GRACE", 0.3)
-    monkeypatch.setattr(base, "NOT_FOUND_GRACE", 0.3)
-    monkeypatch.setattr(base, "RECHECK_DELAY", 0.01)
+    monkeypatch.setattr(blocking, "NOT_FOUND_GRACE", 0.3)
+    monkeypatch.setattr(blocking, "RECHECK_DELAY", 0.01)
     missing = "SM" + "0" * 32
-    ended, told = run(MessageDeliverySensor, mode, message_sid=missing, soft_fail=soft_fail)
+    ended, result = run(MessageDeliverySensor, mode, message_sid=missing, soft_fail=soft_fail)
     if soft_fail:
         assert ended == "AirflowSkipException"
     else:
         assert ended == "AirflowFailException"
-        assert told.startswith(f"{missing} is gone: GET /2010-04-01/")
-        assert "code 20404" in told
+        assert result.startswith(f"{missing} does not exist: GET /2010-04-01/")
+        assert "code 20404" in result
     assert emulator.journal.count("GET", status=404) >= 3
 
 
@@ -159,7 +162,7 @@ def test_a_message_that_is_gone(
 @pytest.mark.parametrize(
     "fault", [{"status": 429, "retry_after": 0.1}, {"status": 500}, {"status": 503}, {"drop": True}], ids=str
 )
-def test_trouble_passes(
+def test_message_sensor_server_errors_are_survived(
     run: Runner, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, sid: str, mode: Mode, fault: dict[str, Any]
 ):
     monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", emulator.connection_uri + "/?retries=0")
@@ -170,47 +173,47 @@ def test_trouble_passes(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_trouble_does_not_move_the_deadline(
+def test_message_sensor_server_errors_do_not_extend_the_deadline(
     run: Runner, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, sid: str, mode: Mode
 ):
     monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", emulator.connection_uri + "/?retries=0")
     monkeypatch.setattr(shared, "MAX_BACKOFF", 0.1)
     emulator.fail_next(10_000, status=503)
-    ended, told = run(MessageDeliverySensor, mode, message_sid=sid, timeout=0.6)
+    ended, result = run(MessageDeliverySensor, mode, message_sid=sid, timeout=0.6)
     assert ended == "AirflowSensorTimeout"
-    assert told.startswith(f"{sid} has not come to its end at its deadline: GET /2010-04-01/")
+    assert result.startswith(f"{sid} had no final status at the deadline: GET /2010-04-01/")
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_refused_credentials_fail_at_once(
+def test_message_sensor_rejected_credentials_fail_without_retry(
     run: Runner, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, sid: str, mode: Mode
 ):
     def change() -> None:
         monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", emulator.connection_uri.replace("e1e1", "0000", 1))
         emulator.fail_next(100, status=401)
 
-    ended, told = run(MessageDeliverySensor, mode, message_sid=sid, change=change)
+    ended, result = run(MessageDeliverySensor, mode, message_sid=sid, change=change)
     assert ended == "AirflowFailException"
-    assert told.startswith("AuthenticationFailed: GET /2010-04-01/")
+    assert result.startswith("AuthenticationFailed: GET /2010-04-01/")
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_template_that_gave_no_sid_fails_at_once(run: Runner, emulator: Emulator, mode: Mode):
-    ended, told = run(MessageDeliverySensor, mode, message_sid="{{ as rendered }}")
+def test_message_sensor_template_without_sid_fails_without_request(run: Runner, emulator: Emulator, mode: Mode):
+    ended, result = run(MessageDeliverySensor, mode, message_sid="{{ as rendered }}")
     assert ended == "AirflowFailException"
-    assert "message_sid" in told
+    assert "message_sid" in result
     assert len(emulator.journal) == 0
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_an_unknown_status_is_waited_on(
+def test_message_sensor_unknown_status_continues(
     run: Runner, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, sid: str, mode: Mode
 ):
     from airflow_provider_twilio.emulator import messages
 
     monkeypatch.setattr(messages, "STATUSES", (*messages.STATUSES, "teleported"))
     emulator.set_message(sid, "teleported")
-    ended, told = run(
+    ended, result = run(
         MessageDeliverySensor, mode, message_sid=sid, change=lambda: emulator.set_message(sid, "delivered")
     )
-    assert (ended, told["status"]) == ("success", "delivered")
+    assert (ended, result["status"]) == ("success", "delivered")

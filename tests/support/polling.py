@@ -1,4 +1,4 @@
-"""What tests of the common polls share: a connection to the emulator, patience, and a clean end."""
+"""Helpers for tests of the shared polls: a connection to the emulator, polling for a condition, and cleaning up."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_provider_twilio.runtime.polling.shared import SharedPoll
 
 @dataclass
 class Connection:
-    """An Airflow connection, as far as settings read it."""
+    """The fields of an Airflow connection that settings read."""
 
     login: str | None
     password: str | None
@@ -25,22 +25,22 @@ class Connection:
 
 
 def settings(emulator: Emulator, **fields: Any) -> Settings:
-    """Give the settings of a connection to an emulator, which does not repeat what fails."""
+    """Return the settings of a connection to an emulator, without retries."""
     connection = Connection(emulator.account_sid, emulator.auth_token, emulator.url)
     return replace(Settings.from_connection(replace(connection, **fields)), retries=0)
 
 
 async def until(condition: Any, pause: float = 0.01) -> None:
-    """Wait till a function gives something true, asking it again after so many seconds."""
+    """Wait until a condition is true, checking it after each pause, in seconds."""
     async with asyncio.timeout(60):
-        while not condition():  # noqa: ASYNC110 (what happens in a server tells no event)
+        while not condition():  # noqa: ASYNC110 (a server signals no event)
             await asyncio.sleep(pause)
 
 
-async def end(tasks: Sequence[asyncio.Task[Any]], kind: type[SharedPoll[Any]]) -> None:
-    """End all who wait, and see that they leave no poll behind."""
+async def end(tasks: Sequence[asyncio.Task[Any]], poll_type: type[SharedPoll[Any]]) -> None:
+    """Cancel the waits, and check that no poll is left."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     await until(lambda: not any(task.get_name().startswith("twilio-poll") for task in asyncio.all_tasks()))
-    assert not kind._of_loop.get(asyncio.get_running_loop())
+    assert not poll_type._registries.get(asyncio.get_running_loop())

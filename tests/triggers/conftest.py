@@ -1,4 +1,4 @@
-"""An emulator for the triggers' tests, reached by the default connection."""
+"""An emulator for the tests of triggers, at the default connection."""
 
 from __future__ import annotations
 

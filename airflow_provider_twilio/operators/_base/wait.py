@@ -44,7 +44,7 @@ class SendAndWaitOperator(SendOnceOperator):
 
     operator_extra_links = (TwilioLogLink(),)
     _stop_on_kill: StopOnKill | None = None
-    """What stops the message or call if the task is killed while it waits on a worker."""
+    """The request that stops the message or call if the task is killed while it waits on a worker."""
 
     poll_interval: float = 30.0
     wait_timeout: float = 3600.0
@@ -67,7 +67,7 @@ class SendAndWaitOperator(SendOnceOperator):
     @property
     @abstractmethod
     def _goal(self) -> Goal:
-        """What counts as success."""
+        """The goal of the wait."""
 
     @abstractmethod
     def _build_trigger(self, spec: WaitSpec[Any]) -> WaitTrigger:
@@ -137,7 +137,7 @@ class SendAndWaitOperator(SendOnceOperator):
 
     @property
     def _clear_mode(self) -> OnClear:
-        """What clearing the task does. Without ``once``, every try sends."""
+        """The effect of clearing the task. Without ``once``, every try sends."""
         return self.on_clear if self.once else "resend"
 
     def execute_complete(self, context: Context, event: dict[str, Any], record: dict[str, Any] | None = None) -> Any:

@@ -1,1 +1,1 @@
-"""One poll of Twilio for any number of waits."""
+"""Shared polling: one poll of Twilio serves every wait for an account in a process."""

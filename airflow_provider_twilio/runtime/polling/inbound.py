@@ -1,10 +1,10 @@
-"""Many listeners, one poll: all who listen for one account's inbound messages in one process share its reads.
+"""The shared poll for inbound messages: every listener for one account in a process shares its reads.
 
-Twilio does not promise how soon a message shows in its list, nor in which order. So each look reads again what is
-younger than an overlap, and a :class:`Cursor` tells by SID what is new in it: what comes late, out of turn or twice is
-told once, and a message that is deleted takes nothing along.
+Twilio does not promise how soon a message shows in its list, nor in which order. So each poll reads the most recent
+messages again, as far back as an overlap, and a :class:`Cursor` determines by SID which of them are new. A message that
+shows late, out of order or repeatedly is reported once, and deleting a message hides no other.
 
-No Airflow here, as in ``poll``: whoever listens keeps the cursor where it lasts.
+Nothing here imports Airflow: the listener stores its cursor where it lasts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Hashable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import BadParameter, TwilioError
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 INBOUND_MESSAGES = Source("inbound messages", Messages.list, Messages.fetch)
 
 MAX_SEEN = 1500
-"""So many SIDs of the overlap are kept where a cursor is stored; a store takes 64 KB."""
+"""Maximum number of SIDs in a stored cursor: Airflow's state store takes 64 KB."""
 
 
 class Snapshot(NamedTuple):
-    """What one look has shown.
+    """The result of one poll.
 
-    :ivar messages: what has come in, the earliest first, at least from where the listener stands.
-    :ivar newest: a time, in seconds since the epoch and of Twilio's clock, up to which was looked.
-    :ivar last: whether the listener's deadline had passed before the look.
-    :ivar trouble: why there was no last look.
+    :ivar messages: The inbound messages, oldest first, at least those since the listener's cursor.
+    :ivar newest: The time up to which messages were listed, in seconds since the epoch by Twilio's clock.
+    :ivar last: Whether the listener's deadline had passed before the poll.
+    :ivar error: Why the last poll failed; None if it did not.
     """
 
     messages: Sequence[Message]
@@ -51,35 +51,36 @@ class Snapshot(NamedTuple):
 
 
 def timestamp(message: Message) -> float:
-    """Give when a message came in, or was sent, in seconds since the epoch; 0 if that isn't known."""
+    """Return when a message was received or sent, in seconds since the epoch; 0 if unknown."""
     moment = message.date_sent or message.date_created
     return 0.0 if moment is None else moment.timestamp()
 
 
 def is_inbound(message: Message) -> bool:
-    """Tell whether a message has come in."""
+    """Return whether a message is inbound and has been received."""
     return message.direction == "inbound" and message.status in INBOUND
 
 
 def earliest_first(listed: Sequence[Message]) -> list[Message]:
-    """Put listed messages, the newest first, in order of their times, which are whole seconds."""
+    """Return listed messages, newest first, in the order of their times, which are whole seconds."""
     ordered = list(listed)[::-1]
     ordered.sort(key=timestamp)
     return ordered
 
 
 def messages_since(after: float, *, to: str | None = None, from_: str | None = None) -> Listing[Message]:
-    """List what has been sent or come in from a time on, in seconds since the epoch."""
+    """Return the list of the messages sent or received since a time, in seconds since the epoch."""
     return Messages.list(to=to, from_=from_, date_sent_after=datetime.fromtimestamp(max(after, 0.0), UTC))
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Say which inbound messages are wanted.
+    """A selection of inbound messages.
 
-    :param to: only to this number or address of the account.
-    :param from_: only from this phone.
-    :param pattern: only with a body in which this regular expression is found, whatever its case.
+    :param to: Only messages to this number or address of the account; to any by default.
+    :param from_: Only messages from this phone; from any by default.
+    :param pattern: Only messages whose body contains a match of this regular expression, case-insensitive.
+    :raises BadParameter: An address or the regular expression is invalid.
     """
 
     to: str | None = None
@@ -94,10 +95,12 @@ class Filter:
         try:
             re.compile(self.pattern)
         except (re.error, TypeError) as error:
-            raise BadParameter("pattern", f"is no regular expression ({error})", "mend it, or leave it out") from None
+            raise BadParameter(
+                "pattern", f"is not a valid regular expression ({error})", "correct it, or leave it out"
+            ) from None
 
     def matches(self, message: Message) -> bool:
-        """Tell whether a message has come in and is wanted."""
+        """Return whether a message is inbound and selected."""
         return (
             is_inbound(message)
             and (not self.to or message.to == address_text(self.to))
@@ -106,13 +109,20 @@ class Filter:
         )
 
 
+class StoredCursor(TypedDict):
+    """A cursor as it is stored. Its keys never change."""
+
+    after: float
+    seen: dict[str, float]
+
+
 @dataclass(slots=True)
 class Cursor:
-    """Stand at a point of what comes in. Times are in seconds since the epoch, of Twilio's clock.
+    """A position in the stream of inbound messages. Times are in seconds since the epoch, by Twilio's clock.
 
-    :param after: what came in before is done with.
-    :param overlap: seconds by which a message may show late.
-    :param seen: what came in since and was told, and when it came in.
+    :param after: Messages received before this time have been handled.
+    :param overlap: Seconds by which a message may show late in Twilio's list.
+    :param seen: The messages since then that have been reported: when each was received, by SID.
     """
 
     after: float
@@ -120,45 +130,47 @@ class Cursor:
     seen: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.after = math.floor(self.after)  # as Twilio's times are
+        self.after = math.floor(self.after)  # Twilio's times are whole seconds
 
-    def advance(self, look: Snapshot, wanted: Filter) -> list[Message]:
-        """Give what is wanted and new, the earliest first, and go on to where the look has led."""
+    def advance(self, snapshot: Snapshot, selected: Filter) -> list[Message]:
+        """Return the selected messages that are new, oldest first, and move on to the time of the snapshot."""
         new = {
             str(message.sid): message
-            for message in look.messages
-            if message.sid not in self.seen and timestamp(message) >= self.after and wanted.matches(message)
+            for message in snapshot.messages
+            if message.sid not in self.seen and timestamp(message) >= self.after and selected.matches(message)
         }
         self.seen |= {sid: timestamp(message) for sid, message in new.items()}
-        # A stray date in the future must not hide what comes until then.
-        self.after = max(self.after, min(look.newest, time.time()) - self.overlap)
-        self.seen = {sid: moment for sid, moment in self.seen.items() if moment >= self.after}
+        # A date in the future must not hide the messages until then.
+        self.after = max(self.after, min(snapshot.newest, time.time()) - self.overlap)
+        self.seen = {sid: received for sid, received in self.seen.items() if received >= self.after}
         return list(new.values())
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> StoredCursor:
+        """Return the cursor for the store, with no more SIDs than fit."""
         return {"after": self.after, "seen": dict(list(self.seen.items())[-MAX_SEEN:])}
 
     def resume(self, stored: Iterable[Any]) -> bool:
-        """Go on from what was stored: from all of it, where several have stored; False if there is nothing to go on.
+        """Continue from stored cursors; return False if there is none.
 
-        Who is behind is caught up with: what only some have told is told again.
+        Of several cursors the position of the last one counts: messages that only some of them have reported are
+        reported again.
         """
         cursors = [entry for entry in stored if isinstance(entry, Mapping) and {"after", "seen"} <= entry.keys()]
         if not cursors:
             return False
         self.after = min(float(entry["after"]) for entry in cursors)
-        shared = set.intersection(*(set(entry["seen"]) for entry in cursors))
-        self.seen = {sid: float(moment) for sid, moment in cursors[0]["seen"].items() if sid in shared}
+        seen_by_all = set.intersection(*(set(entry["seen"]) for entry in cursors))
+        self.seen = {sid: float(received) for sid, received in cursors[0]["seen"].items() if sid in seen_by_all}
         return True
 
 
-class Listener(Subscriber):
-    """Hold one who listens. Its times are given in seconds since the epoch.
+class Listener(Subscriber[Snapshot]):
+    """A subscriber for inbound messages. Its times are in seconds since the epoch.
 
-    :param to: the number or address listened at; None for all of the account's.
-    :param interval: seconds between two looks.
-    :param cursor: where it stands: read at each look.
-    :param deadline: the end; None for no end. A last look is taken there.
+    :param to: The number or address to listen at; None for all of the account's.
+    :param interval: Seconds between two polls.
+    :param cursor: The position of the listener, which each poll reads.
+    :param deadline: End of the wait, at which messages are polled once more; None for no end.
     """
 
     __slots__ = ("cursor",)
@@ -168,35 +180,38 @@ class Listener(Subscriber):
         self.cursor = cursor
 
     async def next_snapshot(self) -> Snapshot:
-        """Wait for the next look.
+        """Wait for the next poll and return its snapshot.
 
-        :raises TwilioError: Twilio does not accept what is asked; it listens no more.
-        :raises PollEnded: the poll can't go on; it listens no more.
+        :raises TwilioError: Twilio rejects the requests. The listener has left the poll.
+        :raises PollFailed: The poll cannot continue. The listener has left the poll.
         """
-        shown: Snapshot = await self.future
+        snapshot = await self.future
         self.future = self.future.get_loop().create_future()
-        return shown
+        return snapshot
 
-    def on_snapshot(self, look: Snapshot) -> None:
-        """Show what there was; who has not taken the last look yet is shown it the next time."""
+    def on_snapshot(self, snapshot: Snapshot) -> None:
+        """Publish a snapshot. It is dropped if the previous one is still unread, since the next poll repeats it."""
         if not self.future.done():
-            self.future.set_result(look)
+            self.future.set_result(snapshot)
         self.postpone()
 
     def on_error(self, error: Exception) -> None:
-        if self.past:
+        """Handle a failed poll. It ends the wait only at the deadline."""
+        if self.past_deadline:
             self.on_snapshot(Snapshot((), 0.0, last=True, error=str(error)))
 
     def on_rejected(self, error: TwilioError) -> None:
+        """End the wait, since Twilio rejects the requests of the poll."""
         self.end(error)
 
 
 @asynccontextmanager
 async def subscribe(listener: Listener, name: Hashable, connect: Connect) -> AsyncIterator[Listener]:
-    """Listen, for as long as the context lasts.
+    """Subscribe a listener to the poll of its account, until the context ends.
 
-    :param name: what names the connection and account; listeners of one name share a poll without asking further.
-    :param connect: opens a client; called once by a poll, and again after an authentication error.
+    :param name: Name of the connection and account: see
+        :func:`airflow_provider_twilio.runtime.polling.status.wait_for`.
+    :param connect: Function that opens a client. The poll calls it once, and again after an authentication error.
     """
     InboundPoll.get_or_create(INBOUND_MESSAGES, name, connect).join(listener)
     try:
@@ -207,15 +222,15 @@ async def subscribe(listener: Listener, name: Hashable, connect: Connect) -> Asy
 
 
 class InboundPoll(SharedPoll[Listener]):
-    """Ask what has come in."""
+    """A shared poll for inbound messages."""
 
     _pages = 1
-    """How many the whole list has taken."""
+    """Number of pages that the account's whole list has taken."""
 
-    async def _tick(self, client: AsyncClient) -> None:
+    async def _poll_due(self, client: AsyncClient) -> None:
         now = time.monotonic()
         due = [listener for listener in self._all() if listener.due <= now]
-        last = {listener for listener in due if listener.past}
+        last = {listener for listener in due if listener.past_deadline}
         after = min(listener.cursor.after for listener in due)
         messages: dict[str, Message] = {}
         newest = after
@@ -223,7 +238,7 @@ class InboundPoll(SharedPoll[Listener]):
             pages = 0
             async for page in client.iter_pages(messages_since(after, to=to)):
                 pages += 1
-                # The list is sorted by the date they were sent. If it weren't, this would only err on the safe side.
+                # The list is sorted by the date sent. If it were not, the cursor would only advance more slowly.
                 newest = max([newest, *map(timestamp, page.records[:1])])
                 messages |= {str(message.sid): message for message in page.records if is_inbound(message)}
             self._pages = pages if to is None else self._pages
@@ -232,6 +247,6 @@ class InboundPoll(SharedPoll[Listener]):
             listener.on_snapshot(Snapshot(ordered, newest, last=listener in last))
 
     def _numbers(self, due: Sequence[Listener]) -> Sequence[str | None]:
-        """Choose the cheaper way: one list of all that is sent and comes in, or one for each number listened at."""
+        """Return the numbers to list messages for, or None for the account's whole list, whichever is cheaper."""
         numbers = {listener.key for listener in due}
         return [None] if None in numbers or len(numbers) > self._pages else sorted(map(str, numbers))

@@ -1,23 +1,24 @@
-"""Wait for many messages by the shared poll, and count what becomes of them."""
+"""Waiting for many messages with the shared poll, and counting their outcomes."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable
 from itertools import islice
-from typing import Any
 
 from airflow_provider_twilio.api.errors import TwilioError
 from airflow_provider_twilio.api.verdicts import Goal
+from airflow_provider_twilio.runtime.polling.events import DeliveryCounts
 from airflow_provider_twilio.runtime.polling.shared import Connect
+from airflow_provider_twilio.runtime.polling.spec import WaitSpec
 from airflow_provider_twilio.runtime.polling.status import MESSAGES, StatusPoll, StatusWait
 
 MAX_WAITING = 20_000
-"""So many are waited for at once."""
+"""Maximum number of messages waited for at a time."""
 
 
 class BulkStatusWait(StatusWait):
-    """Hold a wait that tells that Twilio doesn't accept to be asked from that the message is gone."""
+    """A wait that distinguishes rejected requests, as with wrong credentials, from a message that does not exist."""
 
     rejection: TwilioError | None = None
 
@@ -32,48 +33,50 @@ async def wait_for_all(
     *,
     interval: float,
     deadline: float,
-    begun: float,
-    not_before: float,
+    created: float,
     name: Hashable,
     connect: Connect,
-) -> dict[str, Any]:
-    """Wait until each message has come to its end, or the deadline; give the numbers of each outcome, as JSON.
+    not_before: float | None = None,
+) -> DeliveryCounts:
+    """Wait until every message has its final status, or until the deadline, and return the number of each outcome.
 
     Times are in seconds since the epoch.
 
-    :param goal: what counts as delivered.
-    :param begun: when the first was created.
-    :param not_before: when the first look makes sense.
-    :param name: what names the connection and account: see :func:`airflow_provider_twilio.runtime.polling.status.wait_for`.
-    :param connect: opens a client.
-    :raises TwilioError: Twilio doesn't accept to be asked, as with wrong credentials.
+    :param goal: What counts as delivered.
+    :param created: Time the first message was created, or is scheduled for.
+    :param name: Name of the connection and account: see
+        :func:`airflow_provider_twilio.runtime.polling.status.wait_for`.
+    :param connect: Function that opens a client.
+    :param not_before: Time of the first poll; ``created`` by default.
+    :raises TwilioError: Twilio rejects the requests, as with wrong credentials.
     """
     delivered = waiting = 0
     undelivered: Counter[str] = Counter()
     iterator = iter(sids)
-    while window := list(islice(iterator, MAX_WAITING)):
+    start = created if not_before is None else not_before
+    while batch := list(islice(iterator, MAX_WAITING)):
         waits = [
-            BulkStatusWait(sid, goal, interval=interval, deadline=deadline, not_before=not_before, created=begun)
-            for sid in window
+            BulkStatusWait(WaitSpec(sid, goal, interval=interval, deadline=deadline, not_before=start, created=created))
+            for sid in batch
         ]
-        poller = StatusPoll.get_or_create(MESSAGES, name, connect)
-        # The clock has gone on from the first to the last of them: looked for apart, they would be listed in vain.
-        together = max(wait.due for wait in waits)
+        poll = StatusPoll.get_or_create(MESSAGES, name, connect)
+        # Constructing the waits takes time. With due times of their own, they would be listed several times.
+        due = max(wait.due for wait in waits)
         for wait in waits:
-            wait.due = together
-            poller.join(wait)
+            wait.due = due
+            poll.join(wait)
         try:
             for wait in waits:
-                told = await wait.future
+                event = await wait.future
                 if wait.rejection is not None:
                     raise wait.rejection
-                match told["outcome"]:
+                match event["outcome"]:
                     case "reached":
                         delivered += 1
                     case "timeout":
                         waiting += 1
                     case _:
-                        undelivered[str(told.get("error_code") or told.get("status") or "gone")] += 1
+                        undelivered[str(event.get("error_code") or event.get("status") or "gone")] += 1
         finally:
             for wait in waits:
                 if wait.poll is not None:

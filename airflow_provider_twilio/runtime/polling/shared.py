@@ -1,4 +1,13 @@
-"""A poll that many share."""
+"""A poll that many waits share.
+
+A poll has one asyncio task for each event loop, account and purpose. It knows its subscribers, the connections it may
+poll with, when to poll, and how long to back off. The task runs in an empty context, so that it belongs to none of its
+subscribers, and it ends with the last of them. What is polled is for the subclasses to say.
+
+Nothing here imports Airflow: a poll is given a function that opens a client.
+
+Times are of the monotonic clock: setting the machine's clock neither stops a poll nor moves a deadline.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +24,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 from weakref import WeakKeyDictionary
 
-from airflow_provider_twilio.api.errors import (
-    TwilioError,
-)
+from airflow_provider_twilio.api.errors import TwilioError
 from airflow_provider_twilio.api.listing import Listing
 from airflow_provider_twilio.api.request import Request
+from airflow_provider_twilio.client.prepare import build_url
 from airflow_provider_twilio.privacy import mask
 
 if TYPE_CHECKING:
@@ -27,15 +35,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-
 MAX_BACKOFF = 60.0
+"""Maximum back-off after failed polls, in seconds."""
 
 
 MAX_RETRY_AFTER = 300.0
+"""Maximum pause that a Retry-After header can ask for, in seconds."""
 
 
 MAX_UNEXPECTED_ERRORS = 5
-"""So many errors in a row that are not Twilio's, as of a connection that can't be read, end the poll."""
+"""Number of consecutive errors other than Twilio's, such as an unreadable connection, that end the poll."""
 
 
 Connect = Callable[[], "AbstractAsyncContextManager[AsyncClient]"]
@@ -43,7 +52,7 @@ Connect = Callable[[], "AbstractAsyncContextManager[AsyncClient]"]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Say where the records that are waited for are listed and fetched."""
+    """A type of record, and how to list and fetch its records."""
 
     name: str
     list: Callable[..., Listing[Any]]
@@ -51,19 +60,22 @@ class Source:
 
 
 class PollFailed(Exception):
-    """Report that the poll could not go on, for a reason that is not Twilio's."""
+    """The poll cannot continue, for a reason other than Twilio's."""
 
 
-class Subscriber(ABC):
-    """Take part in a poll. Its times are given in seconds since the epoch.
+T = TypeVar("T")
 
-    :param key: what it is about.
-    :param interval: seconds between two looks.
-    :param deadline: the end of the wait; None for no end. A last look is taken there.
-    :param not_before: when the first look makes sense.
+
+class Subscriber(ABC, Generic[T]):
+    """A participant in a poll. Its times are in seconds since the epoch.
+
+    :param key: What the subscriber waits for: a SID, or a phone number.
+    :param interval: Seconds between two polls.
+    :param deadline: End of the wait, at which the subscriber is polled for once more; None for no end.
+    :param not_before: Time of the first poll.
     """
 
-    __slots__ = ("_begin", "_deadline", "due", "future", "interval", "key", "poll")
+    __slots__ = ("_deadline", "_not_before", "due", "future", "interval", "key", "poll")
 
     def __init__(
         self, key: str | None, *, interval: float, deadline: float | None = None, not_before: float = 0.0
@@ -71,74 +83,76 @@ class Subscriber(ABC):
         self.key = key
         self.interval = interval
         self.poll: SharedPoll[Any] | None = None
-        self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         now = time.monotonic()
         shift = now - time.time()
         self._deadline = math.inf if deadline is None else deadline + shift
-        self._begin = not_before + shift
-        self.due = now if now >= self._deadline else self._next(now)
+        self._not_before = not_before + shift
+        self.due = now if now >= self._deadline else self._next_due(now)
 
     @property
-    def past(self) -> bool:
-        """Whether its deadline has passed."""
+    def past_deadline(self) -> bool:
+        """Whether the deadline has passed."""
         return time.monotonic() >= self._deadline
 
     def postpone(self) -> None:
-        """Set the time of the next look."""
-        self.due = self._next(time.monotonic())
+        """Set the time of the next poll."""
+        self.due = self._next_due(time.monotonic())
 
-    def _next(self, now: float) -> float:
-        """Give the next time of a grid that all of this interval share, so that their looks fall together."""
-        due = (math.floor(max(now, self._begin) / self.interval) + 1) * self.interval
+    def _next_due(self, now: float) -> float:
+        """Return the next multiple of the interval, so that subscribers with one interval are due at the same time."""
+        due = (math.floor(max(now, self._not_before) / self.interval) + 1) * self.interval
         return due if now >= self._deadline else min(due, self._deadline)
 
     @abstractmethod
     def on_error(self, error: Exception) -> None:
-        """Note that it could not be asked for: that counts at the deadline only."""
+        """Handle a failed poll. It ends the wait only at the deadline."""
 
     @abstractmethod
     def on_rejected(self, error: TwilioError) -> None:
-        """End, since Twilio does not accept what is asked."""
+        """End the wait, since Twilio rejects the requests of the poll."""
 
-    def end(self, told: Any) -> None:
-        """End with an outcome, or with an error."""
+    def end(self, result: T | Exception) -> None:
+        """End the wait with a result or an error."""
         if self.poll is not None:
             self.poll.leave(self)
         if self.future.done():
             return
-        if isinstance(told, Exception):
-            self.future.set_exception(told)
+        if isinstance(result, Exception):
+            self.future.set_exception(result)
         else:
-            self.future.set_result(told)
+            self.future.set_result(result)
 
 
-W = TypeVar("W", bound=Subscriber)
+S = TypeVar("S", bound=Subscriber[Any])
 
 
-class SharedPoll(ABC, Generic[W]):
-    """Ask Twilio on behalf of many. There is one to an event loop, account and purpose; it ends with the last of them.
+class SharedPoll(ABC, Generic[S]):
+    """A poll on behalf of many subscribers: one for each event loop, account and purpose.
 
-    :ivar waits: who takes part, by what they are about.
+    :ivar subscribers: The subscribers, by what they wait for.
+    :ivar client_factories: What opens a client, for each connection to the account.
     """
 
-    _of_loop: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, Any]]] = WeakKeyDictionary()
+    _registries: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, Any]]] = WeakKeyDictionary()
 
     def __init__(self, source: Source, registry: dict[Hashable, Any], connect: Connect) -> None:
         self.source = source
-        self.subscribers: dict[str | None, list[W]] = {}
+        self.subscribers: dict[str | None, list[S]] = {}
         self.client_factories = [connect]
         self._registry = registry
-        self._works = False
-        self._alarm = math.inf
-        self._woken = asyncio.Event()
+        self._succeeded = False
+        """Whether a poll with the current client has succeeded."""
+        self._wakes_at = math.inf
+        self._wake = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(
             self._run(), name=f"twilio-poll-{source.name}", context=contextvars.Context()
         )
 
     @classmethod
     def get_or_create(cls, source: Source, name: Hashable, connect: Connect) -> Self:
-        """Give the poll of a connection and account; make it if there is none."""
-        registry = cls._of_loop.setdefault(asyncio.get_running_loop(), {})
+        """Return the poll of a connection and account, and create it if there is none."""
+        registry = cls._registries.setdefault(asyncio.get_running_loop(), {})
         key = (source.name, name)
         if key not in registry:
             registry[key] = cls(source, registry, connect)
@@ -146,88 +160,98 @@ class SharedPoll(ABC, Generic[W]):
         return found
 
     @abstractmethod
-    async def _tick(self, client: AsyncClient) -> None:
-        """Look for everyone who is due. Who is not seen stays due.
+    async def _poll_due(self, client: AsyncClient) -> None:
+        """Poll for every subscriber that is due. A subscriber that was not reached stays due.
 
-        :raises TwilioError: Twilio can't be asked.
+        :raises TwilioError: Twilio cannot be polled.
         """
 
-    def join(self, wait: W) -> None:
-        wait.poll = self
-        self.subscribers.setdefault(wait.key, []).append(wait)
-        if wait.due < self._alarm:
-            self._woken.set()
+    def join(self, subscriber: S) -> None:
+        """Add a subscriber."""
+        subscriber.poll = self
+        self.subscribers.setdefault(subscriber.key, []).append(subscriber)
+        if subscriber.due < self._wakes_at:
+            self._wake.set()
 
-    def leave(self, wait: W) -> None:
-        of_key = self.subscribers.get(wait.key, [])
-        if wait in of_key:
-            of_key.remove(wait)
+    def leave(self, subscriber: S) -> None:
+        """Remove a subscriber. The poll ends when none is left."""
+        of_key = self.subscribers.get(subscriber.key, [])
+        if subscriber in of_key:
+            of_key.remove(subscriber)
         if not of_key:
-            self.subscribers.pop(wait.key, None)
+            self.subscribers.pop(subscriber.key, None)
         if not self.subscribers:
-            self._woken.set()
+            self._wake.set()
 
     # ------------------------------------------------------------ the task
 
     async def _run(self) -> None:
-        # Between the last look at `waits` and the end nothing is awaited: whoever comes finds this poller or a new one.
+        # Nothing is awaited between the last check of `subscribers` and the removal from the registry: a new subscriber
+        # finds either a poll that serves it, or none.
         try:
             await self._serve()
         except Exception as error:
-            log.exception("The poll for %s ended", self.source.name)
-            for wait in self._all():
-                wait.end(PollFailed(mask(f"The poll for {self.source.name} ended. {type(error).__name__}: {error}")))
+            log.exception("The poll for %s failed", self.source.name)
+            reason = mask(f"The poll for {self.source.name} failed. {type(error).__name__}: {error}")
+            for subscriber in self._all():
+                subscriber.end(PollFailed(reason))
         finally:
-            for key in [key for key, poller in self._registry.items() if poller is self]:
+            for key in [key for key, poll in self._registry.items() if poll is self]:
                 del self._registry[key]
-            for wait in self._all():  # only if the loop is about to end
-                wait.future.cancel()
+            for subscriber in self._all():  # only if the event loop is about to end
+                subscriber.future.cancel()
 
     async def _serve(self) -> None:
-        """Ask by the connections known, until nobody waits. Whoever waits is told when none of them is accepted."""
-        refusals = strange = 0
+        """Poll with the known connections until there are no subscribers.
+
+        Subscribers learn of rejected credentials once every connection has been rejected.
+        """
+        rejections = unexpected_errors = 0
         while self.subscribers:
-            # The first of them twice: its credentials may just have been renewed.
-            way = self.client_factories[max(0, refusals - 1)]
-            self._works = False
+            # The first connection is tried twice: its credentials may just have been rotated.
+            open_client = self.client_factories[max(0, rejections - 1)]
+            self._succeeded = False
             try:
-                async with way() as client:
+                async with open_client() as client:
                     if self._merge_into_existing(client):
                         return
-                    await self._ask(client)
-            except TwilioError as error:  # a permanent one: `_ask` is patient with all others
-                refusals = 1 if self._works else refusals + 1
-                if refusals > len(self.client_factories):
-                    for wait in self._all():
-                        wait.on_rejected(error)
-                    refusals = 0
+                    await self._poll_while_subscribed(client)
+            except TwilioError as error:  # a permanent one: the loop backs off after all others
+                rejections = 1 if self._succeeded else rejections + 1
+                if rejections > len(self.client_factories):
+                    for subscriber in self._all():
+                        subscriber.on_rejected(error)
+                    rejections = 0
             except Exception as error:
-                strange = 1 if self._works else strange + 1
-                if strange >= MAX_UNEXPECTED_ERRORS:
+                unexpected_errors = 1 if self._succeeded else unexpected_errors + 1
+                if unexpected_errors >= MAX_UNEXPECTED_ERRORS:
                     raise
-                await self._back_off(error, strange)
+                await self._back_off(error, unexpected_errors)
 
     def _merge_into_existing(self, client: AsyncClient) -> bool:
-        """Join the poller that serves this account already, by another connection."""
-        account = (self.source.name, client.settings.url("/{AccountSid}"))
+        """Move the subscribers to a poll that serves this account by another connection; return False if none does."""
+        account = (self.source.name, build_url(client.settings, "/{AccountSid}"))
         other = self._registry.setdefault(account, self)
         if other is self:
             return False
-        for key in [key for key, poller in self._registry.items() if poller is self]:
+        for key in [key for key, poll in self._registry.items() if poll is self]:
             self._registry[key] = other
         other.client_factories.extend(self.client_factories)
-        for wait in self._all():
-            other.join(wait)
+        for subscriber in self._all():
+            other.join(subscriber)
         self.subscribers.clear()
         return True
 
-    async def _ask(self, client: AsyncClient) -> None:
-        """Look whenever someone is due. While Twilio can't be asked, back off for all."""
+    async def _poll_while_subscribed(self, client: AsyncClient) -> None:
+        """Poll whenever a subscriber is due, and back off while Twilio cannot be polled.
+
+        :raises TwilioError: Twilio rejects the requests, and would again.
+        """
         failures = 0
         while await self._wait_until_due():
             try:
-                await self._tick(client)
-                failures, self._works = 0, True
+                await self._poll_due(client)
+                failures, self._succeeded = 0, True
             except TwilioError as error:
                 if error.permanent:
                     raise
@@ -235,37 +259,37 @@ class SharedPoll(ABC, Generic[W]):
                 await self._back_off(error, failures)
 
     async def _wait_until_due(self) -> bool:
-        """Sleep until a look is due; False when nobody waits any more."""
+        """Sleep until a subscriber is due; return False when there are no subscribers."""
         while self.subscribers:
-            due = min(wait.due for waits in self.subscribers.values() for wait in waits)
+            due = min(subscriber.due for subscriber in self._all())
             if due <= time.monotonic():
                 return True
             await self._sleep_until(due)
         return False
 
     async def _back_off(self, error: Exception, failures: int) -> None:
-        """Rest after a failure, the longer the more there were. Whose deadline has passed need not wait on."""
-        asked: float = getattr(error, "retry_after", None) or 0.0
-        pause = max(min(2.0**failures, MAX_BACKOFF), min(asked, MAX_RETRY_AFTER))
-        pause *= random.uniform(1.0, 1.25)  # noqa: S311 (no secret is made of it)
-        log.warning("The poll for %s rests for %.0f s: %s", self.source.name, pause, error)
-        for wait in self._all():
-            if wait.past:
-                wait.on_error(error)
+        """Pause after a failed poll, longer with each failure. Subscribers past their deadline do not wait for it."""
+        retry_after: float = getattr(error, "retry_after", None) or 0.0
+        pause = max(min(2.0**failures, MAX_BACKOFF), min(retry_after, MAX_RETRY_AFTER))
+        pause *= random.uniform(1.0, 1.25)  # noqa: S311 (not a secret)
+        log.warning("Backing off from polling %s for %.0f s: %s", self.source.name, pause, error)
+        for subscriber in self._all():
+            if subscriber.past_deadline:
+                subscriber.on_error(error)
         until = time.monotonic() + pause
         while self.subscribers and time.monotonic() < until:
             await self._sleep_until(until)
 
     async def _sleep_until(self, until: float) -> None:
-        """Sleep until a time, or until nobody waits any more, or somebody comes who is due before."""
-        self._alarm = until
-        self._woken.clear()
+        """Sleep until a time, or until the subscribers have left, or until one joins that is due earlier."""
+        self._wakes_at = until
+        self._wake.clear()
         try:
-            await asyncio.wait_for(self._woken.wait(), max(0.0, until - time.monotonic()))
+            await asyncio.wait_for(self._wake.wait(), max(0.0, until - time.monotonic()))
         except TimeoutError:
             pass
         finally:
-            self._alarm = math.inf
+            self._wakes_at = math.inf
 
-    def _all(self) -> list[W]:
-        return [wait for waits in self.subscribers.values() for wait in waits]
+    def _all(self) -> list[S]:
+        return [subscriber for of_key in self.subscribers.values() for subscriber in of_key]

@@ -1,16 +1,8 @@
-"""Many waits, one poll: all who wait for one account's messages, or calls, in one process share a poller.
+"""The shared poll for the final statuses of messages and calls.
 
-Each tick the poller learns every status it needs by the cheaper way: it walks the newest pages of the list, 1000
-records a request, and fetches one by one what the pages don't show. Ten thousand waiting messages cost about ten
-requests a tick.
-
-:class:`Poll` is what any shared poll is: who takes part, by which connection, when to look, and when to rest.
-:class:`Poller` asks for the end of messages and calls; the poll for what comes in is ``inbound``.
-
-No Airflow here: a poller is handed a way to open a client. It is an asyncio task of its own in an empty context, so
-that it belongs to none of the waits that it serves, and it ends with the last of them.
-
-Times are of the monotonic clock: setting the machine's clock neither stops a poll nor moves a deadline.
+In each polling cycle the poll learns every status it needs in the cheaper of two ways: it lists the newest pages, 1,000
+records a request, and fetches individually the records that the pages do not show. Ten thousand waiting messages cost
+about ten requests a cycle.
 """
 
 from __future__ import annotations
@@ -35,8 +27,9 @@ from airflow_provider_twilio.api.errors import (
 from airflow_provider_twilio.api.messages import Messages
 from airflow_provider_twilio.api.records import Record
 from airflow_provider_twilio.api.verdicts import Goal
-from airflow_provider_twilio.runtime.polling.events import evaluate, missing, rejected, timed_out
+from airflow_provider_twilio.runtime.polling.events import WaitEvent, evaluate, missing, rejected, timed_out
 from airflow_provider_twilio.runtime.polling.shared import Connect, SharedPoll, Source, Subscriber
+from airflow_provider_twilio.runtime.polling.spec import WaitSpec
 
 if TYPE_CHECKING:
     from airflow_provider_twilio.client.asynchronous import AsyncClient
@@ -44,33 +37,35 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FETCH_THRESHOLD = 3
-"""So many are fetched one by one at once: no page is cheaper."""
+"""Number of records that are fetched individually; listing a page would not be cheaper."""
 
 
 PAGE_COST = 20
-"""A page is taken to cost as much as so many fetches, since it carries a thousand records."""
+"""Cost of listing a page, in fetches: a page carries up to 1,000 records."""
 
 
 MAX_PAGE_DEBT = 5
-"""The pages may cost this many pages more than they save; then the rest is fetched one by one."""
+"""Number of pages by which listing may cost more than it saves. Beyond it, the rest is fetched individually."""
 
 
 MAX_FETCHES_PER_CYCLE = 500
+"""Maximum number of individual fetches in a polling cycle."""
 
 
 FETCH_CONCURRENCY = 20
+"""Maximum number of concurrent fetches."""
 
 
 MAX_CONSECUTIVE_FAILURES = 3
-"""So many fetches that fail in a row say that Twilio can't be asked; fewer, that something is wrong with a record."""
+"""Number of consecutive failed fetches after which Twilio counts as unavailable; fewer point to single records."""
 
 
 LIST_RETRY_DELAY = 600.0
-"""Seconds before a list that was not permitted is asked for again."""
+"""Seconds before a list that was not permitted is requested again."""
 
 
 NOT_FOUND_GRACE = 60.0
-"""Seconds after its creation for which a record may be missing without meaning anything."""
+"""Seconds after its creation in which Twilio may not find a record that exists."""
 
 
 MESSAGES = Source("messages", Messages.list, Messages.fetch)
@@ -79,104 +74,100 @@ MESSAGES = Source("messages", Messages.list, Messages.fetch)
 CALLS = Source("calls", Calls.list, Calls.fetch)
 
 
-class StatusWait(Subscriber):
-    """Hold one who waits for the end of a message or call. Its times are given in seconds since the epoch.
+class StatusWait(Subscriber[WaitEvent]):
+    """A wait for the final status of a message or call.
 
-    :param sid: the message or call.
-    :param goal: what is waited for.
-    :param interval: seconds between two looks.
-    :param deadline: the end of the wait; None for no end. A last look is taken there.
-    :param not_before: when the first look makes sense: a scheduled message isn't asked for before.
-    :param created: when it was created: just then it may not be found yet.
+    :param spec: What the wait is about.
     """
 
-    __slots__ = ("_missed", "_settled", "asked", "goal", "sid")
+    __slots__ = ("_not_found_count", "_not_found_counts_from", "goal", "last_polled", "sid")
 
-    def __init__(
-        self,
-        sid: str,
-        goal: Goal,
-        *,
-        interval: float,
-        deadline: float | None = None,
-        not_before: float = 0.0,
-        created: float = 0.0,
-    ) -> None:
-        super().__init__(sid, interval=interval, deadline=deadline, not_before=not_before)
-        self.sid = sid
-        self.goal = goal
-        self.asked = now = time.monotonic()
-        self._settled = created + now - time.time() + NOT_FOUND_GRACE
-        self._missed = 0
+    def __init__(self, spec: WaitSpec[Goal]) -> None:
+        super().__init__(spec.sid, interval=spec.interval, deadline=spec.deadline, not_before=spec.not_before)
+        self.sid = spec.sid
+        self.goal = spec.goal
+        self.last_polled = now = time.monotonic()
+        self._not_found_counts_from = spec.created + now - time.time() + NOT_FOUND_GRACE
+        self._not_found_count = 0
 
     def on_record(self, record: Mapping[str, Any]) -> None:
-        """Weigh a record, and end the wait if it has come to something."""
-        self._missed = 0
-        told = evaluate(self.goal, self.sid, record)
-        self._asked(
-            timed_out(self.sid, f"it is {record.get('status')}", record) if told is None and self.past else told
-        )
+        """Evaluate a record, and end the wait if its status is final."""
+        self._not_found_count = 0
+        event = evaluate(self.goal, self.sid, record)
+        if event is None and self.past_deadline:
+            event = timed_out(self.sid, f"its last status is {record.get('status')}", record)
+        self._after_poll(event)
 
     def on_not_found(self, error: NotFound) -> None:
-        """Note that there is no such record: that counts when seen twice, and not just after the creation."""
-        self._missed += time.monotonic() >= self._settled
-        self._asked(
-            missing(self.sid, error) if self._missed >= 2 else timed_out(self.sid, str(error)) if self.past else None
-        )
+        """Handle a missing record. It ends the wait when seen twice, not counting the minute after the creation."""
+        self._not_found_count += time.monotonic() >= self._not_found_counts_from
+        if self._not_found_count >= 2:
+            self._after_poll(missing(self.sid, error))
+        else:
+            self.on_error(error)
 
     def on_error(self, error: Exception) -> None:
-        self._asked(timed_out(self.sid, str(error)) if self.past else None)
+        """Handle a failed poll. It ends the wait only at the deadline."""
+        self._after_poll(timed_out(self.sid, str(error)) if self.past_deadline else None)
 
     def on_rejected(self, error: TwilioError) -> None:
+        """End the wait, since Twilio rejects the requests of the poll."""
         self.end(rejected(self.sid, error))
 
-    def _asked(self, told: dict[str, Any] | None) -> None:
-        if told is not None:
-            self.end(told)
+    def _after_poll(self, event: WaitEvent | None) -> None:
+        if event is not None:
+            self.end(event)
         else:
-            self.asked = time.monotonic()
+            self.last_polled = time.monotonic()
             self.postpone()
 
 
-async def wait_for(wait: StatusWait, source: Source, name: Hashable, connect: Connect) -> dict[str, Any]:
-    """Wait until a message or call has come to its end, and tell its outcome.
+async def wait_for(spec: WaitSpec[Goal], source: Source, name: Hashable, connect: Connect) -> WaitEvent:
+    """Wait until a message or call reaches its final status or the deadline, and return the event.
 
-    :param name: what names the connection and account; waits of one name share a poller without asking further.
-    :param connect: opens a client; called once by a poller, and again after an authentication error.
-    :raises PollEnded: the connection can't be opened, or something is wrong here.
+    :param name: Name of the connection and account. Waits with one name share a poll from the start; waits with
+        different names for one account share it once a client has been opened.
+    :param connect: Function that opens a client. The poll calls it once, and again after an authentication error.
+    :raises PollFailed: The connection cannot be read, or the poll has failed unexpectedly.
     """
+    wait = StatusWait(spec)
     StatusPoll.get_or_create(source, name, connect).join(wait)
     try:
-        told: dict[str, Any] = await wait.future
-        return told
+        return await wait.future
     finally:
         if wait.poll is not None:
             wait.poll.leave(wait)
 
 
 class StatusPoll(SharedPoll[StatusWait]):
-    """Ask what has become of messages or calls."""
+    """A shared poll for the final statuses of messages or calls."""
 
     _list_from = 0.0
+    """Time from which the list may be requested."""
 
-    async def _tick(self, client: AsyncClient) -> None:
+    async def _poll_due(self, client: AsyncClient) -> None:
         now = time.monotonic()
-        missing = {wait.sid: None for wait in self._all() if wait.due <= now}
-        trouble = None
-        if len(missing) > FETCH_THRESHOLD and now >= self._list_from:
-            trouble = await self._walk_pages(client, missing)
-        queue = self._fetch_order(missing)
-        if trouble is not None and queue:
-            # The list is only the cheaper way. Whether there is another, one fetch tells.
+        pending = {wait.sid: None for wait in self._all() if wait.due <= now}
+        list_error = None
+        if len(pending) > FETCH_THRESHOLD and now >= self._list_from:
+            list_error = await self._walk_pages(client, pending)
+        queue = self._fetch_order(pending)
+        if list_error is not None and queue:
+            # Listing is only the cheaper way. One fetch shows whether the other way works.
             await self._fetch(client, queue[:1])
             del queue[:1]
-            log.info("The %s are fetched one by one: %s", self.source.name, trouble)
-            if isinstance(trouble, AuthenticationFailed | PermissionDenied):
+            log.info("Fetching %s individually, since they cannot be listed: %s", self.source.name, list_error)
+            if isinstance(list_error, AuthenticationFailed | PermissionDenied):
                 self._list_from = now + LIST_RETRY_DELAY
         await self._fetch(client, queue)
 
-    async def _walk_pages(self, client: AsyncClient, missing: dict[str, None]) -> TwilioError | None:
-        """Go through the newest pages while they cost less than fetching; give what was wrong with the list, if so."""
+    async def _walk_pages(self, client: AsyncClient, pending: dict[str, None]) -> TwilioError | None:
+        """List the newest pages while that is cheaper than fetching, and remove the records found from `pending`.
+
+        Return the error if the list cannot be requested.
+
+        :raises RateLimited: The account's rate limit is reached, which fetching would not help.
+        """
         debt = 0
         try:
             async for page in client.iter_pages(self.source.list()):
@@ -185,11 +176,11 @@ class StatusPoll(SharedPoll[StatusWait]):
                     sid = record.get("sid")
                     if sid in self.subscribers:
                         self._publish(sid, record)
-                    if sid in missing:
-                        del missing[sid]
+                    if sid in pending:
+                        del pending[sid]
                         found += 1
                 debt = max(0, debt + PAGE_COST - found)
-                if len(missing) <= FETCH_THRESHOLD or debt >= min(MAX_PAGE_DEBT * PAGE_COST, len(missing)):
+                if len(pending) <= FETCH_THRESHOLD or debt >= min(MAX_PAGE_DEBT * PAGE_COST, len(pending)):
                     return None
         except RateLimited:
             raise
@@ -197,47 +188,47 @@ class StatusPoll(SharedPoll[StatusWait]):
             return error
         return None
 
-    def _fetch_order(self, missing: Mapping[str, None]) -> list[str]:
-        """Choose whom to ask for one by one: who is past the deadline, then who was not asked for longest."""
+    def _fetch_order(self, pending: Mapping[str, None]) -> list[str]:
+        """Return the SIDs to fetch in this cycle: those past the deadline, then those polled longest ago."""
 
-        def turn(sid: str) -> tuple[bool, float]:
+        def priority(sid: str) -> tuple[bool, float]:
             waits = self.subscribers[sid]
-            return not any(wait.past for wait in waits), min(wait.asked for wait in waits)
+            return not any(wait.past_deadline for wait in waits), min(wait.last_polled for wait in waits)
 
-        queue = sorted((sid for sid in missing if sid in self.subscribers), key=turn)
-        last_chances = sum(not turn(sid)[0] for sid in queue)
-        most = max(MAX_FETCHES_PER_CYCLE, last_chances)
-        for sid in queue[most:]:  # their turn comes: they keep their place by `asked`
+        queue = sorted((sid for sid in pending if sid in self.subscribers), key=priority)
+        past_deadline = sum(not priority(sid)[0] for sid in queue)
+        count = max(MAX_FETCHES_PER_CYCLE, past_deadline)
+        for sid in queue[count:]:  # a later cycle fetches them: `last_polled` keeps their place in the queue
             for wait in self.subscribers[sid]:
                 wait.postpone()
-        return queue[:most]
+        return queue[:count]
 
     async def _fetch(self, client: AsyncClient, sids: Sequence[str]) -> None:
-        """Ask one by one, for some at once.
+        """Fetch records individually, several at a time.
 
-        :raises TwilioError: Twilio can't be asked; who was not reached stays due.
+        :raises TwilioError: Twilio cannot be polled. The waits that were not reached stay due.
         """
-        queue, failures, answered = iter(sids), 0, False
+        queue, failures, succeeded = iter(sids), 0, False
 
         async def work() -> None:
-            nonlocal failures, answered
+            nonlocal failures, succeeded
             for sid in queue:
                 try:
                     self._publish(sid, await client.send(self.source.fetch(sid)))
                 except NotFound as error:
-                    for wait in self._of(sid):
+                    for wait in self._waits_for(sid):
                         wait.on_not_found(error)
                 except InvalidRequest as error:
-                    for wait in self._of(sid):
+                    for wait in self._waits_for(sid):
                         wait.end(rejected(sid, error))
                 except (ServerError, NotSent) as error:
-                    for wait in self._of(sid):
+                    for wait in self._waits_for(sid):
                         wait.on_error(error)
                     failures += 1
-                    if failures >= MAX_CONSECUTIVE_FAILURES or (len(sids) < MAX_CONSECUTIVE_FAILURES and not answered):
+                    if failures >= MAX_CONSECUTIVE_FAILURES or (len(sids) < MAX_CONSECUTIVE_FAILURES and not succeeded):
                         raise
                     continue
-                failures, answered = 0, True
+                failures, succeeded = 0, True
 
         workers = [asyncio.ensure_future(work()) for _ in range(min(FETCH_CONCURRENCY, len(sids)))]
         try:
@@ -248,8 +239,9 @@ class StatusPoll(SharedPoll[StatusWait]):
             await asyncio.gather(*workers, return_exceptions=True)
 
     def _publish(self, sid: str, record: Record) -> None:
-        for wait in self._of(sid):
+        for wait in self._waits_for(sid):
             wait.on_record(record)
 
-    def _of(self, sid: str) -> list[StatusWait]:
+    def _waits_for(self, sid: str) -> list[StatusWait]:
+        """Return a copy, since waits leave the poll as they end."""
         return list(self.subscribers.get(sid, ()))

@@ -1,0 +1,75 @@
+"""Waiting on a worker, which holds its slot: the record is fetched and the process sleeps, by turns."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from typing import TYPE_CHECKING
+
+from airflow_provider_twilio.api.errors import NotFound, TwilioError
+from airflow_provider_twilio.api.records import Record
+from airflow_provider_twilio.api.request import Request
+from airflow_provider_twilio.api.verdicts import Goal
+from airflow_provider_twilio.runtime.polling.events import WaitEvent, evaluate, missing, rejected, timed_out
+from airflow_provider_twilio.runtime.polling.shared import Source
+from airflow_provider_twilio.runtime.polling.spec import WaitSpec
+from airflow_provider_twilio.runtime.polling.status import NOT_FOUND_GRACE
+
+if TYPE_CHECKING:
+    from airflow_provider_twilio.client.blocking import Client
+
+log = logging.getLogger(__name__)
+
+RECHECK_DELAY = 1.0
+"""Seconds after which a record that was not found is fetched once more."""
+
+
+def wait_blocking(spec: WaitSpec[Goal], source: Source, client: Client) -> WaitEvent:
+    """Wait until a record reaches its final status or the deadline, and return the event."""
+    log.info("Waiting for %s", spec.sid)
+    deadline = math.inf if spec.deadline is None else spec.deadline
+    time.sleep(max(0.0, min(spec.not_before, deadline) - time.time()))
+    while (event := check_once(spec, source, client)) is None:
+        time.sleep(max(0.0, min(spec.interval, deadline - time.time())))
+    return event
+
+
+def check_once(spec: WaitSpec[Goal], source: Source, client: Client) -> WaitEvent | None:
+    """Fetch a record once and return the event it leads to, or None to check again later."""
+    try:
+        record = _fetch(spec, source, client)
+    except NotFound as error:
+        return missing(spec.sid, error)
+    except TwilioError as error:
+        if error.permanent:
+            return rejected(spec.sid, error)
+        log.warning("Cannot fetch %s, trying again after the polling interval: %s", spec.sid, error)
+        return _at_deadline(spec, str(error))
+    if record is None:
+        return _at_deadline(spec, "it was not found")
+    log.info("%s is %s", spec.sid, record.get("status"))
+    event = evaluate(spec.goal, spec.sid, record)
+    return event or _at_deadline(spec, f"its last status is {record.get('status')}", record)
+
+
+def _fetch(spec: WaitSpec[Goal], source: Source, client: Client) -> Record | None:
+    """Fetch the record; return None if it was created too recently for "not found" to mean anything.
+
+    :raises NotFound: The record was not found twice in a row.
+    """
+    request: Request[Record] = source.fetch(spec.sid)
+    try:
+        return client.send(request)
+    except NotFound:
+        if time.time() - spec.created < NOT_FOUND_GRACE:
+            return None
+    time.sleep(RECHECK_DELAY)
+    return client.send(request)
+
+
+def _at_deadline(spec: WaitSpec[Goal], detail: str, record: Record | None = None) -> WaitEvent | None:
+    """Return the event of the timeout if the deadline has passed."""
+    if spec.deadline is None or time.time() < spec.deadline:
+        return None
+    return timed_out(spec.sid, detail, record)

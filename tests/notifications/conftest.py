@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk import BaseNotifier
 
 from airflow_provider_twilio.emulator import Emulator, serve
 from airflow_provider_twilio.notifications.twilio import TwilioNotifier
@@ -16,6 +17,8 @@ Logged = Callable[[], str]
 Notify = Callable[[TwilioNotifier, Mapping[str, Any]], None]
 RUN = "manual__2026-01-31T12:00:00.123456+00:00"
 BASE = "https://airflow.example.com"
+TO, ALSO = "+14155550101", "+14155550102"
+OWNED = "+15005550006"
 
 
 @pytest.fixture(scope="session")
@@ -78,3 +81,27 @@ def deadline_context() -> dict[str, Any]:
     """Return the context of a deadline's callback, which is JSON."""
     dag_run = {"dag_id": "orders", "dag_run_id": RUN, "logical_date": None, "state": "running"}
     return {"dag_run": dag_run, "deadline": {"id": "d1", "deadline_time": "2026-01-31T13:00:00Z"}}
+
+
+class RecordingNotifier(BaseNotifier):
+    """A notifier of another package that has no asynchronous mode."""
+
+    notified: list[Any] = []
+
+    def __init__(self, name: str = "", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.name = name
+
+    def notify(self, context: Any) -> None:
+        if self.name == "broken":
+            raise RuntimeError("no network to +14155550199")
+        self.notified.append((self.name, context["run_id"]))
+
+
+@pytest.fixture(autouse=True)
+def _reset_recording_notifier() -> None:
+    RecordingNotifier.notified = []
+
+
+def bodies(emulator: Emulator, to: str = TO) -> list[str]:
+    return [message["body"] for message in emulator.messages if message["to"] == to]

@@ -39,7 +39,7 @@ BAD: list[tuple[type[Any], dict[str, Any], str]] = [
     (UsageReportOperator, {"start": "2026-02-01", "end": "2026-01-01", "path": "/tmp/a.csv"}, "wrong way round"),
     (UsageReportOperator, {"start": date(2026, 2, 1), "end": "2026-01-01", "path": "/tmp/a.csv"}, "wrong way round"),
     (UsageReportOperator, {"start": "-2days", "end": "-1days", "path": "/tmp/a.xlsx"}, "path has an unsupported extension"),
-    (UsageReportOperator, {"start": "-2days", "end": "-1days", "path": "/tmp/a.csv", "by": "year"}, "by is none of"),
+    (UsageReportOperator, {"start": "-2days", "end": "-1days", "path": "/tmp/a.csv", "by": "year"}, "by is not an allowed value"),
     (UsageReportOperator, {"start": "-2days", "end": "-1days", "path": "/tmp/a.csv", "budget": "x"}, "budget is not"),
 ]
 

@@ -29,12 +29,12 @@ BAD = [
         {"target_account_sid": ACCOUNT, "status": "closed"},
         "status is closed.*CloseAccountOperator",
     ),
-    (UpdateAccountOperator, {"target_account_sid": ACCOUNT, "status": "Closed"}, "status is none of its values"),
+    (UpdateAccountOperator, {"target_account_sid": ACCOUNT, "status": "Closed"}, "status is not an allowed value"),
     (UpdateAccountOperator, {"target_account_sid": ACCOUNT}, "friendly_name or status is missing"),
     (UpdateAccountOperator, {"target_account_sid": CALL, "friendly_name": "x"}, "expected an account SID.*a call SID"),
     (FetchAccountOperator, {"target_account_sid": ""}, "target_account_sid is not a SID"),
     (CreateAccountOperator, {"friendly_name": "x" * 65}, "friendly_name has 65 characters"),
-    (ListAccountsOperator, {"status": "gone"}, "status is none of its values"),
+    (ListAccountsOperator, {"status": "gone"}, "status is not an allowed value"),
 ]
 
 

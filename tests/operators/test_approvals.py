@@ -105,7 +105,7 @@ def reached(answer: str) -> dict[str, Any]:
 
 
 LATE = {"sid": "SM" + "1" * 32, "outcome": "timeout", "reason": "not answered in time"}
-LOST = {"sid": "SM" + "1" * 32, "outcome": "failed", "reason": "30003: the handset can't be reached"}
+LOST = {"sid": "SM" + "1" * 32, "outcome": "failed", "reason": "30003: the handset is unreachable"}
 
 
 def test_the_question_says_how_to_answer(emulator: Emulator):

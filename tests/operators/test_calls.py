@@ -26,19 +26,19 @@ URL, TWIML = "https://example.com/twiml", "<Response><Hangup/></Response>"
 
 BAD = [
     (CreateCallOperator, {"to": TO}, "say or url or twiml or application_sid is missing"),
-    (CreateCallOperator, {"to": TO, "say": "x", "url": URL}, "say and url are given together"),
-    (CreateCallOperator, {"to": TO, "say": "x", "twiml": TWIML}, "say and twiml are given together"),
-    (CreateCallOperator, {"to": TO, "url": URL, "twiml": TWIML}, "url and twiml are given together"),
+    (CreateCallOperator, {"to": TO, "say": "x", "url": URL}, "say and url are mutually exclusive"),
+    (CreateCallOperator, {"to": TO, "say": "x", "twiml": TWIML}, "say and twiml are mutually exclusive"),
+    (CreateCallOperator, {"to": TO, "url": URL, "twiml": TWIML}, "url and twiml are mutually exclusive"),
     (CreateCallOperator, {"to": TO, "url": URL, "voice": "alice"}, "voice and language are given without say"),
     (CreateCallOperator, {"to": TO, "say": "x" * 4000}, "say has 40.. characters"),
-    (CreateCallOperator, {"to": TO, "say": "bell \x07"}, "say has a character that XML can't hold"),
+    (CreateCallOperator, {"to": TO, "say": "bell \x07"}, "say contains a character that XML cannot represent"),
     (CreateCallOperator, {"to": TO, "twiml": "<Response>"}, "twiml is not well-formed XML"),
     (CreateCallOperator, {"to": "messenger:1", "url": URL}, "to is a messenger: address"),
     (CreateCallOperator, {"to": TO, "url": URL, "ring_timeout": 601}, "ring_timeout is 601"),
     (FetchCallOperator, {"call_sid": MESSAGE}, "expected a call SID, CA….*got a message SID"),
     (DeleteCallOperator, {"call_sid": "{}"}, "call_sid is not a SID"),
     (UpdateCallOperator, {"call_sid": CALL}, "status or url or .* is missing"),
-    (UpdateCallOperator, {"call_sid": CALL, "status": "ringing"}, "status is none of its values"),
+    (UpdateCallOperator, {"call_sid": CALL, "status": "ringing"}, "status is not an allowed value"),
     (ListCallsOperator, {"parent_call_sid": MESSAGE}, "expected a call SID"),
 ]
 

@@ -39,15 +39,15 @@ BAD = [
     ({"body": "x", "to": "+1 415 555 0123"}, "to contains spaces", True),
     ({"body": "x", "to": "+1415CALLME"}, "to contains letters", True),
     ({"body": "x", "to": "client:joe"}, "to is a client: address", True),
-    ({"body": "x", "to": TO, "from_": SERVICE}, "from_ is a messaging service's SID", True),
+    ({"body": "x", "to": TO, "from_": SERVICE}, "from_ is the SID of a messaging service", True),
     ({"body": "x", "to": TO}, "messaging_service_sid or from_ is missing", False),  # the connection may supply it
     ({"to": TO}, "body or media_url or content_sid is missing", True),
     ({"to": TO, "body": "x" * 1601}, "body has 1601 characters", True),
     ({"to": TO, "media_url": ["https://example.com"] * 11}, "media_url has 11 items", True),
     ({"to": TO, "body": "x", "messaging_service_sid": CALL}, "expected a messaging service SID.*a call SID", True),
     ({"to": TO, "body": "x", "content_variables": {"1": "y"}}, "content_sid is missing", True),
-    ({"to": TO, "body": "x", "send_at": later(hours=1)}, "send_at and schedule_type belong together", True),
-    ({"to": TO, "body": "x", "schedule_type": "fixed"}, "send_at and schedule_type belong together", True),
+    ({"to": TO, "body": "x", "send_at": later(hours=1)}, "send_at and schedule_type are not both set", True),
+    ({"to": TO, "body": "x", "schedule_type": "fixed"}, "send_at and schedule_type are not both set", True),
     ({"to": TO, "body": "x", "validity_period": 0}, "validity_period is 0", True),
     (
         {"to": TO, "body": "x", "from_": FROM, "schedule_type": "fixed", "send_at": later(hours=1)},
@@ -185,7 +185,7 @@ def test_it_cancels(run: Run, emulator: Emulator):
         (FetchMessageOperator, {"message_sid": "CA" + "a" * 32}, "expected a message SID, SM… or MM….*got a call SID"),
         (DeleteMessageOperator, {"message_sid": "SM123"}, "message_sid starts like a SID but has 5 characters"),
         (UpdateMessageOperator, {"message_sid": "SM" + "a" * 32}, "body or status is missing"),
-        (UpdateMessageOperator, {"message_sid": "SM" + "a" * 32, "body": "x"}, "body is .*: give body="),
+        (UpdateMessageOperator, {"message_sid": "SM" + "a" * 32, "body": "x"}, "body is .*: pass body="),
     ],
 )
 def test_other_bad_input(run_mapped: Run, emulator: Emulator, kind: type[Any], arguments: dict[str, Any], fault: str):

@@ -39,7 +39,7 @@ BAD = [
     (UpdateNumbersOperator, {"phone_numbers": ["PN0?*"], "sms_url": HOOK}, "give SIDs in full"),
     (UpdateNumbersOperator, {"phone_numbers": ["4155550100"], "sms_url": HOOK}, r"phone_numbers has no leading \+"),
     (UpdateNumbersOperator, {"phone_numbers": [CALL], "sms_url": HOOK}, "expected a phone number SID.*got a call SID"),
-    (UpdateNumbersOperator, {"phone_numbers": [NUMBER], "sms_method": "PUT"}, "sms_method is none of its values"),
+    (UpdateNumbersOperator, {"phone_numbers": [NUMBER], "sms_method": "PUT"}, "sms_method is not an allowed value"),
     (UpdateNumbersOperator, {"phone_numbers": [NUMBER], "sms_url": HOOK, "apply": "yes"}, "apply is not true or false"),
     (FindIdleNumbersOperator, {"days": -1}, "days is -1"),
     (FindIdleNumbersOperator, {"days": 0}, "days is 0"),
@@ -56,8 +56,8 @@ BAD = [
     (EnsureNumberOperator, {"friendly_name": "", "country": "US"}, "friendly_name is missing"),
     (EnsureNumberOperator, {"friendly_name": "x" * 65, "country": "US"}, "friendly_name has 65 characters"),
     (EnsureNumberOperator, {"friendly_name": "a", "country": "USA"}, "country is not a country code"),
-    (EnsureNumberOperator, {"friendly_name": "a", "country": "US", "kind": "Cell"}, "kind is none of its values"),
-    (EnsureNumberOperator, {"friendly_name": "a", "country": "US", "sms_method": "PUT"}, "sms_method is none of"),
+    (EnsureNumberOperator, {"friendly_name": "a", "country": "US", "kind": "Cell"}, "kind is not an allowed value"),
+    (EnsureNumberOperator, {"friendly_name": "a", "country": "US", "sms_method": "PUT"}, "sms_method is not an allowed value"),
     (EnsureNumberOperator, {"friendly_name": "a", "country": "US", "trunk_sid": CALL}, "expected a trunk SID"),
 ]
 

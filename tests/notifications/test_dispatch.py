@@ -24,8 +24,9 @@ from tests.notifications.conftest import (
 )
 
 
-def send_burst(notify: Notify, emulator: Emulator, count: int, **options: Any) -> None:
-    for index in range(count):
+def send_burst(notify: Notify, number: int, **options: Any) -> None:
+    """Notify of the failures of this many mapped tasks."""
+    for index in range(number):
         notify(TwilioNotifier(to=TO, **options), task_context(map_index=index))
 
 
@@ -33,13 +34,13 @@ def send_burst(notify: Notify, emulator: Emulator, count: int, **options: Any) -
 
 
 def test_notifier_with_dedupe_window_sends_same_alert_once(emulator: Emulator, notify: Notify):
-    send_burst(notify, emulator, 3, dedupe_window=timedelta(minutes=30))
+    send_burst(notify, 3, dedupe_window=timedelta(minutes=30))
     assert len(bodies(emulator)) == 1
     notify(TwilioNotifier(to=TO, dedupe_window=1800), task_context(task_id="other"))
     notify(TwilioNotifier(to=ALSO, dedupe_window=1800), task_context())
     assert (len(bodies(emulator)), len(bodies(emulator, ALSO))) == (2, 1)
     emulator.clock.advance(minutes=31)
-    send_burst(notify, emulator, 2, dedupe_window=1800.0)
+    send_burst(notify, 2, dedupe_window=1800.0)
     assert len(bodies(emulator)) == 3
     for body in bodies(emulator):
         assert count(body).segments == 1
@@ -48,7 +49,7 @@ def test_notifier_with_dedupe_window_sends_same_alert_once(emulator: Emulator, n
 
 def test_notifier_with_max_per_hour_limits_and_announces(emulator: Emulator, notify: Notify, logged: Logged):
     began = emulator.clock.utc
-    send_burst(notify, emulator, 6, max_per_hour=3)
+    send_burst(notify, 6, max_per_hour=3)
     first, second, third = bodies(emulator)
     assert "held back" not in first + second
     until = {f"{began + timedelta(hours=1, minutes=late):%H:%M} UTC" for late in (0, 1)}
@@ -57,7 +58,7 @@ def test_notifier_with_max_per_hour_limits_and_announces(emulator: Emulator, not
     assert [entry.method for entry in emulator.journal].count("GET") == 6
 
     emulator.clock.advance(hours=1, minutes=1)
-    send_burst(notify, emulator, 2, max_per_hour=3)
+    send_burst(notify, 2, max_per_hour=3)
     fourth, fifth = bodies(emulator)[3:]
     assert re.search(r"Since \d\d:\d\d UTC some may have been held back\.", fourth)
     assert "held back" not in fifth
@@ -65,7 +66,7 @@ def test_notifier_with_max_per_hour_limits_and_announces(emulator: Emulator, not
 
 
 def test_notifier_body_carries_limit_notice(emulator: Emulator, notify: Notify):
-    send_burst(notify, emulator, 2, max_per_hour=1, body="It failed. " * 40, max_segments=1)
+    send_burst(notify, 2, max_per_hour=1, body="It failed. " * 40, max_segments=1)
     (body,) = bodies(emulator)
     assert re.fullmatch(r"It failed\..*\.\.\. More are held back until \d\d:\d\d UTC\. #\w{6}", body)
     assert count(body).segments == 1
@@ -102,7 +103,7 @@ def test_notifier_recognizes_content_templates_by_to_and_from(emulator: Emulator
 def test_notifier_limits_ignore_other_messages(emulator: Emulator, notify: Notify):
     for _ in range(3):
         notify(TwilioNotifier(to=TO, body="Your parcel has been shipped"), task_context())
-    send_burst(notify, emulator, 1, max_per_hour=1, dedupe_window=600)
+    send_burst(notify, 1, max_per_hour=1, dedupe_window=600)
     assert len(bodies(emulator)) == 4
 
 

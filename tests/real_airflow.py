@@ -5,9 +5,10 @@
         run = airflow.wait("example_send_and_wait", run_id)
         assert run.tasks == {"send": "success", "wait": "success"}
 
-It lives in a folder of its own, on SQLite and the LocalExecutor, on a free port, and takes nothing from the
-AIRFLOW_* variables around it. Each component is a session of its own, so that a test can kill one of them with all
-that it started. Nothing outlives the `with`, nor the process that it is in: a warden ends what is left when that dies.
+It has its own home folder, with SQLite and the LocalExecutor, and a free port. It ignores the AIRFLOW_* variables of
+the environment. Each component runs in its own session, so that a test can kill it with all processes that it has
+started. No process outlives the `with` block, nor the process that contains it: a warden kills the components if that
+process dies.
 """
 
 from __future__ import annotations
@@ -43,25 +44,26 @@ COMPONENTS: Mapping[str, Sequence[str]] = {
 }
 FINISHED = {"success", "failed", "skipped", "upstream_failed", "removed"}
 LOOPBACK = "127.0.0.1"
-TRIES = 5
+MAX_TRIES = 5
+"""Maximum number of tries of a request to the REST API."""
 
-# Straight to the API server, whatever proxy the surroundings name.
-_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+# Without the proxies of the environment.
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class ApiError(Exception):
-    """Report an answer of Airflow's REST API that is no success."""
+    """An error response of Airflow's REST API."""
 
     def __init__(self, method: str, path: str, status: int, text: str) -> None:
         super().__init__(f"{method} {path}: {status} {text[:500]}")
         self.status = status
-        # SQLite lets one write at a time: a request may be refused as a whole, and be made again.
-        self.passes = status == 500 and "Database error" in text
+        # SQLite allows one write at a time. A request that is rejected for that has had no effect.
+        self.is_temporary = status == 500 and "Database error" in text
 
 
 @dataclass(frozen=True)
 class Run:
-    """What became of a DAG run: its state, and the state of each task instance (mapped ones as `task[0]`)."""
+    """The outcome of a DAG run: its state, and the state of each task instance (mapped ones as `task[0]`)."""
 
     run_id: str
     state: str
@@ -69,13 +71,13 @@ class Run:
 
 
 class Airflow:
-    """Start a whole Airflow and stop it again.
+    """A real Airflow, started and stopped by a `with` block.
 
-    :param dags: folders of DAG files, each its own bundle.
-    :param connections: connections by id, as URI or JSON, handed over in the environment.
-    :param env: further environment variables, such as `AIRFLOW__TRIGGERER__CAPACITY`; they win over the harness's own.
-    :param home: where it lives. A temporary folder unless told, removed at the end; a folder that is given is kept.
-    :param port: of the web UI and the REST API; a free one unless told.
+    :param dags: Folders of DAG files. Each becomes a DAG bundle.
+    :param connections: Connections by ID, as URI or JSON. They are passed in the environment.
+    :param env: Further environment variables, such as `AIRFLOW__TRIGGERER__CAPACITY`. They override the harness's own.
+    :param home: Airflow's home folder, which is kept. By default a temporary folder, which is removed at the end.
+    :param port: Port of the web UI and the REST API. By default a free port.
     """
 
     def __init__(
@@ -114,7 +116,7 @@ class Airflow:
                 "EXECUTOR": "LocalExecutor",
                 "PARALLELISM": 8,
                 "DAGS_FOLDER": self.home / "dags",
-                "DAGS_ARE_PAUSED_AT_CREATION": True,  # nothing runs but what is triggered
+                "DAGS_ARE_PAUSED_AT_CREATION": True,  # Only triggered runs start.
                 "EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
                 "SIMPLE_AUTH_MANAGER_ALL_ADMINS": True,
                 "TEST_CONNECTION": "Enabled",
@@ -165,15 +167,15 @@ class Airflow:
                 self.start(component)
             self.until(self._all_healthy, 240, "all components are healthy")
         except BaseException:
-            self._end()
+            self._stop()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._end()
+        self._stop()
 
-    def _end(self) -> None:
-        end(self._sessions)
+    def _stop(self) -> None:
+        stop(self._sessions)
         for process in self._started.values():
             process.wait()
         if self._warden and self._warden.stdin:
@@ -200,26 +202,26 @@ class Airflow:
             self._warden.stdin.write(b"%d\n" % process.pid)
 
     def kill(self, component: str, number: int = signal.SIGKILL) -> None:
-        """Send a component, and every process that it started, a signal, and wait till they are gone."""
+        """Send a signal to a component and every process that it has started, and wait until they have ended."""
         session = {self._started[component].pid}
         send(number, session)
         _poll(lambda: not members(session), 30)
         self._started[component].wait()
 
     def restart(self, component: str, number: int = signal.SIGKILL) -> None:
-        """Kill a component, start it again and wait till all are healthy."""
+        """Kill a component, start it again, and wait until all components are healthy."""
         self.kill(component, number)
         since = time.time()
         self.start(component)
         self.until(lambda: self._all_healthy(since, component), 120, f"the new {component} is healthy")
 
     def processes(self, component: str) -> list[psutil.Process]:
-        """List the living processes of a component: itself first, then all that it started, running tasks too."""
+        """Return the running processes of a component: itself, then those that it has started, such as tasks."""
         leader = self._started[component].pid
         return sorted(members({leader}), key=lambda process: (process.pid != leader, process.pid))
 
     def cli(self, *arguments: str) -> str:
-        """Run an `airflow` command in this Airflow and return what it prints."""
+        """Run an `airflow` command in this Airflow, and return its output."""
         done = subprocess.run(
             [sys.executable, "-m", "airflow", *arguments],
             env=self.env,
@@ -251,61 +253,65 @@ class Airflow:
         )
 
     def output(self, component: str) -> str:
-        """Return what a component has printed."""
+        """Return the output of a component."""
         return (self.home / f"{component}.log").read_text(errors="replace")
 
     # ------------------------------------------------------------ the REST API
 
     def api(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
-        """Call the REST API: `api("GET", "dags", limit=5)`. Returns the parsed answer."""
+        """Send a request to the REST API, such as `api("GET", "dags", limit=5)`, and return the parsed response."""
         url = f"{self.url}/api/v2/{path}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
         if self._token is None:
-            self._token = self._ask("GET", f"{self.url}/auth/token")["access_token"]
+            self._token = self._request("GET", f"{self.url}/auth/token")["access_token"]
         headers = {"Authorization": f"Bearer {self._token}"}
-        for _ in range(TRIES - 1):
+        for _ in range(MAX_TRIES - 1):
             try:
-                return self._ask(method, url, body, headers)
+                return self._request(method, url, body, headers)
             except ApiError as error:
-                if not error.passes:
+                if not error.is_temporary:
                     raise
             time.sleep(1)
-        return self._ask(method, url, body, headers)
+        return self._request(method, url, body, headers)
 
     @staticmethod
-    def _ask(method: str, url: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
+    def _request(method: str, url: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(
             url, data, {"Content-Type": "application/json", **(headers or {})}, method=method
         )
         try:
-            with _direct.open(request, timeout=60) as response:
+            with _opener.open(request, timeout=60) as response:
                 text = response.read()
         except urllib.error.HTTPError as error:
             raise ApiError(method, url, error.code, error.read().decode(errors="replace")) from None
         return json.loads(text) if text else None
 
-    def until(self, condition: Callable[[], Any], timeout: float, what: str) -> Any:
-        """Wait till a condition is true of an Airflow that may be starting, or killed, and return what it gave."""
+    def until(self, condition: Callable[[], Any], timeout: float, description: str) -> Any:
+        """Wait until a condition is true, and return its value. The API server may be unavailable meanwhile.
 
-        def unless_away() -> Any:
+        :param timeout: Maximum seconds to wait.
+        :param description: The condition, for the error message.
+        """
+
+        def check() -> Any:
             try:
                 return condition()
-            except (urllib.error.URLError, ConnectionError, TimeoutError):  # the API server may be starting, or killed
+            except (urllib.error.URLError, ConnectionError, TimeoutError):  # The API server is starting, or was killed.
                 return None
 
         try:
-            return _poll(unless_away, timeout)
+            return _poll(check, timeout)
         except TimeoutError:
-            raise TimeoutError(f"waited {timeout:.0f} s till {what}; {self._trouble()}") from None
+            raise TimeoutError(f"waited {timeout:.0f} s until {description}; {self._diagnostics()}") from None
 
-    def _trouble(self) -> str:
+    def _diagnostics(self) -> str:
         try:
             errors = self.api("GET", "importErrors")["import_errors"]
             known = ", ".join(dag["dag_id"] for dag in self.api("GET", "dags")["dags"]) or "none"
         except (OSError, ApiError) as error:
-            return f"the API server does not answer ({error}):\n{self.output('api-server')[-4000:]}"
-        said = [f"{error['filename']}:\n{error['stack_trace']}" for error in errors]
-        return "\n".join([f"DAGs known: {known}; import errors: {len(said)}", *said])
+            return f"the API server does not respond ({error}):\n{self.output('api-server')[-4000:]}"
+        reports = [f"{error['filename']}:\n{error['stack_trace']}" for error in errors]
+        return "\n".join([f"DAGs known: {known}; import errors: {len(reports)}", *reports])
 
     # ------------------------------------------------------------ DAG runs
 
@@ -318,14 +324,14 @@ class Airflow:
         timeout: float = 60,
         paused: bool = False,
     ) -> str:
-        """Start a run of a DAG, once the DAG has been parsed, and unpause it. Returns the run's id.
+        """Wait until a DAG has been parsed, unpause it, and start a run. Return the run's ID.
 
-        :param timeout: seconds to wait for the DAG to be parsed.
-        :param paused: leave the DAG paused: the run is queued, and begins when the DAG is unpaused.
+        :param timeout: Maximum seconds to wait until the DAG has been parsed.
+        :param paused: Whether to leave the DAG paused. The run is queued, and starts when the DAG is unpaused.
         """
         run_id = run_id or f"run-{secrets.token_hex(4)}"
 
-        def known() -> bool:
+        def is_parsed() -> bool:
             try:
                 return not self.api("GET", f"dags/{dag_id}")["is_stale"]
             except ApiError as error:
@@ -333,62 +339,62 @@ class Airflow:
                     raise
                 return False
 
-        self.until(known, timeout, f"the DAG {dag_id} is known")
+        self.until(is_parsed, timeout, f"the DAG {dag_id} is parsed")
         body = {"logical_date": None, "dag_run_id": run_id, "conf": dict(conf or {})}
         if not paused:
             self.unpause(dag_id)
-        self._patiently("POST", f"dags/{dag_id}/dagRuns", body)
+        self._call_with_retries("POST", f"dags/{dag_id}/dagRuns", body)
         return run_id
 
     def unpause(self, dag_id: str) -> None:
-        """Let a DAG's runs begin."""
-        self._patiently("PATCH", f"dags/{dag_id}", {"is_paused": False})
+        """Unpause a DAG, so that its runs start."""
+        self._call_with_retries("PATCH", f"dags/{dag_id}", {"is_paused": False})
 
-    def _patiently(self, method: str, path: str, body: Any) -> None:
-        """Call the REST API, again while it answers 500: SQLite is locked now and then when many tasks run."""
-        for left in reversed(range(10)):
+    def _call_with_retries(self, method: str, path: str, body: Any) -> None:
+        """Send a request to the REST API, with retries on 500: SQLite may be locked while many tasks run."""
+        for retries_left in reversed(range(10)):
             try:
                 self.api(method, path, body)
                 return
             except ApiError as error:
-                if error.status != 500 or not left:
+                if error.status != 500 or not retries_left:
                     raise
                 time.sleep(3)
 
     def wait(self, dag_id: str, run_id: str, timeout: float = 120) -> Run:
-        """Wait till a run has ended, well or not, and return what became of it."""
+        """Wait until a run has ended, in any state, and return its outcome."""
 
-        def ended() -> Run | None:
+        def ended_run() -> Run | None:
             state = self.api("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"]
             return Run(run_id, state, self.tasks(dag_id, run_id)) if state in FINISHED else None
 
         try:
-            run: Run = self.until(ended, timeout, f"{dag_id} {run_id} ends")
+            run: Run = self.until(ended_run, timeout, f"{dag_id} {run_id} ends")
         except TimeoutError as error:
             raise TimeoutError(f"{error}; its tasks: {self.tasks(dag_id, run_id)}") from None
         return run
 
     def wait_for_task(self, dag_id: str, run_id: str, task: str, *states: str, timeout: float = 120) -> str:
-        """Wait till a task instance (`task` or `task[0]`) is in one of some states, such as deferred, and return it."""
+        """Wait until a task instance (`task` or `task[0]`) is in one of these states, and return the state."""
 
-        def there() -> str | None:
+        def reached_state() -> str | None:
             state = self.tasks(dag_id, run_id).get(task)
             return state if state in states else None
 
-        found: str = self.until(there, timeout, f"{task} of {dag_id} {run_id} is {' or '.join(states)}")
-        return found
+        reached: str = self.until(reached_state, timeout, f"{task} of {dag_id} {run_id} is {' or '.join(states)}")
+        return reached
 
     def tasks(self, dag_id: str, run_id: str) -> dict[str, str]:
-        """Return the state of each task instance of a run now."""
+        """Return the current state of each task instance of a run."""
         return {_name(entry): entry["state"] or "none" for entry in self.task_instances(dag_id, run_id)}
 
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        """Return the task instances of a run, all of them, as the REST API has them."""
+        """Return all task instances of a run, as the REST API returns them."""
         return list(self._pages(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances", "task_instances"))
 
     def _pages(self, path: str, key: str) -> Iterator[dict[str, Any]]:
         offset = 0
-        while True:  # Airflow clamps a page to 100
+        while True:  # Airflow limits a page to 100 records.
             page = self.api("GET", path, limit=100, offset=offset)
             yield from page[key]
             offset += len(page[key])
@@ -396,7 +402,7 @@ class Airflow:
                 return
 
     def log(self, dag_id: str, run_id: str, task: str) -> str:
-        """Return what a task instance has logged in all its tries, in the triggerer too. One JSON object a line."""
+        """Return the logs of all tries of a task instance, including the triggerer's. Each line is a JSON object."""
         name, index = _split(task)
         folder = self.home / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}" / f"task_id={name}"
         files = sorted((folder / f"map_index={index}" if index >= 0 else folder).glob("attempt=*"))
@@ -409,16 +415,16 @@ class Airflow:
         return self.api("GET", path, map_index=index)["value"]
 
     def state_store(self, dag_id: str, run_id: str, task: str) -> dict[str, Any]:
-        """Return what a task instance has put into the task state store. Airflow 3.3 and later."""
+        """Return the content of a task instance's state store. Airflow 3.3 and later."""
         name, index = _split(task)
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{name}/state-store"
         entries = self.api("GET", path, map_index=index)["task_state_store"]
         return {entry["key"]: entry["value"] for entry in entries}
 
     def clear(self, dag_id: str, run_id: str, *tasks: str) -> None:
-        """Clear task instances, as the button of that name does; all of the run's when none is named."""
-        chosen = [_split(task) for task in tasks]
-        ids = [[name, index] if index >= 0 else name for name, index in chosen]
+        """Clear task instances, as the button of the web UI does. Without tasks, clear all of the run."""
+        names = [_split(task) for task in tasks]
+        ids = [[name, index] if index >= 0 else name for name, index in names]
         body = {"dag_run_id": run_id, "dry_run": False, "only_failed": False, "reset_dag_runs": True}
         self.api("POST", f"dags/{dag_id}/clearTaskInstances", {**body, **({"task_ids": ids} if ids else {})})
 
@@ -430,32 +436,32 @@ class Airflow:
 
 
 def members(sessions: set[int]) -> list[psutil.Process]:
-    """Find the living processes of sessions. Tasks leave their process group, but nothing of Airflow its session."""
-    found = []
+    """Return the running processes of sessions. Tasks leave their process group, but not their session."""
+    processes = []
     for process in psutil.process_iter():
         with contextlib.suppress(OSError, psutil.Error):
             if os.getsid(process.pid) in sessions and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
+                processes.append(process)
+    return processes
 
 
 def send(number: int, sessions: set[int]) -> None:
-    """Send every process of sessions a signal."""
+    """Send a signal to every process of sessions."""
     for process in members(sessions):
         with contextlib.suppress(psutil.Error):
             process.send_signal(number)
 
 
-def end(sessions: set[int], patience: float = 6) -> None:
-    """End every process of sessions: politely, and after some seconds for good."""
+def stop(sessions: set[int], timeout: float = 6) -> None:
+    """Terminate every process of sessions, and kill those that are still running after a timeout, in seconds."""
     send(signal.SIGTERM, sessions)
     with contextlib.suppress(TimeoutError):
-        _poll(lambda: not members(sessions), patience)
+        _poll(lambda: not members(sessions), timeout)
     send(signal.SIGKILL, sessions)
 
 
 def free_port() -> int:
-    """Find a port that nobody listens on now."""
+    """Return a port that is not in use."""
     with socket.create_server((LOOPBACK, 0)) as server:
         port: int = server.getsockname()[1]
         return port
@@ -475,14 +481,14 @@ def _timestamp(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-def _poll(condition: Callable[[], Any], timeout: float, every: float = 0.25) -> Any:
-    end = time.monotonic() + timeout
+def _poll(condition: Callable[[], Any], timeout: float, interval: float = 0.25) -> Any:
+    deadline = time.monotonic() + timeout
     while not (result := condition()):
-        if time.monotonic() > end:
+        if time.monotonic() > deadline:
             raise TimeoutError
-        time.sleep(every)
+        time.sleep(interval)
     return result
 
 
-if __name__ == "__main__":  # the warden: reads the sessions to watch over, till the other end of the pipe is gone
-    end({int(line) for line in sys.stdin})
+if __name__ == "__main__":  # The warden reads session IDs until the other end of the pipe is closed.
+    stop({int(line) for line in sys.stdin})

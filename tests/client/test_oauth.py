@@ -167,7 +167,7 @@ def test_token_is_masked_and_absent_from_reprs(run, issuer):
         assert "its secret" not in repr(shown) + str(shown)
 
 
-def test_with_settings_shares_token():
+def test_client_with_settings_shares_token():
     with serve() as emulator:
         settings = Settings(emulator.account_sid, OAuth(*emulator.oauth_client), base=emulator.url)
         with Client(settings) as client:

@@ -322,7 +322,7 @@ def test_settings_invalid_host_raises(host):
         read_settings(host=host)
 
 
-def test_is_loopback_recognizes_local_hosts():
+def test_loopback_hosts_are_recognized():
     assert all(map(is_loopback, ("127.0.0.1", "127.1.2.3", "::1", "[::1]", "localhost", "a.localhost")))
     assert not any(map(is_loopback, ("10.0.0.1", "localhost.com", "", "mylocalhost", "::2")))
 

@@ -1,4 +1,4 @@
-"""A DAG of the harness's own test: a value, a wait in the triggerer, and a failure that retries can't mend."""
+"""DAGs for the test of the harness: a value, a wait in the triggerer, and mapped tasks."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from airflow.sdk import DAG, BaseOperator, task
 
 
 class Rest(BaseOperator):
-    """Wait in the triggerer."""
+    """A wait in the triggerer."""
 
     def __init__(self, *, seconds: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.seconds = seconds
 
     def execute(self, context: Any) -> None:
-        """Hand over to the triggerer."""
+        """Defer to the triggerer."""
         self.log.info("resting")
         self.defer(trigger=TimeDeltaTrigger(timedelta(seconds=self.seconds)), method_name="rested")
 
     def rested(self, context: Any, event: Any = None) -> str:
-        """Come back."""
+        """Return after the wait."""
         return "rested"
 
 
@@ -30,12 +30,12 @@ with DAG("harness", schedule=None):
 
     @task
     def answer(**context: Any) -> dict[str, Any]:
-        """Push a value."""
+        """Return a value, which goes to XCom."""
         return {"conf": context["dag_run"].conf, "answer": 42}
 
     @task
     def double(number: int) -> int:
-        """Be mapped."""
+        """Return twice a number."""
         return number * 2
 
     answer() >> Rest(task_id="rest", seconds=1) >> double.expand(number=[1, 2])

@@ -1,9 +1,9 @@
-"""The code blocks of README, CONTRIBUTING and docs/, and how they are run.
+"""The code blocks of README, CONTRIBUTING and docs/, and how the tests run them.
 
-A block is fenced and names its language, or is indented, which is shell. Python that imports what it needs stands for
-itself. Python that doesn't is a piece of something: it finds every public name of the package, the usual ones of
-Airflow's and a running `emulator`, and stands in a DAG. Its DAGs are run, but where `<!-- only parsed: why -->`
-stands before the block.
+A block is fenced, with its language, or indented, which means shell. Python code with imports is a complete file.
+Python code without imports is a fragment: it is put into a DAG, and may use every public name of the package, common
+names of Airflow, and a running `emulator`. The DAGs of a block are run, unless `<!-- only parsed: reason -->` precedes
+it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ INDENTED = re.compile(r"(?:(?<=\n\n)|\A)((?: {4}\S[^\n]*\n+)(?: {4}[^\n]*\n+)*)"
 
 @dataclass(frozen=True)
 class Block:
-    """A block: where it stands, its language, and its text."""
+    """A code block, with its file and line."""
 
     file: Path
     line: int
@@ -44,39 +44,46 @@ class Block:
 
     @property
     def path(self) -> str | None:
-        """The file that a block is shown as, by the name in its first line."""
-        found = re.match(r"# ([\w/]+\.py)\n", self.text)
-        return found and found[1]
+        """The path of the file that the block shows, from a comment in its first line; None if it has none."""
+        match = re.match(r"# ([\w/]+\.py)\n", self.text)
+        return match and match[1]
 
     @property
-    def stands_for_itself(self) -> bool:
+    def is_complete(self) -> bool:
+        """Whether the block is a complete Python file, rather than a fragment."""
         return re.search(r"^(from|import) ", self.text, re.MULTILINE) is not None
 
 
 def blocks(*languages: str) -> list[Block]:
+    """Return the blocks of all files in these languages."""
     return [block for file in FILES for block in blocks_of(file) if block.language in languages]
 
 
 def blocks_of(file: Path) -> Iterator[Block]:
+    """Yield the blocks of a file."""
     text = file.read_text()
-    for found in FENCED.finditer(text):
-        only_parsed = re.search(r"<!-- only parsed: .+ -->\n\n?\Z", text[: found.start()]) is not None
-        yield Block(file, text.count("\n", 0, found.start()) + 1, found[1], found[2], only_parsed)
-    rest = FENCED.sub(lambda found: "`" + "\n" * found[0].count("\n"), text)  # what is indented in there is no block
-    for found in INDENTED.finditer(rest):
-        if not re.search(r"^[-*] [^\n]*\n\n?\Z", rest[: found.start()], re.MULTILINE):  # nor what continues a list
-            yield Block(file, rest.count("\n", 0, found.start()) + 1, "sh", textwrap.dedent(found[1]))
+    for match in FENCED.finditer(text):
+        only_parsed = re.search(r"<!-- only parsed: .+ -->\n\n?\Z", text[: match.start()]) is not None
+        yield Block(file, text.count("\n", 0, match.start()) + 1, match[1], match[2], only_parsed)
+    rest = FENCED.sub(lambda match: "`" + "\n" * match[0].count("\n"), text)  # Keeps the line numbers.
+    for match in INDENTED.finditer(rest):
+        in_list = re.search(r"^[-*] [^\n]*\n\n?\Z", rest[: match.start()], re.MULTILINE)
+        if not in_list:
+            yield Block(file, rest.count("\n", 0, match.start()) + 1, "sh", textwrap.dedent(match[1]))
 
 
-HEAD = "from airflow.sdk import DAG\n\nfrom tests.docs.blocks import NAMES\n\nglobals().update(NAMES)\n"
-"""What a piece of code is given; Airflow takes only files for DAGs that speak of it."""
+PREAMBLE = "from airflow.sdk import DAG\n\nfrom tests.docs.blocks import NAMES\n\nglobals().update(NAMES)\n"
+"""Start of the file of a fragment. Airflow only parses files that mention Airflow and a DAG."""
 
 NAMES: dict[str, Any] = {}
-"""What a piece of code may use: see :func:`prepare`."""
+"""The names that fragments may use: see :func:`prepare`."""
 
 
 def prepare(emulator: Emulator) -> dict[str, str]:
-    """Fill NAMES; give the environment in which the pages' connections lead to an emulator, with a usual sender."""
+    """Fill :data:`NAMES`, and return environment variables with the connections that the blocks use.
+
+    The connections point to the emulator, and supply a sender.
+    """
     info, package = get_provider_info(), "airflow_provider_twilio"
     modules = [
         module
@@ -98,15 +105,15 @@ def prepare(emulator: Emulator) -> dict[str, str]:
 
 
 def source(block: Block) -> str:
-    """Make a DAG file of a block of Python, which leads to NAMES where the block imports nothing."""
-    head = "" if block.stands_for_itself else HEAD
+    """Return the DAG file for a block of Python code."""
+    preamble = "" if block.is_complete else PREAMBLE
     if "DAG(" in block.text:
-        return head + block.text
-    params = '{"account": emulator.account_sid}' if head else "{}"
+        return preamble + block.text
+    params = '{"account": emulator.account_sid}' if preamble else "{}"
     dag = f"with DAG({re.sub(r'[^a-z0-9]+', '_', str(block).lower())!r}, schedule=None, params={params}) as dag:\n"
-    if block.stands_for_itself:  # tasks that are only told of are called
+    if block.is_complete:  # Its task functions are defined but not called.
         tasks = [entry.name for entry in ast.parse(block.text).body if isinstance(entry, ast.FunctionDef)]
-        called = "".join(f"    {name}()\n" for name in tasks)
-        return block.text + (f"\nfrom airflow.sdk import DAG\n\n{dag}{called}" if tasks else "")
+        calls = "".join(f"    {name}()\n" for name in tasks)
+        return block.text + (f"\nfrom airflow.sdk import DAG\n\n{dag}{calls}" if tasks else "")
     in_order = "if not any(entry.upstream_task_ids for entry in dag.tasks):\n    chain(*dag.tasks)\n"
-    return f"{head}{dag}{textwrap.indent(block.text, '    ')}{in_order}"
+    return f"{preamble}{dag}{textwrap.indent(block.text, '    ')}{in_order}"

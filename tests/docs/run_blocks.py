@@ -1,7 +1,6 @@
-"""Run the DAGs in the DAGs folder as `airflow dags test` does, and write how each ended as JSON.
+"""Run the DAGs in the DAGs folder as `airflow dags test` does, and write their states to a JSON file.
 
-Called in a process of its own, with an Airflow home of its own, whose DAGs folder holds the documentation's Python:
-`python run_blocks.py RESULT`
+Usage: `python run_blocks.py RESULT`, with an Airflow home whose DAGs folder holds the documentation's Python code.
 """
 
 from __future__ import annotations
@@ -22,10 +21,11 @@ except ImportError:  # before 3.2
 
 
 def run(dag: Any, emulator: Emulator) -> dict[str, Any]:
+    """Run a DAG, and return its state and the number of messages that it has sent."""
     emulator.reset()
     for task in dag.tasks:
         if hasattr(task, "poll_interval"):
-            task.poll_interval = 1  # rather than the half minute that is right for phones
+            task.poll_interval = 1  # Shorter than the default, which is for real phones.
     return {"state": str(dag.test().state), "sent": len(emulator.messages)}
 
 

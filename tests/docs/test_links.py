@@ -1,6 +1,6 @@
-"""Links in the files that are read on a forge: each leads to a file, a picture or a heading that is there.
+"""Tests of the links in Markdown files: each points to an existing file, image or heading.
 
-The links within docs/ are checked by the strict build as well, for the site.
+The strict build of the site checks the links within docs/, too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ FILES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
 def anchors(file: Path) -> set[str]:
-    """Give the anchors that a forge and MkDocs both make of the headings."""
+    """Return the anchors of the headings, as GitHub and MkDocs both generate them."""
     text = re.sub(r"```.*?```", "", file.read_text(), flags=re.DOTALL)
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
@@ -27,7 +27,7 @@ def links(file: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
-def test_links_lead_somewhere(file: Path):
+def test_links_point_to_existing_targets(file: Path):
     for link in links(file):
         path, _, anchor = link.partition("#")
         target = (file.parent / path).resolve() if path else file
@@ -35,5 +35,5 @@ def test_links_lead_somewhere(file: Path):
         assert not anchor or anchor in anchors(target), link
 
 
-def test_there_are_links_to_check():
+def test_links_of_readme_are_found():
     assert len(links(ROOT / "README.md")) > 10

@@ -1,4 +1,4 @@
-"""The documentation's site: it builds strictly, forgets no module, and needs nothing from elsewhere."""
+"""Tests of the documentation site: its strict build, its reference pages, and its independence of other sites."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build it: a dead link or anchor, a page missing from the navigation, a parameter told that isn't there fail."""
+    """Build the site. Dead links, pages missing from the navigation and unknown parameters fail the build."""
     folder = tmp_path_factory.mktemp("site")
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", folder],
@@ -33,7 +33,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_it_needs_nothing_from_elsewhere(site: Path):
+def test_site_loads_nothing_from_other_hosts(site: Path):
     pages = [*site.rglob("*.html"), *site.rglob("*.css")]
     assert len(pages) > 20
     for page in pages:
@@ -43,7 +43,7 @@ def test_it_needs_nothing_from_elsewhere(site: Path):
         assert fetched == [], page
 
 
-def test_every_module_has_a_page_with_every_class(site: Path):
+def test_site_reference_contains_every_public_class(site: Path):
     pages = {module for section in docs.SECTIONS.values() for module in docs.modules(section)}
     assert {"hooks.twilio", "operators.messages", "sensors.calls"} <= pages
     for name in pages:
@@ -54,7 +54,7 @@ def test_every_module_has_a_page_with_every_class(site: Path):
                 assert f'id="{module.__name__}.{public}"' in text, f"{public} is not in the page of {name}"
 
 
-def test_inherited_parameters_are_told_with_their_types(site: Path):
+def test_site_reference_shows_inherited_parameters(site: Path):
     text = re.sub(r"<[^>]+>", "", (site / "reference" / "operators" / "messages.html").read_text())
     assert "wait_timeout: float = 3600.0," in text
     assert "once: bool = True," in text

@@ -247,7 +247,7 @@ def within_future(name: str, value: Any, minimum: timedelta, maximum: timedelta)
 def parse_timestamp(name: str, value: Any) -> datetime | None:
     """Return an aware datetime, also from the ISO 8601 string that a template renders.
 
-    None, an empty string and UNRESOLVED give None.
+    Return None for None, an empty string and UNRESOLVED.
 
     :raises BadParameter: When the value is not a time with a time zone.
     """
@@ -268,7 +268,7 @@ def parse_timestamp(name: str, value: Any) -> datetime | None:
 
 
 def amount(name: str, value: Any) -> Decimal | None:
-    """Return an amount of money as a Decimal. None and UNRESOLVED give None.
+    """Return an amount of money as a Decimal, or None for None and UNRESOLVED.
 
     :raises BadParameter: When the value is not a finite number.
     """

@@ -130,7 +130,7 @@ def wire_values(name: str, value: Any) -> list[str]:
 
 
 def parse_int(name: str, value: Any, minimum: int, maximum: int | None = None) -> int | None:
-    """Return a whole number, also from a string, as templates render it. None and UNRESOLVED give None.
+    """Return a whole number, also from a rendered string, or None for None and UNRESOLVED.
 
     :raises BadParameter: When the value is not a whole number within the limits.
     """

@@ -115,7 +115,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 def by_wire_name(name: str) -> dict[str, str]:
     """Return an operation's parameters by Twilio's names."""
-    return {theirs: ours for ours, theirs in definition(OPERATIONS[name][0]).wire_names.items()}
+    return {wire_name: parameter for parameter, wire_name in definition(OPERATIONS[name][0]).wire_names.items()}
 
 
 def hints(name: str, parameter: str) -> set[Any]:
@@ -135,7 +135,7 @@ def hints(name: str, parameter: str) -> set[Any]:
 
 
 def test_facts_cover_every_operation():
-    ours = {
+    operations = {
         value.definition.build
         for module in MODULES
         for thing in vars(module).values()
@@ -143,7 +143,7 @@ def test_facts_cover_every_operation():
         for value in vars(thing).values()
         if isinstance(value, operation | listing)
     }
-    assert {operation for operation, _ in OPERATIONS.values()} == ours
+    assert {operation for operation, _ in OPERATIONS.values()} == operations
     assert set(OPERATIONS) == set(FACTS)
 
 
@@ -162,23 +162,23 @@ def test_facts_match_method_and_path(name: str):
 
 
 def test_facts_match_form_parameters(name: str):
-    theirs = set(FACTS[name]["sent"])
-    assert set(by_wire_name(name)) == theirs - PAGING
-    assert isinstance(OPERATIONS[name][0](**OPERATIONS[name][1]), Listing) == (theirs >= PAGING)
+    wire_name = set(FACTS[name]["sent"])
+    assert set(by_wire_name(name)) == wire_name - PAGING
+    assert isinstance(OPERATIONS[name][0](**OPERATIONS[name][1]), Listing) == (wire_name >= PAGING)
 
 
 def test_facts_match_required_parameters(name: str):
     operation, arguments = OPERATIONS[name]
     parameters = definition(operation).parameters
-    for theirs in FACTS[name]["required"]:
-        optional = parameters[by_wire_name(name)[theirs]].default is None
-        assert not optional or theirs in operation(**arguments).requires_one_of
+    for wire_name in FACTS[name]["required"]:
+        optional = parameters[by_wire_name(name)[wire_name]].default is None
+        assert not optional or wire_name in operation(**arguments).requires_one_of
 
 
 def test_facts_match_parameter_types(name: str):
-    for theirs, ours in by_wire_name(name).items():
-        fact, allowed = FACTS[name]["sent"][theirs], hints(name, ours)
-        if extra := WIDER.get((name, theirs)):
+    for wire_name, parameter in by_wire_name(name).items():
+        fact, allowed = FACTS[name]["sent"][wire_name], hints(name, parameter)
+        if extra := WIDER.get((name, wire_name)):
             assert extra in allowed
             allowed.discard(extra)
         expected: Any = {str}
@@ -187,51 +187,62 @@ def test_facts_match_parameter_types(name: str):
         elif fact.get("format") == "date":
             expected = {date, str}
         elif fact.get("format") == "date-time":
-            expected = {datetime, str} if theirs == "SendAt" else {date, datetime} if theirs[-1] in "<>" else {date}
+            expected = (
+                {datetime, str} if wire_name == "SendAt" else {date, datetime} if wire_name[-1] in "<>" else {date}
+            )
         elif fact["type"] == "number":
             expected = {Decimal, str}
         elif fact["type"] != "string":
             expected = {BY_TYPE[fact["type"]]}
-        assert allowed - ({str} if theirs == "AreaCode" else set()) in (expected, expected - {str}), (theirs, allowed)
+        assert allowed - ({str} if wire_name == "AreaCode" else set()) in (expected, expected - {str}), (
+            wire_name,
+            allowed,
+        )
 
 
 def test_facts_match_enumerations(name: str):
     operation, arguments = OPERATIONS[name]
     check = definition(operation).check
     annotations = typing.get_type_hints(definition(operation).function)
-    for theirs, ours in by_wire_name(name).items():
-        fact = FACTS[name]["sent"][theirs]
-        literals = [one for one in typing.get_args(annotations[ours]) if typing.get_origin(one) is Literal]
-        if "enum" not in fact or (name, theirs) in OPEN:
+    for wire_name, parameter in by_wire_name(name).items():
+        fact = FACTS[name]["sent"][wire_name]
+        literals = [one for one in typing.get_args(annotations[parameter]) if typing.get_origin(one) is Literal]
+        if "enum" not in fact or (name, wire_name) in OPEN:
             assert not literals
             continue
         assert [set(typing.get_args(one)) for one in literals] == [set(fact["enum"])]
         for value in fact["enum"]:
-            extra = {"send_at": UNRESOLVED} if theirs == "ScheduleType" else {}
-            check(arguments | {ours: value} | extra)
-        with pytest.raises(BadParameter, match=ours):
-            check(arguments | {ours: "none of them"})
+            extra = {"send_at": UNRESOLVED} if wire_name == "ScheduleType" else {}
+            check(arguments | {parameter: value} | extra)
+        with pytest.raises(BadParameter, match=parameter):
+            check(arguments | {parameter: "none of them"})
 
 
 def test_facts_match_sid_prefixes_of_parameters(name: str):
     operation, arguments = OPERATIONS[name]
     check = definition(operation).check
-    held = [(ours, FACTS[name]["sent"][theirs]) for theirs, ours in by_wire_name(name).items()]
-    parts = [ours for ours in definition(operation).parameters if ours.endswith("_sid") and ours not in dict(held)]
-    held += list(
+    sid_parameters = [
+        (parameter, FACTS[name]["sent"][wire_name]) for wire_name, parameter in by_wire_name(name).items()
+    ]
+    parts = [
+        parameter
+        for parameter in definition(operation).parameters
+        if parameter.endswith("_sid") and parameter not in dict(sid_parameters)
+    ]
+    sid_parameters += list(
         zip(parts, (fact for part, fact in FACTS[name]["inside"].items() if part != "AccountSid"), strict=False)
     )
-    for ours, fact in held:
+    for parameter, fact in sid_parameters:
         if "pattern" not in fact:
-            assert not is_sid(arguments.get(ours))
+            assert not is_sid(arguments.get(parameter))
             continue
         kinds = re.findall(r"\b[A-Z]{2}\b", fact["pattern"].split("[")[0])
         assert kinds
-        bare = arguments if ours != "application_sid" or name != "CreateCall" else {"to": TO}
+        bare = arguments if parameter != "application_sid" or name != "CreateCall" else {"to": TO}
         for kind in kinds:
-            check(bare | {ours: sid(kind)})
-        with pytest.raises(BadParameter, match=rf"{ours} is a SID of the wrong type.*{kinds[0]}…"):
-            check(bare | {ours: sid("ZZ")})
+            check(bare | {parameter: sid(kind)})
+        with pytest.raises(BadParameter, match=rf"{parameter} is a SID of the wrong type.*{kinds[0]}…"):
+            check(bare | {parameter: sid("ZZ")})
 
 
 def test_facts_match_record_fields(name: str):

@@ -223,9 +223,9 @@ def test_sid_error_names_expected_and_actual_type(operation: Callable[..., Any],
     assert not given_ or str(given_) not in str(error)
 
 
-@pytest.mark.parametrize("evil", ["../Calls/CA" + "0" * 32, SM + "/../x", SM + "?x=1", SM + "\n", f" {SM}"])
-def test_sid_rejects_path_injection(evil: str):
-    assert_rejected("message_sid", Messages.fetch, evil)
+@pytest.mark.parametrize("injection", ["../Calls/CA" + "0" * 32, SM + "/../x", SM + "?x=1", SM + "\n", f" {SM}"])
+def test_sid_rejects_path_injection(injection: str):
+    assert_rejected("message_sid", Messages.fetch, injection)
 
 
 # ---------------------------------------------------------------- unresolved values

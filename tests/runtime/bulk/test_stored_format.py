@@ -1,7 +1,7 @@
 """The stored format of checkpoints.
 
 These keys and values may never change again: a later version of this package must be able to resume a bulk send that an
-earlier version started. Write new formats beside this one, and keep reading this one.
+earlier version started. Add new formats next to this one, and keep reading this one.
 """
 
 from __future__ import annotations

@@ -43,12 +43,12 @@ def serve(waits: int) -> None:
         sid, token = emulator.account_sid, emulator.auth_token
         with Client(Settings(sid, Basic(sid, token), base=emulator.url)) as client:
             first = str(client.messages.create(to=TO, from_=emulator.phone_number, body="hello").sid)
-        world = emulator.world
-        like = world.main.messages.get(first)
+        state = emulator.state
+        like = state.main.messages.get(first)
         assert like is not None
         for _ in range(waits - 1):
-            world.main.messages.add(replace(like, sid=world.sid("SM"), seq=world.next()))
-        sids = [message.sid for message in world.main.messages]
+            state.main.messages.add(replace(like, sid=state.new_sid("SM"), seq=state.next_seq()))
+        sids = [message.sid for message in state.main.messages]
         print(json.dumps({"sids": sids, "sid": sid, "token": token, "url": emulator.url}), flush=True)
         sys.stdin.read()
 

@@ -193,8 +193,8 @@ def catches(emulator: Emulator, url: str) -> bool:
     form = {"To": PHONE, "From": emulator.phone_number, "Body": "x", "ScheduleType": "never"}
     asked = requests.post(path, form, auth=auth, timeout=60)
     emulator.receive_message("hi", from_=PHONE)
-    with emulator.world.lock:
-        next(iter(emulator.world.main.messages)).direction = "sideways"
+    with emulator.state.lock:
+        next(iter(emulator.state.main.messages)).direction = "sideways"
     answered = requests.get(path, auth=auth, timeout=60)
     return all(not answer.ok and "prism/errors" in answer.text for answer in (asked, answered))
 

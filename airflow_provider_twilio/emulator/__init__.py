@@ -1,6 +1,6 @@
-"""The other end: a stateful Twilio for offline work.
+"""A stateful emulator of Twilio for offline work: ``with serve() as emulator:`` runs one.
 
-``with serve() as emulator:`` runs one. It knows the vocabulary of ``api``, and nothing of ``client``.
+It shares the vocabulary of ``api`` with the client, and no code with ``client``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The emulator as an ASGI application: finds the handler, lets faults in, writes the answer, keeps the journal.
+"""The emulator as an ASGI application: routes requests, injects faults, writes responses and the journal.
 
-Every request is understood and carried out in one go, under the world's lock; what takes time (latency, stalls) is
-waited for outside of it.
+Each request is parsed and processed in one step, under the lock of the state. Latency and stalls are waited for outside
+of the lock.
 """
 
 from __future__ import annotations
@@ -16,47 +16,51 @@ from email.utils import formatdate
 from secrets import token_hex
 from typing import Any
 
-from airflow_provider_twilio.emulator import (
-    access,
+from airflow_provider_twilio.emulator import auth
+from airflow_provider_twilio.emulator.callbacks import Callbacks
+from airflow_provider_twilio.emulator.control import Control
+from airflow_provider_twilio.emulator.faults import Fault
+from airflow_provider_twilio.emulator.handlers import (
     accounts,
+    available_phone_numbers,
     calls,
-    control,
-    door,
     messages,
-    numbers,
+    messaging_services,
+    phone_numbers,
     recordings,
-    services,
     usage,
 )
-from airflow_provider_twilio.emulator.faults import Fault
 from airflow_provider_twilio.emulator.inbox.page import Inbox
 from airflow_provider_twilio.emulator.journal import Entry
+from airflow_provider_twilio.emulator.origin import rejection_reason
 from airflow_provider_twilio.emulator.params import Params
-from airflow_provider_twilio.emulator.webhooks import Webhooks
-from airflow_provider_twilio.emulator.wire import BASE, Answer, Refused, not_found
-from airflow_provider_twilio.emulator.world import Call, World
+from airflow_provider_twilio.emulator.request import ApiRequest
+from airflow_provider_twilio.emulator.responses import API_ROOT, ApiError, Response, method_not_allowed, not_found
+from airflow_provider_twilio.emulator.state import State
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Handler = Callable[[Call], Answer]
+Handler = Callable[[ApiRequest], Response]
 Connections = MutableMapping[tuple[str, int], asyncio.Transport]
 
 logger = logging.getLogger(__name__)
 
-LARGEST_BODY = 8 * 1024 * 1024
-MOMENT = 0.05
-"""A request takes so many seconds at least while ``concurrency`` is set: no two would ever be at once otherwise."""
-TOO_MANY = Refused(20429, "Too Many Requests", 429).answer()
+MAX_BODY_SIZE = 8 * 1024 * 1024  # bytes
+MIN_CONCURRENT_TIME = 0.05
+"""Minimum time of a request while ``concurrency`` is set, in seconds. Without it, requests would rarely overlap."""
+MESSAGING_API = "/messaging.twilio.com/v1/"
+TOO_MANY_REQUESTS = ApiError(20429, "Too Many Requests", 429).response()
 _ARGUMENT = re.compile(r"[A-Z]{2}(?:[0-9a-fA-F]{32})?")
-_CONTENTS: tuple[tuple[str, Handler], ...] = (
-    (r"Accounts/([^/]+)/Messages/([^/]+)/Media/([^/]+)", messages.media_content),
-    (r"Accounts/([^/]+)/Recordings/([^/.]+)(?:\.wav)?", recordings.content),
+_FORM = b"application/x-www-form-urlencoded"
+_CONTENT_ROUTES: tuple[tuple[str, Handler], ...] = (
+    (r"Accounts/([^/]+)/Messages/([^/]+)/Media/([^/]+)", messages.fetch_media_content),
+    (r"Accounts/([^/]+)/Recordings/([^/.]+)(?:\.wav)?", recordings.fetch_recording_content),
 )
-"""What is there without ``.json``."""
+"""Routes without ``.json``."""
 
 
-def _table(*resources: Mapping[tuple[str, str], Handler]) -> dict[str, dict[str, Handler]]:
+def _merge_routes(*resources: Mapping[tuple[str, str], Handler]) -> dict[str, dict[str, Handler]]:
     table: dict[str, dict[str, Handler]] = {}
     for routes in resources:
         for (method, template), handler in routes.items():
@@ -64,86 +68,97 @@ def _table(*resources: Mapping[tuple[str, str], Handler]) -> dict[str, dict[str,
     return table
 
 
-OF_ACCOUNTS = _table(accounts.ROUTES)
-"""``/2010-04-01/Accounts`` and one account."""
-OF_ACCOUNT = _table(messages.ROUTES, calls.ROUTES, numbers.ROUTES, recordings.ROUTES, usage.ROUTES)
-"""Below ``/2010-04-01/Accounts/{AccountSid}/``."""
-OF_MESSAGING = _table(services.ROUTES)
-"""Below ``/messaging.twilio.com/v1/``."""
+ACCOUNT_ROUTES = _merge_routes(accounts.ROUTES)
+"""Routes of ``/2010-04-01/Accounts`` and of one account."""
+RESOURCE_ROUTES = _merge_routes(
+    messages.ROUTES,
+    calls.ROUTES,
+    phone_numbers.ROUTES,
+    available_phone_numbers.ROUTES,
+    recordings.ROUTES,
+    usage.ROUTES,
+)
+"""Routes below ``/2010-04-01/Accounts/{AccountSid}/``."""
+MESSAGING_ROUTES = _merge_routes(messaging_services.ROUTES)
+"""Routes below ``/messaging.twilio.com/v1/``."""
 
 
 class Application:
-    """Answer requests for one world.
+    """The ASGI application of one emulator.
 
-    :param host: the address or name that is listened on.
-    :param connections: the open connections by the client's address, so that a fault can cut one.
+    :param host: The address or name that the emulator listens on.
+    :param connections: The open connections by client address, so that a fault can close one.
     """
 
-    def __init__(self, world: World, host: str, connections: Connections) -> None:
-        self.world = world
+    def __init__(self, state: State, host: str, connections: Connections) -> None:
+        self.state = state
         self.host = host
         self.connections = connections
         self.in_flight: Counter[str] = Counter()
-        """How many requests are being answered, by the account that asks."""
-        self.webhooks = Webhooks(world)
-        self.control = control.Control(world, self.webhooks)
-        self.inbox = Inbox(world)
+        """Number of requests in flight, by the account that sent them."""
+        self.callbacks = Callbacks(state)
+        self.control = Control(state, self.callbacks)
+        self.inbox = Inbox(state)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 1000})
             return
-        body = await _read(receive)
+        body = await _read_body(receive)
         if body is None:
             return
-        self.webhooks.attach(asyncio.get_running_loop())
+        self.callbacks.attach(asyncio.get_running_loop())
         path: str = scope["path"]
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        own = path == "/" or path.startswith("/_emulator")
-        refusal = door.refusal(self.host, scope["method"], path, headers)
-        if refusal is not None:
-            answer = Answer({"error": refusal}, 403) if own else Refused(20006, refusal, 403).answer()
-            await _send(send, answer, {})
-        elif own:
+        is_own_path = path == "/" or path.startswith("/_emulator")
+        reason = rejection_reason(self.host, scope["method"], path, headers)
+        if reason is not None:
+            response = Response({"error": reason}, 403) if is_own_path else ApiError(20006, reason, 403).response()
+            await _send(send, response, {})
+        elif is_own_path:
             part = self.inbox if self.inbox.serves(path) else self.control
-            with self.world.lock:
-                answer = part.answer(scope["method"], path, scope["query_string"], body, headers)
-            await _send(send, answer, {})
+            with self.state.lock:
+                response = part.respond(scope["method"], path, scope["query_string"], body, headers)
+            await _send(send, response, {})
         else:
-            await self._twilio(scope, headers, body, receive, send)
+            await self._handle_api_request(scope, headers, body, receive, send)
 
-    async def _twilio(
+    async def _handle_api_request(
         self, scope: Scope, headers: dict[bytes, bytes], body: bytes, receive: Receive, send: Send
     ) -> None:
-        world = self.world
+        state = self.state
         started = time.perf_counter()
         method, path = scope["method"], scope["path"]
-        asking = self._asking(headers)
-        self.in_flight[asking] += 1
+        account_sid = self._sender_of(headers)
+        self.in_flight[account_sid] += 1
         try:
-            concurrent = self.in_flight[asking]
-            full = world.quirks.concurrency is not None and concurrent > world.quirks.concurrency
-            with world.lock:
-                entry = world.journal.add(world.clock.now(), method, path, scope["query_string"], body)
-                armed = world.faults.waiting and not full
-                fault = world.faults.take(method, path, entry.params) if armed else None
+            concurrent = self.in_flight[account_sid]
+            is_over_limit = state.quirks.concurrency is not None and concurrent > state.quirks.concurrency
+            with state.lock:
+                entry = state.journal.add(state.clock.now(), method, path, scope["query_string"], body)
+                has_faults = state.faults.pending and not is_over_limit
+                fault = state.faults.take(method, path, entry.params) if has_faults else None
             if fault is not None:
                 entry.fault = fault.name
+            response: Response | None
             try:
-                answer = TOO_MANY if full else await self._answer(scope, headers, body, receive, entry, fault)
-            except asyncio.CancelledError:  # the emulator ends
-                answer = None
-            if answer is None:
-                await self._cut(scope, receive)
+                if is_over_limit:
+                    response = TOO_MANY_REQUESTS
+                else:
+                    response = await self._respond(scope, headers, body, receive, entry, fault)
+            except asyncio.CancelledError:  # the emulator stops
+                response = None
+            if response is None:
+                await self._abort(scope, receive)
                 return
-            entry.status = answer.status
-            if isinstance(answer.body, dict) and answer.status >= 400:
-                entry.code = answer.body.get("code")
+            entry.status = response.status
+            if isinstance(response.body, dict) and response.status >= 400:
+                entry.code = response.body.get("code")
             entry.duration = time.perf_counter() - started
-            request_id = answer.sid[2:] if answer.sid else token_hex(16)
+            request_id = response.sid[2:] if response.sid else token_hex(16)
             extra = {
-                "Date": formatdate(world.clock.now(), usegmt=True),
+                "Date": formatdate(state.clock.now(), usegmt=True),
                 "Twilio-Request-Id": f"RQ{request_id}",
                 "Twilio-Concurrent-Requests": str(concurrent),
                 "Twilio-Request-Duration": f"{entry.duration:.3f}",
@@ -153,21 +168,21 @@ class Application:
             if fault is not None and fault.html:
                 extra = {}
             if fault is not None and fault.cut:
-                await self._half(answer, extra, scope, receive, send)
+                await self._send_truncated(response, extra, scope, receive, send)
             else:
-                await _send(send, answer, extra)
+                await _send(send, response, extra)
         finally:
-            self.in_flight[asking] -= 1
+            self.in_flight[account_sid] -= 1
 
-    def _asking(self, headers: dict[bytes, bytes]) -> str:
-        """Give the account whose credentials came along, which is whose requests are counted; none for wrong ones."""
+    def _sender_of(self, headers: dict[bytes, bytes]) -> str:
+        """Return the SID of the account that sent a request; an empty string for wrong credentials."""
         try:
-            with self.world.lock:
-                return access.identify(self.world, headers.get(b"authorization")).account_sid
-        except Refused:
+            with self.state.lock:
+                return auth.authenticate(self.state, headers.get(b"authorization")).account_sid
+        except ApiError:
             return ""
 
-    async def _answer(
+    async def _respond(
         self,
         scope: Scope,
         headers: dict[bytes, bytes],
@@ -175,137 +190,140 @@ class Application:
         receive: Receive,
         entry: Entry,
         fault: Fault | None,
-    ) -> Answer | None:
-        """Carry a request out as the fault and the switches let it; None if the connection is to be cut."""
+    ) -> Response | None:
+        """Return the response to a request, subject to the fault and the quirks; None to close the connection."""
         if fault is not None and fault.drop:
             return None
         if fault is not None and fault.stall is not None:
-            main = self.world.main
+            main = self.state.main
             await asyncio.sleep(fault.stall)
-            if self.world.main is not main:  # all has begun anew: what it was sent to is gone
+            if self.state.main is not main:  # the emulator was reset
                 return None
-        await self._take_time()
-        if fault is not None and not fault.acts:
-            return fault.answer()
-        answer = self._act(scope["method"], scope["path"], scope["query_string"], headers, body, entry)
+        await self._delay()
+        if fault is not None and not fault.processes_request:
+            return fault.response()
+        response = self._handle_safely(scope["method"], scope["path"], scope["query_string"], headers, body, entry)
         if fault is None:
-            return answer
+            return response
         if fault.accept_then_stall is not None:
             await _wait(fault.accept_then_stall, receive)
         if fault.accept_then_drop:
             return None
-        return answer if fault.accept_then_status is None else fault.answer()
+        return response if fault.accept_then_status is None else fault.response()
 
-    async def _take_time(self) -> None:
-        """Take as long as the switches say."""
-        quirks = self.world.quirks
-        seconds = quirks.latency + self.world.random.random() * quirks.jitter
+    async def _delay(self) -> None:
+        """Wait for the latency that the quirks set."""
+        quirks = self.state.quirks
+        seconds = quirks.latency + self.state.random.random() * quirks.jitter
         if quirks.concurrency is not None:
-            seconds = max(seconds, MOMENT)
+            seconds = max(seconds, MIN_CONCURRENT_TIME)
         if seconds:
             await asyncio.sleep(seconds)
 
-    def _act(
+    def _handle_safely(
         self, method: str, path: str, query: bytes, headers: dict[bytes, bytes], body: bytes, entry: Entry
-    ) -> Answer:
-        """Carry a request out; whatever is wrong with it becomes Twilio's kind of refusal."""
+    ) -> Response:
+        """Process a request, and turn every exception into an error response."""
         try:
-            with self.world.lock:
-                answer = self._dispatch(method, path, query, headers, body, entry)
-            entry.sid = answer.sid
-            return answer
-        except Refused as refusal:
-            return refusal.answer()
+            with self.state.lock:
+                response = self._dispatch(method, path, query, headers, body, entry)
+            entry.sid = response.sid
+            return response
+        except ApiError as error:
+            return error.response()
         except Exception:
-            logger.exception("%s %s", method, path)
-            return Refused(20500, "Internal Server Error", 500).answer()
+            logger.exception("Failed to process %s %s", method, path)
+            return ApiError(20500, "Internal Server Error", 500).response()
 
     def _dispatch(
         self, method: str, path: str, query: bytes, headers: dict[bytes, bytes], body: bytes, entry: Entry
-    ) -> Answer:
-        world = self.world
+    ) -> Response:
+        state = self.state
         form = Params.parse(body) if headers.get(b"content-type", _FORM).startswith(_FORM) else Params([])
         if path == "/oauth.twilio.com/v2/token":
             if method != "POST":
-                raise Refused(20004, "Method not allowed", 405)
-            return access.token(world, form)
-        identity = access.identify(world, headers.get(b"authorization"))
+                raise method_not_allowed()
+            return auth.create_token(state, form)
+        identity = auth.authenticate(state, headers.get(b"authorization"))
         entry.user = identity.name
-        host = headers.get(b"host", b"127.0.0.1").decode("latin-1")
-        call = Call(world, method, path, [], Params.parse(query), form, identity, world.clock.now(), f"http://{host}")
-        if path.startswith("/messaging.twilio.com/v1/"):
-            access.check_kind(identity, "/messaging.twilio.com/v1/Services", method)
-            call.product = True
-            call._account = access.account_for(world, identity, identity.account_sid, path, False)
-            return self._route(OF_MESSAGING, path.removeprefix("/messaging.twilio.com/v1/"), call)
-        if not path.startswith(f"{BASE}/"):
+        base_url = f"http://{headers.get(b'host', b'127.0.0.1').decode('latin-1')}"
+        request = ApiRequest(state, method, path, [], Params.parse(query), form, identity, state.clock.now(), base_url)
+        if path.startswith(MESSAGING_API):
+            auth.authorize(identity, f"{MESSAGING_API}Services", method)
+            request.is_product_api = True
+            request.path_account = auth.find_account(state, identity, identity.account_sid, path)
+            return self._route(MESSAGING_ROUTES, path.removeprefix(MESSAGING_API), request)
+        if not path.startswith(f"{API_ROOT}/"):
             raise not_found(path)
-        rest = path.removeprefix(f"{BASE}/")
+        rest = path.removeprefix(f"{API_ROOT}/")
         if not rest.endswith(".json"):
-            return self._without_json(rest, call)
-        rest = rest.removesuffix(".json")
-        parts = rest.split("/", 2)
+            return self._route_content(rest, request)
+        parts = rest.removesuffix(".json").split("/", 2)
         if parts[0] != "Accounts":
             raise not_found(path)
-        access.check_kind(identity, path, method)
+        auth.authorize(identity, path, method)
         if len(parts) < 3:
             sid = parts[1] if len(parts) == 2 else identity.account_sid
-            call._account = access.account_for(world, identity, sid, path, True)
-            return self._route(OF_ACCOUNTS, "/".join(parts[1:]), call)
-        call._account = access.account_for(world, identity, parts[1], path, False)
-        return self._route(OF_ACCOUNT, parts[2], call)
+            request.path_account = auth.find_account(state, identity, sid, path, may_be_inactive=True)
+            return self._route(ACCOUNT_ROUTES, "/".join(parts[1:]), request)
+        request.path_account = auth.find_account(state, identity, parts[1], path)
+        return self._route(RESOURCE_ROUTES, parts[2], request)
 
-    def _route(self, table: dict[str, dict[str, Handler]], rest: str, call: Call) -> Answer:
+    def _route(self, table: dict[str, dict[str, Handler]], rest: str, request: ApiRequest) -> Response:
         template = []
         for part in rest.split("/"):
             if _ARGUMENT.fullmatch(part):
-                call.args.append(part)
+                request.args.append(part)
                 template.append("{}")
             else:
                 template.append(part)
         methods = table.get("/".join(template))
         if methods is None:
-            raise not_found(call.path)
-        handler = methods.get(call.method)
+            raise not_found(request.path)
+        handler = methods.get(request.method)
         if handler is None:
-            raise Refused(20004, "Method not allowed", 405)
-        return handler(call)
+            raise method_not_allowed()
+        return handler(request)
 
-    def _without_json(self, rest: str, call: Call) -> Answer:
-        """Answer a path that doesn't end in .json: Twilio answers XML there, but for what media and recordings hold."""
-        for pattern, content in _CONTENTS:
-            if call.method == "GET" and (found := re.fullmatch(pattern, rest)):
-                owner, *call.args = found.groups()
-                access.check_kind(call.identity, call.path, call.method)
-                call._account = access.account_for(self.world, call.identity, owner, call.path, False)
-                return content(call)
-        raise Refused(20404, f"The requested resource {call.path} was not found; ask for JSON, with .json", 404)
+    def _route_content(self, rest: str, request: ApiRequest) -> Response:
+        """Route a path without .json: the content of media and recordings. Twilio returns XML for other paths."""
+        for pattern, handler in _CONTENT_ROUTES:
+            if request.method == "GET" and (match := re.fullmatch(pattern, rest)):
+                account_sid, *request.args = match.groups()
+                auth.authorize(request.identity, request.path, request.method)
+                request.path_account = auth.find_account(self.state, request.identity, account_sid, request.path)
+                return handler(request)
+        raise ApiError(
+            20404, f"The requested resource {request.path} was not found; request JSON by appending .json", 404
+        )
 
-    # -------------------------------------------------------------- cutting connections
+    # -------------------------------------------------------------- closed connections
 
-    async def _cut(self, scope: Scope, receive: Receive) -> None:
-        """Close the connection without an answer."""
+    async def _abort(self, scope: Scope, receive: Receive) -> None:
+        """Close the connection without a response."""
         transport = self.connections.get(tuple(scope["client"]))
         if transport is not None:
             transport.abort()
-        await _gone(receive)
+        await _wait_for_disconnect(receive)
 
-    async def _half(self, answer: Answer, extra: dict[str, str], scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the first half of an answer, then close the connection."""
-        body = answer.encoded()
-        await send(_start(answer, extra, len(body)))
+    async def _send_truncated(
+        self, response: Response, extra: dict[str, str], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Send the first half of a response, then close the connection."""
+        body = response.encoded()
+        await send(_start_message(response, extra, len(body)))
         await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
         transport = self.connections.get(tuple(scope["client"]))
         if transport is not None:
             transport.close()
-        await _gone(receive)
+        await _wait_for_disconnect(receive)
 
 
-_FORM = b"application/x-www-form-urlencoded"
+async def _read_body(receive: Receive) -> bytes | None:
+    """Return the body of a request; None if the client has disconnected.
 
-
-async def _read(receive: Receive) -> bytes | None:
-    """Read a request's body; None if the client left. What is too long is cut, and refused by what it lacks."""
+    A body that is too long is truncated, so that the request is rejected for the parameters it lacks.
+    """
     message = await receive()
     if message["type"] != "http.request":
         return None
@@ -319,35 +337,34 @@ async def _read(receive: Receive) -> bytes | None:
             return None
         chunk = message.get("body", b"")
         length += len(chunk)
-        if length <= LARGEST_BODY:
+        if length <= MAX_BODY_SIZE:
             parts.append(chunk)
     return b"".join(parts)
 
 
 async def _wait(seconds: float, receive: Receive) -> None:
-    """Wait so long, or until the client has left."""
+    """Wait for some seconds, or until the client disconnects."""
     try:
-        await asyncio.wait_for(_gone(receive), seconds)
+        await asyncio.wait_for(_wait_for_disconnect(receive), seconds)
     except TimeoutError:
         return
 
 
-async def _gone(receive: Receive) -> None:
-    """Wait until the connection is closed."""
+async def _wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-def _start(answer: Answer, extra: dict[str, str], length: int) -> dict[str, Any]:
-    headers = [(b"content-type", answer.content_type.encode())]
-    if answer.status != 204:
+def _start_message(response: Response, extra: dict[str, str], length: int) -> dict[str, Any]:
+    headers = [(b"content-type", response.content_type.encode())]
+    if response.status != 204:
         headers.append((b"content-length", str(length).encode()))
-    headers += [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in answer.headers.items()]
+    headers += [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in response.headers.items()]
     headers += [(name.lower().encode(), value.encode()) for name, value in extra.items()]
-    return {"type": "http.response.start", "status": answer.status, "headers": headers}
+    return {"type": "http.response.start", "status": response.status, "headers": headers}
 
 
-async def _send(send: Send, answer: Answer, extra: dict[str, str]) -> None:
-    body = b"" if answer.status == 204 else answer.encoded()
-    await send(_start(answer, extra, len(body)))
+async def _send(send: Send, response: Response, extra: dict[str, str]) -> None:
+    body = b"" if response.status == 204 else response.encoded()
+    await send(_start_message(response, extra, len(body)))
     await send({"type": "http.response.body", "body": body})

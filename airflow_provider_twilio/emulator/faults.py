@@ -1,4 +1,4 @@
-"""What can be made to go wrong: for the next n requests of a kind, or for as long as a switch is on."""
+"""Injected faults: for the next n matching requests, or for as long as a quirk is set."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from airflow_provider_twilio.emulator.wire import Answer, error_body
+from airflow_provider_twilio.emulator.responses import Response, error_body
 
-MESSAGES = {
+DEFAULT_ERRORS = {
     400: (20001, "Bad request"),
     401: (20003, "Authenticate"),
     403: (20006, "Access Denied"),
@@ -25,26 +25,28 @@ EDGE_PAGE = b"<html><head><title>Bad Gateway</title></head><body><h1>Bad Gateway
 
 @dataclass(slots=True)
 class Fault:
-    """Describe one thing that goes wrong, and for which requests.
+    """A fault to inject, and the requests that it affects.
 
-    Without one of the ``accept_then_`` kinds and ``cut``, the emulator does not act on the request.
+    The emulator processes a request with a fault only for ``stall``, ``cut`` and the three ``accept_then_`` faults.
 
-    :param n: let it happen to so many of them.
-    :param status: answer with this HTTP status, 200 to 599.
-    :param code: Twilio's error code for that answer; 0 for a body without one.
-    :param retry_after: a Retry-After header: seconds, or a date as a string.
-    :param drop: close the connection without an answer.
-    :param stall: wait this many seconds, a day at most, and only then act, whether or not anyone waits for the answer.
-    :param accept_then_drop: act, then close the connection without an answer.
-    :param accept_then_stall: act, then wait this many seconds before the answer.
-    :param accept_then_status: act, then answer with this status all the same.
-    :param cut: act, then close the connection in the middle of the answer's body.
-    :param html: answer with an HTML page, as an edge server does.
-    :param empty: answer with an empty body.
-    :param method: for requests of this method only.
-    :param path: for requests whose path contains this text only.
-    :param params: for requests with these form or query parameters only.
-    :param skip: let this many such requests pass before.
+    :param n: Number of requests to affect.
+    :param status: Respond with this HTTP status, 200 to 599.
+    :param code: Twilio's error code in that response; 0 for a body without one.
+    :param retry_after: Value of a Retry-After header: seconds, or a date as a string.
+    :param message: Error message in that response.
+    :param drop: Close the connection without a response.
+    :param stall: Wait this many seconds, at most a day, before processing the request, even if the client gives up.
+    :param accept_then_drop: Process the request, then close the connection without a response.
+    :param accept_then_stall: Process the request, then wait this many seconds before the response.
+    :param accept_then_status: Process the request, then respond with this status nevertheless.
+    :param cut: Process the request, then close the connection in the middle of the response body.
+    :param html: Respond with an HTML page, as an edge server does.
+    :param empty: Respond with an empty body.
+    :param method: Affect requests with this method only.
+    :param path: Affect requests whose path contains this string only.
+    :param params: Affect requests with these form or query parameters only.
+    :param skip: Number of matching requests to leave alone first.
+    :raises ValueError: A value is invalid, or the fault is not exactly one of the above.
     """
 
     n: int = 1
@@ -66,8 +68,8 @@ class Fault:
     skip: int = 0
 
     def __post_init__(self) -> None:
-        _check(_FIELDS, {name: getattr(self, name) for name in self.__slots__})
-        kinds = [
+        _check(_FAULT_CHECKS, {name: getattr(self, name) for name in self.__slots__})
+        chosen = [
             self.status is not None or self.html or self.empty,
             self.drop,
             self.stall is not None,
@@ -76,15 +78,15 @@ class Fault:
             self.accept_then_status is not None,
             self.cut,
         ]
-        if sum(kinds) != 1:
+        if sum(chosen) != 1:
             raise ValueError(
-                "a fault is one of status (with html or empty), drop, stall, accept_then_drop, accept_then_stall,"
-                " accept_then_status, cut"
+                "a fault is exactly one of status (with html or empty), drop, stall, accept_then_drop,"
+                " accept_then_stall, accept_then_status, cut"
             )
 
     @property
-    def acts(self) -> bool:
-        """Whether the request is carried out."""
+    def processes_request(self) -> bool:
+        """Whether the request is processed in spite of the fault."""
         return (
             self.accept_then_drop
             or self.cut
@@ -95,150 +97,158 @@ class Fault:
 
     @property
     def name(self) -> str:
-        """Name the fault as the journal does."""
-        for kind in ("drop", "accept_then_drop", "cut"):
-            if getattr(self, kind):
-                return kind
-        for kind in ("stall", "accept_then_stall", "accept_then_status"):
-            if getattr(self, kind) is not None:
-                return kind
+        """The name of the fault in the journal."""
+        for name in ("drop", "accept_then_drop", "cut"):
+            if getattr(self, name):
+                return name
+        for name in ("stall", "accept_then_stall", "accept_then_status"):
+            if getattr(self, name) is not None:
+                return name
         return "html" if self.html else "empty" if self.empty else f"status {self.status}"
 
-    def fits(self, method: str, path: str, params: Mapping[str, Any]) -> bool:
+    def matches(self, method: str, path: str, params: Mapping[str, Any]) -> bool:
         return (
             (self.method is None or self.method.upper() == method)
             and (self.path is None or self.path in path)
             and all(params.get(name) == value for name, value in self.params.items())
         )
 
-    def answer(self) -> Answer:
-        """Give the answer that takes the place of Twilio's."""
+    def response(self) -> Response:
+        """Return the response that replaces the regular one."""
         status = self.status or self.accept_then_status or (502 if self.html else 200)
         headers = {} if self.retry_after is None else {"Retry-After": f"{self.retry_after}"}
         if self.html:
-            return Answer(EDGE_PAGE, status, headers, "text/html")
+            return Response(EDGE_PAGE, status, headers, "text/html")
         if self.empty:
-            return Answer(None, status, headers)
-        code, message = MESSAGES.get(status, (20500 if status >= 500 else 20001, "Error"))
+            return Response(None, status, headers)
+        code, message = DEFAULT_ERRORS.get(status, (20500 if status >= 500 else 20001, "Error"))
         code = code if self.code is None else self.code
         body = error_body(code, self.message or message, status)
         if code == 0:
             body = {"message": self.message or message, "status": status}
-        return Answer(body, status, headers)
+        return Response(body, status, headers)
 
 
-def read_fault(text: str) -> Fault:
-    """Read a fault as the command line has it: the arguments of ``fail_next``, as ``name=value`` with spaces between.
+def parse_fault(text: str) -> Fault:
+    """Parse a fault from the command line: the arguments of ``fail_next`` as ``name=value``, separated by spaces.
 
-    ``"status=429 retry_after=2 n=3 method=POST path=Messages"``, ``"accept_then_drop params.To=+14155550100"``; a value
-    with spaces is quoted. What is wrong with it is a ValueError.
+    Examples: ``"status=429 retry_after=2 n=3 method=POST path=Messages"``, ``"accept_then_drop
+    params.To=+14155550100"``. A value that contains spaces is quoted.
+
+    :raises ValueError: A name or a value is invalid.
     """
-    given: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     params: dict[str, str] = {}
     for part in shlex.split(text):
         name, sign, value = part.partition("=")
         if name.startswith("params."):
             params[name.removeprefix("params.")] = value
         else:
-            given[name] = _KINDS.get(name, str)(value if sign else "true")
-    return make_fault({**given, "params": params})
+            arguments[name] = _ARGUMENT_TYPES.get(name, str)(value if sign else "true")
+    return make_fault({**arguments, "params": params})
 
 
-def make_fault(given: Mapping[str, Any]) -> Fault:
-    """Make a fault of what a user has named; what is wrong with it is a ValueError."""
-    for name in given:
-        if name not in (*_KINDS, "params"):
-            raise ValueError(f"there is no {name!r} in a fault; there are {', '.join(_KINDS)}, params")
-    return Fault(**given)
+def make_fault(arguments: Mapping[str, Any]) -> Fault:
+    """Build a fault from user input.
+
+    :raises ValueError: A name or a value is invalid.
+    """
+    for name in arguments:
+        if name not in (*_ARGUMENT_TYPES, "params"):
+            raise ValueError(f"a fault has no {name!r}: use {', '.join(_ARGUMENT_TYPES)} or params")
+    return Fault(**arguments)
 
 
-def read_quirk(text: str) -> dict[str, Any]:
-    """Read a switch as the command line has it: ``list_lag=5``, ``trial=true``, ``concurrency=none``."""
+def parse_quirk(text: str) -> dict[str, Any]:
+    """Parse a quirk from the command line: ``list_lag=5``, ``trial=true``, ``concurrency=none``.
+
+    :raises ValueError: The name or the value is invalid.
+    """
     name, _, value = text.partition("=")
-    read: Any = value
+    parsed: Any = value
     if value.lower() in ("true", "false", "none"):
-        read = {"true": True, "false": False}.get(value.lower())
-    for kind in (int, float):
-        if read is value:
+        parsed = {"true": True, "false": False}.get(value.lower())
+    for convert in (int, float):
+        if parsed is value:
             try:
-                read = kind(value)
+                parsed = convert(value)
             except ValueError:
                 continue
-    # "none" is a word for one switch, and no value for the others.
-    switches = {name: value if name == "callbacks" else read}
-    Quirks().set(**switches)
-    return switches
+    # For callbacks, "none" is a word of its own; for the other quirks, it stands for None.
+    quirks = {name: value if name == "callbacks" else parsed}
+    Quirks().set(**quirks)
+    return quirks
 
 
-def _truth(value: str) -> bool:
+def _parse_bool(value: str) -> bool:
     if value.lower() not in ("true", "false"):
-        raise ValueError(f"{value!r} is neither true nor false")
+        raise ValueError(f"{value!r} is not true or false")
     return value.lower() == "true"
 
 
-def _seconds_or_date(value: str) -> float | str:
+def _parse_seconds_or_date(value: str) -> float | str:
     try:
         return float(value) if "." in value else int(value)
     except ValueError:
         return value
 
 
-_KINDS: dict[str, Callable[[str], Any]] = {
-    "n": int, "status": int, "code": int, "retry_after": _seconds_or_date, "message": str, "drop": _truth,
-    "stall": float, "accept_then_drop": _truth, "accept_then_stall": float, "accept_then_status": int, "cut": _truth,
-    "html": _truth, "empty": _truth, "method": str, "path": str, "skip": int,
+_ARGUMENT_TYPES: dict[str, Callable[[str], Any]] = {
+    "n": int, "status": int, "code": int, "retry_after": _parse_seconds_or_date, "message": str, "drop": _parse_bool,
+    "stall": float, "accept_then_drop": _parse_bool, "accept_then_stall": float, "accept_then_status": int,
+    "cut": _parse_bool, "html": _parse_bool, "empty": _parse_bool, "method": str, "path": str, "skip": int,
 }  # fmt: skip
 
 
 class Faults:
-    """Hold the faults that wait for their requests, the first that fits first."""
+    """The faults that wait for matching requests. The first one that matches applies."""
 
     def __init__(self) -> None:
-        self._waiting: list[Fault] = []
+        self._pending: list[Fault] = []
 
     def add(self, fault: Fault) -> None:
-        self._waiting.append(fault)
+        self._pending.append(fault)
 
     def take(self, method: str, path: str, params: Mapping[str, Any]) -> Fault | None:
-        """Give the fault for a request, and count it."""
-        for fault in self._waiting:
-            if fault.fits(method, path, params):
+        """Return the fault for a request, and count the request; None if there is no fault for it."""
+        for fault in self._pending:
+            if fault.matches(method, path, params):
                 if fault.skip:
                     fault.skip -= 1
                     continue
                 fault.n -= 1
                 if fault.n == 0:
-                    self._waiting.remove(fault)
+                    self._pending.remove(fault)
                 return fault
         return None
 
     @property
-    def waiting(self) -> list[Fault]:
-        return list(self._waiting)
+    def pending(self) -> list[Fault]:
+        return list(self._pending)
 
     def clear(self) -> None:
-        self._waiting.clear()
+        self._pending.clear()
 
 
 @dataclass(slots=True)
 class Quirks:
-    """Switch what Twilio does not promise, and what it does under load. Times are in seconds.
+    """Behavior that Twilio does not rule out, or shows under load. Times are in seconds.
 
-    :param list_lag: new records are missing from lists for so long.
-    :param fetch_lag: a fresh SID answers 404 for so long.
-    :param status_lag: statuses are shown as they were so long ago.
-    :param price_lag: prices are told so long after they are known: Twilio bills later.
-    :param unsent: where messages without ``date_sent`` stand in lists: ``first``, ``last`` or by ``date_created``.
-    :param page_token_life: PageTokens are refused (21481) after so long; None for never.
-    :param concurrency: an account's requests above this many at once are answered 429 with code 20429, without delay;
-        each other one takes 0.05 s at least. None for no ceiling.
-    :param latency: every answer takes so long at least.
-    :param jitter: and up to so much longer.
-    :param callbacks: which webhooks are called: ``local`` addresses only, ``any``, or ``none``.
-    :param callback_copies: how often each is told the same: 0 loses them all, 2 repeats each.
-    :param callback_order: ``kept``, or ``reversed`` once a message or call has come to its end.
-    :param trial: the account is a trial account: bodies get Twilio's prefix, and only verified numbers are sent to.
-    :param whatsapp_window: a WhatsApp message without a template fails (63016) unless the phone wrote within a day.
+    :param list_lag: Time during which new records are missing from lists.
+    :param fetch_lag: Time during which a new SID responds with 404.
+    :param status_lag: Age of the statuses that are shown.
+    :param price_lag: Time by which prices appear late, as Twilio bills later.
+    :param unsent: Position of messages without ``date_sent`` in lists: ``first``, ``last`` or by ``date_created``.
+    :param page_token_life: Time after which a PageToken is rejected (21481); None for never.
+    :param concurrency: Number of concurrent requests of an account. Further ones get status 429 and code 20429
+        immediately; the others take at least 0.05 s each. None for no limit.
+    :param latency: Minimum time of every response.
+    :param jitter: Maximum additional time of a response.
+    :param callbacks: Addresses that are called back: ``local`` ones only, ``any``, or ``none``.
+    :param callback_copies: Number of times each callback is sent: 0 loses all of them, 2 duplicates each.
+    :param callback_order: ``kept``, or ``reversed`` to send all callbacks of a message or call at its end, last first.
+    :param trial: Emulate a trial account: bodies get Twilio's prefix, and only verified numbers can be reached.
+    :param whatsapp_window: Fail a WhatsApp message without a template (63016) unless the phone wrote within a day.
     """
 
     list_lag: float = 0.0
@@ -256,34 +266,37 @@ class Quirks:
     trial: bool = False
     whatsapp_window: bool = False
 
-    def set(self, /, **switches: Any) -> None:
-        """Set switches by name; a wrong name or value is a ValueError and changes nothing."""
-        unknown = next((name for name in switches if name not in _SWITCHES), None)
+    def set(self, /, **quirks: Any) -> None:
+        """Set quirks by name.
+
+        :raises ValueError: A name or a value is invalid. No quirk was changed.
+        """
+        unknown = next((name for name in quirks if name not in _QUIRK_CHECKS), None)
         if unknown is not None:
-            raise ValueError(f"there is no switch {unknown!r}; there are {', '.join(_SWITCHES)}")
-        _check(_SWITCHES, switches)
-        for name, value in switches.items():
+            raise ValueError(f"there is no quirk {unknown!r}: use {', '.join(_QUIRK_CHECKS)}")
+        _check(_QUIRK_CHECKS, quirks)
+        for name, value in quirks.items():
             setattr(self, name, value)
 
 
-# ---------------------------------------------------------------- what the values can be
+# ---------------------------------------------------------------- validation
 
 Check: TypeAlias = Callable[[Any], bool]
 
 
 def _check(checks: Mapping[str, Check], values: Mapping[str, Any]) -> None:
-    """Refuse a value that can't be: they come from JSON, the command line and Python, and are used later."""
+    """Raise a ValueError for an invalid value now: values come from users, and are used much later."""
     for name, value in values.items():
         if not checks[name](value):
-            raise ValueError(f"{name} can't be {value!r}")
+            raise ValueError(f"{name} cannot be {value!r}")
 
 
-def _whole(least: int, most: int) -> Check:
-    return lambda value: isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+def _integer(minimum: int, maximum: int) -> Check:
+    return lambda value: isinstance(value, int) and not isinstance(value, bool) and minimum <= value <= maximum
 
 
-def _seconds(most: float) -> Check:
-    return lambda value: isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= most
+def _seconds(maximum: float) -> Check:
+    return lambda value: isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= maximum
 
 
 def _one_of(*values: str) -> Check:
@@ -294,55 +307,55 @@ def _or_none(check: Check) -> Check:
     return lambda value: value is None or check(value)
 
 
-def _is_truth(value: Any) -> bool:
+def _is_bool(value: Any) -> bool:
     return isinstance(value, bool)
 
 
-def _is_text(value: Any) -> bool:
+def _is_string(value: Any) -> bool:
     return isinstance(value, str)
 
 
 def _is_params(value: Any) -> bool:
-    return isinstance(value, Mapping) and all(_is_text(text) for pair in value.items() for text in pair)
+    return isinstance(value, Mapping) and all(_is_string(item) for pair in value.items() for item in pair)
 
 
-_MANY = _whole(0, 10**9)
+_COUNT = _integer(0, 10**9)
 _LAG = _seconds(1e9)
-is_code = _or_none(_whole(0, 999_999))
-"""Tell whether a value can be one of Twilio's error codes, or none."""
+is_code = _or_none(_integer(0, 999_999))
+"""Return whether a value can be one of Twilio's error codes, or None."""
 
-_FIELDS: dict[str, Check] = {
-    "n": _whole(1, 10**9),
-    "status": _or_none(_whole(200, 599)),
+_FAULT_CHECKS: dict[str, Check] = {
+    "n": _integer(1, 10**9),
+    "status": _or_none(_integer(200, 599)),
     "code": is_code,
     "retry_after": _or_none(lambda value: value.isprintable() if isinstance(value, str) else _LAG(value)),
-    "message": _or_none(_is_text),
-    "drop": _is_truth,
+    "message": _or_none(_is_string),
+    "drop": _is_bool,
     "stall": _or_none(_seconds(86_400)),
-    "accept_then_drop": _is_truth,
+    "accept_then_drop": _is_bool,
     "accept_then_stall": _or_none(_seconds(86_400)),
-    "accept_then_status": _or_none(_whole(200, 599)),
-    "cut": _is_truth,
-    "html": _is_truth,
-    "empty": _is_truth,
-    "method": _or_none(_is_text),
-    "path": _or_none(_is_text),
+    "accept_then_status": _or_none(_integer(200, 599)),
+    "cut": _is_bool,
+    "html": _is_bool,
+    "empty": _is_bool,
+    "method": _or_none(_is_string),
+    "path": _or_none(_is_string),
     "params": _is_params,
-    "skip": _MANY,
+    "skip": _COUNT,
 }
-_SWITCHES: dict[str, Check] = {
+_QUIRK_CHECKS: dict[str, Check] = {
     "list_lag": _LAG,
     "fetch_lag": _LAG,
     "status_lag": _LAG,
     "price_lag": _LAG,
     "unsent": _one_of("first", "last", "date_created"),
     "page_token_life": _or_none(_LAG),
-    "concurrency": _or_none(_MANY),
+    "concurrency": _or_none(_COUNT),
     "latency": _LAG,
     "jitter": _LAG,
     "callbacks": _one_of("local", "any", "none"),
-    "callback_copies": _whole(0, 10),
+    "callback_copies": _integer(0, 10),
     "callback_order": _one_of("kept", "reversed"),
-    "trial": _is_truth,
-    "whatsapp_window": _is_truth,
+    "trial": _is_bool,
+    "whatsapp_window": _is_bool,
 }

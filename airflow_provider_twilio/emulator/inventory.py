@@ -1,6 +1,6 @@
-"""The numbers that can be bought: the same ones in every run, by country, kind and area.
+"""The phone numbers for sale, by country, type and area. They are the same in every run.
 
-All lie in ranges kept free for fiction, so that none is anybody's.
+All of them are in ranges reserved for fiction, so that none of them belongs to anyone.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-KINDS = {
+NUMBER_TYPES = {
     "Local": "local", "TollFree": "toll_free", "Mobile": "mobile", "National": "national", "Voip": "voip",
     "SharedCost": "shared_cost", "MachineToMachine": "machine_to_machine",
 }  # fmt: skip
@@ -20,9 +20,9 @@ _KEYPAD = str.maketrans("abcdefghijklmnopqrstuvwxyz", "2223334445556667777888999
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """Describe where numbers belong, and how they look: a prefix and the digits that are free after it."""
+    """A range of phone numbers, and the place it belongs to: a prefix, and the number of digits after it."""
 
-    kind: str
+    type: str
     prefix: str
     digits: int
     code: str = ""
@@ -41,12 +41,12 @@ class Area:
     beta: bool = False
 
     def numbers(self) -> Iterator[str]:
-        """Give the numbers that there are: every third of the free ones, from a place of its own on."""
+        """Yield the numbers for sale: every third of the range, from a start that depends on the prefix."""
         first = sum(self.prefix.encode()) % 3
         for number in range(first, 10**self.digits, 3):
             yield f"{self.prefix}{number:0{self.digits}d}"
 
-    def holds(self, number: str) -> bool:
+    def contains(self, number: str) -> bool:
         rest = number.removeprefix(self.prefix)
         if len(rest) != self.digits or rest == number or not rest.isdigit():
             return False
@@ -146,19 +146,19 @@ COUNTRIES: dict[str, tuple[str, tuple[Area, ...]]] = {
 
 
 def area_of(number: str) -> tuple[str, Area] | None:
-    """Find the country and the area of a number that there is."""
+    """Return the country and the area of a number; None if it is not for sale."""
     for country, (_, areas) in COUNTRIES.items():
         for area in areas:
-            if area.holds(number):
+            if area.contains(number):
                 return country, area
     return None
 
 
-def pattern(contains: str) -> re.Pattern[str] | None:
-    """Read a filter on numbers, which matches wherever it stands in one; None if it isn't one.
+def compile_filter(contains: str) -> re.Pattern[str] | None:
+    """Compile a filter on phone numbers, which matches anywhere in a number; return None if it is invalid.
 
-    It holds digits, letters as on a keypad, ``*`` for a digit, ``%`` for any, and is no longer than a number can be.
-    What stands between two ``%`` is taken where it comes first and sought no further, so that none takes long.
+    A filter has up to 16 characters: digits, letters as on a keypad, ``*`` for one digit, and ``%`` for any digits. The
+    parts between ``%`` match at their first occurrence, without backtracking, so that no filter is slow.
     """
     digits = contains.lower().translate(_KEYPAD)
     if not re.fullmatch(r"[0-9*%+]{1,16}", digits):
@@ -168,16 +168,16 @@ def pattern(contains: str) -> re.Pattern[str] | None:
 
 
 def distance(one: tuple[float, float], other: tuple[float, float]) -> float:
-    """Give the miles between two places."""
+    """Return the distance between two places in miles."""
     (a, b), (c, d) = ((math.radians(x), math.radians(y)) for x, y in (one, other))
     h = math.sin((c - a) / 2) ** 2 + math.cos(a) * math.cos(c) * math.sin((d - b) / 2) ** 2
     return 3958.8 * 2 * math.asin(min(math.sqrt(h), 1.0))
 
 
-def render(country: str, area: Area, number: str, friendly: str) -> dict[str, Any]:
-    """Write a number that can be bought as Twilio does."""
+def render_available_number(country: str, area: Area, number: str, friendly_name: str) -> dict[str, Any]:
+    """Return the JSON form of a number for sale."""
     return {
-        "friendly_name": friendly,
+        "friendly_name": friendly_name,
         "phone_number": number,
         "lata": area.lata,
         "locality": area.locality,

@@ -1,4 +1,4 @@
-"""The journal: every request that came in, what was answered, and which fault got in between."""
+"""The request journal: every request, its response, and the fault that was injected."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
-LENGTH = 200_000
+MAX_ENTRIES = 200_000
 
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """Hold one request. ``status`` is what the client saw: None if it saw none."""
+    """A request. ``status`` is that of the response; None if the client received none."""
 
     number: int
     time: float
@@ -30,22 +30,22 @@ class Entry:
 
     @property
     def params(self) -> dict[str, str | list[str]]:
-        """The query's and the form's parameters; repeated ones as lists."""
+        """The parameters of the query and the form, with a list for a repeated name."""
         result: dict[str, str | list[str]] = {}
         for encoded in (self.query, self.body):
             for name, value in parse_qsl(encoded.decode("latin-1"), keep_blank_values=True, max_num_fields=None):
-                held = result.get(name)
-                if held is None:
+                existing = result.get(name)
+                if existing is None:
                     result[name] = value
-                elif isinstance(held, list):
-                    held.append(value)
+                elif isinstance(existing, list):
+                    existing.append(value)
                 else:
-                    result[name] = [held, value]
+                    result[name] = [existing, value]
         return result
 
     @property
     def query_string(self) -> str:
-        """The query as it came, still encoded."""
+        """The query string, still encoded."""
         return self.query.decode("latin-1")
 
     def as_dict(self) -> dict[str, Any]:
@@ -65,15 +65,15 @@ class Entry:
 
 
 class Journal:
-    """Keep the latest requests, the oldest first.
+    """The latest requests, oldest first.
 
-    ``len``, iteration and indexing go over all that are kept; :meth:`find` and :meth:`count` choose among them.
+    ``len``, iteration and indexing cover all entries; :meth:`find` and :meth:`count` select some of them.
     """
 
-    def __init__(self, length: int = LENGTH) -> None:
-        self._entries: deque[Entry] = deque(maxlen=length)
+    def __init__(self, max_entries: int = MAX_ENTRIES) -> None:
+        self._entries: deque[Entry] = deque(maxlen=max_entries)
         self.total = 0
-        """How many there were, including those that are no longer kept."""
+        """Number of requests since the start, including those that were dropped."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -98,7 +98,10 @@ class Journal:
         since: float | None = None,
         **params: str,
     ) -> list[Entry]:
-        """Give the requests of this method, whose path contains this text, with this status and these parameters."""
+        """Return the requests with this method, a path that contains this string, this status and these parameters.
+
+        :param since: The earliest time, in seconds since 1970.
+        """
         return [
             entry
             for entry in list(self._entries)
@@ -106,18 +109,18 @@ class Journal:
             and (path is None or path in entry.path)
             and (status is None or entry.status == status)
             and (since is None or entry.time >= since)
-            and (not params or params.items() <= _flat(entry.params).items())
+            and (not params or params.items() <= _first_values(entry.params).items())
         ]
 
     def count(
         self, method: str | None = None, path: str | None = None, status: int | None = None, **params: str
     ) -> int:
-        """Count the requests that :meth:`find` gives."""
+        """Return the number of requests that :meth:`find` returns."""
         return len(self.find(method, path, status, None, **params))
 
     def clear(self) -> None:
         self._entries.clear()
 
 
-def _flat(params: dict[str, str | list[str]]) -> dict[str, str]:
+def _first_values(params: dict[str, str | list[str]]) -> dict[str, str]:
     return {name: value[0] if isinstance(value, list) else value for name, value in params.items()}

@@ -1,4 +1,4 @@
-"""Read what a client sent: form fields and query parameters, each refused with Twilio's code if it can't be."""
+"""Form fields and query parameters. An invalid value raises an error with Twilio's code."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta, timezone
 from ipaddress import ip_address
 from urllib.parse import parse_qsl, urlsplit
 
-from airflow_provider_twilio.emulator.wire import Refused
+from airflow_provider_twilio.emulator.responses import ApiError
 
 Address = tuple[str, str]
-"""A URL, and the method to call it by."""
+"""A URL, and the HTTP method to request it with."""
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _FORMATTING = re.compile(r"[\s().-]+")
@@ -24,7 +24,11 @@ _ZONES = {
 
 
 class Params:
-    """Hold parameters by name, in order, repeated ones too."""
+    """Parameters by name, in order. A name may be repeated.
+
+    The methods that parse a value return None if it is missing or empty. They raise an :class:`ApiError` if it is
+    invalid.
+    """
 
     __slots__ = ("_first", "pairs")
 
@@ -36,7 +40,7 @@ class Params:
 
     @classmethod
     def parse(cls, encoded: bytes) -> Params:
-        """Parse a query string or a form; what isn't UTF-8 is replaced, not refused."""
+        """Parse a query string or a form. Bytes that are not UTF-8 are replaced."""
         if not encoded:
             return EMPTY
         return cls(parse_qsl(encoded.decode("latin-1"), keep_blank_values=True))
@@ -48,15 +52,15 @@ class Params:
         return iter(self._first)
 
     def get(self, name: str) -> str | None:
-        """Give the first value, ``""`` included; None if there is none."""
+        """Return the first value, which may be empty; None if it is missing."""
         return self._first.get(name)
 
     def text(self, name: str) -> str | None:
-        """Give the first value; None if it is missing or empty."""
+        """Return the first value; None if it is missing or empty."""
         return self._first.get(name) or None
 
     def all(self, name: str) -> list[str]:
-        """Give every value that isn't empty."""
+        """Return all values that are not empty."""
         return [value for key, value in self.pairs if key == name and value]
 
     def flag(self, name: str) -> bool | None:
@@ -67,17 +71,17 @@ class Params:
             return True
         if value.lower() in ("false", "0"):
             return False
-        raise Refused(20001, f"Parameter '{name}' is not a boolean")
+        raise ApiError(20001, f"Parameter '{name}' is not a boolean")
 
-    def integer(self, name: str, least: int, most: int, code: int = 20001) -> int | None:
+    def integer(self, name: str, minimum: int, maximum: int, code: int = 20001) -> int | None:
         value = self._first.get(name)
         if not value:
             return None
-        if not re.fullmatch(r"-?[0-9]{1,12}", value) or not least <= int(value) <= most:
-            raise Refused(code, f"Parameter '{name}' must be a whole number from {least} to {most}")
+        if not re.fullmatch(r"-?[0-9]{1,12}", value) or not minimum <= int(value) <= maximum:
+            raise ApiError(code, f"Parameter '{name}' must be a whole number from {minimum} to {maximum}")
         return int(value)
 
-    def number(self, name: str, least: float, most: float) -> float | None:
+    def number(self, name: str, minimum: float, maximum: float) -> float | None:
         value = self._first.get(name)
         if not value:
             return None
@@ -85,8 +89,8 @@ class Params:
             number = float(value)
         except ValueError:
             number = float("nan")
-        if not least <= number <= most:
-            raise Refused(20001, f"Parameter '{name}' must be a number from {least} to {most}")
+        if not minimum <= number <= maximum:
+            raise ApiError(20001, f"Parameter '{name}' must be a number from {minimum} to {maximum}")
         return number
 
     def choice(self, name: str, choices: Collection[str], code: int = 20001) -> str | None:
@@ -94,7 +98,7 @@ class Params:
         if not value:
             return None
         if value not in choices:
-            raise Refused(code, f"Parameter '{name}' must be one of {', '.join(choices)}")
+            raise ApiError(code, f"Parameter '{name}' must be one of {', '.join(choices)}")
         return value
 
     def url(self, name: str, code: int = 20001) -> str | None:
@@ -102,28 +106,28 @@ class Params:
         if not value:
             return None
         if not is_url(value):
-            raise Refused(code, f"The '{name}' URL is not a valid URL.")
+            raise ApiError(code, f"The '{name}' URL is not a valid URL.")
         return value
 
-    def sid(self, name: str, kind: str, code: int = 20001) -> str | None:
+    def sid(self, name: str, prefix: str, code: int = 20001) -> str | None:
         value = self._first.get(name)
         if not value:
             return None
-        if not re.fullmatch(rf"{kind}[0-9a-fA-F]{{32}}", value):
-            raise Refused(code, f"Parameter '{name}' is not a valid {kind} SID")
+        if not re.fullmatch(rf"{prefix}[0-9a-fA-F]{{32}}", value):
+            raise ApiError(code, f"Parameter '{name}' is not a valid {prefix} SID")
         return value
 
     def as_dict(self) -> dict[str, str | list[str]]:
-        """Give all as a dict, repeated ones as lists."""
+        """Return all parameters as a dict, with a list for a repeated name."""
         result: dict[str, str | list[str]] = {}
         for name, value in self.pairs:
-            held = result.get(name)
-            if held is None:
+            existing = result.get(name)
+            if existing is None:
                 result[name] = value
-            elif isinstance(held, list):
-                held.append(value)
+            elif isinstance(existing, list):
+                existing.append(value)
             else:
-                result[name] = [held, value]
+                result[name] = [existing, value]
         return result
 
 
@@ -131,7 +135,7 @@ EMPTY = Params([])
 
 
 def is_url(value: str) -> bool:
-    """Tell whether a value is an absolute http(s) URL that Twilio would call; host names with ``_`` are not."""
+    """Return whether a value is an absolute http(s) URL that Twilio accepts: its host has no underscore."""
     try:
         parts = urlsplit(value)
         port = parts.port
@@ -142,7 +146,7 @@ def is_url(value: str) -> bool:
 
 
 def e164(value: str | None) -> str | None:
-    """Normalise a phone number as Twilio does (punctuation, missing +1); None if it isn't one."""
+    """Normalize a phone number as Twilio does (punctuation, a missing +1); return None if it is not one."""
     if not value or not value.isascii():
         return None
     digits = _FORMATTING.sub("", value)
@@ -156,10 +160,13 @@ def e164(value: str | None) -> str | None:
     return digits if _E164.fullmatch(digits) else None
 
 
-def reaches(where: str, url: str) -> bool:
-    """Tell whether a webhook is called: ``local`` addresses only, ``any``, or ``none``."""
-    if where != "local":
-        return where == "any"
+def is_callback_allowed(policy: str, url: str) -> bool:
+    """Return whether a URL may be called back.
+
+    :param policy: The ``callbacks`` quirk: ``local`` for local addresses only, ``any``, or ``none``.
+    """
+    if policy != "local":
+        return policy == "any"
     try:
         host = urlsplit(url).hostname or ""
     except ValueError:
@@ -174,65 +181,67 @@ def reaches(where: str, url: str) -> bool:
 
 
 def is_private_name(host: str) -> bool:
-    """Tell whether no public DNS knows a name: localhost, a container's, or one below a name that is kept for this."""
+    """Return whether a name cannot be in the public DNS: a name without dots, or below a reserved domain."""
     return ("." not in host and ":" not in host) or host.endswith((".localhost", ".local", ".internal", ".test"))
 
 
-class Window:
-    """Tell whether a time is inside a date filter: ``Name``, ``Name<`` and ``Name>``, each a day or a timestamp."""
+class DateRange:
+    """A filter on a date: the parameters ``Name``, ``Name<`` and ``Name>``, each a day or a timestamp."""
 
-    __slots__ = ("least", "most")
+    __slots__ = ("end", "start")
 
-    def __init__(self, least: float, most: float) -> None:
-        self.least = least
-        self.most = most
+    def __init__(self, start: float, end: float) -> None:
+        self.start = start
+        self.end = end
 
     @classmethod
-    def read(cls, query: Params, name: str) -> Window | None:
-        """Read the filter on a date, if there is one. Days count whole, in UTC; a bad date is refused (20001)."""
-        least, most, given = float("-inf"), float("inf"), False
+    def parse(cls, query: Params, name: str) -> DateRange | None:
+        """Return the filter on a date; None if there is none. Days are whole days in UTC.
+
+        :raises ApiError: A date is invalid (20001).
+        """
+        start, end, is_given = float("-inf"), float("inf"), False
         for sign in ("", "<", ">"):
             value = query.text(name + sign)
             if value is None:
                 continue
-            given = True
-            start, length = _moment(name, value)
+            is_given = True
+            first, length = _parse_date(name, value)
             if sign in ("", ">"):
-                least = max(least, start)
+                start = max(start, first)
             if sign in ("", "<"):
-                most = min(most, start + length)
-        return cls(least, most) if given else None
+                end = min(end, first + length)
+        return cls(start, end) if is_given else None
 
-    def holds(self, when: float | None) -> bool:
-        return when is not None and self.least <= when < self.most
+    def contains(self, when: float | None) -> bool:
+        return when is not None and self.start <= when < self.end
 
 
-def _moment(name: str, value: str) -> tuple[float, float]:
-    """Read a day or a timestamp; give its start and how long it lasts."""
+def _parse_date(name: str, value: str) -> tuple[float, float]:
+    """Return the start of a day or a timestamp, and its length in seconds."""
     try:
         if _DAY.fullmatch(value):
             year, month, day = (int(part) for part in value.split("-"))
-            return _stamp(datetime(year, month, day, tzinfo=UTC)), 86_400.0
+            return datetime(year, month, day, tzinfo=UTC).timestamp(), 86_400.0
         if american := _AMERICAN.fullmatch(value):
             month, day, year = (int(american[i]) for i in (1, 2, 3))
             hour, minute, second = (int(american[i] or 0) for i in (4, 5, 6))
             zone = timezone(timedelta(hours=_ZONES[american[7]]))
-            start = _stamp(datetime(year, month, day, hour, minute, second, tzinfo=zone))
+            start = datetime(year, month, day, hour, minute, second, tzinfo=zone).timestamp()
             return start, 1.0 if american[4] else 86_400.0
         when = datetime.fromisoformat(value.replace(" ", "T", 1) if "T" not in value else value)
-        return float(int(_stamp(when if when.tzinfo else when.replace(tzinfo=UTC)))), 1.0
+        return float(int(_utc(when).timestamp())), 1.0
     except (ValueError, KeyError, OverflowError):
-        raise Refused(20001, f"Invalid date value for '{name}'") from None
+        raise ApiError(20001, f"Invalid date value for '{name}'") from None
 
 
-def _stamp(when: datetime) -> float:
-    return when.timestamp()
+def _utc(when: datetime) -> datetime:
+    return when if when.tzinfo else when.replace(tzinfo=UTC)
 
 
-def timestamp(value: str) -> float | None:
-    """Read an ISO 8601 timestamp, UTC if it names no zone; None if it isn't one."""
+def parse_timestamp(value: str) -> float | None:
+    """Return the time of an ISO 8601 timestamp, in UTC by default; None if it is not one."""
     try:
-        when = datetime.fromisoformat(value)
-        return _stamp(when if when.tzinfo else when.replace(tzinfo=UTC))
+        return _utc(datetime.fromisoformat(value)).timestamp()
     except (ValueError, OverflowError):
         return None

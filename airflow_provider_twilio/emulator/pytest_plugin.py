@@ -1,6 +1,6 @@
-"""A plugin for pytest: the fixture ``twilio_emulator``, for tests of DAGs.
+"""A pytest plugin with the fixture ``twilio_emulator``, for tests of DAGs.
 
-pytest loads this module wherever the package is installed, so it imports nothing until the fixture is used.
+pytest loads this module wherever the package is installed, so it imports the emulator only when the fixture is used.
 """
 
 from __future__ import annotations
@@ -13,34 +13,34 @@ import pytest
 if TYPE_CHECKING:
     from airflow_provider_twilio.emulator.server import Emulator
 
-SPEED = "twilio_emulator_speed"
+SPEED_OPTION = "twilio_emulator_speed"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let a project's pytest settings say how fast lifecycles run."""
-    parser.addini(SPEED, "how many seconds of a message's or call's life pass in one second in tests", default="1000")
+    """Add the pytest setting for the speed of lifecycles."""
+    parser.addini(SPEED_OPTION, "seconds of a message or call lifecycle that pass in one second", default="1000")
 
 
 @pytest.fixture(scope="session")
 def _twilio_emulator(pytestconfig: pytest.Config) -> Iterator[Emulator]:
-    """Run one emulator for all tests of this process."""
+    """Run one emulator for all tests of the process."""
     from airflow_provider_twilio.emulator.server import serve
 
-    given = str(pytestconfig.getini(SPEED))
+    speed = str(pytestconfig.getini(SPEED_OPTION))
     try:
-        emulator = serve(speed=float(given))
+        emulator = serve(speed=float(speed))
     except ValueError:
-        raise pytest.UsageError(f"{SPEED} is {given!r}: give a positive number") from None
+        raise pytest.UsageError(f"{SPEED_OPTION} is {speed!r}: use a positive number") from None
     with emulator:
         yield emulator
 
 
 @pytest.fixture
 def twilio_emulator(_twilio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
-    """Give a running emulator in its first state, to which the connection ``twilio_default`` leads during the test.
+    """Return an emulator in its initial state, which the connection ``twilio_default`` points to during the test.
 
-    What was sent: ``twilio_emulator.messages``. What shall go wrong: ``twilio_emulator.fail_next(status=503)``. Time:
-    ``twilio_emulator.clock.advance(hours=2)``. Another connection:
+    ``twilio_emulator.messages`` lists the messages, ``twilio_emulator.fail_next(status=503)`` injects a fault, and
+    ``twilio_emulator.clock.advance(hours=2)`` moves the clock. For another connection, use
     ``monkeypatch.setenv("AIRFLOW_CONN_OTHER", twilio_emulator.connection_uri)``.
     """
     _twilio_emulator.reset()

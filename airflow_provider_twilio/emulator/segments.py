@@ -1,4 +1,4 @@
-"""Count the segments of a text: https://www.twilio.com/docs/glossary/what-sms-character-limit."""
+"""The segments of a message body: https://www.twilio.com/docs/glossary/what-sms-character-limit."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _SIMILAR = str.maketrans(
 )  # fmt: skip
 
 
-def smart(text: str) -> str:
-    """Replace characters outside GSM-7 by similar ones inside, where there are."""
+def smart_encode(text: str) -> str:
+    """Replace characters outside GSM-7 by similar ones inside, where there are any."""
     return text.translate(_SIMILAR)
 
 
-def count(text: str) -> int:
-    """Count the segments a text is sent in; one at least."""
+def count_segments(text: str) -> int:
+    """Return the number of segments that a message body is sent in, which is at least 1."""
     if _BASIC.issuperset(text) or (_BASIC | _DOUBLE).issuperset(text):
         units = [2 if c in _DOUBLE else 1 for c in text]
         single, part = 160, 153
@@ -32,9 +32,9 @@ def count(text: str) -> int:
         single, part = 70, 67
     if sum(units) <= single:
         return 1
-    segments, room = 1, part
+    segments, remaining = 1, part
     for unit in units:
-        if unit > room:
-            segments, room = segments + 1, part
-        room -= unit
+        if unit > remaining:
+            segments, remaining = segments + 1, part
+        remaining -= unit
     return segments

@@ -1,4 +1,4 @@
-"""Run an emulator in this process: ``with serve() as emulator:``."""
+"""An emulator in this process: ``with serve() as emulator:``."""
 
 from __future__ import annotations
 
@@ -15,23 +15,35 @@ from urllib.parse import quote
 import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from airflow_provider_twilio.emulator import calls, control, messages, numbers, usage
-from airflow_provider_twilio.emulator import world as state
+from airflow_provider_twilio.emulator import state
 from airflow_provider_twilio.emulator.app import Application
 from airflow_provider_twilio.emulator.clock import Clock
+from airflow_provider_twilio.emulator.control import Control, ControlError
 from airflow_provider_twilio.emulator.faults import Fault, Quirks
+from airflow_provider_twilio.emulator.handlers.calls import render_call
+from airflow_provider_twilio.emulator.handlers.messages import render_message
+from airflow_provider_twilio.emulator.handlers.phone_numbers import render_phone_number
+from airflow_provider_twilio.emulator.handlers.usage import compute_balance
 from airflow_provider_twilio.emulator.journal import Journal
-from airflow_provider_twilio.emulator.webhooks import Delivery
+from airflow_provider_twilio.emulator.models.account import Account
+from airflow_provider_twilio.emulator.models.callback import CallbackAttempt
 
 T = TypeVar("T")
 
 
 class Emulator:
-    """Hold a running emulator: where it is, how to reach it, what it has seen, and what it shall do wrong.
+    """A stateful emulator of Twilio, which serves in its own thread inside ``with``.
 
-    :param host: the address to listen on; anything but loopback is reachable by others.
-    :param port: 0 for a free one.
-    :param speed: how many seconds of a lifecycle pass in one second.
+    .. code-block:: python
+
+        with serve(speed=10) as emulator:
+            os.environ["AIRFLOW_CONN_TWILIO_DEFAULT"] = emulator.connection_uri
+            TwilioHook().messages.create(to="+14155550100", from_=emulator.phone_number, body="Hello")
+            print(emulator.messages[0]["status"])
+
+    :param host: Address to listen on. Other machines can reach any address except loopback.
+    :param port: Port to listen on; 0 for a free one.
+    :param speed: Number of seconds of a lifecycle that pass in one second.
     """
 
     account_sid = state.ACCOUNT_SID
@@ -46,7 +58,7 @@ class Emulator:
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0, speed: float = 1.0) -> None:
         self.clock = Clock(speed)
-        self.world = state.World(self.clock)
+        self.state = state.State(self.clock)
         self.host = host
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_STREAM)
@@ -58,9 +70,9 @@ class Emulator:
             raise
         self._socket.listen(2048)
         self.port: int = self._socket.getsockname()[1]
-        self.world.base_url = self.url
+        self.state.base_url = self.url
         connections: dict[tuple[str, int], asyncio.Transport] = {}
-        self._application = Application(self.world, host, connections)
+        self._application = Application(self.state, host, connections)
         self._server = uvicorn.Server(
             uvicorn.Config(
                 self._application,
@@ -73,7 +85,7 @@ class Emulator:
                 log_level="error",
                 proxy_headers=False,
                 server_header=False,
-                date_header=False,  # answers tell the emulator's own time
+                date_header=False,  # responses have the time of the emulator's clock
                 timeout_keep_alive=75,
                 timeout_graceful_shutdown=1,
                 backlog=2048,
@@ -85,7 +97,7 @@ class Emulator:
         self._server.run(sockets=[self._socket])
 
     def start(self) -> Self:
-        """Start serving; back when requests are answered."""
+        """Start the server, and return once it responds to requests."""
         self._thread.start()
         while not self._server.started:
             if not self._thread.is_alive():
@@ -94,7 +106,7 @@ class Emulator:
         return self
 
     def stop(self) -> None:
-        """Stop serving, and close what connections there are."""
+        """Stop the server, and close all connections."""
         self._server.should_exit = True
         self._server.force_exit = True
         self._thread.join(10)
@@ -104,11 +116,11 @@ class Emulator:
         return self.start()
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
 
-    # -------------------------------------------------------------- how to reach it
+    # -------------------------------------------------------------- addresses
 
     @property
     def _netloc(self) -> str:
@@ -117,17 +129,17 @@ class Emulator:
 
     @property
     def url(self) -> str:
-        """The base address, to be used in place of ``https://api.twilio.com``."""
+        """The base URL, for use instead of ``https://api.twilio.com``."""
         return f"http://{self._netloc}"
 
     @property
     def connection_uri(self) -> str:
-        """An Airflow connection as a URI: the value of ``AIRFLOW_CONN_TWILIO_DEFAULT``."""
+        """The Airflow connection to the emulator as a URI, a value for ``AIRFLOW_CONN_TWILIO_DEFAULT``."""
         return f"twilio://{quote(self.account_sid, safe='')}:{quote(self.auth_token, safe='')}@{self._netloc}"
 
     @property
     def connection_json(self) -> str:
-        """The same as JSON."""
+        """The Airflow connection to the emulator as JSON."""
         host = self._netloc.rpartition(":")[0]
         return json.dumps(
             {
@@ -139,78 +151,81 @@ class Emulator:
             }
         )
 
-    # -------------------------------------------------------------- what it has seen
+    # -------------------------------------------------------------- requests and records
 
     @property
     def journal(self) -> Journal:
-        """The requests so far: ``emulator.journal.count("POST", "Messages")``."""
-        return self.world.journal
+        """The journal of requests: ``emulator.journal.count("POST", "Messages")``."""
+        return self.state.journal
 
     @property
     def messages(self) -> list[dict[str, Any]]:
-        """The main account's messages as Twilio would show them now, in the order they were made."""
+        """The messages of the main account, in their current state, in order of creation."""
         return self.messages_of(self.account_sid)
 
     def messages_of(self, account_sid: str) -> list[dict[str, Any]]:
-        """Give the messages of an account, as :attr:`messages`."""
-        with self.world.lock:
+        """Return the messages of an account, in their current state, in order of creation."""
+        with self.state.lock:
             now = self.clock.now()
             lag = self.quirks.price_lag
-            return [messages.render(message, now, lag) for message in self._account(account_sid).messages]
+            return [render_message(message, now, lag) for message in self._account(account_sid).messages]
 
     @property
     def calls(self) -> list[dict[str, Any]]:
-        """The main account's calls as Twilio would show them now, in the order they were made."""
-        with self.world.lock:
+        """The calls of the main account, in their current state, in order of creation."""
+        with self.state.lock:
             now = self.clock.now()
             lag = self.quirks.price_lag
-            return [calls.render(call, now, lag) for call in self.world.main.calls if call.created <= now]
+            return [render_call(call, now, lag) for call in self.state.main.calls if call.created <= now]
 
     @property
     def numbers(self) -> list[dict[str, Any]]:
-        """The main account's numbers."""
-        with self.world.lock:
-            return [numbers.render(number) for number in self.world.main.numbers]
+        """The phone numbers of the main account."""
+        with self.state.lock:
+            return [render_phone_number(number) for number in self.state.main.numbers]
 
     @property
     def accounts(self) -> list[str]:
-        """The SIDs of the accounts, the main one first."""
-        with self.world.lock:
-            return [account.sid for account in self.world.accounts]
+        """The SIDs of all accounts, the main one first."""
+        with self.state.lock:
+            return [account.sid for account in self.state.accounts]
 
     @property
     def balance(self) -> float:
-        """What is left of the main account's money."""
-        with self.world.lock:
-            return usage.balance_of(self.world, self.clock.now())
+        """The balance of the main account, in USD."""
+        with self.state.lock:
+            return compute_balance(self.state, self.clock.now())
 
     @property
-    def callbacks(self) -> list[Delivery]:
-        """The webhooks called so far."""
-        with self.world.lock:
-            return list(self.world.deliveries)
+    def callbacks(self) -> list[CallbackAttempt]:
+        """The callback requests so far."""
+        with self.state.lock:
+            return list(self.state.callback_attempts)
 
     def transcript(self, call_sid: str) -> tuple[str, ...]:
-        """Give what is heard in a call."""
-        with self.world.lock:
-            for account in self.world.accounts:
+        """Return everything that is heard in a call.
+
+        :raises KeyError: There is no such call.
+        """
+        with self.state.lock:
+            for account in self.state.accounts:
                 call = account.calls.get(call_sid)
                 if call is not None:
                     return call.transcript
         raise KeyError(f"there is no call {call_sid}")
 
-    def _account(self, account_sid: str) -> state.Account:
-        account = self.world.accounts.get(account_sid)
+    def _account(self, account_sid: str) -> Account:
+        account = self.state.accounts.get(account_sid)
         if account is None:
             raise KeyError(f"there is no account {account_sid}")
         return account
 
-    # -------------------------------------------------------------- what it shall do
+    # -------------------------------------------------------------- behavior
 
     @property
     def quirks(self) -> Quirks:
-        """The switches: ``emulator.quirks.set(list_lag=5)``."""
-        return self.world.quirks
+        """The quirks: ``emulator.quirks.set(list_lag=5)``."""
+        return self.state.quirks
 
     def fail_next(
         self,
@@ -233,71 +248,80 @@ class Emulator:
         params: Mapping[str, str] | None = None,
         skip: int = 0,
     ) -> None:
-        """Let the next n requests of a kind go wrong. What each argument does: :class:`.faults.Fault`."""
+        """Inject a fault into the next n matching requests. :class:`.faults.Fault` documents the arguments."""
         fault = Fault(
             n, status, code, retry_after, message, drop, stall, accept_then_drop, accept_then_stall,
             accept_then_status, cut, html, empty, method, path, dict(params or {}), skip,
         )  # fmt: skip
-        with self.world.lock:
-            self.world.faults.add(fault)
+        with self.state.lock:
+            self.state.faults.add(fault)
 
     def receive_message(self, body: str, *, from_: str, to: str | None = None, media: list[str] | None = None) -> str:
-        """Let a phone send a message to a number of ours; give the message's SID."""
-        with self.world.lock:
-            return self._control(lambda it: it.receive_message(to or self.phone_number, from_, body, media or []).sid)
+        """Receive a message from a phone, and return its SID.
+
+        :param to: A phone number of the emulator; by default, the first one.
+        """
+        with self.state.lock:
+            return self._control(lambda api: api.receive_message(to or self.phone_number, from_, body, media or []).sid)
 
     def receive_call(self, *, from_: str, to: str | None = None) -> str:
-        """Let a phone call a number of ours; give the call's SID."""
-        with self.world.lock:
-            return self._control(lambda it: it.receive_call(to or self.phone_number, from_).sid)
+        """Receive a call from a phone, and return its SID.
 
-    def _control(self, action: Callable[[control.Control], T]) -> T:
+        :param to: A phone number of the emulator; by default, the first one.
+        """
+        with self.state.lock:
+            return self._control(lambda api: api.receive_call(to or self.phone_number, from_).sid)
+
+    def _control(self, action: Callable[[Control], T]) -> T:
         try:
             return action(self._application.control)
-        except control.Wrong as wrong:
-            raise ValueError(str(wrong)) from None
+        except ControlError as error:
+            raise ValueError(str(error)) from None
 
-    def set_message(self, sid: str, status: str, error_code: int | None = None) -> None:
-        """Put a message into a status, where it stays."""
-        with self.world.lock:
-            self._control(lambda it: it.put_message(sid, status, error_code))
+    def set_message_status(self, sid: str, status: str, error_code: int | None = None) -> None:
+        """Set the status of a message for the rest of its life."""
+        with self.state.lock:
+            self._control(lambda api: api.set_message_status(sid, status, error_code))
 
     def verify(self, number: str, account_sid: str | None = None) -> None:
-        """Verify a number, for the main account unless told: it may call from there, and reach it while on trial."""
-        with self.world.lock:
-            self._control(lambda it: it.verify(number, account_sid or self.account_sid))
+        """Verify a number for an account: it may call from the number, and reach it as a trial account.
 
-    def press(self, call_sid: str, keys: str) -> None:
-        """Press keys on the phone at the other end of a call, while a Gather listens: ``press(sid, "1234#")``."""
-        with self.world.lock:
-            self._control(lambda it: it.press(call_sid, keys))
+        :param account_sid: The account; by default, the main one.
+        """
+        with self.state.lock:
+            self._control(lambda api: api.verify(number, account_sid or self.account_sid))
+
+    def press_keys(self, call_sid: str, keys: str) -> None:
+        """Press keys on the phone that was called, while a Gather waits for them: ``press_keys(sid, "1234#")``."""
+        with self.state.lock:
+            self._control(lambda api: api.press_keys(call_sid, keys))
 
     def reset(self) -> None:
-        """Begin anew: one account, one number, an empty journal, no faults, the real time."""
-        self.world.reset()
+        """Start over: one account with one number, an empty journal, no faults, the real time."""
+        self.state.reset()
 
 
 def serve(host: str = "127.0.0.1", port: int = 0, speed: float = 1.0) -> Emulator:
-    """Make an emulator, which serves in a thread of its own inside ``with``.
+    """Return an emulator, which serves in its own thread inside ``with``.
 
-    :param host: the address to listen on.
-    :param port: 0 for a free one.
-    :param speed: how many seconds of a lifecycle pass in one second: at 10, a message is delivered in 0.2 s.
+    :param host: Address to listen on.
+    :param port: Port to listen on; 0 for a free one.
+    :param speed: Number of seconds of a lifecycle that pass in one second: at 10, a message is delivered in 0.2 s.
     """
     return Emulator(host, port, speed)
 
 
 def _protocol(connections: dict[tuple[str, int], asyncio.Transport]) -> type[asyncio.Protocol]:
-    """Give uvicorn's protocol, which also notes its connections, so that a fault can cut them."""
+    """Return uvicorn's protocol class, extended to record its connections, so that a fault can close them."""
 
-    class Noted(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+    class TrackingProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         def connection_made(self, transport: asyncio.Transport) -> None:
-            self.noted = tuple((transport.get_extra_info("peername") or ("", 0))[:2])
-            connections[self.noted] = transport
+            self.client_address = tuple((transport.get_extra_info("peername") or ("", 0))[:2])
+            connections[self.client_address] = transport
             super().connection_made(transport)
 
         def connection_lost(self, exc: Exception | None) -> None:
-            connections.pop(self.noted, None)
+            connections.pop(self.client_address, None)
             super().connection_lost(exc)
 
-    return Noted
+    return TrackingProtocol

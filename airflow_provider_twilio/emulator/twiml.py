@@ -1,4 +1,4 @@
-"""Read TwiML as far as a call's course depends on it: https://www.twilio.com/docs/voice/twiml."""
+"""TwiML, as far as the course of a call depends on it: https://www.twilio.com/docs/voice/twiml."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from xml.etree import ElementTree as ET
 
-from airflow_provider_twilio.emulator import magic
+from airflow_provider_twilio.emulator.magic_numbers import CALL_BEHAVIORS, CallBehavior, Steps, call_steps
 
-WORDS_A_SECOND = 2.5
-PLAYED, DIALED, LISTENED = 5.0, 10.0, 5.0
-DIAL_TIMEOUT, DIAL_LIMIT = 30.0, 14_400.0
+WORDS_PER_SECOND = 2.5
+PLAY_TIME, DIAL_TIME, LISTEN_TIME = 5.0, 10.0, 5.0
+"""Length of a Play, a Dial without a phone, and a Gather or Record without a timeout, in seconds."""
+DIAL_TIMEOUT, DIAL_LIMIT = 30.0, 14_400.0  # seconds
 ENTITIES = ("<!DOCTYPE", "<!ENTITY")
-MOST_GATHERS = 50
-"""A document that listens more often than this ends there."""
+MAX_GATHERS = 50
+"""Number of Gather verbs after which a document is cut off."""
 DIGITS = frozenset("0123456789*#")
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
-    """Say what a Record verb takes: from when, how long, and whom to tell."""
+class RecordVerb:
+    """A Record verb: when it starts, how long it lasts, and where its recording is reported."""
 
     at: float
     length: float
@@ -29,202 +30,211 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
-class Dialed:
-    """Say whom a Dial verb calls, from when, and how that goes."""
+class DialVerb:
+    """A Dial verb: when it starts, whom it calls, and the statuses of that call."""
 
     at: float
     to: str
     caller: str | None
-    steps: magic.Steps
+    steps: Steps
 
 
 @dataclass(frozen=True, slots=True)
-class Next:
-    """Say where the next document comes from, once this one has come to its end."""
+class NextDocument:
+    """The request for the document that follows the current one."""
 
     at: float
     url: str
     method: str = "POST"
     params: dict[str, str] = field(default_factory=dict)
-    child: bool = False
-    """Whether the outcome of the child call is told."""
+    reports_child: bool = False
+    """Whether the request reports the outcome of the child call."""
 
 
 @dataclass(frozen=True, slots=True)
-class Listen:
-    """Say when keys are heard, how many, and what happens then."""
+class Gather:
+    """A Gather verb: when it accepts keys, how many, and what happens then."""
 
     start: float
     end: float
     timeout: float
-    most: int | None
-    finish: str
+    max_digits: int | None
+    finish_on_key: str
     action: str | None
     method: str
-    rest: Course
-    """What follows, with its own beginning as zero."""
+    continuation: CallFlow
+    """The rest of the document, with times relative to its own start."""
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
-    """Say what a document does, in seconds from its beginning."""
+class CallFlow:
+    """What happens in a call that follows a document. Times are in seconds from the start of the flow."""
 
     seconds: float
     heard: tuple[tuple[float, str], ...] = ()
-    records: tuple[Recorded, ...] = ()
-    listens: tuple[Listen, ...] = ()
-    dials: tuple[Dialed, ...] = ()
-    then: Next | None = None
-    rejects: str | None = None
-    """Busy or no-answer, where an incoming call is rejected."""
+    recordings: tuple[RecordVerb, ...] = ()
+    gathers: tuple[Gather, ...] = ()
+    dials: tuple[DialVerb, ...] = ()
+    next_document: NextDocument | None = None
+    reject_status: str | None = None
+    """``busy`` or ``no-answer`` if the document rejects the call."""
 
     @property
     def transcript(self) -> tuple[str, ...]:
         return tuple(text for _, text in self.heard)
 
-    def after(self, by: float) -> Course:
-        """Give the same, so much later."""
-        return Course(
+    def delayed(self, by: float) -> CallFlow:
+        """Return a copy that starts this many seconds later."""
+        return CallFlow(
             self.seconds + by,
             tuple((at + by, text) for at, text in self.heard),
-            tuple(replace(part, at=part.at + by) for part in self.records),
-            tuple(replace(part, start=part.start + by, end=part.end + by) for part in self.listens),
-            tuple(replace(part, at=part.at + by) for part in self.dials),
-            None if self.then is None else replace(self.then, at=self.then.at + by),
-            self.rejects,
+            tuple(replace(verb, at=verb.at + by) for verb in self.recordings),
+            tuple(replace(verb, start=verb.start + by, end=verb.end + by) for verb in self.gathers),
+            tuple(replace(verb, at=verb.at + by) for verb in self.dials),
+            None if self.next_document is None else replace(self.next_document, at=self.next_document.at + by),
+            self.reject_status,
         )
 
 
-NOTHING = Course(0.0)
-BROKEN = Course(2.0, ((0.0, "An application error has occurred. Goodbye."),))
-"""What a call comes to whose document can't be had or read."""
+EMPTY_FLOW = CallFlow(0.0)
+ERROR_FLOW = CallFlow(2.0, ((0.0, "An application error has occurred. Goodbye."),))
+"""The flow of a call whose document is unavailable or invalid."""
 
 
-def parse(document: str) -> ET.Element | None:
-    """Read a document as XML; None if it isn't TwiML."""
+def parse_response(document: str) -> ET.Element | None:
+    """Return the root of a TwiML document; None if it is not TwiML."""
     if any(entity in document for entity in ENTITIES):
         return None
     try:
-        root = ET.fromstring(document.strip())  # noqa: S314 (no entities are left in it)
+        root = ET.fromstring(document.strip())  # noqa: S314 (documents with entities were rejected above)
     except ET.ParseError:
         return None
     return root if root.tag == "Response" else None
 
 
-def read(document: str) -> Course | None:
-    """Follow a document from its first verb to a hang-up or its end; None if it can't be read."""
-    root = parse(document)
-    return None if root is None else _follow(list(root), MOST_GATHERS)
+def parse_flow(document: str) -> CallFlow | None:
+    """Return the flow of a document, from its first verb to its end or a Hangup; None if it is not TwiML."""
+    root = parse_response(document)
+    return None if root is None else _follow(list(root), MAX_GATHERS)
 
 
-def pressed(course: Course, listen: Listen, at: float, keys: str, done: bool, document: str | None) -> Course:
-    """Give the course that a call takes now that keys were pressed."""
-    until = at if done else at + listen.timeout
-    heard = [
-        (when, text) for when, text in course.heard if when <= at and not (when >= listen.start and text[0] == "⌨")
-    ]
+def flow_after_keys(
+    flow: CallFlow, gather: Gather, at: float, keys: str, is_complete: bool, document_url: str | None
+) -> CallFlow:
+    """Return the flow of a call in which keys were pressed.
+
+    :param gather: The Gather that accepted the keys.
+    :param at: The time of the last key.
+    :param keys: All keys that this Gather has accepted so far.
+    :param is_complete: Whether the Gather accepts no more keys.
+    :param document_url: The URL of the current document, which a Gather without an action requests again.
+    """
+    end = at if is_complete else at + gather.timeout
+    heard = [(when, text) for when, text in flow.heard if when <= at and not (when >= gather.start and text[0] == "⌨")]
     heard.append((at, f"⌨ {keys}"))
-    listens = () if done else (replace(listen, end=until),)
-    action = listen.action or document
+    gathers = () if is_complete else (replace(gather, end=end),)
+    action = gather.action or document_url
     if action is not None:
-        then = Next(until, action, listen.method, {"Digits": keys, "msg": "Gather End", "FinishedOnKey": ""})
-        return Course(until, tuple(heard), (), listens, (), then)
-    rest = listen.rest.after(until)
-    return replace(rest, heard=(*heard, *rest.heard), listens=(*listens, *rest.listens))
+        params = {"Digits": keys, "msg": "Gather End", "FinishedOnKey": ""}
+        return CallFlow(end, tuple(heard), (), gathers, (), NextDocument(end, action, gather.method, params))
+    rest = gather.continuation.delayed(end)
+    return replace(rest, heard=(*heard, *rest.heard), gathers=(*gathers, *rest.gathers))
 
 
-def _follow(verbs: Sequence[ET.Element], gathers: int) -> Course:
-    seconds, heard, records, dials = 0.0, list[tuple[float, str]](), list[Recorded](), list[Dialed]()
+def _follow(verbs: Sequence[ET.Element], max_gathers: int) -> CallFlow:
+    seconds = 0.0
+    heard, recordings, dials = list[tuple[float, str]](), list[RecordVerb](), list[DialVerb]()
 
-    def so_far(then: Next | None = None) -> Course:
-        return Course(seconds, tuple(heard), tuple(records), (), tuple(dials), then)
+    def flow_so_far(next_document: NextDocument | None = None) -> CallFlow:
+        return CallFlow(seconds, tuple(heard), tuple(recordings), (), tuple(dials), next_document)
 
     for index, verb in enumerate(verbs):
-        said = " ".join("".join(verb.itertext()).split())
+        text = " ".join("".join(verb.itertext()).split())
         action, method = verb.get("action"), "GET" if verb.get("method", "").upper() == "GET" else "POST"
         if verb.tag in ("Say", "Play", "Pause"):
-            length, text = _sound(verb, said)
-            if text:
-                heard.append((seconds, text))
+            length, sound = _sound(verb, text)
+            if sound:
+                heard.append((seconds, sound))
             seconds += length
         elif verb.tag == "Gather":
             start = seconds
             for inner in verb:
-                length, text = _sound(inner, " ".join("".join(inner.itertext()).split()))
-                if text:
-                    heard.append((seconds, text))
+                length, sound = _sound(inner, " ".join("".join(inner.itertext()).split()))
+                if sound:
+                    heard.append((seconds, sound))
                 seconds += length
-            timeout = _length(verb, "timeout", LISTENED)
-            rest = _follow(verbs[index + 1 :], gathers - 1) if gathers else NOTHING
-            finish = verb.get("finishOnKey", "#")
-            most = int(_length(verb, "numDigits", 0)) or None
-            listen = Listen(start, seconds + timeout, timeout, most, finish, action, method, rest)
-            before, later = so_far(), rest.after(listen.end)
-            return Course(
-                later.seconds,
-                before.heard + later.heard,
-                before.records + later.records,
-                (listen, *later.listens),
-                before.dials + later.dials,
-                later.then,
+            timeout = _number(verb, "timeout", LISTEN_TIME)
+            rest = _follow(verbs[index + 1 :], max_gathers - 1) if max_gathers else EMPTY_FLOW
+            finish_on_key = verb.get("finishOnKey", "#")
+            max_digits = int(_number(verb, "numDigits", 0)) or None
+            gather = Gather(start, seconds + timeout, timeout, max_digits, finish_on_key, action, method, rest)
+            before, after = flow_so_far(), rest.delayed(gather.end)
+            return CallFlow(
+                after.seconds,
+                before.heard + after.heard,
+                before.recordings + after.recordings,
+                (gather, *after.gathers),
+                before.dials + after.dials,
+                after.next_document,
             )
         elif verb.tag == "Record":
-            length = min(_length(verb, "maxLength", LISTENED), LISTENED)
-            told = "GET" if verb.get("recordingStatusCallbackMethod", "").upper() == "GET" else "POST"
+            length = min(_number(verb, "maxLength", LISTEN_TIME), LISTEN_TIME)
+            callback_method = "GET" if verb.get("recordingStatusCallbackMethod", "").upper() == "GET" else "POST"
             events = tuple(verb.get("recordingStatusCallbackEvent", "completed").split())
-            records.append(Recorded(seconds, length, verb.get("recordingStatusCallback"), told, events))
+            callback = verb.get("recordingStatusCallback")
+            recordings.append(RecordVerb(seconds, length, callback, callback_method, events))
             seconds += length
             if action:
-                return so_far(Next(seconds, action, method))
+                return flow_so_far(NextDocument(seconds, action, method))
         elif verb.tag == "Dial":
-            heard.append((seconds, f"☎ {said}"))
-            dialed = _dial(verb, seconds)
-            if dialed is None:
-                seconds += min(DIALED, _length(verb, "timeLimit", DIALED))
+            heard.append((seconds, f"☎ {text}"))
+            dial = _dial(verb, seconds)
+            if dial is None:
+                seconds += min(DIAL_TIME, _number(verb, "timeLimit", DIAL_TIME))
             else:
-                dials.append(dialed)
-                seconds += dialed.steps[-1][0]
+                dials.append(dial)
+                seconds += dial.steps[-1][0]
             if action:
-                return so_far(Next(seconds, action, method, child=True))
+                return flow_so_far(NextDocument(seconds, action, method, reports_child=True))
         elif verb.tag in ("Connect", "Enqueue"):
-            heard.append((seconds, f"☎ {said}"))
-            seconds += DIALED
-        elif verb.tag == "Redirect" and said:
-            return so_far(Next(seconds, said, method))
+            heard.append((seconds, f"☎ {text}"))
+            seconds += DIAL_TIME
+        elif verb.tag == "Redirect" and text:
+            return flow_so_far(NextDocument(seconds, text, method))
         elif verb.tag == "Reject":
-            return Course(0.0, rejects="busy" if verb.get("reason") == "busy" else "no-answer")
+            return CallFlow(0.0, reject_status="busy" if verb.get("reason") == "busy" else "no-answer")
         elif verb.tag == "Hangup":
             break
-    return so_far()
+    return flow_so_far()
 
 
-def _sound(verb: ET.Element, said: str) -> tuple[float, str]:
-    """Give how long a verb takes that only sounds, and what is heard."""
+def _sound(verb: ET.Element, text: str) -> tuple[float, str]:
+    """Return the length of a Say, Play or Pause, and what is heard."""
     if verb.tag == "Say":
-        return max(1.0, len(said.split()) / WORDS_A_SECOND) * _times(verb), said
+        return max(1.0, len(text.split()) / WORDS_PER_SECOND) * _repetitions(verb), text
     if verb.tag == "Play":
-        return PLAYED * _times(verb), f"♪ {said}"
-    return (_length(verb, "length", 1.0) if verb.tag == "Pause" else 0.0), ""
+        return PLAY_TIME * _repetitions(verb), f"♪ {text}"
+    return (_number(verb, "length", 1.0) if verb.tag == "Pause" else 0.0), ""
 
 
-def _dial(verb: ET.Element, at: float) -> Dialed | None:
-    """Read whom a Dial calls: the first of its nouns, or its text; queues and conferences are nobody."""
+def _dial(verb: ET.Element, at: float) -> DialVerb | None:
+    """Return the call of a Dial: to its first noun, or to its text; None for a queue or a conference."""
     noun = next(iter(verb), None)
     text = ((verb.text if noun is None else noun.text) or "").strip()
     if not text or (noun is not None and noun.tag not in ("Number", "Client", "Sip")):
         return None
     to = f"client:{text}" if noun is not None and noun.tag == "Client" else text[:200]
-    ring = magic.RINGS.get(to, magic.Ring())
-    talk = DIALED if ring.talks is None else ring.talks
-    timeout = _length(verb, "timeout", DIAL_TIMEOUT)
-    steps = magic.course_of(ring, talk, timeout, _length(verb, "timeLimit", DIAL_LIMIT) or DIAL_LIMIT)
-    return Dialed(at, to, verb.get("callerId"), steps)
+    behavior = CALL_BEHAVIORS.get(to, CallBehavior())
+    talk_seconds = DIAL_TIME if behavior.talk_seconds is None else behavior.talk_seconds
+    timeout = _number(verb, "timeout", DIAL_TIMEOUT)
+    steps = call_steps(behavior, talk_seconds, timeout, _number(verb, "timeLimit", DIAL_LIMIT) or DIAL_LIMIT)
+    return DialVerb(at, to, verb.get("callerId"), steps)
 
 
-def _times(verb: ET.Element) -> float:
-    return max(_length(verb, "loop", 1.0), 1.0)
+def _repetitions(verb: ET.Element) -> float:
+    return max(_number(verb, "loop", 1.0), 1.0)
 
 
-def _length(verb: ET.Element, name: str, default: float) -> float:
-    given = verb.get(name, "")
-    return float(given[:4]) if given.isascii() and given.isdigit() else default
+def _number(verb: ET.Element, name: str, default: float) -> float:
+    value = verb.get(name, "")
+    return float(value[:4]) if value.isascii() and value.isdigit() else default

@@ -67,7 +67,7 @@ def story(emulator: Emulator) -> dict[str, str]:
     call = post(emulator, "Calls.json", From=emulator.phone_number, To=PHONE, Twiml=twiml)["sid"]
     emulator.clock.advance(100)
     failed = send(emulator, "Escalated to the data team.")
-    emulator.set_message(failed, "undelivered", 30003)
+    emulator.set_message_status(failed, "undelivered", 30003)
     emulator.receive_message("I am on it", from_=PHONE)
     send(emulator, "Thanks! The run is green again.")
     emulator.clock.advance(10)
@@ -318,7 +318,7 @@ def test_compose_shows_control_api_error_in_dialog(open_inbox: OpenInbox, emulat
     page.click('[data-action="compose"]')
     page.fill("#compose-from", "+99999999")
     page.fill("#compose-text", "x")
-    emulator.world.main.numbers.remove(next(iter(emulator.world.main.numbers)))
+    emulator.state.main.numbers.remove(next(iter(emulator.state.main.numbers)))
     page.click("#compose button[type=submit]")
     page.wait_for_selector("#compose .form-error:visible")
     assert "no account owns" in page.inner_text("#compose .form-error")

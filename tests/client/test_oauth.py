@@ -19,7 +19,7 @@ from tests.client.conftest import ACCOUNT
 from tests.support.scripted import Drop, ScriptedResponse, ScriptedServer
 
 SID = "SM" + "b" * 32
-FOUND = {"sid": SID, "account_sid": ACCOUNT, "status": "queued"}
+RECORD = {"sid": SID, "account_sid": ACCOUNT, "status": "queued"}
 TOKEN_PATH = "/oauth.twilio.com/v2/token"
 
 
@@ -46,7 +46,7 @@ class Issuer(ScriptedServer):
 
 @pytest.fixture
 def issuer():
-    with Issuer(ScriptedResponse(200, FOUND), repeat=True) as server:
+    with Issuer(ScriptedResponse(200, RECORD), repeat=True) as server:
         yield server
 
 
@@ -76,7 +76,7 @@ def test_token_is_reused(client, issuer):
 
 def test_token_is_shared_by_concurrent_requests(client, issuer):
     issuer.wait = 0.2
-    assert client.together([Messages.fetch(SID)] * 20) == [FOUND] * 20
+    assert client.together([Messages.fetch(SID)] * 20) == [RECORD] * 20
     assert issuer.request_counts() == {"token": 1, "other": 20}
 
 
@@ -128,7 +128,7 @@ def test_token_request_is_retried_for_message(run, server):
         ScriptedResponse(503),
         Drop(),
         ScriptedResponse(200, {"access_token": "t", "expires_in": 60}),
-        ScriptedResponse(201, FOUND),
+        ScriptedResponse(201, RECORD),
     )
     client = run(server.url, auth=OAuth("OQclient", "its secret"))
     assert client.send(Messages.create(to="+14155550123", from_="+14155550100", body="x")).sid == SID
@@ -136,7 +136,7 @@ def test_token_request_is_retried_for_message(run, server):
 
 
 @pytest.mark.parametrize(
-    ("answer", "error"),
+    ("response", "error"),
     [
         (ScriptedResponse(401, {"code": 20003, "message": "no", "status": 401}), AuthenticationFailed),
         (ScriptedResponse(200, {"token_type": "Bearer"}), ServerError),
@@ -144,8 +144,8 @@ def test_token_request_is_retried_for_message(run, server):
         (ScriptedResponse(503), ServerError),
     ],
 )
-def test_token_request_fails_raises_without_sending_message(run, server, answer, error):
-    server.play(*[answer] * 2)
+def test_token_request_fails_raises_without_sending_message(run, server, response, error):
+    server.play(*[response] * 2)
     client = run(server.url, auth=OAuth("OQclient", "its secret"), retries=0)
     with pytest.raises(error) as caught:
         client.send(Messages.create(to="+14155550123", from_="+14155550100", body="x"))
@@ -183,6 +183,6 @@ def test_token_of_emulator_is_renewed_after_revocation(run):
         settings = Settings(emulator.account_sid, OAuth(*emulator.oauth_client), base=emulator.url)
         client = run(None, settings=settings)
         message = client.send(Messages.create(to="+14155550123", from_=emulator.phone_number, body="x"))
-        emulator.world.tokens.clear()  # Revokes all tokens.
+        emulator.state.tokens.clear()  # Revokes all tokens.
         assert client.send(Messages.fetch(message.sid)).sid == message.sid
         assert emulator.journal.count("POST", "/v2/token") == 2

@@ -68,7 +68,7 @@ def test_async_client_masks_token_below_waiting_thread(caller: str):
                 return [message async for message in client.messages.list()]
 
         assert run_in_background(caller, work) == []
-        assert masked == list(emulator.world.tokens)
+        assert masked == list(emulator.state.tokens)
 
 
 async def test_run_in_thread_runs_one_call_at_a_time():
@@ -112,4 +112,4 @@ async def test_async_client_mask_secret_may_use_its_event_loop():
             assert await ask("next") == "next"  # No response was left unread.
             writer.close()
             await asyncio.wait_for(closed.wait(), 60)
-        assert masked == list(emulator.world.tokens)
+        assert masked == list(emulator.state.tokens)

@@ -214,10 +214,10 @@ def test_every_list_was_seen_with_records_and_every_status_once(
 def test_every_route_but_the_neighbours_is_described() -> None:
     described = {re.sub(r"\{\w+\}", "{}", facts["path"]) + facts["method"] for facts in FACTS.values()}
     own = "/2010-04-01/Accounts/{}/"
-    served = {f"{own}{route}.json{method}" for route, methods in app.OF_ACCOUNT.items() for method in methods}
+    served = {f"{own}{route}.json{method}" for route, methods in app.RESOURCE_ROUTES.items() for method in methods}
     served |= {
         f"/2010-04-01/Accounts{'/' if route else ''}{route}.json{method}"
-        for route, methods in app.OF_ACCOUNTS.items()
+        for route, methods in app.ACCOUNT_ROUTES.items()
         for method in methods
     }
     assert served == described

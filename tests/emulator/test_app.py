@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_twilio.emulator import Emulator
-from airflow_provider_twilio.emulator.app import OF_ACCOUNT, OF_MESSAGING
+from airflow_provider_twilio.emulator.app import MESSAGING_ROUTES, RESOURCE_ROUTES
 from tests.emulator.conftest import Api
 
 NAMES = [
@@ -104,7 +104,7 @@ TELLING = [
 ]
 VALUES = st.one_of(st.sampled_from(TELLING), st.text(max_size=40))
 PAIRS = st.lists(st.tuples(st.one_of(st.sampled_from(NAMES), st.text(max_size=8)), VALUES), max_size=6)
-TEMPLATES = sorted(OF_ACCOUNT) + sorted(f"/messaging.twilio.com/v1/{template}" for template in OF_MESSAGING)
+TEMPLATES = sorted(RESOURCE_ROUTES) + sorted(f"/messaging.twilio.com/v1/{template}" for template in MESSAGING_ROUTES)
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])

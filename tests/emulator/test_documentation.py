@@ -6,8 +6,14 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-from airflow_provider_twilio.emulator import Emulator, magic, world
+from airflow_provider_twilio.emulator import Emulator, state
 from airflow_provider_twilio.emulator.faults import Fault, Quirks
+from airflow_provider_twilio.emulator.magic_numbers import (
+    CALL_BEHAVIORS,
+    CALL_REJECTIONS,
+    MESSAGE_BEHAVIORS,
+    MESSAGE_REJECTIONS,
+)
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "emulator.md").read_text()
 
@@ -26,21 +32,21 @@ def names(cell: str) -> list[str]:
 
 def test_every_number_and_what_becomes_of_it():
     said = {names(cell)[0]: rest for cell, *rest in rows(section("Test numbers"))}
-    known = {**magic.DELIVERIES, **magic.REFUSALS, **magic.RINGS, **magic.CALL_REFUSALS}
+    known = {**MESSAGE_BEHAVIORS, **MESSAGE_REJECTIONS, **CALL_BEHAVIORS, **CALL_REJECTIONS}
     assert list(said) == list(known)
-    for number, delivery in magic.DELIVERIES.items():
+    for number, delivery in MESSAGE_BEHAVIORS.items():
         (words,) = said[number]
         assert delivery.steps[-1][1] in words
-        assert (str(delivery.error) in words) == (delivery.error is not None)
+        assert (str(delivery.error_code) in words) == (delivery.error_code is not None)
         assert (f"after {delivery.steps[-1][0]:g} s" in words) == (delivery.steps[-1][0] > 5)
-    for number, (code, _, status) in (magic.REFUSALS | magic.CALL_REFUSALS).items():
+    for number, (code, _, status) in (MESSAGE_REJECTIONS | CALL_REJECTIONS).items():
         http, meaning = said[number]
         assert http == str(status)
         assert meaning.startswith(f"{code}: ")
-    for number, ring in magic.RINGS.items():
+    for number, ring in CALL_BEHAVIORS.items():
         ends, answered, _ = said[number]
-        assert ends == ring.ends
-        assert answered == (ring.answered_by.replace("_", " ") if ring.ends == "completed" else "–")
+        assert ends == ring.final_status
+        assert answered == (ring.answered_by.replace("_", " ") if ring.final_status == "completed" else "–")
 
 
 def test_every_fault():
@@ -60,8 +66,8 @@ def test_every_way_of_the_control_api(emulator: Emulator):
 
 def test_the_credentials():
     said = {names(row[0])[0]: row[1] for row in rows(section("Start the emulator"))}
-    for sid, secret in (world.MAIN_KEY, world.STANDARD_KEY, world.RESTRICTED_KEY, world.OAUTH_CLIENT):
+    for sid, secret in (state.MAIN_KEY, state.STANDARD_KEY, state.RESTRICTED_KEY, state.OAUTH_CLIENT):
         assert said[sid] == f"`{secret}`"
-    assert world.TEST_ACCOUNT_SID in said
-    assert world.ACCOUNT_SID in TEXT
-    assert world.FIRST_NUMBER in TEXT
+    assert state.TEST_ACCOUNT_SID in said
+    assert state.ACCOUNT_SID in TEXT
+    assert state.FIRST_NUMBER in TEXT

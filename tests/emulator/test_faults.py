@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from airflow_provider_twilio.emulator import Emulator, app, serve
-from airflow_provider_twilio.emulator.faults import Fault, read_fault, read_quirk
+from airflow_provider_twilio.emulator.faults import Fault, parse_fault, parse_quirk
 from tests.emulator.conftest import Api
 
 FORM = {"To": "+14155550100", "From": "+15005550006", "Body": "x"}
@@ -199,7 +199,7 @@ def at_once(many: int, *apis: Api) -> list[list[requests.Response]]:
 
 @pytest.mark.parametrize("latency", [0, 0.5])
 def test_a_ceiling_on_concurrency(emulator: Emulator, api: Api, latency: float, monkeypatch) -> None:
-    monkeypatch.setattr(app, "MOMENT", 0.5)  # ten clients in one process take a while to ask
+    monkeypatch.setattr(app, "MIN_CONCURRENT_TIME", 0.5)  # ten clients in one process take a while to ask
     emulator.quirks.set(concurrency=2, latency=latency)
     (answers,) = at_once(10, api)
     refused = [answer for answer in answers if answer.status_code == 429]
@@ -230,9 +230,9 @@ def test_a_fault_stays_for_a_request_below_the_ceiling(emulator: Emulator, api: 
 
 
 def test_switches_are_checked(emulator: Emulator) -> None:
-    with pytest.raises(ValueError, match="there is no switch 'lag'"):
+    with pytest.raises(ValueError, match="there is no quirk 'lag'"):
         emulator.quirks.set(lag=1)
-    with pytest.raises(ValueError, match="unsent can't be"):
+    with pytest.raises(ValueError, match="unsent cannot be"):
         emulator.quirks.set(unsent="middle", latency=3)
     assert emulator.quirks.latency == 0
 
@@ -252,13 +252,13 @@ def test_switches_are_checked(emulator: Emulator) -> None:
     ],
 )  # fmt: skip
 def test_a_fault_as_the_command_line_has_it(text: str, fault: Fault) -> None:
-    assert read_fault(text) == fault
+    assert parse_fault(text) == fault
 
 
 @pytest.mark.parametrize("text", ["", "n=2", "status=x", "status=99", "what=1", "drop=maybe", "drop cut", "status='1"])
 def test_a_wrong_fault_on_the_command_line(text: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
-        read_fault(text)
+        parse_fault(text)
 
 
 @pytest.mark.parametrize(
@@ -273,13 +273,13 @@ def test_a_wrong_fault_on_the_command_line(text: str) -> None:
     ],
 )
 def test_a_switch_as_the_command_line_has_it(text: str, switches: dict[str, Any]) -> None:
-    assert read_quirk(text) == switches
+    assert parse_quirk(text) == switches
 
 
 @pytest.mark.parametrize("text", ["list_lag", "list_lag=long", "what=1", "trial=1", "concurrency=-1", "latency=nan"])
 def test_a_wrong_switch_on_the_command_line(text: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
-        read_quirk(text)
+        parse_quirk(text)
 
 
 def test_the_command_line_sets_faults_and_switches() -> None:
@@ -302,7 +302,7 @@ def test_the_command_line_sets_faults_and_switches() -> None:
             process.kill()
     wrong = subprocess.run([*command, "--fail", "status=1"], stderr=subprocess.PIPE, text=True, check=False, timeout=60)
     assert wrong.returncode == 2
-    assert "status can't be 1" in wrong.stderr
+    assert "status cannot be 1" in wrong.stderr
     wrong = subprocess.run([*command, "--verify", "me"], stderr=subprocess.PIPE, text=True, check=False, timeout=60)
     assert wrong.returncode == 2
     assert "me is not a phone number" in wrong.stderr

@@ -14,9 +14,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_twilio.api import codes
-from airflow_provider_twilio.emulator import Emulator, magic
+from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.emulator.faults import Fault
 from airflow_provider_twilio.emulator.inbox import choices, page, phones
+from airflow_provider_twilio.emulator.magic_numbers import (
+    CALL_BEHAVIORS,
+    CALL_REJECTIONS,
+    MESSAGE_BEHAVIORS,
+    MESSAGE_REJECTIONS,
+)
 from tests.emulator.conftest import Api
 
 PHONE = "+14155550142"
@@ -206,11 +212,11 @@ def test_live_returns_changed_parts_only(inbox: Inbox, api: Api) -> None:
     assert seen == ["queued", "sending", "sent", "delivered"]
 
 
-@pytest.mark.parametrize("number", [to for to, delivery in magic.DELIVERIES.items() if delivery.error])
+@pytest.mark.parametrize("number", [to for to, delivery in MESSAGE_BEHAVIORS.items() if delivery.error_code])
 def test_conversation_failed_message_shows_error_code_and_explanation(inbox: Inbox, api: Api, number: str) -> None:
     api.send(to=number)
     inbox.emulator.clock.advance(60)
-    error = magic.DELIVERIES[number].error
+    error = MESSAGE_BEHAVIORS[number].error_code
     assert error is not None
     conversation = inbox.conversation(number)
     assert "bad" in str(conversation.all("article")[0]["class"])
@@ -468,8 +474,8 @@ OPERATIONS = st.lists(
 @given(OPERATIONS)
 def test_phones_index_matches_account_records(emulator: Emulator, operations: list[tuple[str, int]]) -> None:
     emulator.reset()
-    world = emulator.world
-    index = phones.Phones(world)
+    state = emulator.state
+    index = phones.Phones(state)
     for operation, n in operations:
         number = f"+1415555010{n}"
         if operation == "in":
@@ -478,15 +484,15 @@ def test_phones_index_matches_account_records(emulator: Emulator, operations: li
             emulator.receive_call(from_=number)
         elif operation == "out":
             emulator.receive_message("x", from_=f"whatsapp:{number}", to=f"whatsapp:{emulator.phone_number}")
-        elif operation == "delete" and len(world.main.messages):
-            world.main.messages.remove(list(world.main.messages)[n % len(world.main.messages)])
+        elif operation == "delete" and len(state.main.messages):
+            state.main.messages.remove(list(state.main.messages)[n % len(state.main.messages)])
         elif operation == "reset":
             emulator.reset()
         elif operation == "refresh":
             index.refresh()
     index.refresh()
     expected: dict[str, list[str]] = {}
-    for item in sorted([*world.main.messages, *world.main.calls], key=lambda item: item.seq):
+    for item in sorted([*state.main.messages, *state.main.calls], key=lambda item: item.seq):
         expected.setdefault(phones.phone_number(item), []).append(item.sid)
     assert {phone.number: [item.sid for item in phone.items] for phone in index} == expected
     newest = [phone.latest.seq for phone in index]
@@ -582,7 +588,7 @@ def test_offered_faults_are_accepted_by_control_api(
 ) -> None:
     Fault(**fault, **request_filter)
     assert inbox.post("faults", {**fault, **request_filter, "n": 3}).status_code == 200
-    (active,) = inbox.emulator.world.faults.waiting
+    (active,) = inbox.emulator.state.faults.pending
     html = inbox.part("faults")
     assert active.name in html.words
     assert "the next 3" in html.words
@@ -637,7 +643,7 @@ def test_journal_part_filters_requests(inbox: Inbox, api: Api) -> None:
     assert "503" in inbox.part("journal", journal="1", journal_limit="1").words  # newest first
 
 
-@pytest.mark.parametrize("number", [*magic.DELIVERIES, *magic.REFUSALS, *magic.RINGS, *magic.CALL_REFUSALS])
+@pytest.mark.parametrize("number", [*MESSAGE_BEHAVIORS, *MESSAGE_REJECTIONS, *CALL_BEHAVIORS, *CALL_REJECTIONS])
 def test_known_behavior_describes_test_numbers(number: str) -> None:
     assert phones.known_behavior(number)
     assert phones.known_behavior("+14155550100") is None

@@ -24,7 +24,7 @@ from urllib.parse import quote, quote_from_bytes
 import pytest
 
 from airflow_provider_twilio.emulator import Emulator, serve
-from airflow_provider_twilio.emulator.app import OF_ACCOUNT, OF_ACCOUNTS, OF_MESSAGING
+from airflow_provider_twilio.emulator.app import ACCOUNT_ROUTES, MESSAGING_ROUTES, RESOURCE_ROUTES
 from airflow_provider_twilio.emulator.faults import Fault, Quirks
 from tests.emulator.test_app import NAMES, TELLING
 
@@ -98,7 +98,7 @@ class Thrower:
 
     def sid(self, kind: str | None = None) -> str:
         kind = kind or self.dice.choice(["messages", "calls", "numbers", "recordings", "services"])
-        known = [record.sid for record in getattr(self.emulator.world.main, kind)]
+        known = [record.sid for record in getattr(self.emulator.state.main, kind)]
         odd = ["SM" + "0" * 32, "US", "XX", "..", "%2e%2e", "a" * 3000, "%ff", "", "CA²"]
         return self.dice.choice(known) if known and self.dice.random() < 0.8 else self.dice.choice(odd)
 
@@ -108,14 +108,14 @@ class Thrower:
         if kind == 0:
             return "/" + quote("".join(dice.choice("/.%²ab") for _ in range(dice.randrange(30))))
         if kind == 1:
-            return f"{ACCOUNT}{dice.choice(['', '/'])}{dice.choice(sorted(OF_ACCOUNTS))}.json".replace(
+            return f"{ACCOUNT}{dice.choice(['', '/'])}{dice.choice(sorted(ACCOUNT_ROUTES))}.json".replace(
                 "{}", quote(self.sid(), safe="%")
             )
         if kind == 2:
-            path = f"/messaging.twilio.com/v1/{dice.choice(sorted(OF_MESSAGING))}"
+            path = f"/messaging.twilio.com/v1/{dice.choice(sorted(MESSAGING_ROUTES))}"
         else:
             owner = self.emulator.account_sid if dice.random() < 0.95 else quote(self.sid(), safe="%")
-            path = f"{ACCOUNT}/{owner}/{dice.choice(sorted(OF_ACCOUNT))}{'.json' if dice.random() < 0.95 else ''}"
+            path = f"{ACCOUNT}/{owner}/{dice.choice(sorted(RESOURCE_ROUTES))}{'.json' if dice.random() < 0.95 else ''}"
         if dice.random() < 0.8:
             path = path.replace("AvailablePhoneNumbers/{}", "AvailablePhoneNumbers/US")
         while "{}" in path:
@@ -199,15 +199,15 @@ def ask(port: int, method: str, path: str, body: bytes, headers: dict[str, str])
 
 
 def restore(emulator: Emulator) -> None:
-    emulator.world.faults.clear()
+    emulator.state.faults.clear()
     emulator.quirks.set(**{name: getattr(Quirks(), name) for name in Quirks.__slots__})
 
 
 def hurry(emulator: Emulator) -> None:
     """Take away what would only make the test slow."""
     emulator.quirks.set(latency=0, jitter=0)
-    if any(fault.stall or fault.accept_then_stall for fault in emulator.world.faults.waiting):
-        emulator.world.faults.clear()
+    if any(fault.stall or fault.accept_then_stall for fault in emulator.state.faults.pending):
+        emulator.state.faults.clear()
 
 
 def test_odd_requests(caplog: pytest.LogCaptureFixture) -> None:
@@ -245,7 +245,7 @@ def test_odd_requests(caplog: pytest.LogCaptureFixture) -> None:
                 answer = json.loads(content)
                 assert {"code", "message", "more_info", "status"} <= set(answer), told
                 assert answer["status"] == status, told
-            if len(emulator.world.main.messages) > 2000:
+            if len(emulator.state.main.messages) > 2000:
                 emulator.reset()
     assert statuses[201] > 5
     assert statuses[400] > 20

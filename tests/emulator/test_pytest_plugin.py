@@ -107,7 +107,7 @@ def test_a_wrong_speed_is_said_to_be_wrong(project: Project, setting: str):
     project.write("test_it.py", "def test_it(twilio_emulator):\n    pass\n")
     done = project.pytest()
     assert done.returncode != 0
-    assert f"twilio_emulator_speed is '{setting}': give a positive number" in done.stdout + done.stderr
+    assert f"twilio_emulator_speed is '{setting}': use a positive number" in done.stdout + done.stderr
 
 
 def blocks() -> dict[str, str]:

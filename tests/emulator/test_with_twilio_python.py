@@ -73,7 +73,7 @@ def test_all_nineteen(emulator: Emulator, on_subaccount: bool) -> None:
 def test_pages_through_2500_messages(emulator: Emulator) -> None:
     client = client_of(emulator)
     sids = fill(emulator, 2500)
-    assert len(emulator.world.main.messages) == 2500
+    assert len(emulator.state.main.messages) == 2500
     emulator.clock.advance(1)
     streamed = [message.sid for message in client.messages.stream(page_size=400)]
     assert streamed == sids[::-1]

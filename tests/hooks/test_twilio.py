@@ -58,8 +58,8 @@ def test_hook_creates_lists_updates_and_deletes_messages(emulator):
     message = hook.messages.create(to=TO, from_=emulator.phone_number, body="hello")
     assert isinstance(message, Message)
     assert hook.messages.fetch(message.sid).to == TO
-    assert [found.sid for found in hook.messages.list(to=TO)] == [message.sid]
-    emulator.set_message(message.sid, "delivered")
+    assert [listed.sid for listed in hook.messages.list(to=TO)] == [message.sid]
+    emulator.set_message_status(message.sid, "delivered")
     assert hook.messages.update(message.sid, body="").body == ""
     assert hook.messages.delete(message.sid) is None
     with pytest.raises(NotFound):
@@ -71,14 +71,14 @@ def test_aclient_creates_and_lists_messages(emulator):
         async with TwilioHook().aclient() as client:
             message = await client.messages.create(to=TO, from_=emulator.phone_number, body="hello")
             assert (await client.messages.fetch(message.sid)).to == TO
-            assert [found.sid async for found in client.messages.list(to=TO)] == [message.sid]
+            assert [listed.sid async for listed in client.messages.list(to=TO)] == [message.sid]
             services = [service async for service in client.iterate("https://messaging.twilio.com/v1/Services")]
-            found = await client.request("GET", f"Messages/{message.sid}")
-            return services, found
+            record = await client.request("GET", f"Messages/{message.sid}")
+            return services, record
 
-    services, found = asyncio.run(main())
+    services, record = asyncio.run(main())
     assert services == []
-    assert found["to"] == TO
+    assert record["to"] == TO
 
 
 def test_aclient_retries_and_concurrency_default_to_the_connection(emulator):
@@ -149,8 +149,8 @@ def test_hook_request_accepts_all_forms_of_paths(emulator, path):
 
 
 def test_hook_request_accepts_hosts_of_twilio_only(emulator):
-    found = TwilioHook().request("GET", "https://messaging.twilio.com/v1/Services")
-    assert found["meta"]["key"] == "services"
+    page = TwilioHook().request("GET", "https://messaging.twilio.com/v1/Services")
+    assert page["meta"]["key"] == "services"
     with pytest.raises(BadParameter, match="host"):
         TwilioHook().request("GET", "https://example.com/v1/Services")
 
@@ -159,8 +159,8 @@ def test_hook_iterate_applies_filters_and_limit(emulator):
     hook = TwilioHook()
     for number in range(3):
         hook.messages.create(to=TO, from_=emulator.phone_number, body=str(number))
-    found = hook.iterate("Messages", {"To": TO, "PageSize": 2})
-    assert sorted(record["body"] for record in found) == ["0", "1", "2"]
+    records = hook.iterate("Messages", {"To": TO, "PageSize": 2})
+    assert sorted(record["body"] for record in records) == ["0", "1", "2"]
     assert len(list(hook.iterate("Messages", limit=2))) == 2
 
 
@@ -267,8 +267,8 @@ def test_test_connection_reports_invalid_field(monkeypatch, fields, expected):
 
 
 def test_test_connection_reports_unreachable_host(monkeypatch):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
     connect(monkeypatch, login="AC" + "a" * 32, password="its-secret", host="127.0.0.1", port=port)
     works, message = TwilioHook().test_connection()
     assert not works
@@ -339,7 +339,7 @@ def test_aclient_masks_every_credential(emulator, monkeypatch):
 def test_hook_masks_access_token(emulator, monkeypatch):
     connect(monkeypatch, **at(emulator, *emulator.oauth_client, auth_type="oauth", account_sid=emulator.account_sid))
     assert list(TwilioHook().messages.list()) == []
-    (token,) = emulator.world.tokens
+    (token,) = emulator.state.tokens
     assert token not in redact(f"text with {token} in it")
 
 

@@ -302,7 +302,7 @@ def test_a_task_that_broke_goes_on_and_its_report_adds_up(
     with pytest.raises(ServerError):
         run(ReleaseNumbersOperator, {"task_state_store": store}, **given)
     assert len(left(emulator)) == 5
-    emulator.world.faults.clear()
+    emulator.state.faults.clear()
     rows = run(ReleaseNumbersOperator, {"task_state_store": store}, **given)
     assert sorted(row["sid"] for row in rows) == sorted(sids)
     assert {row["outcome"] for row in rows} == {"released"}

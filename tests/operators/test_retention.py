@@ -110,11 +110,11 @@ def test_a_range_bounds_it_on_both_sides_and_age_still_counts(run: Run, emulator
 def test_what_is_not_final_is_left_for_later(run: Run, emulator: Emulator):
     made(emulator, 40)
     stuck = made(emulator, 40)
-    emulator.set_message(stuck, "queued")
+    emulator.set_message_status(stuck, "queued")
     told = run(DeleteOldMessagesOperator, days=30, apply=True)
     assert (told["records"], told["deleted"], told["later"]) == (2, 1, 1)
     assert [message["sid"] for message in emulator.messages] == [stuck]
-    emulator.set_message(stuck, "failed")
+    emulator.set_message_status(stuck, "failed")
     assert run(DeleteOldMessagesOperator, days=30, apply=True)["deleted"] == 1
 
 
@@ -159,7 +159,7 @@ def test_a_task_that_broke_goes_on_and_it_adds_up(
     emulator.fail_next(99, status=401, code=20003, method=verb, path="Messages/SM", skip=5)
     with pytest.raises((AirflowFailException, TwilioError)):
         run(kind, context, days=30, report=report, apply=True, concurrency=1)
-    emulator.world.faults.clear()
+    emulator.state.faults.clear()
     told = run(kind, context, days=30, report=report, apply=True, concurrency=1)
     assert (told["records"], told[kind.done], told["left"]) == (12, 12, 0)
     done = [entry.path for entry in emulator.journal.find(verb, "Messages/SM") if entry.status in (200, 204)]
@@ -242,8 +242,8 @@ def test_every_token_that_is_bought_is_masked(run: Run, emulator: Emulator, monk
     fields = {"login": login, "password": password, "host": emulator.host, "port": emulator.port, "extra": extra}
     monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", json.dumps({"conn_type": "twilio", **fields}))
     assert run(DeleteOldMessagesOperator, days=30, apply=True)["deleted"] == 1
-    assert len(emulator.world.tokens) == 2  # of the client that finds, and of the one that deletes
-    assert not [token for token in emulator.world.tokens if token in redact(f"text with {token} in it")]
+    assert len(emulator.state.tokens) == 2  # of the client that finds, and of the one that deletes
+    assert not [token for token in emulator.state.tokens if token in redact(f"text with {token} in it")]
 
 
 def test_a_dry_run_connection_deletes_nothing(run: Run, emulator: Emulator, monkeypatch: pytest.MonkeyPatch):

@@ -55,7 +55,7 @@ def airflow(emulator: Emulator) -> Iterator[Airflow]:
 
 @pytest.fixture(autouse=True)
 def fresh(emulator: Emulator) -> None:
-    emulator.world.faults.clear()
+    emulator.state.faults.clear()
     emulator.journal.clear()
     emulator.clock.reset()
 
@@ -80,7 +80,7 @@ class ManyWaiting:
 
     def deliver(self) -> None:
         for sid in self.sids:
-            self.emulator.set_message(sid, "delivered")
+            self.emulator.set_message_status(sid, "delivered")
 
     def end(self) -> None:
         """Let all be delivered, and hold that each succeeded in one try, and was sent once."""
@@ -135,14 +135,14 @@ def test_trouble_at_twilio_passes(airflow: Airflow, emulator: Emulator):
     waiting = ManyWaiting(airflow, emulator)
     end = time.monotonic() + TROUBLE
     while time.monotonic() < end:
-        emulator.world.faults.clear()
+        emulator.state.faults.clear()
         emulator.fail_next(1000, status=500, method="GET")
         time.sleep(TROUBLE / 6)
-        emulator.world.faults.clear()
+        emulator.state.faults.clear()
         emulator.fail_next(1000, status=429, retry_after=2, method="GET")
         time.sleep(TROUBLE / 6)
     troubled = [entry for entry in emulator.journal.find("GET") if entry.fault]
-    emulator.world.faults.clear()
+    emulator.state.faults.clear()
     assert troubled
     assert waiting.all_wait()
     waiting.end()
@@ -291,7 +291,7 @@ def test_a_hand_over_between_triggerers_cancels_nothing(airflow: Airflow, emulat
     assert {airflow.tasks("waiting_scheduled", scheduled.run_id)[task] for task in scheduled.tasks} == {"deferred"}
     assert emulator.journal.count("POST") == 3
     for sid in scheduled.sids:
-        emulator.set_message(sid, "delivered")
+        emulator.set_message_status(sid, "delivered")
     emulator.clock.advance(HOURS)
     for task in scheduled.tasks:
         airflow.mark("waiting_scheduled", scheduled.run_id, task, "success")

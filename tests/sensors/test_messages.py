@@ -90,7 +90,7 @@ def test_message_sensor_final_status_ends_the_task(
     already_final: bool,
 ):
     def change() -> None:
-        emulator.set_message(sid, status, code)
+        emulator.set_message_status(sid, status, code)
 
     if already_final:
         change()
@@ -125,16 +125,16 @@ def test_message_sensor_final_status_ends_the_task(
 def test_message_sensor_status_sent_at_deadline(
     run: Runner, emulator: Emulator, sid: str, options: dict[str, Any], outcome: str, expected: str, mode: Mode
 ):
-    emulator.set_message(sid, "sent")
+    emulator.set_message_status(sid, "sent")
     ended, result = run(MessageDeliverySensor, mode, message_sid=sid, timeout=0.5, **options)
     assert (ended, result["status"] if ended == "success" else result) == (outcome, expected.format(sid=sid))
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_message_sensor_canceled_scheduled_message_fails(run: Runner, emulator: Emulator, sid: str, mode: Mode):
-    emulator.set_message(sid, "scheduled")
+    emulator.set_message_status(sid, "scheduled")
     ended, result = run(
-        MessageDeliverySensor, mode, message_sid=sid, change=lambda: emulator.set_message(sid, "canceled")
+        MessageDeliverySensor, mode, message_sid=sid, change=lambda: emulator.set_message_status(sid, "canceled")
     )
     assert (ended, result) == ("AirflowFailException", f"message {sid} is canceled")
 
@@ -168,7 +168,7 @@ def test_message_sensor_server_errors_are_survived(
     monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", emulator.connection_uri + "/?retries=0")
     monkeypatch.setattr(shared, "MAX_BACKOFF", 0.1)
     emulator.fail_next(4, **fault)
-    ended, _ = run(MessageDeliverySensor, mode, message_sid=sid, change=lambda: emulator.set_message(sid, "delivered"))
+    ended, _ = run(MessageDeliverySensor, mode, message_sid=sid, change=lambda: emulator.set_message_status(sid, "delivered"))
     assert ended == "success"
 
 
@@ -209,11 +209,11 @@ def test_message_sensor_template_without_sid_fails_without_request(run: Runner, 
 def test_message_sensor_unknown_status_continues(
     run: Runner, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, sid: str, mode: Mode
 ):
-    from airflow_provider_twilio.emulator import messages
+    from airflow_provider_twilio.emulator.models.message import STATUSES
 
-    monkeypatch.setattr(messages, "STATUSES", (*messages.STATUSES, "teleported"))
-    emulator.set_message(sid, "teleported")
+    monkeypatch.setattr("airflow_provider_twilio.emulator.control.STATUSES", (*STATUSES, "teleported"))
+    emulator.set_message_status(sid, "teleported")
     ended, result = run(
-        MessageDeliverySensor, mode, message_sid=sid, change=lambda: emulator.set_message(sid, "delivered")
+        MessageDeliverySensor, mode, message_sid=sid, change=lambda: emulator.set_message_status(sid, "delivered")
     )
     assert (ended, result["status"]) == ("success", "delivered")

@@ -179,7 +179,7 @@ def owned_numbers(emulator: Emulator) -> list[IncomingPhoneNumber]:
 
 def attempt(sender: Task, request: Request[Any], kill_at: int | None, fault: dict[str, Any] | None) -> Message | None:
     """Run a try; return None if it is killed or fails in a way that a retry can repair."""
-    sender.emulator.world.faults.clear()
+    sender.emulator.state.faults.clear()
     if fault:
         sender.emulator.fail_next(method="POST", **fault)
     try:

@@ -199,7 +199,7 @@ def test_messages_to_storage_with_bodies_keeps_redacted_ones(
         hook.messages.update(sid, body="")
     result = run(MessagesToStorageOperator, **arguments, include_body=True)
     assert {row["sid"]: row["body"] for row in records(tmp_path, file_format, columns)[day]} == bodies
-    emulator.set_message(changed, "undelivered")
+    emulator.set_message_status(changed, "undelivered")
     result = run(MessagesToStorageOperator, **arguments, include_body=True)
     assert list(result["written"].values()) == [1]
     rows = {row["sid"]: row for row in records(tmp_path, file_format, columns)[day]}

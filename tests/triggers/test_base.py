@@ -154,14 +154,14 @@ def test_message_trigger_is_garbage_collected_while_poll_continues(emulator: Emu
         trigger = MessageDeliveryTrigger(first, poll_interval=0.1)
         first_wait = asyncio.ensure_future(first_event(trigger))
         continuing = asyncio.ensure_future(first_event(MessageDeliveryTrigger(second, poll_interval=0.1)))
-        emulator.set_message(first, "delivered")
+        emulator.set_message_status(first, "delivered")
         await first_wait
         reference = weakref.ref(trigger)
         del trigger, first_wait
         await asyncio.sleep(0.05)
         gc.collect()
         assert reference() is None
-        emulator.set_message(second, "delivered")
+        emulator.set_message_status(second, "delivered")
         await continuing
 
     asyncio.run(run())

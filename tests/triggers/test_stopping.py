@@ -99,7 +99,7 @@ def test_get_task_state_unreadable_counts_as_surviving(states: States, response:
 @pytest.mark.parametrize("killed", [True, False])
 def test_trigger_on_kill_failed_task_cancels_scheduled_message(emulator: Emulator, states: States, killed: bool):
     sid = send(emulator)
-    emulator.set_message(sid, "scheduled")
+    emulator.set_message_status(sid, "scheduled")
     states.response = {"run": {"task": "failed" if killed else "deferred"}}
     for cancel in (False, True):
         trigger = MessageDeliveryTrigger(sid, cancel_on_kill=cancel)
@@ -117,7 +117,7 @@ def test_trigger_on_kill_cleared_task_with_on_clear_skip_stops_nothing(
     emulator: Emulator, states: States, state: str | None, canceled: bool
 ):
     sid = send(emulator)
-    emulator.set_message(sid, "scheduled")
+    emulator.set_message_status(sid, "scheduled")
     states.response, states.link = {"run": {"task": state}}, f"http://127.0.0.1:8765/#{sid}"
     trigger = MessageDeliveryTrigger(sid, cancel_on_kill=True, on_clear="skip")
     trigger.task_instance = task_instance()
@@ -140,7 +140,7 @@ def test_trigger_on_kill_cleared_task_waiting_for_another_record_stops_the_first
     emulator: Emulator, states: States, state: str, link: Any, canceled: bool
 ):
     sid = send(emulator)
-    emulator.set_message(sid, "scheduled")
+    emulator.set_message_status(sid, "scheduled")
     states.response = {"run": {"task": state}}
     states.link = link.format(sid=sid) if isinstance(link, str) else link
     trigger = MessageDeliveryTrigger(sid, cancel_on_kill=True)
@@ -151,7 +151,7 @@ def test_trigger_on_kill_cleared_task_waiting_for_another_record_stops_the_first
 
 async def test_trigger_on_kill_canceled_by_airflow_still_stops_message(emulator: Emulator, states: States):
     sid = send(emulator)
-    emulator.set_message(sid, "scheduled")
+    emulator.set_message_status(sid, "scheduled")
     states.response, states.delay = {"run": {"task": "failed"}}, 0.5
     trigger = MessageDeliveryTrigger(sid, cancel_on_kill=True)
     trigger.task_instance = task_instance()
@@ -189,7 +189,7 @@ def test_trigger_on_kill_delivered_message_is_left(emulator: Emulator, states: S
 def test_trigger_on_kill_after_deadline_stops_nothing(emulator: Emulator, states: States):
     """The task may have failed by itself, with the event of another triggerer."""
     sid = send(emulator)
-    emulator.set_message(sid, "scheduled")
+    emulator.set_message_status(sid, "scheduled")
     states.response = {"run": {"task": "failed"}}
     trigger = MessageDeliveryTrigger(sid, cancel_on_kill=True, deadline=time.time() - 1)
     trigger.task_instance = task_instance()

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from airflow_provider_twilio.api import codes
-from airflow_provider_twilio.emulator.calls import CallRecord
 from airflow_provider_twilio.emulator.inbox import phones
 from airflow_provider_twilio.emulator.inbox.rendering import format_time
-from airflow_provider_twilio.emulator.messages import Message
+from airflow_provider_twilio.emulator.models.call import Call
+from airflow_provider_twilio.emulator.models.message import Message
 
 TONES = {
     "accepted": "wait", "scheduled": "wait", "queued": "wait", "sending": "wait", "receiving": "wait",
@@ -67,7 +67,7 @@ def build_bubble(item: phones.Item, account: str, now: float) -> Bubble:
     status = item.status(now)
     bubble = Bubble(
         sid=item.sid,
-        is_call=isinstance(item, CallRecord),
+        is_call=isinstance(item, Call),
         inbound=item.direction == "inbound",
         account_address=phones.account_address(item),
         channel="",
@@ -105,27 +105,21 @@ def _add_message(bubble: Bubble, message: Message, now: float) -> None:
         bubble.details.append(("Messaging service", message.service_sid))
 
 
-def _add_call(bubble: Bubble, call: CallRecord, now: float) -> None:
+def _add_call(bubble: Bubble, call: Call, now: float) -> None:
     answered = call.reached("in-progress", now)
     ended = call.ended(now)
     if answered is not None:
         seconds = call.seconds() if ended is not None else int((now - answered) * call.speed)
         bubble.duration = f"{seconds // 60}:{seconds % 60:02}"
         bubble.transcript = call.heard(now)
-        bubble.accepts_keys = bubble.status == "in-progress" and _gather_listens(call, now)
+        bubble.accepts_keys = call.active_gather(now) is not None
         bubble.can_hang_up = bubble.status == "in-progress"
         if call.answered_by:
             bubble.details.append(("Answered by", call.answered_by.replace("_", " ")))
     if bubble.tone == "bad":
         bubble.explanation = CALL_FAILURES[bubble.status]
-        bubble.details.append(("SIP response code", str(call.sip)))
+        bubble.details.append(("SIP response code", str(call.sip_code)))
     bubble.details.append(("To" if bubble.inbound else "From", bubble.account_address))
-
-
-def _gather_listens(call: CallRecord, now: float) -> bool:
-    """Return whether a Gather waits for keys."""
-    position = (now - call.start) * call.speed - call.base
-    return call.course is not None and any(listen.start <= position < listen.end for listen in call.course.listens)
 
 
 def _file_name(url: str) -> str:

@@ -11,22 +11,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote_plus
 
-from airflow_provider_twilio.emulator import calls
-from airflow_provider_twilio.emulator.calls import CallRecord
-from airflow_provider_twilio.emulator.control import Wrong, read_json
+from airflow_provider_twilio.emulator.calling import end_call
+from airflow_provider_twilio.emulator.control import ControlError, read_json
+from airflow_provider_twilio.emulator.handlers.calls import render_call
 from airflow_provider_twilio.emulator.inbox import phones
 from airflow_provider_twilio.emulator.inbox.bubbles import Bubble, build_bubble
 from airflow_provider_twilio.emulator.inbox.choices import FAULTS, QUIRKS, REQUEST_FILTERS
 from airflow_provider_twilio.emulator.inbox.rendering import STATIC_FILES, format_day, render, static_file
 from airflow_provider_twilio.emulator.journal import Entry
+from airflow_provider_twilio.emulator.models.call import Call
 from airflow_provider_twilio.emulator.params import Params
-from airflow_provider_twilio.emulator.wire import Answer
-
-if TYPE_CHECKING:
-    from airflow_provider_twilio.emulator.world import World
+from airflow_provider_twilio.emulator.responses import Response
+from airflow_provider_twilio.emulator.state import State
 
 PREFIX = "/_emulator/inbox/"
 PAGE_SIZE = 60
@@ -73,41 +72,41 @@ class View:
 class Inbox:
     """Handler of the inbox's requests. The caller holds the lock of the emulator's state."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.phones = phones.Phones(world)
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.phones = phones.Phones(state)
         self._last_search: tuple[tuple[int, str, int, int], list[Entry]] | None = None
 
     def serves(self, path: str) -> bool:
         return path == "/" or path.startswith(PREFIX)
 
-    def answer(self, method: str, path: str, query: bytes, body: bytes, headers: dict[bytes, bytes]) -> Answer:
+    def respond(self, method: str, path: str, query: bytes, body: bytes, headers: dict[bytes, bytes]) -> Response:
         try:
             if path == PREFIX + "hang-up":
                 if method != "POST":
-                    raise Wrong("use POST", 405)
+                    raise ControlError("use POST", 405)
                 return self._json(self.hang_up(read_json(body, headers)))
             if method not in ("GET", "HEAD"):
-                raise Wrong("use GET", 405)
+                raise ControlError("use GET", 405)
             name = path.removeprefix(PREFIX)
             if path == "/":
-                return Answer(
+                return Response(
                     self.page(Params.parse(query), headers).encode("utf-8", "replace"),
                     200,
                     HEADERS,
                     "text/html; charset=utf-8",
                 )
             if name in STATIC_FILES:
-                return Answer(static_file(name), 200, HEADERS, STATIC_FILES[name])
+                return Response(static_file(name), 200, HEADERS, STATIC_FILES[name])
             if name == "live":
                 return self._json(self.live(Params.parse(query)))
-            raise Wrong("not found", 404)
-        except Wrong as error:
-            return Answer({"error": str(error)}, error.status, HEADERS)
+            raise ControlError("not found", 404)
+        except ControlError as error:
+            return Response({"error": str(error)}, error.status, HEADERS)
 
     @staticmethod
-    def _json(value: Any) -> Answer:
-        return Answer(value, 200, HEADERS)
+    def _json(value: Any) -> Response:
+        return Response(value, 200, HEADERS)
 
     # -------------------------------------------------------------- the page and its parts
 
@@ -116,14 +115,14 @@ class Inbox:
         self.phones.refresh()
         view = self.view(query)
         host = headers.get(b"host", b"").decode("latin-1")
-        main = self.world.main
+        main = self.state.main
         return render(
             "page.html",
             parts={name: (_version(html), html) for name, html in self.parts(view)},
             view=view,
             epoch=self.phones.epoch,
             connection=f"twilio://{main.sid}:{main.auth_token}@{host}",
-            numbers=[number.phone_number for account in self.world.accounts for number in account.numbers],
+            numbers=[number.phone_number for account in self.state.accounts for number in account.numbers],
             faults=[(label, json.dumps(fault)) for label, fault in FAULTS.items()],
             request_filters=[(label, json.dumps(fields)) for label, fields in REQUEST_FILTERS.items()],
         )
@@ -198,7 +197,7 @@ class Inbox:
 
     def parts(self, view: View) -> Iterator[tuple[str, str]]:
         """Yield the name and HTML of each part of the page."""
-        clock = self.world.clock
+        clock = self.state.clock
         now = clock.now()
         phone = self.phones.get(view.phone)
         routes = self.phones.reply_routes(phone, view.phone)
@@ -206,7 +205,7 @@ class Inbox:
         yield "header", self._header(view, phone, can_call=view.phone.startswith("+") and bool(routes))
         yield "conversation", self._conversation(view, phone, now)
         yield "reply", render("reply.html", view=view, routes=routes)
-        yield "faults", render("faults.html", faults=self.world.faults.waiting)
+        yield "faults", render("faults.html", faults=self.state.faults.pending)
         yield "quirks", render("quirks.html", quirks=list(self._quirks()))
         yield "clock", render("clock.html", now=now, frozen=clock.frozen, speed=clock.speed)
         if view.journal:
@@ -251,7 +250,7 @@ class Inbox:
 
     def _quirks(self) -> Iterator[tuple[str, str, Any, tuple[str, ...]]]:
         """Yield the name, label, current value and possible values of each quirk."""
-        quirks = self.world.quirks
+        quirks = self.state.quirks
         for name in quirks.__slots__:
             label, choices = QUIRKS.get(name, (name.replace("_", " ").capitalize(), ()))
             yield name, label, getattr(quirks, name), choices
@@ -260,12 +259,12 @@ class Inbox:
         entries = self._search(view.journal_search.strip().lower(), view.journal_limit + 1)
         more = len(entries) > view.journal_limit
         return render(
-            "journal.html", view=view, entries=entries[: view.journal_limit], more=more, total=self.world.journal.total
+            "journal.html", view=view, entries=entries[: view.journal_limit], more=more, total=self.state.journal.total
         )
 
     def _search(self, text: str, limit: int) -> list[Entry]:
         """Return the latest requests that contain a text, newest first."""
-        journal = self.world.journal
+        journal = self.state.journal
         key = (journal.total, text, limit, len(journal))
         last = self._last_search
         if last is None or last[0] != key or any(entry.status is None for entry in last[1]):
@@ -278,8 +277,8 @@ class Inbox:
     # -------------------------------------------------------------- messages and calls
 
     def bubble(self, item: phones.Item, now: float) -> Bubble:
-        account = self.world.accounts.get(item.account_sid)
-        name = "" if account is None or account is self.world.main else account.friendly_name
+        account = self.state.accounts.get(item.account_sid)
+        name = "" if account is None or account is self.state.main else account.friendly_name
         return build_bubble(item, name, now)
 
     def hang_up(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -287,16 +286,16 @@ class Inbox:
         self.phones.refresh()
         sid = body.get("sid")
         record = self.phones.find(sid) if isinstance(sid, str) else None
-        if not isinstance(record, CallRecord):
-            raise Wrong("no call has this SID", 404)
-        now = self.world.clock.now()
-        account = self.world.accounts.get(record.account_sid)
+        if not isinstance(record, Call):
+            raise ControlError("no call has this SID", 404)
+        now = self.state.clock.now()
+        account = self.state.accounts.get(record.account_sid)
         if record.status(now) != "in-progress" or account is None:
-            raise Wrong("the call is not in progress", 409)
-        calls.end(account, record, now, "completed")
-        record.touched = now
-        self.world.on_change(record)
-        return calls.render(record, now)
+            raise ControlError("the call is not in progress", 409)
+        end_call(account, record, now, "completed")
+        record.updated = now
+        self.state.on_change(record)
+        return render_call(record, now)
 
 
 def _version(html: str) -> str:

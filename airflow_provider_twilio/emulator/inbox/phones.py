@@ -13,12 +13,18 @@ from operator import attrgetter
 from secrets import token_hex
 from typing import TypeAlias
 
-from airflow_provider_twilio.emulator import magic
-from airflow_provider_twilio.emulator.calls import CallRecord
-from airflow_provider_twilio.emulator.messages import Message
-from airflow_provider_twilio.emulator.world import Account, World
+from airflow_provider_twilio.emulator.magic_numbers import (
+    CALL_BEHAVIORS,
+    CALL_REJECTIONS,
+    MESSAGE_BEHAVIORS,
+    MESSAGE_REJECTIONS,
+)
+from airflow_provider_twilio.emulator.models.account import Account
+from airflow_provider_twilio.emulator.models.call import Call
+from airflow_provider_twilio.emulator.models.message import Message
+from airflow_provider_twilio.emulator.state import State
 
-Item: TypeAlias = Message | CallRecord
+Item: TypeAlias = Message | Call
 """An entry of a conversation."""
 
 FAILED = frozenset({"failed", "undelivered", "busy", "no-answer", "canceled"})
@@ -103,14 +109,14 @@ class ReplyRoute:
 class Phones:
     """Index of all phones. New items are added to it; a deletion or a reset rebuilds it."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, state: State) -> None:
+        self.state = state
         self._reset()
 
     def _reset(self) -> None:
         self.epoch = token_hex(4)
         """A random ID that changes with each reset of the emulator, since sequence numbers start over then."""
-        self._main = self.world.main
+        self._main = self.state.main
         self._clear()
 
     def _clear(self) -> None:
@@ -123,21 +129,21 @@ class Phones:
 
     def refresh(self) -> None:
         """Update the index with the changes since the last call."""
-        if self.world.main is not self._main:
+        if self.state.main is not self._main:
             self._reset()
         added: list[Item] = []
-        for account in self.world.accounts:
+        for account in self.state.accounts:
             known, latest = self._indexed.get(account.sid, (0, 0))
             new = list(_items_after(account, latest))
             if known + len(new) != len(account.messages) + len(account.calls):  # an item was deleted
                 self._clear()
-                added = [item for each in self.world.accounts for item in _items_after(each, 0)]
-                for each in self.world.accounts:
+                added = [item for each in self.state.accounts for item in _items_after(each, 0)]
+                for each in self.state.accounts:
                     self._mark_indexed(each)
                 break
             added += new
             self._mark_indexed(account)
-        now = self.world.clock.now()
+        now = self.state.clock.now()
         added += self._future
         self._future = [item for item in added if item.created > now]
         for item in sorted((item for item in added if item.created <= now), key=_SEQ):
@@ -149,7 +155,7 @@ class Phones:
             self._by_sid[item.sid] = item
 
     def _mark_indexed(self, account: Account) -> None:
-        self._indexed[account.sid] = (len(account.messages) + len(account.calls), self.world.latest)
+        self._indexed[account.sid] = (len(account.messages) + len(account.calls), self.state.last_seq)
 
     def __len__(self) -> int:
         return len(self._by_number)
@@ -177,10 +183,10 @@ class Phones:
             else:
                 route = ReplyRoute(strip_channel(account_address(item)), number)
             supported = route.channel in ("sms", "whatsapp")
-            if route not in routes and supported and self.world.owner_of(strip_channel(route.to)):
+            if route not in routes and supported and self.state.owner_of(strip_channel(route.to)):
                 routes[route] = None
         if not routes and number.startswith("+"):
-            for account in self.world.accounts:
+            for account in self.state.accounts:
                 for owned in account.numbers:
                     if owned.capabilities.get("sms"):
                         return [ReplyRoute(owned.phone_number, number)]
@@ -190,7 +196,7 @@ class Phones:
         """Return the senders from which this number has opted out."""
         return [
             sender
-            for account in self.world.accounts
+            for account in self.state.accounts
             for sender, recipient in sorted(account.opted_out)
             if strip_channel(recipient) == number and not sender.startswith("MG")
         ]
@@ -205,17 +211,18 @@ def _items_after(account: Account, seq: int) -> Iterator[Item]:
 def known_behavior(number: str) -> str | None:
     """Describe what a test number does with messages and calls; return None for any other number."""
     sentences = []
-    if (delivery := magic.DELIVERIES.get(number)) is not None:
-        delay, status = delivery.steps[-1]
-        error = f" with error {delivery.error}" if delivery.error else ""
+    if (message_behavior := MESSAGE_BEHAVIORS.get(number)) is not None:
+        delay, status = message_behavior.steps[-1]
+        error = f" with error {message_behavior.error_code}" if message_behavior.error_code else ""
         late = f" after {delay:g} s" if delay > 5 else ""
         final = "stay" if status in ("queued", "sent") else "become"
         sentences.append(f"Messages to this test number {final} {status}{error}{late}.")
-    if (rejection := magic.REFUSALS.get(number)) is not None:
+    if (rejection := MESSAGE_REJECTIONS.get(number)) is not None:
         sentences.append(f"Messages to this test number are rejected with error {rejection[0]}.")
-    if (ring := magic.RINGS.get(number)) is not None:
-        answered_by = f", answered by {ring.answered_by.replace('_', ' ')}" if ring.ends == "completed" else ""
-        sentences.append(f"Calls to this test number end as {ring.ends}{answered_by}.")
-    if (rejection := magic.CALL_REFUSALS.get(number)) is not None:
+    if (call_behavior := CALL_BEHAVIORS.get(number)) is not None:
+        status = call_behavior.final_status
+        answered_by = f", answered by {call_behavior.answered_by.replace('_', ' ')}" if status == "completed" else ""
+        sentences.append(f"Calls to this test number end as {status}{answered_by}.")
+    if (rejection := CALL_REJECTIONS.get(number)) is not None:
         sentences.append(f"Calls to this test number are rejected with error {rejection[0]}.")
     return " ".join(sentences) or None

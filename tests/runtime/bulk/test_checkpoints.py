@@ -92,7 +92,7 @@ async def test_run_resumable_after_crashes_sends_each_message_once(
     emulator: Emulator, open_client, store: DictStore, sent: int
 ):
     async def cancel_at(task: asyncio.Task[Tally], minimum: int) -> None:
-        await until(lambda: len(emulator.world.main.messages) >= minimum, pause=0)
+        await until(lambda: len(emulator.state.main.messages) >= minimum, pause=0)
         task.cancel()
 
     async with open_client() as client:
@@ -220,7 +220,7 @@ async def test_run_resumable_after_a_stop_and_a_crash_sends_each_message_once(
         task = asyncio.create_task(
             run_resumable(client, message_items(emulator), store=store, key="k", reconcile=reconcile)
         )
-        await until(lambda: len(emulator.world.main.messages) >= 320, pause=0)
+        await until(lambda: len(emulator.state.main.messages) >= 320, pause=0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await asyncio.sleep(0.2)
@@ -326,7 +326,7 @@ async def test_run_resumable_sends_nothing_once_its_successor_reconciles(
 
     async with open_client() as client:
         old = asyncio.create_task(start(client))
-        await until(lambda: len(emulator.world.main.messages) >= 50)
+        await until(lambda: len(emulator.state.main.messages) >= 50)
         assert len(store.values) == 1 + 3
         new = asyncio.create_task(start(client))
         with pytest.raises(Superseded):
@@ -361,7 +361,7 @@ async def test_run_resumable_pauses_while_the_claim_cannot_be_read(
                 rate=100.0,
             )
         )
-        await until(lambda: len(emulator.world.main.messages) >= 50)
+        await until(lambda: len(emulator.state.main.messages) >= 50)
         store.is_unreachable = True
         await asyncio.sleep(1.0)
         sent = len(emulator.messages)

@@ -56,7 +56,7 @@ def test_send_once_finds_queued_and_failed_messages(sender: Task, emulator: Emul
     with pytest.raises(Killed):
         sender.run(message(), kill_at=ACCEPTED)
     (sid,) = sids(emulator)
-    emulator.set_message(sid, "failed", 30008)
+    emulator.set_message_status(sid, "failed", 30008)
     assert sender.run(message())["sid"] == sid
 
 

@@ -143,7 +143,7 @@ def test_send_once_rejected_request_is_not_reconciled(
     with pytest.raises(error):
         sender.run(message())
     assert not sender.state
-    emulator.world.faults.clear()
+    emulator.state.faults.clear()
     sender.run(message())
     assert emulator.journal.count("GET") == 0
     assert len(sids(emulator)) == 1

@@ -176,7 +176,7 @@ def test_siblings_rejected_by_twilio_are_not_unresolved(emulator: Emulator):
     emulator.fail_next(20, method="POST", status=400)
     with pytest.raises(InvalidRequest):
         one.run(message())
-    emulator.world.faults.clear()
+    emulator.state.faults.clear()
     kill_in_flight(other, accepted=True)
     assert [other.run(message())["sid"]] == sids(emulator)
 

@@ -1,0 +1,1 @@
+"""The emulated resources: dataclasses whose state depends on time. They know nothing of HTTP."""

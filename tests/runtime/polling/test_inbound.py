@@ -1,4 +1,4 @@
-"""Many listeners, one poll: against the emulator, over its socket; and the cursor, which tells what is new."""
+"""The shared poll for inbound messages, against the emulator over its socket, and the cursor of a listener."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from airflow_provider_twilio.runtime.polling.inbound import (
 )
 from tests.support.polling import end, settings, until
 
-TICK = 0.2
+CYCLE = 0.2
 OURS, PHONE, OTHER = "+15005550006", "+14155550100", "+14155550101"
-ALL = Filter()
+ANY = Filter()
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +49,12 @@ def emulator(_emulator: Emulator) -> Emulator:
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared, "MAX_BACKOFF", 0.1)
 
 
-class Listening:
-    """Listen to one emulator, each on its own, and keep what each has heard."""
+class Listeners:
+    """Starts listeners for one emulator, and records the SIDs that each receives."""
 
     def __init__(self, emulator: Emulator) -> None:
         self.emulator = emulator
@@ -69,25 +69,25 @@ class Listening:
             yield client
 
     def start(
-        self, wanted: Filter = ALL, *, name: str = "one", after: float | None = None, lasts: float | None = None
+        self, selected: Filter = ANY, *, name: str = "one", after: float | None = None, duration: float | None = None
     ) -> list[str]:
-        """Listen from now on; gives the list that grows as it hears."""
-        heard: list[str] = []
+        """Start a listener, and return the list that its SIDs are appended to."""
+        received: list[str] = []
         cursor = Cursor(time.time() - 60 if after is None else after)
-        deadline = None if lasts is None else time.time() + lasts
+        deadline = None if duration is None else time.time() + duration
 
         async def listen() -> None:
-            listener = Listener(wanted.to, interval=TICK, cursor=cursor, deadline=deadline)
+            listener = Listener(selected.to, interval=CYCLE, cursor=cursor, deadline=deadline)
             async with subscribe(listener, name, self.connect):
                 while True:
-                    look = await listener.next_snapshot()
-                    heard.extend(str(message.sid) for message in cursor.advance(look, wanted))
-                    if look.last:
-                        heard.append(look.error or "the end")
+                    snapshot = await listener.next_snapshot()
+                    received.extend(str(message.sid) for message in cursor.advance(snapshot, selected))
+                    if snapshot.last:
+                        received.append(snapshot.error or "the end")
                         return
 
         self.tasks.append(asyncio.create_task(listen()))
-        return heard
+        return received
 
     @property
     def lists(self) -> int:
@@ -95,31 +95,31 @@ class Listening:
 
 
 @pytest.fixture
-async def listeners(emulator: Emulator) -> AsyncIterator[Listening]:
-    """Listeners, who must leave no poll behind once they have ended."""
-    it = Listening(emulator)
-    yield it
-    await end(it.tasks, InboundPoll)
+async def listeners(emulator: Emulator) -> AsyncIterator[Listeners]:
+    """Listeners, which must leave no poll when they have ended."""
+    listeners = Listeners(emulator)
+    yield listeners
+    await end(listeners.tasks, InboundPoll)
 
 
 # ---------------------------------------------------------------- the poll
 
 
-async def test_ten_listeners_cost_one_request_a_look(listeners: Listening, emulator: Emulator):
-    heard = [listeners.start(Filter(to=OURS, pattern="hello")) for _ in range(10)]
+async def test_inbound_poll_ten_listeners_share_one_request(listeners: Listeners, emulator: Emulator):
+    received = [listeners.start(Filter(to=OURS, pattern="hello")) for _ in range(10)]
     sid = emulator.receive_message("Hello there", from_=PHONE)
-    await until(lambda: all(one == [sid] for one in heard))
-    looks = listeners.lists
-    await until(lambda: listeners.lists >= looks + 5)
+    await until(lambda: all(sids == [sid] for sids in received))
+    before = listeners.lists
+    await until(lambda: listeners.lists >= before + 5)
     times = [entry.time for entry in emulator.journal.find("GET")]
-    assert len(times) <= (times[-1] - times[0]) / TICK + 2
+    assert len(times) <= (times[-1] - times[0]) / CYCLE + 2
     assert listeners.opened == 1
-    assert {len(one) for one in heard} == {1}
+    assert {len(sids) for sids in received} == {1}
 
 
-async def test_each_hears_what_it_wants(listeners: Listening, emulator: Emulator):
+async def test_inbound_poll_each_listener_receives_its_selection(listeners: Listeners, emulator: Emulator):
     everything, by_phone, by_body = (
-        listeners.start(wanted) for wanted in (ALL, Filter(from_=PHONE), Filter(pattern=r"^yes\b"))
+        listeners.start(selected) for selected in (ANY, Filter(from_=PHONE), Filter(pattern=r"^yes\b"))
     )
     elsewhere = listeners.start(Filter(to="+15005550099"))
     sids = [
@@ -135,84 +135,84 @@ async def test_each_hears_what_it_wants(listeners: Listening, emulator: Emulator
     assert elsewhere == []
 
 
-async def test_what_is_sent_is_not_heard(listeners: Listening, emulator: Emulator):
-    heard = listeners.start()
+async def test_inbound_poll_outbound_messages_are_left_out(listeners: Listeners, emulator: Emulator):
+    received = listeners.start()
     async with AsyncClient(settings(emulator)) as client:
         await client.messages.create(to=PHONE, from_=OURS, body="hello")
     emulator.clock.advance(10)
     sid = emulator.receive_message("hello", from_=PHONE)
-    await until(lambda: heard)
-    assert heard == [sid]
+    await until(lambda: received)
+    assert received == [sid]
 
 
-async def test_one_number_is_asked_for_by_its_list(listeners: Listening, emulator: Emulator):
+async def test_inbound_poll_single_number_is_listed_alone(listeners: Listeners, emulator: Emulator):
     listeners.start(Filter(to=OURS))
     await until(lambda: listeners.lists)
     assert emulator.journal[-1].params["To"] == OURS
 
 
-async def test_several_numbers_are_asked_for_together_unless_that_is_dearer(
-    listeners: Listening, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+async def test_inbound_poll_several_numbers_are_listed_the_cheaper_way(
+    listeners: Listeners, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ):
     small = replace(inbound.INBOUND_MESSAGES, name="small")
     monkeypatch.setattr(
         inbound, "messages_since", lambda after, **filters: _since(after, **filters).replace(page_size=5)
     )
     monkeypatch.setattr(inbound, "INBOUND_MESSAGES", small)
-    heard = [listeners.start(Filter(to=to)) for to in (OURS, "+15005550099")]
+    received = [listeners.start(Filter(to=to)) for to in (OURS, "+15005550099")]
     await until(lambda: listeners.lists)
     assert all("To" not in entry.params for entry in emulator.journal.find("GET"))
     sids = [emulator.receive_message(str(number), from_=PHONE) for number in range(20)]
-    await until(lambda: len(heard[0]) == 20)
+    await until(lambda: len(received[0]) == 20)
     emulator.journal.clear()
     await until(lambda: listeners.lists >= 12)
     assert {entry.params["To"] for entry in emulator.journal.find("GET")} == {OURS, "+15005550099"}
-    assert sorted(heard[0]) == sorted(sids)
-    assert heard[1] == []
+    assert sorted(received[0]) == sorted(sids)
+    assert received[1] == []
 
 
 _since = inbound.messages_since
 
 
-async def test_trouble_passes(listeners: Listening, emulator: Emulator):
+async def test_inbound_poll_server_errors_are_survived(listeners: Listeners, emulator: Emulator):
     emulator.fail_next(3, status=503, method="GET")
     emulator.fail_next(1, drop=True, method="GET")
     emulator.fail_next(1, status=429, retry_after=0.1, method="GET")
     sid = emulator.receive_message("hello", from_=PHONE)
-    heard = listeners.start()
-    await until(lambda: heard)
-    assert heard == [sid]
+    received = listeners.start()
+    await until(lambda: received)
+    assert received == [sid]
 
 
-async def test_refused_credentials_end_the_listening(listeners: Listening, emulator: Emulator):
+async def test_inbound_poll_rejected_credentials_end_the_subscription(listeners: Listeners, emulator: Emulator):
     listeners.settings = settings(emulator, password="f" * 32)
     listeners.start()
     with pytest.raises(AuthenticationFailed):
         await listeners.tasks[0]
-    assert listeners.opened == 2  # the credentials may just have been renewed
+    assert listeners.opened == 2  # the credentials may just have been rotated
 
 
-async def test_the_deadline_ends_with_a_last_look(listeners: Listening, emulator: Emulator):
+async def test_inbound_poll_deadline_ends_with_a_final_poll(listeners: Listeners, emulator: Emulator):
     sid = emulator.receive_message("hello", from_=PHONE)
-    heard = listeners.start(lasts=-5)
+    received = listeners.start(duration=-5)
     await listeners.tasks[0]
-    assert heard == [sid, "the end"]
+    assert received == [sid, "the end"]
     assert listeners.lists == 1
 
 
-async def test_a_last_look_that_fails_is_told(listeners: Listening, emulator: Emulator):
+async def test_inbound_poll_failed_final_poll_has_the_error(listeners: Listeners, emulator: Emulator):
     emulator.fail_next(1000, status=503, method="GET")
-    heard = listeners.start(lasts=0.1)
+    received = listeners.start(duration=0.1)
     await listeners.tasks[0]
-    assert "503" in heard[0]
+    assert "503" in received[0]
 
 
 # ---------------------------------------------------------------- the cursor
 
 
-async def test_late_out_of_turn_and_deleted(listeners: Listening, emulator: Emulator):
-    """Some show late in the list; one is deleted."""
-    heard = listeners.start()
+async def test_inbound_poll_late_and_deleted_messages_lose_no_other(listeners: Listeners, emulator: Emulator):
+    """Some messages show late in the list, and one is deleted."""
+    received = listeners.start()
     sids = []
     for number in range(30):
         emulator.quirks.set(list_lag=random.choice((0, 0, 1.5)))
@@ -222,8 +222,8 @@ async def test_late_out_of_turn_and_deleted(listeners: Listening, emulator: Emul
                 await client.messages.delete(sids[3])
         await asyncio.sleep(0.02)
     emulator.quirks.set(list_lag=0)
-    await until(lambda: set(heard) >= {*sids} - {sids[3]})
-    assert len(heard) == len(set(heard))
+    await until(lambda: set(received) >= {*sids} - {sids[3]})
+    assert len(received) == len(set(received))
 
 
 def message(sid: str, at: float, **fields: Any) -> Message:
@@ -232,7 +232,7 @@ def message(sid: str, at: float, **fields: Any) -> Message:
     return Message({"sid": sid, **given, **fields})
 
 
-def look(*messages: Message) -> Snapshot:
+def snapshot(*messages: Message) -> Snapshot:
     ordered = sorted(messages, key=timestamp)
     return Snapshot(ordered, max(map(timestamp, ordered), default=0.0))
 
@@ -240,48 +240,48 @@ def look(*messages: Message) -> Snapshot:
 NOW = 1_750_000_000.0
 
 
-def told(cursor: Cursor, *messages: Message) -> list[str | None]:
-    return [one.sid for one in cursor.advance(look(*messages), ALL)]
+def advance(cursor: Cursor, *messages: Message) -> list[str | None]:
+    return [new.sid for new in cursor.advance(snapshot(*messages), ANY)]
 
 
-def test_what_comes_late_is_told_within_the_overlap():
+def test_cursor_late_message_counts_within_overlap():
     cursor = Cursor(NOW, overlap=100)
-    assert told(cursor, message("a", NOW + 200)) == ["a"]
-    assert told(cursor, message("late", NOW + 150), message("a", NOW + 200)) == ["late"]
-    assert told(cursor, message("late", NOW + 150), message("a", NOW + 200)) == []
-    assert told(cursor, message("too late", NOW + 99)) == []
+    assert advance(cursor, message("a", NOW + 200)) == ["a"]
+    assert advance(cursor, message("late", NOW + 150), message("a", NOW + 200)) == ["late"]
+    assert advance(cursor, message("late", NOW + 150), message("a", NOW + 200)) == []
+    assert advance(cursor, message("too late", NOW + 99)) == []
 
 
-def test_what_came_before_it_began_is_not_told():
+def test_cursor_earlier_messages_are_left_out():
     cursor = Cursor(NOW, overlap=100)
-    assert told(cursor, message("before", NOW - 1), message("at", NOW), message("since", NOW + 1)) == ["at", "since"]
+    assert advance(cursor, message("before", NOW - 1), message("at", NOW), message("since", NOW + 1)) == ["at", "since"]
 
 
-def test_what_is_seen_is_forgotten_when_it_can_come_no_more():
+def test_cursor_forgets_messages_beyond_overlap():
     cursor = Cursor(NOW, overlap=100)
     for second in range(0, 1000, 10):
-        told(cursor, message(f"at{second}", NOW + second))
+        advance(cursor, message(f"at{second}", NOW + second))
     assert len(cursor.seen) == 11
 
 
-def test_a_date_in_the_future_hides_nothing():
+def test_cursor_date_in_the_future_hides_no_message():
     now = int(time.time())
     cursor = Cursor(now - 1000, overlap=100)
-    told(cursor, message("stray", now + 90_000))
-    assert told(cursor, message("one", now)) == ["one"]
-    assert told(cursor, message("stray", now + 90_000)) == []
+    advance(cursor, message("stray", now + 90_000))
+    assert advance(cursor, message("now", now)) == ["now"]
+    assert advance(cursor, message("stray", now + 90_000)) == []
 
 
-def test_it_goes_on_from_what_was_stored():
+def test_cursor_resumes_from_stored_json():
     cursor = Cursor(NOW, overlap=100)
-    told(cursor, message("a", NOW + 10), message("b", NOW + 20))
+    advance(cursor, message("a", NOW + 10), message("b", NOW + 20))
     stored = json.loads(json.dumps(cursor.as_json(), allow_nan=False))
     again = Cursor(NOW + 5000, overlap=100)
     assert again.resume([stored])
-    assert told(again, message("a", NOW + 10), message("b", NOW + 20), message("c", NOW + 15)) == ["c"]
+    assert advance(again, message("a", NOW + 10), message("b", NOW + 20), message("c", NOW + 15)) == ["c"]
 
 
-def test_of_several_none_is_left_behind():
+def test_cursor_resumes_from_the_last_of_several():
     ahead = {"after": NOW + 50, "seen": {"a": NOW + 60, "b": NOW + 70}}
     behind = {"after": NOW, "seen": {"a": NOW + 60}}
     cursor = Cursor(NOW + 5000)
@@ -290,21 +290,21 @@ def test_of_several_none_is_left_behind():
 
 
 @pytest.mark.parametrize("stored", [[], [None], ["text"], [{}], [{"after": 1}]])
-def test_what_is_no_cursor_is_passed_over(stored: list[Any]):
+def test_cursor_malformed_stored_values_are_ignored(stored: list[Any]):
     cursor = Cursor(NOW)
     assert not cursor.resume(stored)
     assert cursor.after == NOW
 
 
-def test_what_is_stored_stays_small():
+def test_cursor_stored_json_fits_the_state_store():
     cursor = Cursor(NOW)
-    told(cursor, *(message(f"SM{number:032x}", NOW + number / 100) for number in range(20_000)))
+    advance(cursor, *(message(f"SM{number:032x}", NOW + number / 100) for number in range(20_000)))
     assert len(json.dumps(cursor.as_json())) < 2**16 * 1.5
     assert len(cursor.seen) == 20_000
 
 
 @pytest.mark.parametrize(
-    ("fields", "taken"),
+    ("fields", "expected"),
     [
         ({}, True),
         ({"direction": "outbound-api"}, False),
@@ -317,21 +317,21 @@ def test_what_is_stored_stays_small():
         ({"body": None}, False),
     ],
 )
-def test_filters(fields: dict[str, Any], taken: bool):
-    one = message("a", NOW, **{"to": OURS, "from": PHONE, **fields})
-    assert Filter(OURS, PHONE, "hello").matches(one) is taken
+def test_filter_matches_all_given_conditions(fields: dict[str, Any], expected: bool):
+    inbound_message = message("a", NOW, **{"to": OURS, "from": PHONE, **fields})
+    assert Filter(OURS, PHONE, "hello").matches(inbound_message) is expected
 
 
-def test_filters_know_a_channel_however_it_is_written():
-    one = message("a", NOW, **{"to": f"whatsapp:{OURS}", "from": f"whatsapp:{PHONE}"})
-    assert Filter(f"WhatsApp:{OURS}", f"WHATSAPP:{PHONE}").matches(one)
-    assert not Filter(OURS).matches(one)
+def test_filter_channel_is_case_insensitive():
+    inbound_message = message("a", NOW, **{"to": f"whatsapp:{OURS}", "from": f"whatsapp:{PHONE}"})
+    assert Filter(f"WhatsApp:{OURS}", f"WHATSAPP:{PHONE}").matches(inbound_message)
+    assert not Filter(OURS).matches(inbound_message)
 
 
 @pytest.mark.parametrize(
     ("fields", "parameter"),
     [({"to": "5005550006"}, "to"), ({"from_": "+1 415"}, "from_"), ({"pattern": "("}, "pattern")],
 )
-def test_bad_filters_are_refused(fields: dict[str, Any], parameter: str):
+def test_filter_bad_value_raises(fields: dict[str, Any], parameter: str):
     with pytest.raises(BadParameter, match=parameter):
         Filter(**fields)

@@ -50,12 +50,12 @@ def emulator(_emulator: Emulator) -> Emulator:
 
 @pytest.fixture(autouse=True)
 def short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rest for a tenth of a second and less, where the poll would rest for seconds."""
+    """Back off for at most a tenth of a second."""
     monkeypatch.setattr(shared, "MAX_BACKOFF", 0.1)
 
 
 class Waiting:
-    """Wait by connections to one emulator, and count how often each was opened."""
+    """Starts waits with connections to one emulator, and records how often each connection is opened."""
 
     def __init__(self, emulator: Emulator) -> None:
         self.emulator = emulator
@@ -81,22 +81,22 @@ class Waiting:
             yield client
 
     async def send(self, count: int = 1, to: str = NEVER_ENDS) -> list[str]:
-        """Send a message, which does not come to an end by itself, and put as count template waits beside waits."""
+        """Send a message that never reaches a final status, and add copies of it to the emulator."""
         async with AsyncClient(settings(self.emulator)) as client:
             first = await client.messages.create(to=to, from_=self.emulator.phone_number, body="hello")
-        world = self.emulator.world
-        with world.lock:
-            messages_store = world.main.messages
+        state = self.emulator.state
+        with state.lock:
+            messages_store = state.main.messages
             template = messages_store.get(str(first.sid))
             assert template is not None
             for _ in range(count - 1):
-                messages_store.add(replace(template, sid=world.sid("SM"), seq=world.next()))
+                messages_store.add(replace(template, sid=state.new_sid("SM"), seq=state.next_seq()))
             sids = [message.sid for message in messages_store][-count:]
         self.emulator.journal.clear()
         return sids
 
     async def send_delivered(self, count: int = 1) -> list[str]:
-        """Send messages that have been delivered when they are first asked for."""
+        """Send messages that have been delivered by the first poll."""
         sids = await self.send(count, to="+14155550100")
         self.emulator.clock.advance(10)
         return sids
@@ -116,13 +116,13 @@ class Waiting:
 
 @pytest.fixture
 async def waiting(emulator: Emulator) -> AsyncIterator[Waiting]:
-    """Waits, which must leave no poller behind once they have ended."""
+    """Waits, which must leave no poll when they have ended."""
     waits = Waiting(emulator)
     yield waits
     await end(waits.tasks, StatusPoll)
 
 
-# ---------------------------------------------------------------- few requests for count
+# ---------------------------------------------------------------- few requests for many waits
 
 
 async def test_status_poll_many_waits_take_one_page_per_thousand(waiting: Waiting, emulator: Emulator):
@@ -138,10 +138,10 @@ async def test_status_poll_many_waits_take_one_page_per_thousand(waiting: Waitin
     assert waiting.fetches <= poll.FETCH_THRESHOLD * (cycles() + 1)
     emulator.journal.clear()
     for sid in sids:
-        emulator.set_message(sid, "delivered")
-    event = await asyncio.gather(*tasks)
-    assert {entry["outcome"] for entry in event} == {"reached"}
-    assert [entry["sid"] for entry in event] == sids
+        emulator.set_message_status(sid, "delivered")
+    events = await asyncio.gather(*tasks)
+    assert {event["outcome"] for event in events} == {"reached"}
+    assert [event["sid"] for event in events] == sids
     assert waiting.requests <= (3 + poll.FETCH_THRESHOLD) * (cycles() + 1)
     assert waiting.opened == ["one"]
 
@@ -159,16 +159,16 @@ async def test_status_poll_records_beyond_newest_pages_are_fetched(waiting: Wait
     await waiting.send(3000)
     tasks = [waiting.start(sid, interval=1) for sid in old]
     await until(lambda: waiting.fetches >= 5)
-    assert waiting.lists == 1  # a page is dearer than five fetches, and one in vain is enough
+    assert waiting.lists == 1  # a page costs more than five fetches, and one page without a match is enough
     for sid in old:
-        emulator.set_message(sid, "undelivered", 30003)
+        emulator.set_message_status(sid, "undelivered", 30003)
     assert {event["outcome"] for event in await asyncio.gather(*tasks)} == {"failed"}
 
 
 async def test_status_poll_stops_listing_pages_with_few_matches(
     waiting: Waiting, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ):
-    """One in a hundred is waited for: one a page, here, where a page is worth two fetches."""
+    """One message in a hundred is waited for. That is one a page here, and a page costs two fetches."""
     monkeypatch.setattr(poll, "PAGE_COST", 2)
     waiting.source = replace(MESSAGES, list=lambda: Messages.list(page_size=100))
     sids: list[str] = []
@@ -179,45 +179,45 @@ async def test_status_poll_stops_listing_pages_with_few_matches(
     await until(lambda: waiting.fetches >= 40)
     assert 5 <= waiting.lists <= 11
     for sid in sids:
-        emulator.set_message(sid, "delivered")
+        emulator.set_message_status(sid, "delivered")
     await asyncio.gather(*tasks)
 
 
 @pytest.mark.parametrize("order", ["first", "last", "date_created"])
 async def test_status_poll_finds_unsent_messages_in_any_order(waiting: Waiting, emulator: Emulator, order: str):
     emulator.quirks.set(unsent=order)
-    unsent = await waiting.send(50, to="+15005559012")  # queued for ever: without date_sent
+    unsent = await waiting.send(50, to="+15005559012")  # queued forever, without date_sent
     await waiting.send(2000)
     emulator.clock.advance(10)
     failing = unsent[::2]
     tasks = [waiting.start(sid) for sid in unsent]
     for sid in failing:
-        emulator.set_message(sid, "failed", 30001)
-    event = await asyncio.gather(*(task for sid, task in zip(unsent, tasks, strict=True) if sid in failing))
-    assert {(entry["outcome"], entry["error_code"]) for entry in event} == {("failed", 30001)}
+        emulator.set_message_status(sid, "failed", 30001)
+    events = await asyncio.gather(*(task for sid, task in zip(unsent, tasks, strict=True) if sid in failing))
+    assert {(event["outcome"], event["error_code"]) for event in events} == {("failed", 30001)}
     assert sum(task.done() for task in tasks) == len(failing)
 
 
 async def test_status_poll_records_missing_from_list_are_fetched(waiting: Waiting, emulator: Emulator):
     emulator.quirks.set(list_lag=3600)
     sids = await waiting.send_delivered(30)
-    event = await asyncio.gather(*(waiting.start(sid) for sid in sids))
-    assert {entry["outcome"] for entry in event} == {"reached"}
+    events = await asyncio.gather(*(waiting.start(sid) for sid in sids))
+    assert {event["outcome"] for event in events} == {"reached"}
     assert waiting.lists >= 1
 
 
 async def test_status_poll_stale_statuses_only_delay(waiting: Waiting, emulator: Emulator):
     emulator.quirks.set(status_lag=9.0)
     sids = await waiting.send_delivered(10)
-    event = await asyncio.gather(*(waiting.start(sid) for sid in sids))
-    assert {entry["status"] for entry in event} == {"delivered"}
+    events = await asyncio.gather(*(waiting.start(sid) for sid in sids))
+    assert {event["status"] for event in events} == {"delivered"}
     assert waiting.lists >= 2
 
 
 async def test_status_poll_fetches_beyond_the_limit_take_turns(
     waiting: Waiting, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ):
-    """New ones come all the time; the old ones get their number all the same."""
+    """New waits join all the time, and the old ones still get their turn."""
     monkeypatch.setattr(poll, "MAX_FETCHES_PER_CYCLE", 10)
     emulator.quirks.set(list_lag=3600)
     old = [waiting.start(sid) for sid in await waiting.send_delivered(25)]
@@ -234,17 +234,19 @@ async def test_status_poll_fetches_beyond_the_limit_take_turns(
     coming.cancel()
 
 
-async def test_status_poll_final_polls_exceed_the_fetch_limit(waiting: Waiting, emulator: Emulator, monkeypatch: pytest.MonkeyPatch):
+async def test_status_poll_final_polls_exceed_the_fetch_limit(
+    waiting: Waiting, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(poll, "MAX_FETCHES_PER_CYCLE", 2)
     emulator.quirks.set(list_lag=3600)
     sids = await waiting.send(40)
     started = time.monotonic()
-    event = await asyncio.gather(*(waiting.start(sid, interval=86_400, duration=0.5) for sid in sids))
-    assert {entry["outcome"] for entry in event} == {"timeout"}
+    events = await asyncio.gather(*(waiting.start(sid, interval=86_400, duration=0.5) for sid in sids))
+    assert {event["outcome"] for event in events} == {"timeout"}
     assert time.monotonic() - started < 2
 
 
-# ---------------------------------------------------------------- what is not first
+# ---------------------------------------------------------------- missing records
 
 
 async def test_wait_for_deleted_record_errors_after_two_misses(waiting: Waiting, emulator: Emulator):
@@ -268,14 +270,14 @@ async def test_status_wait_counts_misses_after_the_grace_period(monkeypatch: pyt
     monkeypatch.setattr(poll, "time", SimpleNamespace(time=lambda: now[0], monotonic=lambda: now[0]))
     wait = StatusWait(WaitSpec("SM" + "0" * 32, Delivery(), interval=1, created=1000.0))
     for now[0], done in ((1001, False), (1059.9, False), (1060, False), (1061, True)):
-        wait.on_not_found(NotFound("not first"))
+        wait.on_not_found(NotFound("not there"))
         assert wait.future.done() == done
 
 
 async def test_status_wait_found_record_resets_the_miss_count(monkeypatch: pytest.MonkeyPatch):
     wait = StatusWait(WaitSpec("SM" + "0" * 32, Delivery(), interval=1))
     for _ in range(3):
-        wait.on_not_found(NotFound("not first"))
+        wait.on_not_found(NotFound("not there"))
         wait.on_record({"status": "sent"})
     assert not wait.future.done()
 
@@ -306,7 +308,7 @@ async def test_wait_for_times_out_with_last_status(waiting: Waiting, emulator: E
     event = await waiting.start(sid, interval=86_400, duration=0.5)
     assert 0.5 <= time.monotonic() - started < 1.5
     assert (event["outcome"], event["status"]) == ("timeout", "queued" if event["status"] == "queued" else "sending")
-    assert event["reason"] == f"{sid} has not come to its end at its deadline: waits is {event['status']}"
+    assert event["reason"] == f"{sid} had no final status at the deadline: its last status is {event['status']}"
     assert waiting.requests == 1
 
 
@@ -351,7 +353,7 @@ async def test_status_poll_ignores_changes_of_the_system_clock(
         assert not task.done()
 
 
-# ---------------------------------------------------------------- who shares a poller
+# ---------------------------------------------------------------- sharing
 
 
 async def test_status_poll_is_shared_by_connections_to_one_account(waiting: Waiting, emulator: Emulator):
@@ -365,9 +367,9 @@ async def test_status_poll_is_shared_by_connections_to_one_account(waiting: Wait
     assert waiting.requests == waiting.lists <= 3
     assert sorted(waiting.opened) == ["one", "two"]
     assert len({entry.user for entry in emulator.journal.find("GET")}) == 1
-    later = waiting.start(first[0], name="two")  # finds the shared one at once
+    later = waiting.start(first[0], name="two")  # joins the shared poll at once
     for sid in first + second:
-        emulator.set_message(sid, "delivered")
+        emulator.set_message_status(sid, "delivered")
     assert {event["outcome"] for event in await asyncio.gather(*tasks, later)} == {"reached"}
     assert sorted(waiting.opened) == ["one", "two"]
 
@@ -407,7 +409,7 @@ async def test_status_poll_serves_two_waits_for_one_message(waiting: Waiting, em
     assert (await strict)["status"] == "sent"
 
 
-# ---------------------------------------------------------------- trouble
+# ---------------------------------------------------------------- errors
 
 
 @pytest.mark.parametrize(
@@ -434,14 +436,14 @@ async def test_status_poll_backs_off_and_ends_only_waits_past_deadline(
     past = waiting.start(brief, interval=0.02, duration=0.2)
     event = await past
     assert event["outcome"] == "timeout"
-    assert "at its deadline: GET /2010" in event["reason"]
+    assert "at the deadline: GET /2010" in event["reason"]
     await asyncio.sleep(0.5)
     assert not any(task.done() for task in tasks)
     assert waiting.requests <= (6 if "retry_after" in fault else 14 * (1 if count == 1 else 5))
-    emulator.world.faults.clear()
+    emulator.state.faults.clear()
     for sid in sids:
-        emulator.set_message(sid, "delivered")
-    assert {entry["outcome"] for entry in await asyncio.gather(*tasks)} == {"reached"}
+        emulator.set_message_status(sid, "delivered")
+    assert {event["outcome"] for event in await asyncio.gather(*tasks)} == {"reached"}
     assert waiting.opened == ["one"]
 
 
@@ -450,7 +452,7 @@ async def test_status_poll_honors_retry_after(waiting: Waiting, emulator: Emulat
         waiting.start(sid, interval=0.05)
     emulator.fail_next(status=429, retry_after=1, method="GET")
     await until(lambda: waiting.requests == 1)
-    waiting.start((await waiting.send())[0], interval=0.05)  # who comes meanwhile has to rest too
+    waiting.start((await waiting.send())[0], interval=0.05)  # a wait that joins meanwhile has to back off, too
     started = time.monotonic()
     await asyncio.gather(*waiting.tasks[:10])
     assert 0.8 <= time.monotonic() - started < 4
@@ -463,17 +465,17 @@ async def test_status_poll_failing_record_does_not_delay_other_waits(
     sids = await waiting.send_delivered(8)
     emulator.fail_next(100_000, status=500, path=sids[0])
     failing = waiting.start(sids[0])
-    event = await asyncio.gather(*(waiting.start(sid) for sid in sids[1:]))
-    assert {entry["outcome"] for entry in event} == {"reached"}
+    events = await asyncio.gather(*(waiting.start(sid) for sid in sids[1:]))
+    assert {event["outcome"] for event in events} == {"reached"}
     assert not failing.done()
-    assert "The poll for messages rests" not in caplog.text
+    assert "Backing off from polling messages" not in caplog.text
 
 
 async def test_status_poll_failing_list_is_replaced_by_fetches(waiting: Waiting, emulator: Emulator):
     sids = await waiting.send_delivered(10)
     emulator.fail_next(100_000, status=500, path="Messages.json")
-    event = await asyncio.gather(*(waiting.start(sid) for sid in sids))
-    assert {entry["outcome"] for entry in event} == {"reached"}
+    events = await asyncio.gather(*(waiting.start(sid) for sid in sids))
+    assert {event["outcome"] for event in events} == {"reached"}
 
 
 async def test_status_poll_failing_large_pages_are_listed_in_smaller_ones(waiting: Waiting, emulator: Emulator):
@@ -481,7 +483,7 @@ async def test_status_poll_failing_large_pages_are_listed_in_smaller_ones(waitin
     emulator.fail_next(100_000, status=500, path="Messages.json", params={"PageSize": "1000"})
     tasks = [waiting.start(sid) for sid in sids]
     for sid in sids:
-        emulator.set_message(sid, "delivered")
+        emulator.set_message_status(sid, "delivered")
     await asyncio.gather(*tasks)
     assert waiting.fetches == 0
 
@@ -507,24 +509,26 @@ async def test_status_poll_malformed_record_leaves_other_waits(waiting: Waiting,
 
     sids = await waiting.send_delivered(6)
     malformed = waiting.start(sids[0], goal=Malformed(), duration=1)
-    event = await asyncio.gather(*(waiting.start(sid) for sid in sids))
-    assert {entry["outcome"] for entry in event} == {"reached"}
+    events = await asyncio.gather(*(waiting.start(sid) for sid in sids))
+    assert {event["outcome"] for event in events} == {"reached"}
     assert not malformed.done()
     assert (await malformed)["outcome"] == "timeout"
 
 
-async def test_status_poll_unknown_status_continues(waiting: Waiting, emulator: Emulator, monkeypatch: pytest.MonkeyPatch):
-    from airflow_provider_twilio.emulator import messages
+async def test_status_poll_unknown_status_continues(
+    waiting: Waiting, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+):
+    from airflow_provider_twilio.emulator.models.message import STATUSES
 
-    monkeypatch.setattr(messages, "STATUSES", (*messages.STATUSES, "teleported"))
+    monkeypatch.setattr("airflow_provider_twilio.emulator.control.STATUSES", (*STATUSES, "teleported"))
     sids = await waiting.send(5)
     for sid in sids:
-        emulator.set_message(sid, "teleported")
+        emulator.set_message_status(sid, "teleported")
     tasks = [waiting.start(sid) for sid in sids]
     await asyncio.sleep(3 * CYCLE)
     assert not any(task.done() for task in tasks)
     for sid in sids:
-        emulator.set_message(sid, "read")
+        emulator.set_message_status(sid, "read")
     assert {event["status"] for event in await asyncio.gather(*tasks)} == {"read"}
 
 
@@ -537,20 +541,20 @@ async def test_status_poll_rejected_credentials_reload_the_connection(waiting: W
     waiting.connections["one"] = settings(emulator, password="0" * 32)
     tasks = [waiting.start(sid) for sid in sids]
     await until(lambda: waiting.opened)
-    waiting.connections["one"] = right  # as when a connection's variable is changed
+    waiting.connections["one"] = right  # as when the connection is edited
     for sid in sids:
-        emulator.set_message(sid, "delivered")
+        emulator.set_message_status(sid, "delivered")
     assert {event["outcome"] for event in await asyncio.gather(*tasks)} == {"reached"}
     assert waiting.opened == ["one", "one"]
-    assert emulator.journal.count("GET", status=401) == 2  # the list, and a fetch in its place
+    assert emulator.journal.count("GET", status=401) == 2  # the list, and a fetch instead
 
 
 async def test_status_poll_rejected_credentials_end_all_waits(waiting: Waiting, emulator: Emulator):
     sids = await waiting.send(10)
     waiting.connections["one"] = settings(emulator, password="0" * 32)
-    event = await asyncio.gather(*(waiting.start(sid, duration=600) for sid in sids))
-    assert {entry["outcome"] for entry in event} == {"error"}
-    assert all(entry["reason"].startswith("AuthenticationFailed: GET /2010") for entry in event)
+    events = await asyncio.gather(*(waiting.start(sid, duration=600) for sid in sids))
+    assert {event["outcome"] for event in events} == {"error"}
+    assert all(event["reason"].startswith("AuthenticationFailed: GET /2010") for event in events)
     assert waiting.opened == ["one", "one"]
     assert waiting.requests <= 4
 
@@ -568,14 +572,16 @@ async def test_status_poll_follows_each_change_of_credentials(waiting: Waiting, 
 
 
 @pytest.mark.parametrize("status", [401, 403])
-async def test_status_poll_without_list_permission_fetches_individually(waiting: Waiting, emulator: Emulator, status: int):
+async def test_status_poll_without_list_permission_fetches_individually(
+    waiting: Waiting, emulator: Emulator, status: int
+):
     sids = await waiting.send(30)
     emulator.fail_next(100_000, status=status, path="Messages.json")
     tasks = [waiting.start(sid) for sid in sids]
     await until(lambda: waiting.fetches >= 60)
     assert waiting.lists == 1
     for sid in sids:
-        emulator.set_message(sid, "delivered")
+        emulator.set_message_status(sid, "delivered")
     assert {event["outcome"] for event in await asyncio.gather(*tasks)} == {"reached"}
     assert waiting.opened == ["one"]
 
@@ -594,12 +600,12 @@ async def test_status_poll_unreadable_connection_ends_all_waits(waiting: Waiting
     del waiting.connections["one"]
     tasks = [waiting.start(sid) for sid in sids]
     for task in tasks:
-        with pytest.raises(PollFailed, match=r"The poll for messages ended. KeyError: 'one'"):
+        with pytest.raises(PollFailed, match=r"The poll for messages failed. KeyError: 'one'"):
             await task
     assert len(waiting.opened) == shared.MAX_UNEXPECTED_ERRORS
 
 
-# ---------------------------------------------------------------- coming and going
+# ---------------------------------------------------------------- joining and leaving
 
 
 async def test_status_poll_continues_after_the_first_wait_leaves(waiting: Waiting, emulator: Emulator):
@@ -608,14 +614,14 @@ async def test_status_poll_continues_after_the_first_wait_leaves(waiting: Waitin
     await until(lambda: waiting.requests)
     tasks[0].cancel()
     for sid in sids:
-        emulator.set_message(sid, "delivered")
+        emulator.set_message_status(sid, "delivered")
     assert {event["outcome"] for event in await asyncio.gather(*tasks[1:])} == {"reached"}
     assert waiting.opened == ["one"]
 
 
 @pytest.mark.parametrize("after", [0.0, 0.05, 0.3])
 async def test_status_poll_waits_may_leave_at_any_time(waiting: Waiting, emulator: Emulator, after: float):
-    """The fixture sees to waits that no poller stays."""
+    """The fixture checks that no poll is left."""
     emulator.quirks.set(latency=0.2)
     tasks = [waiting.start(sid, interval=0.01) for sid in await waiting.send(10)]
     await asyncio.sleep(after)
@@ -640,11 +646,11 @@ async def test_status_poll_serves_waits_that_join_as_it_ends(waiting: Waiting, e
 
 
 async def test_status_poll_wait_due_earlier_wakes_the_poll(waiting: Waiting, emulator: Emulator):
-    slow, short_backoff = await waiting.send_delivered(2)
+    slow, fast = await waiting.send_delivered(2)
     waiting.start(slow, interval=86_400)
     await until(lambda: waiting.opened)
     await asyncio.sleep(0.5)
-    assert (await asyncio.wait_for(waiting.start(short_backoff), 4))["outcome"] == "reached"
+    assert (await asyncio.wait_for(waiting.start(fast), 4))["outcome"] == "reached"
 
 
 async def test_status_poll_runs_in_an_empty_context(waiting: Waiting, emulator: Emulator):
@@ -675,7 +681,7 @@ def test_status_poll_is_created_per_event_loop(emulator: Emulator):
         return outcome
 
     gc.collect()
-    before = len(StatusPoll._registries)  # loops of others, which something holds still
+    before = len(StatusPoll._registries)  # event loops of other tests that have not been collected
     assert [asyncio.run(run()) for _ in range(3)] == ["reached"] * 3
     gc.collect()
     assert len(StatusPoll._registries) <= before + 1
@@ -690,7 +696,7 @@ def test_status_poll_ends_with_its_event_loop(emulator: Emulator):
     asyncio.run(run())
 
 
-# ---------------------------------------------------------------- cost, and what is event
+# ---------------------------------------------------------------- cost and privacy
 
 
 async def test_status_wait_takes_little_memory(waiting: Waiting, emulator: Emulator):
@@ -708,7 +714,7 @@ async def test_status_wait_takes_little_memory(waiting: Waiting, emulator: Emula
         used = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
-    assert used / len(sids) < 8 * 1024  # with asyncio's own task for each
+    assert used / len(sids) < 8 * 1024  # including the asyncio task of each
 
 
 async def test_status_poll_join_and_leave_take_constant_time(waiting: Waiting, emulator: Emulator):

@@ -69,7 +69,7 @@ class AsyncClient(Resources[AwaitingClient]):
         await self.close()
 
     async def close(self) -> None:
-        """Close the connections; the client opens new ones if it is used again."""
+        """Close the connections. The client opens new ones if it is used again."""
         session = self.__dict__.pop("_session", None)
         if session is not None:
             await session.close()

@@ -67,13 +67,16 @@ class Client(Resources[BlockingClient]):
         self.close()
 
     def with_settings(self, **changes: Any) -> Client:
-        """Return a client with changed settings and its own connections, which shares this client's token."""
+        """Return a client with changed settings. It has its own connections, and shares this client's token.
+
+        :param changes: Fields of :class:`Settings`, such as ``retries=0``.
+        """
         client = type(self)(replace(self.settings, **changes), mask_secret=self._mask_secret)
         client._token_source = self._token_source
         return client
 
     def close(self) -> None:
-        """Close the connections; the client opens new ones if it is used again."""
+        """Close the connections. The client opens new ones if it is used again."""
         session = self.__dict__.pop("_session", None)
         if session is not None:
             session.close()
@@ -267,7 +270,7 @@ def _was_sent(error: requests.RequestException) -> bool:
     if isinstance(error, requests.exceptions.InvalidSchema | requests.exceptions.InvalidURL):
         return False
     cause = _cause(error)
-    if isinstance(cause, u3.ProxyError):  # urllib3 raises it for lost responses, too.
+    if isinstance(cause, u3.ProxyError):  # urllib3 also raises it if a response is lost behind a proxy.
         cause = cause.original_error
         if isinstance(cause, OSError) and "Tunnel connection failed" in str(cause):
             return False

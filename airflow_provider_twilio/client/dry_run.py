@@ -18,10 +18,11 @@ log = logging.getLogger(__name__)
 
 
 def dry_run_record(settings: Settings, request: PreparedRequest[Any]) -> Any:
-    """Log a request, and return a record of what it would have made, or None if its response has no content.
+    """Log a request that is not sent, and return a record in place of its response.
 
-    The record's ``sid`` is None and its ``status`` is ``dry-run``. It has the request's parameters that are also
-    fields of the record. Other parameters, passwords among them, are left out.
+    Return None if the response would have no content. The record's ``sid`` is None, and its ``status`` is ``dry-run``.
+    The record has those parameters of the request that are also fields of the record. Others, such as passwords, are
+    left out.
     """
     if request.parser is NoContent:
         log.info("Dry run, not sent: %s", request)

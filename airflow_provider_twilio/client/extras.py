@@ -1,6 +1,6 @@
 """The extras of an Airflow connection: their names, and how each is parsed.
 
-An extra is a JSON value, or a string where the connection is written as a URI.
+An extra is a JSON value. In a connection written as a URI, it is always a string.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ SUGGESTIONS: Mapping[str, str] = {
     "auth_token": "the connection's password",
     "token": "the connection's password",
 }
-"""Names that users may expect, and what they are called here."""
+"""Names that users may expect for an extra or field, and the name that it has."""
 
 
 def parse_extras(conn_id: str, extra: str | None) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""From a request to the request that is sent: completed, checked by the guards, and with its URL.
+"""Preparation of requests: adding the connection's sender, checking the guards, and building the URL.
 
-:func:`prepare` is the only function that makes a :class:`PreparedRequest` of a request. So the type of a request says
-whether the guards have seen it, and a client sends a prepared request as it is.
+Only :func:`prepare` and :func:`prepare_like` create a :class:`PreparedRequest`. So the type of a request shows whether
+the guards have accepted it, and the clients send a prepared request unchanged.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _UNESCAPED_IN_PATHS = "/:@!$&'()*+,;=%~"
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PreparedRequest(Generic[T]):
-    """A request that is ready to be sent. Made by :func:`prepare` only.
+    """A request that is ready to be sent. Only :func:`prepare` and :func:`prepare_like` create one.
 
     :param request: The completed request. Its path may still be relative.
-    :param url: The URL that it goes to.
+    :param url: The URL of the request.
     """
 
     request: Request[T]
@@ -92,7 +92,7 @@ def prepare(settings: Settings, request: Request[T]) -> PreparedRequest[T]:
 def prepare_like(
     settings: Settings, prepared: PreparedRequest[T], data: tuple[tuple[str, str], ...]
 ) -> PreparedRequest[T]:
-    """Return a prepared request with other form parameters: checked by the guards, with the URL it had.
+    """Return a prepared request with other form parameters, checked by the guards, for the same URL.
 
     For bulk sends, whose requests differ in the recipient and the body only.
 
@@ -148,7 +148,7 @@ def build_url(settings: Settings, template: str) -> str:
             raise BadParameter(
                 "path",
                 f"is on the host {parts.hostname or 'unknown'}",
-                "give a path, or a URL below https://….twilio.com: requests carry the credentials",
+                "give a path, or a URL on https://….twilio.com: requests carry the credentials; no request was sent",
             )
         if parts.netloc.count(".") == 2:  # A longer host name contains the region.
             root = _root(settings, parts.netloc)

@@ -64,19 +64,19 @@ def test_send_429_with_another_code_is_not_retried(run, server):
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [ScriptedResponse(503), ScriptedResponse(500), ScriptedResponse(502, "<html>"), Drop()],
     ids=["503", "500", "html", "drop"],
 )
-def test_send_message_without_response_is_not_retried(run, server, answer):
-    server.play(answer)
+def test_send_message_without_response_is_not_retried(run, server, response):
+    server.play(response)
     with pytest.raises(OutcomeUnknown):
         run(server.url).send(send())
     assert server.count("POST") == len(server.requests) == 1
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         ScriptedResponse(503),
         ScriptedResponse(500),
@@ -85,8 +85,8 @@ def test_send_message_without_response_is_not_retried(run, server, answer):
         ScriptedResponse(200, "{", cut=0),
     ],
 )
-def test_send_retries_safe_request(run, server, answer):
-    server.play(answer, answer, ScriptedResponse(200, SENT))
+def test_send_retries_safe_request(run, server, response):
+    server.play(response, response, ScriptedResponse(200, SENT))
     assert run(server.url).send(Messages.fetch(SID)).sid == SID
     assert len(server.requests) == 3
 
@@ -124,8 +124,8 @@ def test_send_raw_post_is_retried_only_if_idempotent(run, server):
 
 
 def test_send_retries_refused_connection(run, caplog):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
     with pytest.raises(NotSent, match="the connection failed"):
         run(url, retries=2).send(send())
     assert [record.args[1:3] for record in caplog.records if "Retrying in" in record.message] == [(1, 2), (2, 2)]
@@ -218,7 +218,7 @@ def record(sid, status):
 
 @pytest.mark.parametrize("lost", [Drop(), ScriptedResponse(503)], ids=["drop", "503"])
 @pytest.mark.parametrize(
-    ("change", "rejection", "found"),
+    ("change", "rejection", "current"),
     [
         (HANG_UP, CALL_ENDED, record(CALL, "completed")),
         (HANG_UP, CALL_ENDED, record(CALL, "canceled")),
@@ -227,24 +227,24 @@ def record(sid, status):
     ],
     ids=["hung up", "hung up while it rang", "call canceled", "message canceled"],
 )
-def test_end_request_rejected_after_lost_response_succeeds(run, server, lost, change, rejection, found):
-    server.play(lost, rejection, ScriptedResponse(503), ScriptedResponse(200, found))
+def test_end_request_rejected_after_lost_response_succeeds(run, server, lost, change, rejection, current):
+    server.play(lost, rejection, ScriptedResponse(503), ScriptedResponse(200, current))
     result = run(server.url).send(change)
-    assert (type(result), result) == (change.parser, found)
+    assert (type(result), result) == (change.parser, current)
     assert [request.method for request in server.requests] == ["POST", "POST", "GET", "GET"]
     assert len({request.target for request in server.requests}) == 1
 
 
 @pytest.mark.parametrize(
-    ("change", "rejection", "found"),
+    ("change", "rejection", "current"),
     [
         (Calls.update(CALL, status="canceled"), CALL_ENDED, record(CALL, "completed")),
         (CANCEL, NOT_CANCELABLE, record(SID, "sent")),
     ],
     ids=["call", "message"],
 )
-def test_end_request_with_another_final_status_raises(run, server, change, rejection, found):
-    server.play(Drop(), rejection, ScriptedResponse(200, found))
+def test_end_request_with_another_final_status_raises(run, server, change, rejection, current):
+    server.play(Drop(), rejection, ScriptedResponse(200, current))
     with pytest.raises(InvalidRequest) as caught:
         run(server.url).send(change)
     assert caught.value.code in (21220, 30409)
@@ -271,7 +271,7 @@ def test_end_request_rejected_without_lost_response_raises(run, server, change, 
 
 
 @pytest.mark.parametrize(
-    ("answer", "expected"),
+    ("response", "expected"),
     [
         (ScriptedResponse(200, ""), "empty body"),
         (ScriptedResponse(200, "<!DOCTYPE html><p>maintenance", {"Content-Type": "text/html"}), "HTML page"),
@@ -283,9 +283,9 @@ def test_end_request_rejected_without_lost_response_raises(run, server, change, 
     ids=["empty", "html", "xml", "broken", "null", "text"],
 )
 @pytest.mark.parametrize("request_", [Messages.fetch(SID), send()], ids=["fetch", "send"])
-def test_send_unreadable_body_raises_error_with_request_id(run, server, answer, expected, request_):
-    answer.headers = {**answer.headers, "Twilio-Request-Id": "RQ123"}
-    server.play(answer)
+def test_send_unreadable_body_raises_error_with_request_id(run, server, response, expected, request_):
+    response.headers = {**response.headers, "Twilio-Request-Id": "RQ123"}
+    server.play(response)
     with pytest.raises(ServerError if request_.idempotent else OutcomeUnknown, match=expected) as caught:
         run(server.url, retries=0).send(request_)
     assert "200" in str(caught.value)
@@ -345,9 +345,9 @@ def test_send_response_with_wrong_record_raises(run, server, changes, expected):
 
 def test_iter_records_follows_all_pages(run, server):
     server.play(*pages("messages", messages(0, 3), [], messages(3, 2), path=LIST))
-    found = run(server.url).list(Messages.list())
-    assert [message.sid for message in found] == [message["sid"] for message in messages(0, 5)]
-    assert all(isinstance(message, Message) for message in found)
+    records = run(server.url).list(Messages.list())
+    assert [message.sid for message in records] == [message["sid"] for message in messages(0, 5)]
+    assert all(isinstance(message, Message) for message in records)
     assert [request.query for request in server.requests] == [
         "PageSize=1000",
         "PageSize=1000&Page=1&PageToken=PA0",
@@ -367,8 +367,8 @@ def test_iter_records_fetches_pages_lazily(server):
 @pytest.mark.parametrize(("limit", "requests"), [(0, 0), (2, 1), (3, 1), (4, 2), (9, 2)])
 def test_iter_records_limit_bounds_records_and_requests(run, server, limit, requests):
     server.play(*pages("messages", messages(0, 3), messages(3, 2), path=LIST))
-    found = run(server.url).list(Messages.list(limit=limit))
-    assert len(found) == min(limit, 5)
+    records = run(server.url).list(Messages.list(limit=limit))
+    assert len(records) == min(limit, 5)
     assert len(server.requests) == requests
     if requests:
         assert server.requests[0].query == f"PageSize={limit}"
@@ -396,8 +396,8 @@ def test_iter_pages_large_page_fails_requests_smaller_page(run, server):
     failing = ScriptedResponse(500, {"code": 20500, "message": "oops", "status": 500})
     first, second, last = pages("messages", messages(0, 2), messages(2, 2), messages(4, 1), path=LIST)
     server.play(failing, failing, first, failing, second, last)
-    found = run(server.url).list(Messages.list())
-    assert [message.sid for message in found] == [message["sid"] for message in messages(0, 5)]
+    records = run(server.url).list(Messages.list())
+    assert [message.sid for message in records] == [message["sid"] for message in messages(0, 5)]
     queries = [dict(pair.split("=") for pair in request.query.split("&")) for request in server.requests]
     assert [query["PageSize"] for query in queries] == ["1000", "100", "20", "1000", "100", "1000"]
     assert [query.get("PageToken") for query in queries] == [None, None, None, "PA0", "PA0", "PA1"]
@@ -436,8 +436,8 @@ def test_iter_records_newer_api_follows_meta(run, server):
         ),
         ScriptedResponse(200, {"services": [{"sid": sids[2]}], "meta": {"key": "services", "next_page_url": None}}),
     )
-    found = run(server.url).list(raw.raw_listing("https://messaging.twilio.com/v1/Services"))
-    assert [service["sid"] for service in found] == sids
+    records = run(server.url).list(raw.raw_listing("https://messaging.twilio.com/v1/Services"))
+    assert [service["sid"] for service in records] == sids
     assert [request.target for request in server.requests] == [
         f"{path}?PageSize=1000",
         f"{path}?Page=1",

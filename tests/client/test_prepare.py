@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import airflow_provider_twilio
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.messages import Messages
 from airflow_provider_twilio.client.asynchronous import AsyncClient
@@ -81,6 +84,12 @@ def test_prepare_like_replaces_form_data_and_keeps_url():
         prepare_like(configured, prepared, (("To", "+442071838750"), ("From", "ACME")))
 
 
+def test_prepared_request_is_created_in_prepare_only():
+    package = Path(airflow_provider_twilio.__file__).parent
+    files = [path for path in package.rglob("*.py") if re.search(r"\bPreparedRequest\(", path.read_text())]
+    assert [str(path.relative_to(package)) for path in files] == ["client/prepare.py"]
+
+
 def test_prepared_request_repr_shows_no_parameters():
     prepared = prepare(settings(), Messages.create(to="+14155550123", from_="+14155550100", body="secret text"))
     assert repr(prepared) == f"<PreparedRequest POST /2010-04-01/Accounts/{ACCOUNT}/Messages.json>"
@@ -136,10 +145,10 @@ async def test_bulk_run_prepares_each_row_once(server):
     server.play(*[ScriptedResponse(201, MESSAGE)] * 3)
     rows = [{"to": f"+1415555012{number}"} for number in range(3)]
     plan = MessagePlan({"body": "x"}, configured)
-    found = preflight(plan(rows))
+    result = preflight(plan(rows))
     assert allowed.checks == 3
     async with AsyncClient(configured) as client:
-        await run_bulk(client, plan.items(rows, found.verdicts), concurrency=1)
+        await run_bulk(client, plan.items(rows, result.verdicts), concurrency=1)
     assert allowed.checks == 6
     assert len(server.requests) == 3
 

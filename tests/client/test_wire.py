@@ -25,7 +25,7 @@ from tests.client.conftest import ACCOUNT
 from tests.support.scripted import Drop, ScriptedResponse, ScriptedServer, Stall
 
 SID = "SM" + "b" * 32
-FOUND = {"sid": SID, "account_sid": ACCOUNT, "status": "queued"}
+RECORD = {"sid": SID, "account_sid": ACCOUNT, "status": "queued"}
 VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
@@ -72,7 +72,7 @@ class Proxy(ScriptedServer):
 
 def test_proxy_of_connection_receives_plain_http_request(run, server):
     """Requests to a proxy for plain HTTP contain the whole URL."""
-    server.play(ScriptedResponse(200, FOUND))
+    server.play(ScriptedResponse(200, RECORD))
     proxy = server.url.replace("http://", "http://me:p%40ss@")
     run("http://gateway.invalid", proxy=proxy).send(Messages.fetch(SID))
     (request,) = server.requests
@@ -81,7 +81,7 @@ def test_proxy_of_connection_receives_plain_http_request(run, server):
 
 
 def test_proxy_tunnels_https_request(run, trusted):
-    with ScriptedServer(ScriptedResponse(200, FOUND), tls=trusted.server) as twilio, Proxy(twilio.port) as proxy:
+    with ScriptedServer(ScriptedResponse(200, RECORD), tls=trusted.server) as twilio, Proxy(twilio.port) as proxy:
         client = run("https://localhost", proxy=f"http://me:pass@127.0.0.1:{proxy.port}", verify=trusted.path)
         assert client.send(Messages.fetch(SID)).sid == SID
         (connect,) = proxy.requests
@@ -129,14 +129,14 @@ def test_tls_handshake_timeout_raises_not_sent(run):
 
 
 def test_proxy_refuses_connection_raises_not_sent(run):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
     with pytest.raises(NotSent):
         run("https://gateway.invalid", proxy=f"http://127.0.0.1:{port}", retries=0).send(Messages.fetch(SID))
 
 
 def test_proxy_of_environment_is_used(run, server, monkeypatch):
-    server.play(ScriptedResponse(200, FOUND))
+    server.play(ScriptedResponse(200, RECORD))
     monkeypatch.setenv("http_proxy", server.url)
     run("http://gateway.invalid").send(Messages.fetch(SID))
     assert server.requests[0].target.startswith("http://gateway.invalid/")
@@ -144,14 +144,14 @@ def test_proxy_of_environment_is_used(run, server, monkeypatch):
 
 @pytest.mark.parametrize("variable", ["http_proxy", "HTTPS_PROXY", "all_proxy"])
 def test_proxy_of_environment_is_not_used_for_loopback(run, server, monkeypatch, variable):
-    server.play(ScriptedResponse(200, FOUND))
+    server.play(ScriptedResponse(200, RECORD))
     monkeypatch.setenv(variable, "http://127.0.0.1:1")
     run(server.url, retries=0).send(Messages.fetch(SID))
     assert server.requests[0].target.startswith("/2010-04-01/")
 
 
 def test_proxy_of_connection_overrides_environment(run, server, monkeypatch):
-    server.play(ScriptedResponse(200, FOUND))
+    server.play(ScriptedResponse(200, RECORD))
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     run("http://gateway.invalid", proxy=server.url, retries=0).send(Messages.fetch(SID))
     assert len(server.requests) == 1
@@ -186,7 +186,7 @@ def test_proxy_with_unsupported_scheme_raises_bad_connection(monkeypatch):
 def test_client_ignores_netrc(run, server, monkeypatch, tmp_path):
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login other password other\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    server.play(ScriptedResponse(200, FOUND))
+    server.play(ScriptedResponse(200, RECORD))
     client = run(server.url)
     client.send(Messages.fetch(SID))
     assert server.requests[0].headers["authorization"] == client.client.settings.auth.header
@@ -232,7 +232,7 @@ def trusted(tmp_path_factory):
 
 @pytest.fixture
 def twilio(trusted):
-    with ScriptedServer(ScriptedResponse(200, FOUND), repeat=True, tls=trusted.server) as server:
+    with ScriptedServer(ScriptedResponse(200, RECORD), repeat=True, tls=trusted.server) as server:
         yield server
 
 
@@ -281,7 +281,7 @@ def test_tls_sends_client_certificate(run, trusted, tmp_path, files):
     strict.verify_mode = ssl.CERT_REQUIRED
     strict.load_verify_locations(client_certificate.path)
     cert = (client_certificate.both_path,) if files == 1 else (client_certificate.path, client_certificate.key_path)
-    with ScriptedServer(ScriptedResponse(200, FOUND), repeat=True, tls=strict) as server:
+    with ScriptedServer(ScriptedResponse(200, RECORD), repeat=True, tls=strict) as server:
         assert run(server.url, verify=trusted.path, cert=cert).send(Messages.fetch(SID)).sid == SID
         with pytest.raises(TwilioError):
             run(server.url, verify=trusted.path, retries=0).send(Messages.fetch(SID))

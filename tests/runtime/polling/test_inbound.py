@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ import pytest
 from airflow_provider_twilio.api.errors import AuthenticationFailed, BadParameter
 from airflow_provider_twilio.api.messages import Message
 from airflow_provider_twilio.client.asynchronous import AsyncClient
-from airflow_provider_twilio.emulator import Emulator, serve
+from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.runtime.polling import inbound, shared
 from airflow_provider_twilio.runtime.polling.inbound import (
     Cursor,
@@ -34,18 +34,6 @@ from tests.support.polling import end, settings, until
 CYCLE = 0.2
 OURS, PHONE, OTHER = "+15005550006", "+14155550100", "+14155550101"
 ANY = Filter()
-
-
-@pytest.fixture(scope="module")
-def _emulator() -> Iterator[Emulator]:
-    with serve() as emulator:
-        yield emulator
-
-
-@pytest.fixture
-def emulator(_emulator: Emulator) -> Emulator:
-    _emulator.reset()
-    return _emulator
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import gc
 import logging
 import time
 import tracemalloc
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import pairwise
@@ -34,18 +34,6 @@ CYCLE = 0.2
 NEVER_ENDS = "+15005559016"
 NO_REPORT = "+15005559010"
 Event = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def _emulator() -> Iterator[Emulator]:
-    with serve() as emulator:
-        yield emulator
-
-
-@pytest.fixture
-def emulator(_emulator: Emulator) -> Emulator:
-    _emulator.reset()
-    return _emulator
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,6 @@
-"""Bulk sending in a real Airflow: killed at random moments, waited for in the triggerer, and mapped.
+"""Bulk sends in a real Airflow: killed at random moments, waiting in the triggerer, and mapped.
 
-BULK_SIZE is how many it sends (10000 for the full size), BULK_KILLS how often it is killed.
+BULK_SIZE is the number of messages (10000 for the full size), BULK_KILLS the number of kills.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def airflow(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield running
 
 
-def people(path: Path, count: int) -> dict[str, str]:
-    """Write so many recipients to a file, and give what each is to read."""
+def write_recipients(path: Path, count: int) -> dict[str, str]:
+    """Write recipients to a file, and return the expected body for each number."""
     expected = {f"+1415{5550000 + index}": f"Dear person {index}" for index in range(count)}
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -57,52 +57,54 @@ def people(path: Path, count: int) -> dict[str, str]:
     return expected
 
 
-def kill_at(emulator: Emulator, pid: Path, counts: list[int]) -> int:
-    """Kill the task with -9 each time so many messages are there; tell how often."""
-    kills, last = 0, ""
+def kill_at(emulator: Emulator, pid_file: Path, counts: list[int]) -> int:
+    """Kill the task with SIGKILL each time the emulator has a number of messages. Return how often it was killed."""
+    kills, killed_pid = 0, ""
     for count in counts:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
-            running = pid.read_text() if pid.exists() else ""
-            if running and running != last and len(emulator.world.main.messages) >= count:
+            running = pid_file.read_text() if pid_file.exists() else ""
+            if running and running != killed_pid and len(emulator.state.main.messages) >= count:
                 with suppress(ProcessLookupError):
                     os.kill(int(running), signal.SIGKILL)
                     kills += 1
-                last = running
+                killed_pid = running
                 break
             time.sleep(0.002)
     return kills
 
 
-@pytest.mark.parametrize("where", ["store", "checkpoint_path"])
-def test_each_gets_one_whatever_is_killed(airflow: Airflow, emulator: Emulator, tmp_path: Path, where: str):
-    if where == "store" and version.startswith("3.1."):
+@pytest.mark.parametrize("storage", ["store", "checkpoint_path"])
+def test_send_messages_killed_at_random_sends_each_message_once(
+    airflow: Airflow, emulator: Emulator, tmp_path: Path, storage: str
+):
+    if storage == "store" and version.startswith("3.1."):
         pytest.skip("this Airflow has no task state store")
     emulator.reset()
-    emulator.quirks.set(latency=0.01, status_lag=100_000)  # nothing is delivered while it is being killed
-    size = SIZE if where == "store" else SIZE // 2
-    expected = people(tmp_path / "people.csv", size)
-    pid, table = tmp_path / "pid", tmp_path / "table.csv"
+    emulator.quirks.set(latency=0.01, status_lag=100_000)  # no message is delivered while the task is being killed
+    size = SIZE if storage == "store" else SIZE // 2
+    expected = write_recipients(tmp_path / "people.csv", size)
+    pid_file, table = tmp_path / "pid", tmp_path / "table.csv"
     conf = {
         "recipients": str(tmp_path / "people.csv"),
-        "checkpoint_path": "" if where == "store" else str(tmp_path / "checkpoint_path"),
+        "checkpoint_path": "" if storage == "store" else str(tmp_path / "checkpoint_path"),
         "results": str(table),
-        "pid": str(pid),
+        "pid": str(pid_file),
     }
-    began = time.monotonic()
+    started_at = time.monotonic()
     run_id = airflow.trigger("bulk_send", conf)
-    kills = kill_at(emulator, pid, sorted(random.sample(range(1, size - 100), KILLS)))
+    kills = kill_at(emulator, pid_file, sorted(random.sample(range(1, size - 100), KILLS)))
     assert airflow.wait_for_task("bulk_send", run_id, "send", "deferred", "failed", timeout=300) == "deferred"
-    sent = time.monotonic() - began
-    lists = emulator.journal.count("GET", "Messages")
-    with emulator.world.lock:
-        held = Counter(message.to for message in emulator.world.main.messages)
-    assert set(held.values()) == {1}
-    assert held.keys() == expected.keys()
-    # Settled by walks through the list, not by a query for each message.
-    assert lists <= (kills + 1) * (size // 1000 + 2)
-    time.sleep(11)  # two ticks at least
-    ticks = emulator.journal.count("GET", "Messages") - lists
+    sent_after = time.monotonic() - started_at
+    list_requests = emulator.journal.count("GET", "Messages")
+    with emulator.state.lock:
+        counts = Counter(message.to for message in emulator.state.main.messages)
+    assert set(counts.values()) == {1}
+    assert counts.keys() == expected.keys()
+    # Reconciled by reading the list, not by a query for each message.
+    assert list_requests <= (kills + 1) * (size // 1000 + 2)
+    time.sleep(11)  # at least two polling cycles
+    polls = emulator.journal.count("GET", "Messages") - list_requests
     emulator.quirks.set(status_lag=0)
     run = airflow.wait("bulk_send", run_id, timeout=300)
     assert run.tasks == {"send": "success"}, airflow.log("bulk_send", run_id, "send")[-4000:]
@@ -114,18 +116,18 @@ def test_each_gets_one_whatever_is_killed(airflow: Airflow, emulator: Emulator, 
     by_sid = {message["sid"]: message["to"] for message in emulator.messages}
     assert [by_sid[row["sid"]] for row in rows] == list(expected)
     assert {(row["outcome"], row["status"]) for row in rows} == {("sent", "delivered")}
-    if where == "store":
+    if storage == "store":
         assert list(airflow.state_store("bulk_send", run_id, "send")) == ["twilio_bulk"]
     print(
-        f"\n{where}: {size} messages, {kills} kills, {len(emulator.messages)} held, {lists} requests to settle,"
-        f" {ticks} requests in two to three ticks; sent after {sent:.0f} s, and all ended after"
-        f" {time.monotonic() - began:.0f} s"
+        f"\n{storage}: {size} messages, {kills} kills, {len(emulator.messages)} messages in the emulator,"
+        f" {list_requests} requests to reconcile, {polls} requests in two to three polling cycles;"
+        f" sent after {sent_after:.0f} s, and finished after {time.monotonic() - started_at:.0f} s"
     )
     assert kills == KILLS
-    assert ticks <= 3 * (size // 1000 + 2)
+    assert polls <= 3 * (size // 1000 + 2)
 
 
-def test_mapped_over_workers(airflow: Airflow, emulator: Emulator, tmp_path: Path):
+def test_send_messages_mapped_sends_each_message_once(airflow: Airflow, emulator: Emulator, tmp_path: Path):
     emulator.reset()
     run_id = airflow.trigger("bulk_mapped", {"checkpoint_path": str(tmp_path)})
     run = airflow.wait("bulk_mapped", run_id, timeout=300)

@@ -1,4 +1,4 @@
-"""What the tests of bulk sending run: one task that is killed again and again, and mapped ones."""
+"""DAGs of the bulk tests: one task that is killed repeatedly, and mapped tasks."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from airflow.sdk import DAG, task
 from airflow_provider_twilio.operators.messages import SendMessagesOperator
 
 
-def note(context: Any) -> None:
-    """Write down which process runs this try."""
+def write_pid(context: Any) -> None:
+    """Write the ID of the process that runs this try."""
     Path(context["dag_run"].conf["pid"]).write_text(str(os.getpid()))
 
 
@@ -32,15 +32,15 @@ with DAG("bulk_send", schedule=None):
         wait_timeout=600.0,
         retries=10,
         retry_delay=timedelta(seconds=1),
-        pre_execute=note,
+        pre_execute=write_pid,
     )
 
 with DAG("bulk_mapped", schedule=None):
 
     @task
-    def chunks() -> list[list[str]]:
-        return [[f"+1415{5550000 + 100 * chunk + index}" for index in range(100)] for chunk in range(4)]
+    def split_recipients() -> list[list[str]]:
+        return [[f"+1415{5550000 + 100 * part + index}" for index in range(100)] for part in range(4)]
 
     SendMessagesOperator.partial(
         task_id="send", from_="+15005550006", body="hello", checkpoint_path="{{ dag_run.conf['checkpoint_path'] }}"
-    ).expand(recipients=chunks())
+    ).expand(recipients=split_recipients())

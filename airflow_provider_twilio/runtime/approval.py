@@ -1,8 +1,8 @@
 """Questions by text message, and the matching of replies to open questions. Pure: no I/O.
 
 The state of a question is derived from Twilio's message list alone. All processes, DAGs and Airflow installations that
-question the same phone therefore agree on it. For that purpose, the text of a question states its code and for how
-long the question stays open.
+send questions to the same phone therefore agree on it. For that purpose, the message body of a question states its code
+and for how long it stays open.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Reply(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question by text message.
+    """A question by text message, without its wording.
 
     :param code: Four digits that a reply must name; None if a reply needs no code.
     :param asked_at: Time at which the question was sent, in seconds since the epoch.

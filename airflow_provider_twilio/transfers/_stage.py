@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from airflow_provider_twilio.transfers._tables import BATCH_SIZE, Row
+from airflow_provider_twilio.transfers._tables import ROWS_PER_BATCH, Row
 
 
 class StagedRow(NamedTuple):
@@ -59,7 +59,7 @@ class Stage:
         :param is_new: Whether the rows come from Twilio, so that the file of their day has to be written.
         """
         values = ((staged.sid, staged.day, staged.created, _dump(staged.row), is_new) for staged in rows)
-        while batch := list(islice(values, BATCH_SIZE)):
+        while batch := list(islice(values, ROWS_PER_BATCH)):
             self._database.execute("BEGIN")
             self._database.executemany(
                 "INSERT INTO staged VALUES (?, ?, ?, ?, ?) ON CONFLICT (sid) DO UPDATE"

@@ -19,8 +19,8 @@ from typing import Any
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.records import Field, Record, parse_datetime
 
-FORMATS = ("jsonl", "csv", "parquet")
-BATCH_SIZE = 2000
+FILE_FORMATS = ("jsonl", "csv", "parquet")
+ROWS_PER_BATCH = 2000
 """Rows that are held in memory at once."""
 DECIMAL_PRECISION, DECIMAL_SCALE = 28, 10
 """Digits of a decimal in Parquet, and how many of them are fractional."""
@@ -86,7 +86,7 @@ def _write_parquet(path: Path, rows: Iterable[Row], columns: Columns) -> None:
     schema = pyarrow.schema([(name, arrow_types[value_type]) for name, value_type in columns.items()])
     remaining = iter(rows)
     with parquet.ParquetWriter(path, schema) as writer:
-        while batch := list(islice(remaining, BATCH_SIZE)):
+        while batch := list(islice(remaining, ROWS_PER_BATCH)):
             arrays = [
                 pyarrow.array(
                     [_PARSERS[value_type](text) if text is not None else None for text in texts],
@@ -126,7 +126,7 @@ def _read_jsonl(path: Path) -> Iterator[Mapping[str, Any]]:
 def _read_parquet(path: Path) -> Iterator[Mapping[str, Any]]:
     _, parquet = _import_pyarrow()
     with parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=BATCH_SIZE):
+        for batch in file.iter_batches(batch_size=ROWS_PER_BATCH):
             yield from batch.to_pylist()
 
 

@@ -65,7 +65,7 @@ class LogsToStorageOperator(CompositeOperator):
         checks.required(path=given["path"])
         storage.check_path("path", given["path"])
         checks.required(file_format=given["file_format"])
-        checks.choice("file_format", given["file_format"], tables.FORMATS)
+        checks.choice("file_format", given["file_format"], tables.FILE_FORMATS)
         parse_int("look_back", given["look_back"], 0, RETENTION_DAYS)
         if (given["start"] is None) != (given["end"] is None):
             one, other = ("start", "end") if given["end"] is None else ("end", "start")

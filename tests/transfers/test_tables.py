@@ -29,9 +29,9 @@ RAW = {
 COLUMNS = tables.columns_of(Message)
 
 
-@pytest.mark.parametrize("file_format", tables.FORMATS)
+@pytest.mark.parametrize("file_format", tables.FILE_FORMATS)
 def test_tables_written_and_read_are_equal(tmp_path: Path, file_format: str):
-    rows = [list(tables.to_row({**RAW, "sid": f"SM{number}"}, COLUMNS)) for number in range(tables.BATCH_SIZE + 1)]
+    rows = [list(tables.to_row({**RAW, "sid": f"SM{number}"}, COLUMNS)) for number in range(tables.ROWS_PER_BATCH + 1)]
     path = tmp_path / f"a.{file_format}"
     tables.write(path, iter(rows), COLUMNS)
     assert [list(row) for row in tables.read(path, COLUMNS)] == rows

@@ -1,4 +1,4 @@
-"""How an event ends a task: with the record's facts, or with one of Airflow's exceptions."""
+"""Tests of the outcome of a task: the record's facts, or one of Airflow's exceptions."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def test_raise_for_event_reached_returns_facts():
 )
 def test_raise_for_event_other_outcome_raises_reason(event: Any, options: dict[str, Any], exception: type[Exception]):
     with pytest.raises(exception, match=r"^why$"):
-        raise_for_event({**event, "reason": "why"}, **options)
+        raise_for_event(event | {"reason": "why"}, **options)
 
 
-@pytest.mark.parametrize("event", [{}, {"outcome": "odd", "secret": "value"}])
+@pytest.mark.parametrize("event", [{}, {"outcome": "unknown", "secret": "value"}])
 def test_raise_for_event_unknown_outcome_fails_without_values(event: Any):
     with pytest.raises(AirflowFailException, match="no known outcome") as caught:
         raise_for_event(event)

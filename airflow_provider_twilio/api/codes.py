@@ -31,6 +31,9 @@ GEO_PERMISSIONS = frozenset({21215, 21408})
 ACCOUNT_WIDE = frozenset({10001, 20003, 20005, 20006, 20008, 21476, 21478, DAILY_CAP, 90010})
 """Errors that affect every request of the account, whatever its recipient."""
 
+SENDER_WIDE = frozenset({21210, 21212, 21606, 21659, 21660, 21701, 21702, 21704, 21705, 30032, 63007, 63020, 63051})
+"""Errors that affect every request of the sender, whatever its recipient: a number, messaging service or channel."""
+
 RESENDABLE = frozenset({30001, 30003, 30008, 30022, 30036, 30410, 30500})
 """Delivery failures for which resending can help. Overridable, since Twilio may change their meaning."""
 

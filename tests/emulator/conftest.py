@@ -17,14 +17,14 @@ def _emulator() -> Iterator[Emulator]:
 
 @pytest.fixture
 def emulator(_emulator: Emulator) -> Emulator:
-    """An emulator in its first state; its clock stands still until a test moves it."""
+    """Return an emulator in its initial state. Its clock stands still until a test moves it."""
     _emulator.reset()
     _emulator.clock.freeze()
     return _emulator
 
 
 class Api:
-    """Ask the emulator over its socket, as the account unless told otherwise."""
+    """A client of the emulator, which sends requests over its socket."""
 
     def __init__(self, emulator: Emulator, auth: tuple[str, str] | None, account_sid: str | None = None) -> None:
         self.emulator = emulator
@@ -41,25 +41,25 @@ class Api:
         return self.session.request(method, url, **{where: data}, timeout=10, **kwargs)
 
     def get(self, path: str, **params: Any) -> Any:
-        """GET what must be there."""
-        answer = self("GET", path, params)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        """Return the body of a successful GET request."""
+        response = self("GET", path, params)
+        assert response.status_code == 200, response.text
+        return response.json()
 
     def post(self, path: str, **form: Any) -> Any:
-        """POST what must be taken."""
-        answer = self("POST", path, form)
-        assert answer.status_code in (200, 201), answer.text
-        return answer.json()
+        """Return the body of a successful POST request."""
+        response = self("POST", path, form)
+        assert response.status_code in (200, 201), response.text
+        return response.json()
 
-    def refused(self, method: str, path: str, data: Any = None) -> tuple[int, int]:
-        """Ask for what must be refused; give the status and Twilio's code."""
-        answer = self(method, path, data)
-        body = answer.json()
-        assert body["status"] == answer.status_code >= 400
+    def error(self, method: str, path: str, data: Any = None) -> tuple[int, int]:
+        """Return the status and the error code of a request that fails."""
+        response = self(method, path, data)
+        body = response.json()
+        assert body["status"] == response.status_code >= 400
         assert body["more_info"] == f"https://www.twilio.com/docs/errors/{body['code']}"
         assert body["message"]
-        return answer.status_code, body["code"]
+        return response.status_code, body["code"]
 
     def send(self, to: str = "+14155550100", body: str = "hello", **form: Any) -> dict[str, Any]:
         if "MessagingServiceSid" not in form:

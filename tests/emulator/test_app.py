@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is Twilio's kind: never a 500, never a traceback."""
+"""Generated requests get responses in Twilio's form: never status 500, never a traceback."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ NAMES = [
     "IncludeSubaccounts",
     "MachineDetection",
 ]
-TELLING = [
+SAMPLE_VALUES = [
     *[
         "+14155550100",
         "+15005550006",
@@ -102,7 +102,7 @@ TELLING = [
     "MG" + "0" * 32,
     "[" * 2000,
 ]
-VALUES = st.one_of(st.sampled_from(TELLING), st.text(max_size=40))
+VALUES = st.one_of(st.sampled_from(SAMPLE_VALUES), st.text(max_size=40))
 PAIRS = st.lists(st.tuples(st.one_of(st.sampled_from(NAMES), st.text(max_size=8)), VALUES), max_size=6)
 TEMPLATES = sorted(RESOURCE_ROUTES) + sorted(f"/messaging.twilio.com/v1/{template}" for template in MESSAGING_ROUTES)
 
@@ -115,7 +115,7 @@ TEMPLATES = sorted(RESOURCE_ROUTES) + sorted(f"/messaging.twilio.com/v1/{templat
     pairs=PAIRS,
     seconds=st.sampled_from([0, 0, 1, 30]),
 )
-def test_any_request_gets_twilios_kind_of_answer(
+def test_app_generated_request_gets_twilio_response(
     emulator: Emulator, api: Api, template: str, method: str, pick: int, pairs: Any, seconds: int
 ) -> None:
     if not emulator.messages:
@@ -123,19 +123,19 @@ def test_any_request_gets_twilios_kind_of_answer(
         api.post("Calls.json", To="+14155550100", From=emulator.phone_number, Url="http://example.com/")
         api.post("/messaging.twilio.com/v1/Services", FriendlyName="x")
     emulator.clock.advance(seconds)
-    known = [record["sid"] for kind in (emulator.messages, emulator.calls, emulator.numbers) for record in kind]
+    known = [record["sid"] for records in (emulator.messages, emulator.calls, emulator.numbers) for record in records]
     path = template
     while "{}" in path:
         country = path.startswith("AvailablePhoneNumbers")
         path = path.replace("{}", "US" if country else known[pick % len(known)] if known else "SM" + "0" * 32, 1)
-    answer = api(method, path if path.startswith("/") else f"{path}.json", pairs)
-    assert answer.status_code < 500, answer.text
-    if answer.status_code == 204:
-        assert answer.content == b""
-    elif answer.status_code >= 400:
-        assert set(answer.json()) >= {"code", "message", "more_info", "status"}
+    response = api(method, path if path.startswith("/") else f"{path}.json", pairs)
+    assert response.status_code < 500, response.text
+    if response.status_code == 204:
+        assert response.content == b""
+    elif response.status_code >= 400:
+        assert set(response.json()) >= {"code", "message", "more_info", "status"}
     else:
-        assert isinstance(answer.json(), dict)
+        assert isinstance(response.json(), dict)
 
 
 @pytest.mark.parametrize(
@@ -149,13 +149,13 @@ def test_any_request_gets_twilios_kind_of_answer(
         ("Messages//.json", b"", "application/x-www-form-urlencoded"),
     ],
 )
-def test_odd_bodies_and_paths(api: Api, path: str, body: bytes, content_type: str) -> None:
-    answer = api("POST", path, body, headers={"Content-Type": content_type})
-    assert 400 <= answer.status_code < 500
-    assert answer.json()["code"]
+def test_app_malformed_body_or_path_gets_twilio_error(api: Api, path: str, body: bytes, content_type: str) -> None:
+    response = api("POST", path, body, headers={"Content-Type": content_type})
+    assert 400 <= response.status_code < 500
+    assert response.json()["code"]
 
 
-def test_a_body_that_breaks_off_is_no_message(emulator: Emulator, api: Api) -> None:
+def test_app_truncated_body_creates_no_message(emulator: Emulator, api: Api) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", emulator.port, timeout=5)
     connection.putrequest("POST", f"/2010-04-01/Accounts/{api.account_sid}/Messages.json")
     connection.putheader("Content-Length", "1000")

@@ -8,29 +8,29 @@ from tests.emulator.conftest import Api
 
 
 @pytest.mark.parametrize("secret", ["wrong", "", "é"])
-def test_wrong_credentials(emulator: Emulator, secret: str) -> None:
-    assert Api(emulator, (emulator.account_sid, secret)).refused("GET", "Messages.json") == (401, 20003)
-    assert Api(emulator, ("SK" + "0" * 32, secret)).refused("GET", "Messages.json") == (401, 20003)
+def test_authenticate_rejects_wrong_secret(emulator: Emulator, secret: str) -> None:
+    assert Api(emulator, (emulator.account_sid, secret)).error("GET", "Messages.json") == (401, 20003)
+    assert Api(emulator, ("SK" + "0" * 32, secret)).error("GET", "Messages.json") == (401, 20003)
 
 
 @pytest.mark.parametrize("header", [None, "", "Basic", "Basic !!!", "Basic /////w==", "Digest x", "Bearer nothing"])
-def test_no_credentials(emulator: Emulator, header: str | None) -> None:
+def test_authenticate_rejects_missing_or_malformed_header(emulator: Emulator, header: str | None) -> None:
     url = f"{emulator.url}/2010-04-01/Accounts/{emulator.account_sid}/Messages.json"
-    answer = requests.get(url, headers={} if header is None else {"Authorization": header}, timeout=5)
-    assert (answer.status_code, answer.json()["code"]) == (401, 20003)
+    response = requests.get(url, headers={} if header is None else {"Authorization": header}, timeout=5)
+    assert (response.status_code, response.json()["code"]) == (401, 20003)
 
 
-def test_keys(emulator: Emulator) -> None:
+def test_api_keys_have_their_permissions(emulator: Emulator) -> None:
     main, standard = Api(emulator, emulator.main_key), Api(emulator, emulator.standard_key)
     restricted = Api(emulator, emulator.restricted_key)
     assert main.get("/2010-04-01/Accounts.json")["accounts"]
     assert standard.send()["status"] == "queued"
-    assert standard.refused("GET", "/2010-04-01/Accounts.json") == (401, 20003)
-    assert standard.refused("GET", f"/2010-04-01/Accounts/{emulator.account_sid}.json") == (401, 20003)
-    assert restricted.refused("GET", "Messages.json") == (403, 20003)
+    assert standard.error("GET", "/2010-04-01/Accounts.json") == (401, 20003)
+    assert standard.error("GET", f"/2010-04-01/Accounts/{emulator.account_sid}.json") == (401, 20003)
+    assert restricted.error("GET", "Messages.json") == (403, 20003)
 
 
-def test_oauth(emulator: Emulator) -> None:
+def test_oauth_token_is_issued_and_expires(emulator: Emulator) -> None:
     form = {
         "grant_type": "client_credentials",
         "client_id": emulator.oauth_client[0],
@@ -54,36 +54,36 @@ def sub(emulator: Emulator, api: Api) -> Api:
     return Api(emulator, (account["sid"], account["auth_token"]), account["sid"])
 
 
-def test_parent_acts_on_its_subaccount_and_not_the_other_way(emulator: Emulator, api: Api, sub: Api) -> None:
+def test_parent_account_reaches_subaccount_but_not_vice_versa(emulator: Emulator, api: Api, sub: Api) -> None:
     parent = Api(emulator, (emulator.account_sid, emulator.auth_token), sub.account_sid)
     assert parent.get("Messages.json")["messages"] == []
     assert sub.get("Messages.json")["messages"] == []
-    assert sub.refused("GET", f"/2010-04-01/Accounts/{emulator.account_sid}/Messages.json") == (401, 20003)
+    assert sub.error("GET", f"/2010-04-01/Accounts/{emulator.account_sid}/Messages.json") == (401, 20003)
     form = {"To": "+14155550100", "From": emulator.phone_number, "Body": "x"}
-    assert sub.refused("POST", "Messages.json", form) == (400, 21606)
-    assert sub.refused("POST", "/2010-04-01/Accounts.json", {}) == (400, 21101)
-    assert sub.refused("GET", "Balance.json") == (404, 20404)
+    assert sub.error("POST", "Messages.json", form) == (400, 21606)
+    assert sub.error("POST", "/2010-04-01/Accounts.json", {}) == (400, 21101)
+    assert sub.error("GET", "Balance.json") == (404, 20404)
 
 
-def test_suspended_and_closed(emulator: Emulator, api: Api, sub: Api) -> None:
+def test_account_is_suspended_and_closed(emulator: Emulator, api: Api, sub: Api) -> None:
     own = f"/2010-04-01/Accounts/{sub.account_sid}.json"
-    assert api.refused("POST", own, {"Status": "asleep"}) == (400, 21475)
-    assert sub.refused("POST", own, {"Status": "suspended"}) == (400, 21477)
+    assert api.error("POST", own, {"Status": "asleep"}) == (400, 21475)
+    assert sub.error("POST", own, {"Status": "suspended"}) == (400, 21477)
     assert api.post(own, Status="suspended")["status"] == "suspended"
-    assert sub.refused("GET", "Messages.json") == (403, 20005)
+    assert sub.error("GET", "Messages.json") == (403, 20005)
     assert api.post(own, Status="active")["status"] == "active"
     assert sub.get("Messages.json")["messages"] == []
     assert api.post(own, Status="closed")["status"] == "closed"
-    assert sub.refused("GET", "Messages.json") == (401, 20003)
-    assert api.refused("POST", own, {"Status": "active"}) == (400, 21479)
+    assert sub.error("GET", "Messages.json") == (401, 20003)
+    assert api.error("POST", own, {"Status": "active"}) == (400, 21479)
     main = f"/2010-04-01/Accounts/{emulator.account_sid}.json"
-    assert api.refused("POST", main, {"Status": "suspended"}) == (400, 21477)
+    assert api.error("POST", main, {"Status": "suspended"}) == (400, 21477)
     assert api.get("/2010-04-01/Accounts.json", Status="closed")["accounts"][0]["sid"] == sub.account_sid
     emulator.clock.advance(days=31)
-    assert api.refused("GET", own) == (404, 20404)
+    assert api.error("GET", own) == (404, 20404)
 
 
-def test_accounts_by_name(api: Api, sub: Api) -> None:
+def test_list_accounts_filters_by_name(api: Api, sub: Api) -> None:
     named = api.get("/2010-04-01/Accounts.json", FriendlyName="shop")["accounts"]
     assert [account["sid"] for account in named] == [sub.account_sid]
     assert api.get("/2010-04-01/Accounts.json", FriendlyName="sho")["accounts"] == []
@@ -116,12 +116,14 @@ def test_accounts_by_name(api: Api, sub: Api) -> None:
         ("IncomingPhoneNumbers", {"AreaCode": "500"}, 0),
     ],
 )
-def test_test_credentials(emulator: Emulator, api: Api, path: str, form: dict[str, str], code: int) -> None:
+def test_credentials_for_tests_follow_magic_numbers(
+    emulator: Emulator, api: Api, path: str, form: dict[str, str], code: int
+) -> None:
     test = Api(emulator, (emulator.test_account_sid, emulator.test_auth_token), emulator.test_account_sid)
     if path != "IncomingPhoneNumbers":
         form = {"To": "+14155550100", "From": "+15005550006", "Body": "x", "Url": "http://example.com/"} | form
     if code:
-        assert test.refused("POST", f"{path}.json", form) == (400, code)
+        assert test.error("POST", f"{path}.json", form) == (400, code)
     else:
         made = test.post(f"{path}.json", **form)
         assert made["account_sid"] == emulator.test_account_sid
@@ -130,25 +132,25 @@ def test_test_credentials(emulator: Emulator, api: Api, path: str, form: dict[st
     assert len(emulator.numbers) == 1
 
 
-def test_test_credentials_and_the_live_account_are_apart(emulator: Emulator) -> None:
+def test_credentials_for_tests_do_not_reach_live_account(emulator: Emulator) -> None:
     test = (emulator.test_account_sid, emulator.test_auth_token)
     form = {"To": "+14155550100", "From": "+15005550006", "Body": "x"}
-    assert Api(emulator, test, emulator.account_sid).refused("POST", "Messages.json", form) == (401, 20003)
+    assert Api(emulator, test, emulator.account_sid).error("POST", "Messages.json", form) == (401, 20003)
     live = Api(emulator, (emulator.account_sid, emulator.auth_token), emulator.test_account_sid)
-    assert live.refused("POST", "Messages.json", form) == (404, 20404)
+    assert live.error("POST", "Messages.json", form) == (404, 20404)
 
 
-def test_test_credentials_can_do_nothing_else(emulator: Emulator) -> None:
+def test_credentials_for_tests_reject_other_resources(emulator: Emulator) -> None:
     test = Api(emulator, (emulator.test_account_sid, emulator.test_auth_token), emulator.test_account_sid)
-    assert test.refused("GET", "Messages.json") == (403, 20008)
-    assert test.refused("GET", "Balance.json") == (403, 20008)
-    assert test.refused("POST", "/2010-04-01/Accounts.json", {}) == (403, 20008)
+    assert test.error("GET", "Messages.json") == (403, 20008)
+    assert test.error("GET", "Balance.json") == (403, 20008)
+    assert test.error("POST", "/2010-04-01/Accounts.json", {}) == (403, 20008)
 
 
-def test_unknown_paths_and_methods(api: Api) -> None:
-    assert api.refused("GET", "Nothing.json") == (404, 20404)
-    assert api.refused("GET", "Messages") == (404, 20404)
-    assert api.refused("PUT", "Messages.json") == (405, 20004)
-    assert api.refused("GET", "/2010-04-01/Elsewhere.json") == (404, 20404)
-    assert api.refused("GET", "/v1/x") == (404, 20404)
-    assert api.refused("GET", f"/2010-04-01/Accounts/AC{'0' * 32}/Messages.json")[1] in (20003, 20404)
+def test_routing_rejects_unknown_paths_and_methods(api: Api) -> None:
+    assert api.error("GET", "Nothing.json") == (404, 20404)
+    assert api.error("GET", "Messages") == (404, 20404)
+    assert api.error("PUT", "Messages.json") == (405, 20004)
+    assert api.error("GET", "/2010-04-01/Elsewhere.json") == (404, 20404)
+    assert api.error("GET", "/v1/x") == (404, 20404)
+    assert api.error("GET", f"/2010-04-01/Accounts/AC{'0' * 32}/Messages.json")[1] in (20003, 20404)

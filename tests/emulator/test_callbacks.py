@@ -19,13 +19,13 @@ from tests.emulator.conftest import Api
 
 
 class Receiver:
-    """Take webhooks over HTTP, and answer them, but for those at ``/fails``, ``/odd`` and ``/drips``."""
+    """An HTTP server for callbacks. ``/fails`` fails, ``/odd`` returns invalid XML, and ``/drips`` responds slowly."""
 
     def __init__(self) -> None:
-        self.seen: list[dict[str, str]] = []
-        self.asked: list[str] = []
+        self.requests: list[dict[str, str]] = []
+        self.request_lines: list[str] = []
         self.headers: list[Any] = []
-        self.answer = b""
+        self.response = b""
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -33,22 +33,24 @@ class Receiver:
                 path, _, query = self.path.partition("?")
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
                 receiver.headers.append(self.headers)
-                receiver.asked.append(f"{self.command} {path}")
-                receiver.seen.append(dict(parse_qsl(query if self.command == "GET" else body, keep_blank_values=True)))
-                answer = b"<Response><Say>" if path == "/odd" else receiver.answer
+                receiver.request_lines.append(f"{self.command} {path}")
+                receiver.requests.append(
+                    dict(parse_qsl(query if self.command == "GET" else body, keep_blank_values=True))
+                )
+                response = b"<Response><Say>" if path == "/odd" else receiver.response
                 self.send_response(500 if path == "/fails" else 200)
-                self.send_header("Content-Length", str(1000 if path == "/drips" else len(answer)))
+                self.send_header("Content-Length", str(1000 if path == "/drips" else len(response)))
                 self.end_headers()
                 if path == "/drips":
                     self.drip()
                 else:
-                    self.wfile.write(answer)
+                    self.wfile.write(response)
 
             def do_GET(self) -> None:
                 self.do_POST()
 
             def drip(self) -> None:
-                with suppress(OSError):  # the emulator has gone
+                with suppress(OSError):  # the emulator has disconnected
                     for _ in range(200):
                         self.wfile.write(b"x")
                         time.sleep(0.05)
@@ -66,7 +68,7 @@ class Receiver:
     def wait(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 5
         while not condition():
-            assert time.monotonic() < deadline, self.seen
+            assert time.monotonic() < deadline, self.requests
             time.sleep(0.01)
 
 
@@ -78,69 +80,74 @@ def receiver() -> Iterator[Receiver]:
     receiver.server.server_close()
 
 
-def test_statuses_are_told_in_order_and_signed(emulator: Emulator, api: Api, receiver: Receiver) -> None:
+def test_status_callbacks_are_ordered_and_signed(emulator: Emulator, api: Api, receiver: Receiver) -> None:
     sid = api.send(StatusCallback=receiver.url)["sid"]
     emulator.clock.advance(10)
-    receiver.wait(lambda: len(receiver.seen) == 2)
-    assert [params["MessageStatus"] for params in receiver.seen] == ["sent", "delivered"]
-    assert {params["MessageSid"] for params in receiver.seen} == {sid}
-    assert "RawDlrDoneDate" in receiver.seen[1]
+    receiver.wait(lambda: len(receiver.requests) == 2)
+    assert [params["MessageStatus"] for params in receiver.requests] == ["sent", "delivered"]
+    assert {params["MessageSid"] for params in receiver.requests} == {sid}
+    assert "RawDlrDoneDate" in receiver.requests[1]
     validator = RequestValidator(emulator.auth_token)
-    for params, headers in zip(receiver.seen, receiver.headers, strict=True):
+    for params, headers in zip(receiver.requests, receiver.headers, strict=True):
         assert validator.validate(receiver.url, params, headers["X-Twilio-Signature"])
-    receiver.wait(lambda: [delivery.status for delivery in emulator.callbacks] == [200, 200])
+    receiver.wait(lambda: [attempt.status for attempt in emulator.callbacks] == [200, 200])
 
 
-def test_a_failure_tells_its_code(emulator: Emulator, api: Api, receiver: Receiver) -> None:
+def test_status_callback_of_failure_has_error_code(emulator: Emulator, api: Api, receiver: Receiver) -> None:
     api.send(to="+15005559007", StatusCallback=receiver.url)
     emulator.clock.advance(10)
-    receiver.wait(lambda: len(receiver.seen) == 1)
-    assert (receiver.seen[0]["MessageStatus"], receiver.seen[0]["ErrorCode"]) == ("failed", "30001")
+    receiver.wait(lambda: len(receiver.requests) == 1)
+    assert (receiver.requests[0]["MessageStatus"], receiver.requests[0]["ErrorCode"]) == ("failed", "30001")
 
 
-def test_in_real_time_too(emulator: Emulator, api: Api, receiver: Receiver) -> None:
+def test_status_callback_is_sent_in_real_time(emulator: Emulator, api: Api, receiver: Receiver) -> None:
     emulator.clock.resume()
     api.send(to="+15005559007", StatusCallback=receiver.url)
-    receiver.wait(lambda: len(receiver.seen) == 1)
+    receiver.wait(lambda: len(receiver.requests) == 1)
 
 
-def test_reversed_repeated_and_lost(emulator: Emulator, api: Api, receiver: Receiver) -> None:
+def test_callback_quirks_reverse_repeat_and_lose(emulator: Emulator, api: Api, receiver: Receiver) -> None:
     emulator.quirks.set(callback_order="reversed", callback_copies=2)
     api.send(StatusCallback=receiver.url)
     emulator.clock.advance(10)
-    receiver.wait(lambda: len(receiver.seen) == 4)
-    assert [params["MessageStatus"] for params in receiver.seen] == ["delivered", "delivered", "sent", "sent"]
+    receiver.wait(lambda: len(receiver.requests) == 4)
+    assert [params["MessageStatus"] for params in receiver.requests] == ["delivered", "delivered", "sent", "sent"]
     emulator.quirks.set(callback_order="kept", callback_copies=0)
     api.send(StatusCallback=receiver.url)
     emulator.clock.advance(10)
     for _ in range(3):
-        api.get("Messages.json")  # so that the server has had its turn
+        api.get("Messages.json")  # gives the server time to process callbacks
     emulator.quirks.set(callback_copies=1)
     api.send(to="+15005559007", StatusCallback=receiver.url)
     emulator.clock.advance(10)
-    receiver.wait(lambda: len(receiver.seen) == 5)
-    assert receiver.seen[-1]["MessageStatus"] == "failed"
+    receiver.wait(lambda: len(receiver.requests) == 5)
+    assert receiver.requests[-1]["MessageStatus"] == "failed"
 
 
-def test_a_closed_port_is_tried_twice(emulator: Emulator, api: Api, receiver: Receiver) -> None:
+def test_callback_to_closed_port_is_retried_once(emulator: Emulator, api: Api, receiver: Receiver) -> None:
     receiver.server.shutdown()
     receiver.server.server_close()
     api.send(to="+15005559007", StatusCallback=receiver.url)
     emulator.clock.advance(10)
-    receiver.wait(lambda: [delivery.tries for delivery in emulator.callbacks] == [2])
+    receiver.wait(lambda: [attempt.tries for attempt in emulator.callbacks] == [2])
     assert emulator.callbacks[0].status is None
 
 
-def test_events_of_a_call(emulator: Emulator, api: Api, receiver: Receiver) -> None:
+def test_call_status_callback_reports_all_events(emulator: Emulator, api: Api, receiver: Receiver) -> None:
     events = ["initiated", "ringing", "answered", "completed"]
     document = "<Response><Pause length='5'/></Response>"
     form = {"To": "+14155550100", "From": emulator.phone_number, "Twiml": document}
     api.post("Calls.json", **form, StatusCallback=receiver.url, StatusCallbackEvent=events)
     emulator.clock.advance(60)
-    receiver.wait(lambda: len(receiver.seen) == 4)
-    assert [params["CallStatus"] for params in receiver.seen] == ["initiated", "ringing", "in-progress", "completed"]
-    assert [params["SequenceNumber"] for params in receiver.seen] == ["0", "1", "2", "3"]
-    assert receiver.seen[-1]["CallDuration"] == "5"
+    receiver.wait(lambda: len(receiver.requests) == 4)
+    assert [params["CallStatus"] for params in receiver.requests] == [
+        "initiated",
+        "ringing",
+        "in-progress",
+        "completed",
+    ]
+    assert [params["SequenceNumber"] for params in receiver.requests] == ["0", "1", "2", "3"]
+    assert receiver.requests[-1]["CallDuration"] == "5"
 
 
 EVENTS = ["initiated", "ringing", "answered", "completed"]
@@ -151,9 +158,7 @@ def dial(api: Api, **form: Any) -> str:
     return str(call["sid"])
 
 
-def test_each_event_of_a_call_is_told_once_whatever_is_changed_meanwhile(
-    emulator: Emulator, api: Api, receiver: Receiver
-) -> None:
+def test_call_events_are_reported_once_despite_updates(emulator: Emulator, api: Api, receiver: Receiver) -> None:
     document = "<Response><Pause length='300'/></Response>"
     sid = dial(api, Twiml=document, StatusCallback=receiver.url, StatusCallbackEvent=EVENTS)
     api.post(f"Calls/{sid}.json", TimeLimit=200)
@@ -163,83 +168,86 @@ def test_each_event_of_a_call_is_told_once_whatever_is_changed_meanwhile(
     for limit in (100, 60):
         api.post(f"Calls/{sid}.json", TimeLimit=limit)
     emulator.clock.advance(500)
-    settle(emulator, api, receiver)
-    assert [params["CallStatus"] for params in receiver.seen] == ["initiated", "ringing", "in-progress", "completed"]
-    assert receiver.seen[-1]["CallDuration"] == "60"
+    wait_for_callbacks(emulator, api, receiver)
+    assert [params["CallStatus"] for params in receiver.requests] == [
+        "initiated",
+        "ringing",
+        "in-progress",
+        "completed",
+    ]
+    assert receiver.requests[-1]["CallDuration"] == "60"
 
 
-def settle(emulator: Emulator, api: Api, receiver: Receiver) -> None:
-    """Let the emulator tell all that it has to: what it tells last is a message's end."""
+def wait_for_callbacks(emulator: Emulator, api: Api, receiver: Receiver) -> None:
+    """Wait until the emulator has sent all callbacks that are due. The last one is that of another message."""
     other = Receiver()
     api.send(to="+15005559007", StatusCallback=other.url)
     emulator.clock.advance(10)
-    other.wait(lambda: bool(other.seen))
-    receiver.wait(lambda: all(delivery.status or delivery.error_code for delivery in emulator.callbacks))
+    other.wait(lambda: bool(other.requests))
+    receiver.wait(lambda: all(attempt.status or attempt.error for attempt in emulator.callbacks))
     other.server.shutdown()
     other.server.server_close()
 
 
-def test_a_change_while_it_rings_fetches_no_document_twice(emulator: Emulator, api: Api, receiver: Receiver) -> None:
-    receiver.answer = b"<Response><Say>Hello from afar</Say></Response>"
+def test_call_update_while_ringing_fetches_document_once(emulator: Emulator, api: Api, receiver: Receiver) -> None:
+    receiver.response = b"<Response><Say>Hello from afar</Say></Response>"
     sid = dial(api, Url=receiver.at("/first"))
     for limit in (100, 60):
         api.post(f"Calls/{sid}.json", TimeLimit=limit)
-    emulator.clock.advance(1.95)  # it is answered, and says its first word
+    emulator.clock.advance(1.95)  # the call is answered, and the first word is spoken
     receiver.wait(lambda: emulator.transcript(sid) == ("Hello from afar",))
     recording = api.post(f"Calls/{sid}/Recordings.json")["sid"]
     api.post(f"Calls/{sid}/Recordings/{recording}.json", Status="stopped")
-    settle(emulator, api, receiver)
-    assert receiver.asked == ["POST /first"]
+    wait_for_callbacks(emulator, api, receiver)
+    assert receiver.request_lines == ["POST /first"]
 
 
-def test_an_address_that_comes_later_is_told_what_comes_later(emulator: Emulator, api: Api, receiver: Receiver) -> None:
+def test_call_status_callback_set_later_gets_new_events_only(emulator: Emulator, api: Api, receiver: Receiver) -> None:
     sid = dial(api, Twiml="<Response><Pause length='20'/></Response>", StatusCallbackEvent=EVENTS)
     emulator.clock.advance(10)
     api.post(f"Calls/{sid}.json", StatusCallback=receiver.at("/later"), StatusCallbackMethod="GET")
     emulator.clock.advance(60)
-    settle(emulator, api, receiver)
-    assert receiver.asked == ["GET /later"]
-    assert receiver.seen[0]["CallStatus"] == "completed"
+    wait_for_callbacks(emulator, api, receiver)
+    assert receiver.request_lines == ["GET /later"]
+    assert receiver.requests[0]["CallStatus"] == "completed"
 
 
-def test_a_status_put_by_hand_is_told_and_no_other_again(emulator: Emulator, api: Api, receiver: Receiver) -> None:
+def test_set_message_status_reports_only_the_new_status(emulator: Emulator, api: Api, receiver: Receiver) -> None:
     sid = api.send(StatusCallback=receiver.url)["sid"]
     emulator.clock.advance(10)
     for _ in range(2):
         emulator.set_message_status(sid, "undelivered", 30003)
-    settle(emulator, api, receiver)
-    assert [params["MessageStatus"] for params in receiver.seen] == ["sent", "delivered", "undelivered"]
+    wait_for_callbacks(emulator, api, receiver)
+    assert [params["MessageStatus"] for params in receiver.requests] == ["sent", "delivered", "undelivered"]
 
 
-def test_a_numbers_callback_is_told_of_the_end_of_a_call_that_came_in(
-    emulator: Emulator, api: Api, receiver: Receiver
-) -> None:
+def test_number_status_callback_reports_end_of_inbound_call(emulator: Emulator, api: Api, receiver: Receiver) -> None:
     settings = {"StatusCallback": receiver.at("/status"), "StatusCallbackMethod": "GET"}
     api.post(f"IncomingPhoneNumbers/{emulator.numbers[0]['sid']}.json", **settings)
     sid = emulator.receive_call(from_="+14155550100")
     emulator.clock.advance(100)
-    settle(emulator, api, receiver)
-    assert receiver.asked == ["GET /status"]
-    assert (receiver.seen[0]["CallSid"], receiver.seen[0]["CallStatus"]) == (sid, "no-answer")
+    wait_for_callbacks(emulator, api, receiver)
+    assert receiver.request_lines == ["GET /status"]
+    assert (receiver.requests[0]["CallSid"], receiver.requests[0]["CallStatus"]) == (sid, "no-answer")
 
 
 @pytest.mark.parametrize(("fails", "code"), [("/fails", "11200"), ("/odd", "12100")])
-def test_a_fallback_is_asked_when_the_first_address_fails(
+def test_fallback_url_is_requested_when_first_fails(
     emulator: Emulator, api: Api, receiver: Receiver, fails: str, code: str
 ) -> None:
-    receiver.answer = b"<Response><Say>from the second</Say><Message>from the second</Message></Response>"
+    receiver.response = b"<Response><Say>from the second</Say><Message>from the second</Message></Response>"
     number = f"IncomingPhoneNumbers/{emulator.numbers[0]['sid']}"
     first, second = receiver.at(fails), receiver.at("/second")
     api.post(f"{number}.json", VoiceUrl=first, VoiceFallbackUrl=second, VoiceFallbackMethod="GET")
     api.post(f"{number}.json", SmsUrl=first, SmsFallbackUrl=second)
 
-    def heard(sid: str) -> None:
+    def expect_fallback(sid: str) -> None:
         emulator.clock.advance(2)
         receiver.wait(lambda: emulator.transcript(sid) == ("from the second",))
 
-    heard(dial(api, Url=first, FallbackUrl=second))
-    heard(dial(api, Twiml=f"<Response><Redirect>{first}</Redirect></Response>", FallbackUrl=second))
-    heard(emulator.receive_call(from_="+14155550100"))
+    expect_fallback(dial(api, Url=first, FallbackUrl=second))
+    expect_fallback(dial(api, Twiml=f"<Response><Redirect>{first}</Redirect></Response>", FallbackUrl=second))
+    expect_fallback(emulator.receive_call(from_="+14155550100"))
     emulator.receive_message("hello", from_="+14155550100")
     receiver.wait(lambda: [message["body"] for message in emulator.messages] == ["hello", "from the second"])
     settings = {"InboundRequestUrl": first, "FallbackUrl": second, "FallbackMethod": "GET"}
@@ -248,25 +256,31 @@ def test_a_fallback_is_asked_when_the_first_address_fails(
     api.post(pool, PhoneNumberSid=emulator.numbers[0]["sid"])
     emulator.receive_message("hello", from_="+14155550100")
     receiver.wait(lambda: len(emulator.messages) == 4)
-    assert receiver.asked[1::2] == ["POST /second", "POST /second", "GET /second", "POST /second", "GET /second"]
-    assert {(seen["ErrorCode"], seen["ErrorUrl"]) for seen in receiver.seen[1::2]} == {(code, first)}
-    assert not any("ErrorCode" in seen for seen in receiver.seen[::2])
+    assert receiver.request_lines[1::2] == [
+        "POST /second",
+        "POST /second",
+        "GET /second",
+        "POST /second",
+        "GET /second",
+    ]
+    assert {(params["ErrorCode"], params["ErrorUrl"]) for params in receiver.requests[1::2]} == {(code, first)}
+    assert not any("ErrorCode" in params for params in receiver.requests[::2])
 
 
-def test_an_answer_that_drips_is_waited_for_in_all_so_long(emulator: Emulator, api: Api, receiver: Receiver) -> None:
+def test_callback_total_timeout_limits_slow_response(emulator: Emulator, api: Api, receiver: Receiver) -> None:
     sid = dial(
         api, Twiml="<Response><Pause length='20'/></Response>", StatusCallback=receiver.at("/drips#tt=300"),
         StatusCallbackEvent=["ringing", "completed"],
     )  # fmt: skip
     emulator.clock.advance(60)
     receiver.wait(lambda: len(emulator.callbacks) == 2 and emulator.callbacks[1].error is not None)
-    assert [params["CallStatus"] for params in receiver.seen] == ["ringing", "completed"]
-    assert {params["CallSid"] for params in receiver.seen} == {sid}
-    assert [delivery.error for delivery in emulator.callbacks] == ["TimeoutError"] * 2
+    assert [params["CallStatus"] for params in receiver.requests] == ["ringing", "completed"]
+    assert {params["CallSid"] for params in receiver.requests} == {sid}
+    assert [attempt.error for attempt in emulator.callbacks] == ["TimeoutError"] * 2
 
 
-def test_a_calls_url_says_what_happens(emulator: Emulator, api: Api, receiver: Receiver) -> None:
-    receiver.answer = b"<Response><Say>Hello from afar</Say><Pause length='8'/></Response>"
+def test_call_url_determines_flow(emulator: Emulator, api: Api, receiver: Receiver) -> None:
+    receiver.response = b"<Response><Say>Hello from afar</Say><Pause length='8'/></Response>"
     sid = api.post("Calls.json", To="+14155550100", From=emulator.phone_number, Url=receiver.url)["sid"]
     emulator.clock.advance(3)
     receiver.wait(lambda: emulator.transcript(sid) == ("Hello from afar",))
@@ -275,70 +289,68 @@ def test_a_calls_url_says_what_happens(emulator: Emulator, api: Api, receiver: R
     assert api.get(f"Calls/{sid}.json")["duration"] == "9"
 
 
-def test_an_inbound_message_reaches_the_numbers_webhook_and_is_answered(
-    emulator: Emulator, api: Api, receiver: Receiver
-) -> None:
-    receiver.answer = b"<Response><Message>thank you</Message></Response>"
+def test_inbound_message_webhook_sends_reply(emulator: Emulator, api: Api, receiver: Receiver) -> None:
+    receiver.response = b"<Response><Message>thank you</Message></Response>"
     api.post(f"IncomingPhoneNumbers/{emulator.numbers[0]['sid']}.json", SmsUrl=receiver.url)
     emulator.receive_message("hello", from_="+14155550100")
     receiver.wait(lambda: len(emulator.messages) == 2)
-    assert receiver.seen[0]["Body"] == "hello"
+    assert receiver.requests[0]["Body"] == "hello"
     reply = emulator.messages[1]
     assert (reply["direction"], reply["body"], reply["to"]) == ("outbound-reply", "thank you", "+14155550100")
 
 
-def listens(emulator: Emulator, api: Api, receiver: Receiver, answer: str) -> None:
-    """Let the number's messages go to the receiver, which answers this."""
-    receiver.answer = answer.encode()
+def set_sms_webhook(emulator: Emulator, api: Api, receiver: Receiver, response: str) -> None:
+    """Send the number's messages to the receiver, and set its response."""
+    receiver.response = response.encode()
     api.post(f"IncomingPhoneNumbers/{emulator.numbers[0]['sid']}.json", SmsUrl=receiver.url)
 
 
 @pytest.mark.parametrize(
     ("sender", "body", "code"), [("+14155550100", "STOP", 21610), ("+15005559206", "hello", 21614)]
 )
-def test_a_reply_is_refused_as_a_message_is(
+def test_webhook_reply_is_rejected_like_a_message(
     emulator: Emulator, api: Api, receiver: Receiver, caplog: pytest.LogCaptureFixture, sender: str, body: str,
     code: int,
 ) -> None:  # fmt: skip
-    listens(emulator, api, receiver, "<Response><Message>thank you</Message></Response>")
+    set_sms_webhook(emulator, api, receiver, "<Response><Message>thank you</Message></Response>")
     sid = emulator.receive_message(body, from_=sender)
     receiver.wait(lambda: f"Rejected the reply to {sid} with error {code}" in caplog.text)
     assert [message["sid"] for message in emulator.messages] == [sid]
     assert sender not in caplog.text
 
 
-def test_a_reply_by_whatsapp_costs_what_whatsapp_costs(emulator: Emulator, api: Api, receiver: Receiver) -> None:
-    listens(emulator, api, receiver, "<Response><Message>thank you</Message></Response>")
+def test_webhook_reply_by_whatsapp_has_whatsapp_price(emulator: Emulator, api: Api, receiver: Receiver) -> None:
+    set_sms_webhook(emulator, api, receiver, "<Response><Message>thank you</Message></Response>")
     emulator.receive_message("hello", from_="whatsapp:+14155550100", to=f"whatsapp:{emulator.phone_number}")
     receiver.wait(lambda: len(emulator.messages) == 2)
     emulator.clock.advance(10)
     assert [message["price"] for message in emulator.messages] == ["-0.00500", "-0.00500"]
 
 
-def test_media_that_came_in_are_the_accounts(emulator: Emulator, api: Api, receiver: Receiver) -> None:
-    listens(emulator, api, receiver, "")
+def test_inbound_media_url_belongs_to_account(emulator: Emulator, api: Api, receiver: Receiver) -> None:
+    set_sms_webhook(emulator, api, receiver, "")
     sid = emulator.receive_message("look", from_="+14155550100", media=["http://phone.example/a.gif"])
-    receiver.wait(lambda: bool(receiver.seen))
-    url = receiver.seen[0]["MediaUrl0"]
+    receiver.wait(lambda: bool(receiver.requests))
+    url = receiver.requests[0]["MediaUrl0"]
     assert url.startswith(f"{emulator.url}/2010-04-01/Accounts/{api.account_sid}/Messages/{sid}/Media/ME")
     assert api("GET", url.removeprefix(emulator.url)).headers["Content-Type"] == "image/png"
 
 
-def test_a_suspended_accounts_number_takes_nothing_in(emulator: Emulator, api: Api, receiver: Receiver) -> None:
+def test_suspended_account_receives_no_message_or_call(emulator: Emulator, api: Api, receiver: Receiver) -> None:
     account = api.post("/2010-04-01/Accounts.json", FriendlyName="shop")
     shop = Api(emulator, (account["sid"], account["auth_token"]), account["sid"])
     number = shop.post("IncomingPhoneNumbers.json", AreaCode=415, SmsUrl=receiver.url, VoiceUrl=receiver.url)
     api.post(f"/2010-04-01/Accounts/{shop.account_sid}.json", Status="suspended")
-    for take_in in (partial(emulator.receive_message, "hello"), emulator.receive_call):
+    for receive in (partial(emulator.receive_message, "hello"), emulator.receive_call):
         with pytest.raises(ValueError, match="is not active"):
-            take_in(from_="+14155550100", to=number["phone_number"])
-    settle(emulator, api, receiver)
-    assert receiver.seen == []
+            receive(from_="+14155550100", to=number["phone_number"])
+    wait_for_callbacks(emulator, api, receiver)
+    assert receiver.requests == []
     assert emulator.messages_of(shop.account_sid) == []
 
 
-def test_an_inbound_call_takes_its_course(emulator: Emulator, api: Api, receiver: Receiver) -> None:
-    receiver.answer = b"<Response><Say>Welcome</Say></Response>"
+def test_inbound_call_follows_voice_url(emulator: Emulator, api: Api, receiver: Receiver) -> None:
+    receiver.response = b"<Response><Say>Welcome</Say></Response>"
     api.post(f"IncomingPhoneNumbers/{emulator.numbers[0]['sid']}.json", VoiceUrl=receiver.url)
     sid = emulator.receive_call(from_="+14155550100")
     receiver.wait(lambda: emulator.transcript(sid) == ("Welcome",))
@@ -346,7 +358,7 @@ def test_an_inbound_call_takes_its_course(emulator: Emulator, api: Api, receiver
     assert api.get(f"Calls/{sid}.json")["status"] == "completed"
 
 
-def test_only_local_addresses_are_called_unless_told_otherwise(emulator: Emulator, api: Api) -> None:
+def test_callbacks_go_to_local_addresses_by_default(emulator: Emulator, api: Api) -> None:
     api.send(StatusCallback="https://example.com/status")
     emulator.clock.advance(10)
     api.get("Messages.json")
@@ -358,7 +370,7 @@ def test_only_local_addresses_are_called_unless_told_otherwise(emulator: Emulato
     assert is_callback_allowed("any", "https://example.com/")
 
 
-def test_signature_of_twilios_vector() -> None:
+def test_signature_matches_twilio_example() -> None:
     params = {
         "CallSid": "CA1234567890ABCDE",
         "Digits": "1234",

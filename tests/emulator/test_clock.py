@@ -9,7 +9,7 @@ from airflow_provider_twilio.emulator import Emulator
 from tests.emulator.conftest import Api
 
 
-def test_advance_adds_all_its_parts_up(emulator: Emulator) -> None:
+def test_clock_advance_adds_all_units(emulator: Emulator) -> None:
     before = emulator.clock.now()
     emulator.clock.advance(1, minutes=2, hours=3, days=4)
     assert emulator.clock.now() - before == 1 + 2 * 60 + 3 * 3600 + 4 * 86_400
@@ -18,7 +18,7 @@ def test_advance_adds_all_its_parts_up(emulator: Emulator) -> None:
 @pytest.mark.parametrize(
     "by", [{"seconds": -1}, {"seconds": float("nan")}, {"seconds": 1e12}, {"days": 1e9}, {"hours": float("inf")}]
 )
-def test_advance_keeps_to_the_calendar(emulator: Emulator, api: Api, by: dict[str, Any]) -> None:
+def test_clock_advance_rejects_times_outside_range(emulator: Emulator, api: Api, by: dict[str, Any]) -> None:
     before = emulator.clock.now()
     with pytest.raises(ValueError, match="the clock"):
         emulator.clock.advance(**by)
@@ -30,14 +30,14 @@ def test_advance_keeps_to_the_calendar(emulator: Emulator, api: Api, by: dict[st
     "at",
     [datetime(1969, 12, 31, tzinfo=UTC), datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)],
 )
-def test_freeze_keeps_to_the_calendar(emulator: Emulator, api: Api, at: datetime) -> None:
+def test_clock_freeze_rejects_times_outside_range(emulator: Emulator, api: Api, at: datetime) -> None:
     with pytest.raises(ValueError, match="the clock"):
         emulator.clock.freeze(at)
     assert api.send()["date_created"]
 
 
 @pytest.mark.parametrize("at", [datetime(1970, 1, 1, tzinfo=UTC), datetime(2999, 12, 31, 23, tzinfo=UTC)])
-def test_all_works_at_the_ends_of_the_calendar(emulator: Emulator, api: Api, at: datetime) -> None:
+def test_emulator_works_at_both_ends_of_clock_range(emulator: Emulator, api: Api, at: datetime) -> None:
     emulator.clock.freeze(at)
     emulator.quirks.set(list_lag=1e9, status_lag=1e9, price_lag=1e9)
     api.send()

@@ -16,9 +16,9 @@ def control(emulator: Emulator, method: str, path: str, body: Any = None, **head
     return requests.request(method, f"{emulator.url}/_emulator/{path}", json=body, headers=headers, timeout=5)
 
 
-def test_the_journal_by_http(emulator: Emulator, api: Api) -> None:
+def test_control_requests_lists_and_clears_journal(emulator: Emulator, api: Api) -> None:
     api.send(body="one")
-    api.refused("GET", "Messages.json", {"PageSize": 5000})
+    api.error("GET", "Messages.json", {"PageSize": 5000})
     found = control(emulator, "GET", "requests").json()
     assert found["total"] >= 2
     assert [(entry["method"], entry["status"], entry["code"]) for entry in found["requests"]] == [
@@ -33,12 +33,12 @@ def test_the_journal_by_http(emulator: Emulator, api: Api) -> None:
     assert len(emulator.journal) == 0
 
 
-def test_the_journal_holds_no_secret(emulator: Emulator, api: Api) -> None:
+def test_control_requests_contains_no_secret(emulator: Emulator, api: Api) -> None:
     api.send()
     assert emulator.auth_token not in control(emulator, "GET", "requests").text
 
 
-def test_everything_by_http(emulator: Emulator, api: Api) -> None:
+def test_control_api_changes_all_parts_of_state(emulator: Emulator, api: Api) -> None:
     fault = {"status": 503, "method": "GET", "path": "Messages"}
     assert control(emulator, "POST", "faults", fault).json()["faults"][0]["name"] == "status 503"
     assert api("GET", "Messages.json").status_code == 503
@@ -57,19 +57,19 @@ def test_everything_by_http(emulator: Emulator, api: Api) -> None:
     assert emulator.quirks.list_lag == 0
 
 
-def test_numbers_are_verified_for_each_account(emulator: Emulator, api: Api) -> None:
+def test_control_verified_applies_to_one_account(emulator: Emulator, api: Api) -> None:
     account = api.post("/2010-04-01/Accounts.json", FriendlyName="shop")
     sub = Api(emulator, (account["sid"], account["auth_token"]), account["sid"])
-    wanted = api.get("AvailablePhoneNumbers/US/Local.json")["available_phone_numbers"][0]["phone_number"]
-    sub.post("IncomingPhoneNumbers.json", PhoneNumber=wanted)
+    offered = api.get("AvailablePhoneNumbers/US/Local.json")["available_phone_numbers"][0]["phone_number"]
+    sub.post("IncomingPhoneNumbers.json", PhoneNumber=offered)
     emulator.quirks.set(trial=True)
-    told = {"number": "+1 415 555 0100"}
-    assert control(emulator, "POST", "verified", told).json() == {"verified": ["+14155550100"]}
+    number = {"number": "+1 415 555 0100"}
+    assert control(emulator, "POST", "verified", number).json() == {"verified": ["+14155550100"]}
     api.send()
-    form = {"From": wanted, "To": "+14155550100", "Body": "x"}
-    assert sub.refused("POST", "Messages.json", form) == (400, 21608)
-    control(emulator, "POST", "verified", told | {"account_sid": sub.account_sid})
-    sub.send(From=wanted)
+    form = {"From": offered, "To": "+14155550100", "Body": "x"}
+    assert sub.error("POST", "Messages.json", form) == (400, 21608)
+    control(emulator, "POST", "verified", number | {"account_sid": sub.account_sid})
+    sub.send(From=offered)
     call = {"Url": "http://example.com/", "To": "+14155550100"}
     assert sub.post("Calls.json", From="+14155550100", **call)["from"] == "+14155550100"
     with pytest.raises(ValueError, match="not a phone number"):
@@ -117,12 +117,12 @@ def test_numbers_are_verified_for_each_account(emulator: Emulator, api: Api) -> 
         ("state", {}, 405),
     ],
 )
-def test_wrong_requests_are_refused_and_change_nothing(
+def test_control_invalid_request_changes_nothing(
     emulator: Emulator, api: Api, path: str, body: Any, status: int
 ) -> None:
     before = emulator.clock.utc
-    answer = control(emulator, "POST", path, body)
-    assert (answer.status_code, "error" in answer.json()) == (status, True)
+    response = control(emulator, "POST", path, body)
+    assert (response.status_code, "error" in response.json()) == (status, True)
     assert api.get("Messages.json")["messages"] == []
     assert emulator.clock.utc == before
     assert requests.get(emulator.url, timeout=5).status_code == 200
@@ -138,21 +138,21 @@ def test_wrong_requests_are_refused_and_change_nothing(
         ({"advance": 3600}, 11, True),
     ],
 )
-def test_the_clock_is_moved(emulator: Emulator, body: Any, hour: int, frozen: bool) -> None:
+def test_control_clock_advances_and_freezes(emulator: Emulator, body: Any, hour: int, frozen: bool) -> None:
     emulator.clock.freeze(datetime(2030, 1, 1, 10, tzinfo=UTC))
-    told = control(emulator, "POST", "clock", body).json()
-    assert (datetime.fromisoformat(told["now"]).hour, told["frozen"]) == (hour, frozen)
+    clock = control(emulator, "POST", "clock", body).json()
+    assert (datetime.fromisoformat(clock["now"]).hour, clock["frozen"]) == (hour, frozen)
 
 
 @pytest.mark.parametrize("error", ["30003", 10**20, -1, True])
-def test_an_error_code_is_a_number(emulator: Emulator, api: Api, error: Any) -> None:
+def test_control_statuses_rejects_invalid_error_code(emulator: Emulator, api: Api, error: Any) -> None:
     sid = api.send()["sid"]
     wrong = {"sid": sid, "status": "failed", "error_code": error}
     assert control(emulator, "POST", "statuses", wrong).status_code == 400
     assert api.get(f"Messages/{sid}.json")["status"] == "queued"
 
 
-def test_the_page_is_escaped(emulator: Emulator, api: Api) -> None:
+def test_inbox_page_escapes_message_bodies(emulator: Emulator, api: Api) -> None:
     api.send(body="<script>alert(1)</script>")
     page = requests.get(emulator.url, timeout=5)
     assert "<script>" not in page.text

@@ -1,4 +1,4 @@
-"""docs/emulator.md names what there is: every number, fault, switch and way of the control API, and no other."""
+"""docs/emulator.md lists exactly the magic numbers, faults, quirks, control routes and credentials that exist."""
 
 from __future__ import annotations
 
@@ -30,44 +30,46 @@ def names(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
 
 
-def test_every_number_and_what_becomes_of_it():
-    said = {names(cell)[0]: rest for cell, *rest in rows(section("Test numbers"))}
+def test_documentation_lists_every_magic_number():
+    documented = {names(cell)[0]: rest for cell, *rest in rows(section("Test numbers"))}
     known = {**MESSAGE_BEHAVIORS, **MESSAGE_REJECTIONS, **CALL_BEHAVIORS, **CALL_REJECTIONS}
-    assert list(said) == list(known)
-    for number, delivery in MESSAGE_BEHAVIORS.items():
-        (words,) = said[number]
-        assert delivery.steps[-1][1] in words
-        assert (str(delivery.error_code) in words) == (delivery.error_code is not None)
-        assert (f"after {delivery.steps[-1][0]:g} s" in words) == (delivery.steps[-1][0] > 5)
+    assert list(documented) == list(known)
+    for number, behavior in MESSAGE_BEHAVIORS.items():
+        (words,) = documented[number]
+        assert behavior.steps[-1][1] in words
+        assert (str(behavior.error_code) in words) == (behavior.error_code is not None)
+        assert (f"after {behavior.steps[-1][0]:g} s" in words) == (behavior.steps[-1][0] > 5)
     for number, (code, _, status) in (MESSAGE_REJECTIONS | CALL_REJECTIONS).items():
-        http, meaning = said[number]
+        http, meaning = documented[number]
         assert http == str(status)
         assert meaning.startswith(f"{code}: ")
-    for number, ring in CALL_BEHAVIORS.items():
-        ends, answered, _ = said[number]
-        assert ends == ring.final_status
-        assert answered == (ring.answered_by.replace("_", " ") if ring.final_status == "completed" else "–")
+    for number, call_behavior in CALL_BEHAVIORS.items():
+        final_status, answered_by, _ = documented[number]
+        assert final_status == call_behavior.final_status
+        assert answered_by == (
+            call_behavior.answered_by.replace("_", " ") if call_behavior.final_status == "completed" else "–"
+        )
 
 
-def test_every_fault():
-    said = {name for cell, *_ in rows(section("Faults")) for name in names(cell)}
-    assert said == {field.name for field in fields(Fault)}
+def test_documentation_lists_every_fault():
+    documented = {name for cell, *_ in rows(section("Faults")) for name in names(cell)}
+    assert documented == {field.name for field in fields(Fault)}
 
 
-def test_every_switch():
-    said = [name for cell, *_ in rows(section("Quirks")) for name in names(cell)]
-    assert sorted(said) == sorted(Quirks.__slots__)
+def test_documentation_lists_every_quirk():
+    documented = [name for cell, *_ in rows(section("Quirks")) for name in names(cell)]
+    assert sorted(documented) == sorted(Quirks.__slots__)
 
 
-def test_every_way_of_the_control_api(emulator: Emulator):
-    said = {way for cell, *_ in rows(section("The control API")) for way in names(cell)}
-    assert said == {" ".join(way) for way in emulator._application.control.routes}
+def test_documentation_lists_every_control_route(emulator: Emulator):
+    documented = {route for cell, *_ in rows(section("The control API")) for route in names(cell)}
+    assert documented == {" ".join(route) for route in emulator._application.control.routes}
 
 
-def test_the_credentials():
-    said = {names(row[0])[0]: row[1] for row in rows(section("Start the emulator"))}
+def test_documentation_lists_credentials():
+    documented = {names(row[0])[0]: row[1] for row in rows(section("Start the emulator"))}
     for sid, secret in (state.MAIN_KEY, state.STANDARD_KEY, state.RESTRICTED_KEY, state.OAUTH_CLIENT):
-        assert said[sid] == f"`{secret}`"
-    assert state.TEST_ACCOUNT_SID in said
+        assert documented[sid] == f"`{secret}`"
+    assert state.TEST_ACCOUNT_SID in documented
     assert state.ACCOUNT_SID in TEXT
     assert state.FIRST_NUMBER in TEXT

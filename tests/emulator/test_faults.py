@@ -17,17 +17,17 @@ from tests.emulator.conftest import Api
 FORM = {"To": "+14155550100", "From": "+15005550006", "Body": "x"}
 
 
-def test_the_next_n_of_a_kind(emulator: Emulator, api: Api) -> None:
+def test_fail_next_affects_next_n_matching_requests(emulator: Emulator, api: Api) -> None:
     emulator.fail_next(2, status=429, code=20429, retry_after=2, method="POST", path="Messages")
     assert api("GET", "Messages.json").status_code == 200
     for _ in range(2):
-        answer = api("POST", "Messages.json", FORM)
-        assert (answer.status_code, answer.json()["code"], answer.headers["Retry-After"]) == (429, 20429, "2")
+        response = api("POST", "Messages.json", FORM)
+        assert (response.status_code, response.json()["code"], response.headers["Retry-After"]) == (429, 20429, "2")
     assert api("POST", "Messages.json", FORM).status_code == 201
     assert len(emulator.messages) == 1
 
 
-def test_skip_and_parameters(emulator: Emulator, api: Api) -> None:
+def test_fail_next_skips_and_matches_parameters(emulator: Emulator, api: Api) -> None:
     emulator.fail_next(status=503, params={"To": "+14155550111"}, skip=1)
     statuses = [
         api("POST", "Messages.json", FORM | {"To": f"+141555501{n}"}).status_code for n in ("00", "11", "11", "11")
@@ -36,7 +36,7 @@ def test_skip_and_parameters(emulator: Emulator, api: Api) -> None:
 
 
 @pytest.mark.parametrize(("fault", "made"), [({"drop": True}, 0), ({"accept_then_drop": True}, 1), ({"cut": True}, 1)])
-def test_the_connection_is_really_cut(emulator: Emulator, api: Api, fault: dict[str, Any], made: int) -> None:
+def test_fault_closes_connection(emulator: Emulator, api: Api, fault: dict[str, Any], made: int) -> None:
     emulator.fail_next(**fault)
     with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
         api("POST", "Messages.json", FORM)
@@ -45,21 +45,21 @@ def test_the_connection_is_really_cut(emulator: Emulator, api: Api, fault: dict[
     assert api("POST", "Messages.json", FORM).status_code == 201
 
 
-def test_accept_then_stall_acts_before_it_waits(emulator: Emulator, api: Api) -> None:
+def test_accept_then_stall_processes_before_waiting(emulator: Emulator, api: Api) -> None:
     emulator.fail_next(accept_then_stall=5)
     with pytest.raises(requests.ReadTimeout):
         api.session.post(f"{emulator.url}/2010-04-01/Accounts/{api.account_sid}/Messages.json", data=FORM, timeout=0.3)
     assert len(emulator.messages) == 1
 
 
-def test_stall_then_answer(emulator: Emulator, api: Api) -> None:
+def test_stall_delays_response(emulator: Emulator, api: Api) -> None:
     emulator.fail_next(stall=0.3)
     started = time.monotonic()
     assert api("POST", "Messages.json", FORM).status_code == 201
     assert time.monotonic() - started >= 0.3
 
 
-def test_a_stalled_request_is_acted_on_late_though_nobody_waits(emulator: Emulator, api: Api) -> None:
+def test_stall_processes_request_after_client_gave_up(emulator: Emulator, api: Api) -> None:
     emulator.fail_next(stall=0.6)
     url = f"{emulator.url}/2010-04-01/Accounts/{api.account_sid}/Messages.json"
     started = time.monotonic()
@@ -73,7 +73,7 @@ def test_a_stalled_request_is_acted_on_late_though_nobody_waits(emulator: Emulat
         time.sleep(0.05)
 
 
-def test_a_stalled_request_is_not_acted_on_after_a_reset(emulator: Emulator, api: Api) -> None:
+def test_stall_discards_request_after_reset(emulator: Emulator, api: Api) -> None:
     emulator.fail_next(stall=0.3)
     with pytest.raises(requests.ReadTimeout):
         api.session.post(f"{emulator.url}/2010-04-01/Accounts/{api.account_sid}/Messages.json", data=FORM, timeout=0.1)
@@ -82,7 +82,7 @@ def test_a_stalled_request_is_not_acted_on_after_a_reset(emulator: Emulator, api
     assert emulator.messages == []
 
 
-def test_an_emulator_stops_while_a_request_stalls(caplog: pytest.LogCaptureFixture) -> None:
+def test_emulator_stops_during_stall(caplog: pytest.LogCaptureFixture) -> None:
     with serve() as emulator:
         emulator.fail_next(stall=100)
         with pytest.raises(requests.ReadTimeout):
@@ -92,14 +92,14 @@ def test_an_emulator_stops_while_a_request_stalls(caplog: pytest.LogCaptureFixtu
     assert caplog.records == []
 
 
-def test_accept_then_status(emulator: Emulator, api: Api) -> None:
+def test_accept_then_status_processes_and_responds_with_status(emulator: Emulator, api: Api) -> None:
     emulator.fail_next(accept_then_status=500)
-    answer = api("POST", "Messages.json", FORM)
-    assert (answer.status_code, answer.json()["code"]) == (500, 20500)
+    response = api("POST", "Messages.json", FORM)
+    assert (response.status_code, response.json()["code"]) == (500, 20500)
     assert len(emulator.messages) == 1
 
 
-def test_html_and_empty_bodies(emulator: Emulator, api: Api) -> None:
+def test_fault_html_and_empty_replace_body(emulator: Emulator, api: Api) -> None:
     emulator.fail_next(html=True)
     edge = api("GET", "Messages.json")
     assert (edge.status_code, edge.headers["content-type"]) == (502, "text/html")
@@ -140,15 +140,15 @@ def test_html_and_empty_bodies(emulator: Emulator, api: Api) -> None:
         {"html": 1},
     ],
 )
-def test_a_fault_must_make_sense(emulator: Emulator, api: Api, wrong: dict[str, Any]) -> None:
+def test_fault_rejects_invalid_values(emulator: Emulator, api: Api, wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         Fault(**wrong)
-    told = {"data": json.dumps(wrong), "headers": {"Content-Type": "application/json"}}
-    assert api("POST", "/_emulator/faults", **told).status_code == 400
+    request = {"data": json.dumps(wrong), "headers": {"Content-Type": "application/json"}}
+    assert api("POST", "/_emulator/faults", **request).status_code == 400
     assert api("GET", "Messages.json").status_code == 200
 
 
-def test_new_records_late_in_lists(emulator: Emulator, api: Api) -> None:
+def test_list_lag_hides_new_records_from_lists(emulator: Emulator, api: Api) -> None:
     emulator.quirks.set(list_lag=5)
     sid = api.send()["sid"]
     assert api.get("Messages.json")["messages"] == []
@@ -157,15 +157,15 @@ def test_new_records_late_in_lists(emulator: Emulator, api: Api) -> None:
     assert len(api.get("Messages.json")["messages"]) == 1
 
 
-def test_a_fresh_sid_is_not_found_for_a_moment(emulator: Emulator, api: Api) -> None:
+def test_fetch_lag_hides_new_sid(emulator: Emulator, api: Api) -> None:
     emulator.quirks.set(fetch_lag=1)
     sid = api.send()["sid"]
-    assert api.refused("GET", f"Messages/{sid}.json") == (404, 20404)
+    assert api.error("GET", f"Messages/{sid}.json") == (404, 20404)
     emulator.clock.advance(1)
     assert api.get(f"Messages/{sid}.json")["sid"] == sid
 
 
-def test_stale_statuses(emulator: Emulator, api: Api) -> None:
+def test_status_lag_shows_old_status(emulator: Emulator, api: Api) -> None:
     emulator.quirks.set(status_lag=10)
     sid = api.send()["sid"]
     emulator.clock.advance(5)
@@ -174,7 +174,7 @@ def test_stale_statuses(emulator: Emulator, api: Api) -> None:
     assert api.get(f"Messages/{sid}.json")["status"] == "delivered"
 
 
-def test_prices_that_come_late(emulator: Emulator, api: Api) -> None:
+def test_price_lag_delays_price(emulator: Emulator, api: Api) -> None:
     emulator.quirks.set(price_lag=86_400)
     api.send()
     emulator.clock.advance(hours=12)
@@ -185,51 +185,53 @@ def test_prices_that_come_late(emulator: Emulator, api: Api) -> None:
     assert (message["price"], emulator.messages[0]["price"]) == ("-0.00830", "-0.00830")
 
 
-def at_once(many: int, *apis: Api) -> list[list[requests.Response]]:
-    """Let each ask so many times at once; give each one's answers."""
+def send_concurrently(count: int, *apis: Api) -> list[list[requests.Response]]:
+    """Send concurrent requests from each client, and return the responses of each."""
 
-    def ask(api: Api) -> requests.Response:
+    def send(api: Api) -> requests.Response:
         url = f"{api.emulator.url}/2010-04-01/Accounts/{api.account_sid}/Messages.json"
         return requests.get(url, auth=api.session.auth, timeout=10)
 
-    with ThreadPoolExecutor(many * len(apis)) as pool:
-        asked = [[pool.submit(ask, api) for _ in range(many)] for api in apis]
-        return [[each.result() for each in those] for those in asked]
+    with ThreadPoolExecutor(count * len(apis)) as pool:
+        futures = [[pool.submit(send, api) for _ in range(count)] for api in apis]
+        return [[future.result() for future in group] for group in futures]
 
 
 @pytest.mark.parametrize("latency", [0, 0.5])
-def test_a_ceiling_on_concurrency(emulator: Emulator, api: Api, latency: float, monkeypatch) -> None:
-    monkeypatch.setattr(app, "MIN_CONCURRENT_TIME", 0.5)  # ten clients in one process take a while to ask
+def test_concurrency_limits_requests_in_flight(emulator: Emulator, api: Api, latency: float, monkeypatch) -> None:
+    monkeypatch.setattr(
+        app, "MIN_CONCURRENT_TIME", 0.5
+    )  # ten clients in one process need some time to send their requests
     emulator.quirks.set(concurrency=2, latency=latency)
-    (answers,) = at_once(10, api)
-    refused = [answer for answer in answers if answer.status_code == 429]
-    assert len(answers) - len(refused) >= 2
-    assert refused
-    assert {answer.json()["code"] for answer in refused} == {20429}
-    assert {int(answer.headers["Twilio-Concurrent-Requests"]) for answer in refused} == {3}
-    assert max(float(answer.headers["Twilio-Request-Duration"]) for answer in refused) < 0.5
+    (responses,) = send_concurrently(10, api)
+    rejected = [response for response in responses if response.status_code == 429]
+    assert len(responses) - len(rejected) >= 2
+    assert rejected
+    assert {response.json()["code"] for response in rejected} == {20429}
+    assert {int(response.headers["Twilio-Concurrent-Requests"]) for response in rejected} == {3}
+    assert max(float(response.headers["Twilio-Request-Duration"]) for response in rejected) < 0.5
     assert api.get("Messages.json")["messages"] == []
 
 
-def test_each_account_has_its_own_ceiling(emulator: Emulator, api: Api) -> None:
+def test_concurrency_limit_is_per_account(emulator: Emulator, api: Api) -> None:
     account = api.post("/2010-04-01/Accounts.json", FriendlyName="shop")
     other = Api(emulator, (account["sid"], account["auth_token"]), account["sid"])
     key = Api(emulator, emulator.main_key)
     emulator.quirks.set(concurrency=4, latency=0.5)
-    own, keyed, others = at_once(4, api, key, other)
-    assert {answer.status_code for answer in others} == {200}
-    assert 429 in {answer.status_code for answer in own + keyed}
+    own, with_key, others = send_concurrently(4, api, key, other)
+    assert {response.status_code for response in others} == {200}
+    assert 429 in {response.status_code for response in own + with_key}
 
 
-def test_a_fault_stays_for_a_request_below_the_ceiling(emulator: Emulator, api: Api) -> None:
+def test_concurrency_rejection_does_not_consume_fault(emulator: Emulator, api: Api) -> None:
     emulator.quirks.set(concurrency=0)
     emulator.fail_next(status=503)
-    assert api.refused("GET", "Messages.json") == (429, 20429)
+    assert api.error("GET", "Messages.json") == (429, 20429)
     emulator.quirks.set(concurrency=1)
-    assert api.refused("GET", "Messages.json") == (503, 20503)
+    assert api.error("GET", "Messages.json") == (503, 20503)
 
 
-def test_switches_are_checked(emulator: Emulator) -> None:
+def test_quirks_set_rejects_invalid_values(emulator: Emulator) -> None:
     with pytest.raises(ValueError, match="there is no quirk 'lag'"):
         emulator.quirks.set(lag=1)
     with pytest.raises(ValueError, match="unsent cannot be"):
@@ -251,18 +253,18 @@ def test_switches_are_checked(emulator: Emulator) -> None:
         ("stall=0.5", Fault(stall=0.5)),
     ],
 )  # fmt: skip
-def test_a_fault_as_the_command_line_has_it(text: str, fault: Fault) -> None:
+def test_parse_fault_accepts_command_line_syntax(text: str, fault: Fault) -> None:
     assert parse_fault(text) == fault
 
 
 @pytest.mark.parametrize("text", ["", "n=2", "status=x", "status=99", "what=1", "drop=maybe", "drop cut", "status='1"])
-def test_a_wrong_fault_on_the_command_line(text: str) -> None:
+def test_parse_fault_rejects_invalid_text(text: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         parse_fault(text)
 
 
 @pytest.mark.parametrize(
-    ("text", "switches"),
+    ("text", "quirks"),
     [
         ("list_lag=5", {"list_lag": 5}),
         ("latency=0.25", {"latency": 0.25}),
@@ -272,17 +274,17 @@ def test_a_wrong_fault_on_the_command_line(text: str) -> None:
         ("unsent=first", {"unsent": "first"}),
     ],
 )
-def test_a_switch_as_the_command_line_has_it(text: str, switches: dict[str, Any]) -> None:
-    assert parse_quirk(text) == switches
+def test_parse_quirk_accepts_command_line_syntax(text: str, quirks: dict[str, Any]) -> None:
+    assert parse_quirk(text) == quirks
 
 
 @pytest.mark.parametrize("text", ["list_lag", "list_lag=long", "what=1", "trial=1", "concurrency=-1", "latency=nan"])
-def test_a_wrong_switch_on_the_command_line(text: str) -> None:
+def test_parse_quirk_rejects_invalid_text(text: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         parse_quirk(text)
 
 
-def test_the_command_line_sets_faults_and_switches() -> None:
+def test_command_line_sets_faults_and_quirks() -> None:
     command = [sys.executable, "-m", "airflow_provider_twilio.emulator", "--port", "0"]
     command += ["--fail", "status=503 method=GET", "--quirk", "trial=true", "--quirk", "unsent=last"]
     command += ["--verify", "+14155550100"]
@@ -300,9 +302,11 @@ def test_the_command_line_sets_faults_and_switches() -> None:
             assert requests.post(messages, FORM | {"To": "+14155550101"}, auth=auth, timeout=10).json()["code"] == 21608
         finally:
             process.kill()
-    wrong = subprocess.run([*command, "--fail", "status=1"], stderr=subprocess.PIPE, text=True, check=False, timeout=60)
-    assert wrong.returncode == 2
-    assert "status cannot be 1" in wrong.stderr
-    wrong = subprocess.run([*command, "--verify", "me"], stderr=subprocess.PIPE, text=True, check=False, timeout=60)
-    assert wrong.returncode == 2
-    assert "me is not a phone number" in wrong.stderr
+    failed = subprocess.run(
+        [*command, "--fail", "status=1"], stderr=subprocess.PIPE, text=True, check=False, timeout=60
+    )
+    assert failed.returncode == 2
+    assert "status cannot be 1" in failed.stderr
+    failed = subprocess.run([*command, "--verify", "me"], stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    assert failed.returncode == 2
+    assert "me is not a phone number" in failed.stderr

@@ -13,14 +13,14 @@ FORM = {"To": "+14155550100", "From": "+15005550006", "Body": "x"}
 
 
 def statuses(emulator: Emulator, headers: dict[str, str]) -> set[int]:
-    """Ask the page, the control API and Twilio's; give what they answer."""
+    """Return the statuses of the page, the control API and the Twilio API."""
     api = Api(emulator, (emulator.account_sid, emulator.auth_token))
-    answers = [
+    responses = [
         requests.get(emulator.url, headers=headers, timeout=5),
         requests.post(f"{emulator.url}/_emulator/quirks", json={}, headers=headers, timeout=5),
         api("POST", "Messages.json", FORM, headers=headers),
     ]
-    return {answer.status_code for answer in answers}
+    return {response.status_code for response in responses}
 
 
 @pytest.mark.parametrize(
@@ -40,19 +40,19 @@ def statuses(emulator: Emulator, headers: dict[str, str]) -> set[int]:
         {"Sec-Fetch-Site": "same-site"},
     ],
 )
-def test_another_site_cannot_drive_it(emulator: Emulator, headers: dict[str, str]) -> None:
+def test_rejection_reason_rejects_other_sites(emulator: Emulator, headers: dict[str, str]) -> None:
     emulator.fail_next(status=503)
     assert statuses(emulator, headers) == {403}
     assert emulator.messages == []
     assert len(emulator.state.faults.pending) == 1
 
 
-def test_a_refusal_is_twilios_own_kind(emulator: Emulator, api: Api) -> None:
+def test_rejected_origin_gets_twilio_error(emulator: Emulator, api: Api) -> None:
     api.session.headers["Origin"] = "http://evil.example"
-    assert api.refused("POST", "Messages.json", FORM) == (403, 20006)
+    assert api.error("POST", "Messages.json", FORM) == (403, 20006)
 
 
-def test_a_request_without_a_host_is_refused(emulator: Emulator) -> None:
+def test_request_without_host_is_rejected(emulator: Emulator) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", emulator.port, timeout=5)
     connection.putrequest("GET", "/_emulator/state", skip_host=True)
     connection.endheaders()
@@ -75,12 +75,12 @@ def test_a_request_without_a_host_is_refused(emulator: Emulator) -> None:
         "twilio.test",
     ],
 )
-def test_names_that_nobody_else_can_make_lead_here(emulator: Emulator, host: str) -> None:
+def test_private_host_names_are_accepted(emulator: Emulator, host: str) -> None:
     assert statuses(emulator, {"Host": host}) <= {200, 201}
     assert statuses(emulator, {"Host": host, "Origin": f"http://{host}"}) <= {200, 201}
     assert statuses(emulator, {"Host": host, "Origin": f"https://{host}"}) <= {200, 201}
 
 
-def test_the_name_it_listens_on() -> None:
+def test_rejection_reason_accepts_listen_host() -> None:
     assert rejection_reason("Twilio.example.com", "POST", "/", {b"host": b"twilio.example.com:8765"}) is None
     assert rejection_reason("Twilio.example.com", "POST", "/", {b"host": b"other.example.com:8765"})

@@ -9,15 +9,15 @@ from tests.emulator.conftest import Api
 
 
 def pages(api: Api, uri: str) -> list[list[dict[str, Any]]]:
-    found, following = [], f"/2010-04-01/Accounts/{api.account_sid}/{uri}"
-    while following:
-        page = api.get(following)
+    found, next_uri = [], f"/2010-04-01/Accounts/{api.account_sid}/{uri}"
+    while next_uri:
+        page = api.get(next_uri)
         found.append(page["messages"])
-        following = page["next_page_uri"]
+        next_uri = page["next_page_uri"]
     return found
 
 
-def test_envelope(api: Api) -> None:
+def test_page_body_has_uris_and_positions(api: Api) -> None:
     for _ in range(5):
         api.send()
     page = api.get("Messages.json", To="+14155550100", PageSize=2)
@@ -32,13 +32,13 @@ def test_envelope(api: Api) -> None:
     assert back["messages"] == api.get(page["next_page_uri"])["messages"]
 
 
-def test_an_empty_list(api: Api) -> None:
+def test_page_body_of_empty_list(api: Api) -> None:
     page = api.get("Messages.json")
     assert (page["messages"], page["start"], page["end"], page["next_page_uri"]) == ([], 0, 0, None)
     assert page["page_size"] == 50
 
 
-def test_filters_are_kept_from_page_to_page(emulator: Emulator, api: Api) -> None:
+def test_next_page_keeps_filters(emulator: Emulator, api: Api) -> None:
     for number in range(6):
         api.send(to=f"+1415555010{number % 2}")
         emulator.clock.advance(1)
@@ -49,23 +49,23 @@ def test_filters_are_kept_from_page_to_page(emulator: Emulator, api: Api) -> Non
 
 
 @pytest.mark.parametrize("unsent", ["first", "last", "date_created"])
-def test_nothing_is_missed_or_doubled_while_messages_are_being_sent(emulator: Emulator, api: Api, unsent: str) -> None:
+def test_paginate_lists_each_record_once_during_sends(emulator: Emulator, api: Api, unsent: str) -> None:
     emulator.quirks.set(unsent=unsent)
     sids = []
     for number in range(30):
         sids.append(api.send(to="+15005559012" if number % 3 == 0 else "+14155550100")["sid"])
         emulator.clock.advance(0.15)
-    found, following = [], "Messages.json?PageSize=4"
-    while following:
-        page = api.get(following)
+    found, next_uri = [], "Messages.json?PageSize=4"
+    while next_uri:
+        page = api.get(next_uri)
         found += [message["sid"] for message in page["messages"]]
         api.send()
         emulator.clock.advance(0.3)
-        following = page["next_page_uri"]
+        next_uri = page["next_page_uri"]
     assert sorted(found) == sorted(sids)
 
 
-def test_goes_on_though_the_tokens_record_is_gone(emulator: Emulator, api: Api) -> None:
+def test_page_token_remains_valid_after_record_is_deleted(emulator: Emulator, api: Api) -> None:
     sids = [api.send()["sid"] for _ in range(6)]
     emulator.clock.advance(10)
     page = api.get("Messages.json", PageSize=3)
@@ -90,20 +90,20 @@ def test_goes_on_though_the_tokens_record_is_gone(emulator: Emulator, api: Api) 
         ({"Page": 1, "PageToken": "PASM" + "0" * 32 + "ff" * 33}, 21481),
     ],
 )
-def test_refused(api: Api, query: dict[str, Any], code: int) -> None:
-    assert api.refused("GET", "Messages.json", query) == (400, code)
+def test_page_parameters_reject_invalid_values(api: Api, query: dict[str, Any], code: int) -> None:
+    assert api.error("GET", "Messages.json", query) == (400, code)
 
 
-def test_tokens_can_expire(emulator: Emulator, api: Api) -> None:
+def test_page_token_expires(emulator: Emulator, api: Api) -> None:
     emulator.quirks.set(page_token_life=60)
     for _ in range(3):
         api.send()
     page = api.get("Messages.json", PageSize=1)
     emulator.clock.advance(61)
-    assert api.refused("GET", page["next_page_uri"]) == (400, 21481)
+    assert api.error("GET", page["next_page_uri"]) == (400, 21481)
 
 
-def test_services_page_by_meta_on_the_emulators_own_host(emulator: Emulator, api: Api) -> None:
+def test_list_services_has_meta_with_absolute_urls(emulator: Emulator, api: Api) -> None:
     for number in range(5):
         api.post("/messaging.twilio.com/v1/Services", FriendlyName=f"s{number}")
     names, url = [], f"{emulator.url}/messaging.twilio.com/v1/Services?PageSize=2"

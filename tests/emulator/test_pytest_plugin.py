@@ -1,4 +1,4 @@
-"""The fixture for users' own tests, in projects of their own."""
+"""The pytest plugin, in projects of users."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCS = ROOT / "docs" / "testing-dags.md"
-HEAVY = ("airflow", "uvicorn", "starlette", "requests", "aiohttp", "jinja2", "pendulum")
+LIBRARIES = ("airflow", "uvicorn", "starlette", "requests", "aiohttp", "jinja2", "pendulum")
 
 
 class Project:
-    """Hold a user's project, with tests of its own."""
+    """A user's project with its tests."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -44,14 +44,14 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
 
 
-def test_nothing_is_imported_until_the_fixture_is_used(project: Project):
+def test_plugin_imports_emulator_only_when_fixture_is_used(project: Project):
     project.write(
         "test_it.py",
         f"""
 import sys
 
 def loaded():
-    return [name for name in {HEAVY!r} if name in sys.modules]
+    return [name for name in {LIBRARIES!r} if name in sys.modules]
 
 def test_without():
     assert "airflow_provider_twilio.emulator.pytest_plugin" in sys.modules
@@ -66,7 +66,7 @@ def test_with(twilio_emulator):
     assert "2 passed" in done.stdout, done.stdout
 
 
-def test_each_test_begins_anew_with_the_connection_set(project: Project):
+def test_fixture_resets_emulator_and_sets_connection(project: Project):
     project.write(
         "test_it.py",
         """
@@ -94,7 +94,7 @@ def test_after():
     assert "3 passed" in done.stdout, done.stdout
 
 
-def test_speed_is_a_setting(project: Project):
+def test_plugin_reads_speed_setting(project: Project):
     project.write("pytest.ini", "[pytest]\ntwilio_emulator_speed = 250\n")
     project.write("test_it.py", "def test_it(twilio_emulator):\n    assert twilio_emulator.clock.speed == 250\n")
     done = project.pytest()
@@ -102,7 +102,7 @@ def test_speed_is_a_setting(project: Project):
 
 
 @pytest.mark.parametrize("setting", ["fast", "0"])
-def test_a_wrong_speed_is_said_to_be_wrong(project: Project, setting: str):
+def test_plugin_reports_invalid_speed(project: Project, setting: str):
     project.write("pytest.ini", f"[pytest]\ntwilio_emulator_speed = {setting}\n")
     project.write("test_it.py", "def test_it(twilio_emulator):\n    pass\n")
     done = project.pytest()
@@ -111,19 +111,19 @@ def test_a_wrong_speed_is_said_to_be_wrong(project: Project, setting: str):
 
 
 def blocks() -> dict[str, str]:
-    """Give the files that the documentation tells a user to write, by the name that stands in their first line."""
+    """Return the files in the documentation, by the name in their first line."""
     found = re.findall(r"```python\n# ([\w/]+\.py)\n(.*?)```", DOCS.read_text(), re.DOTALL)
     return dict(found)
 
 
 @pytest.mark.slow
-def test_what_the_documentation_shows_passes(project: Project):
-    """A project made of nothing but the documentation's code: its DAG, its set-up, its tests."""
+def test_documentation_project_passes_its_tests(project: Project):
+    """Run the tests of a project that consists of the documentation's code only."""
     files = blocks()
     assert set(files) >= {"conftest.py", "dags/order_alert.py", "tests/test_order_alert.py"}
     for name, text in files.items():
         project.write(name, text)
-    wanted = sum(len(re.findall(r"^def test_", text, re.MULTILINE)) for text in files.values())
-    assert wanted >= 4
+    count = sum(len(re.findall(r"^def test_", text, re.MULTILINE)) for text in files.values())
+    assert count >= 4
     done = project.pytest("tests", timeout=400)
-    assert f"{wanted} passed" in done.stdout, done.stdout + done.stderr
+    assert f"{count} passed" in done.stdout, done.stdout + done.stderr

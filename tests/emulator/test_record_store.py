@@ -10,7 +10,7 @@ from airflow_provider_twilio.emulator.record_store import RecordStore
 
 
 @dataclass(eq=False)
-class Thing:
+class Record:
     sid: str
     seq: int
     created: float
@@ -21,35 +21,35 @@ class Thing:
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("pending", ["first", "last", "date_created"])
-def test_the_index_finds_what_a_walk_finds(seed: int, pending: str) -> None:
-    dice = random.Random(seed)
-    shelf: RecordStore[Thing] = RecordStore(("to", "sender"))
-    shortcuts = 0
+def test_lookup_finds_same_records_as_full_scan(seed: int, pending: str) -> None:
+    rng = random.Random(seed)
+    store: RecordStore[Record] = RecordStore(("to", "sender"))
+    partial_lookups = 0
     for seq in range(600):
         created = float(seq // 3)
-        thing = Thing(f"SM{seq}", seq, created, created + dice.choice([0, 5, 400]), dice.choice("abcdefghij"), None)
-        thing.sender = dice.choice(["x", "y", None])
-        shelf.add(thing)
-        if dice.random() < 0.3:
-            one = dice.choice(list(shelf))
-            if dice.random() < 0.5:
-                shelf.remove(one)
+        record = Record(f"SM{seq}", seq, created, created + rng.choice([0, 5, 400]), rng.choice("abcdefghij"), None)
+        record.sender = rng.choice(["x", "y", None])
+        store.add(record)
+        if rng.random() < 0.3:
+            other = rng.choice(list(store))
+            if rng.random() < 0.5:
+                store.remove(other)
             else:
-                shelf.move(one, created + dice.random() * 9)
+                store.move(other, created + rng.random() * 9)
         if seq % 20:
             continue
-        wanted = {"to": dice.choice("abcz"), "sender": dice.choice(["x", None])}
+        wanted = {"to": rng.choice("abcz"), "sender": rng.choice(["x", None])}
 
-        def keep(each: Thing, wanted: dict[str, str | None] = wanted) -> bool:
+        def keep(each: Record, wanted: dict[str, str | None] = wanted) -> bool:
             return (each.to, each.sender) == (wanted["to"], wanted["sender"])
 
-        size = dice.choice([1, 10, 50])
-        part = shelf.lookup(size, **wanted)
-        shortcuts += part is not shelf
-        walked = list(islice(shelf.iter_newest(created, pending, None, keep), size))
-        assert list(islice(part.iter_newest(created, pending, None, keep), size)) == walked
-    assert shortcuts > 5
-    assert len(shelf.lookup(10, to="z")) == 0
-    for thing in list(shelf):
-        shelf.remove(thing)
-    assert not any(held for held in shelf._index.values())
+        size = rng.choice([1, 10, 50])
+        part = store.lookup(size, **wanted)
+        partial_lookups += part is not store
+        scanned = list(islice(store.iter_newest(created, pending, None, keep), size))
+        assert list(islice(part.iter_newest(created, pending, None, keep), size)) == scanned
+    assert partial_lookups > 5
+    assert len(store.lookup(10, to="z")) == 0
+    for record in list(store):
+        store.remove(record)
+    assert not any(by_value for by_value in store._index.values())

@@ -16,21 +16,21 @@ from airflow_provider_twilio.emulator import Emulator, serve
 from tests.emulator.conftest import Api
 
 
-def test_serves_within_a_with_block_and_not_after() -> None:
+def test_serve_accepts_connections_only_inside_with() -> None:
     with serve() as emulator:
         assert requests.get(emulator.url, timeout=5).status_code == 200
     with pytest.raises(requests.ConnectionError):
         requests.get(emulator.url, timeout=5)
 
 
-def test_servers_of_one_process_are_apart() -> None:
+def test_emulators_of_one_process_are_independent() -> None:
     with serve() as one, serve() as other:
         Api(one, (one.account_sid, one.auth_token)).send()
         assert (len(one.messages), len(other.messages)) == (1, 0)
         assert one.port != other.port
 
 
-def test_connection_as_uri_and_as_json(emulator: Emulator) -> None:
+def test_emulator_connection_uri_and_json_match(emulator: Emulator) -> None:
     parts = urlsplit(emulator.connection_uri)
     assert (parts.scheme, parts.hostname, parts.port) == ("twilio", "127.0.0.1", emulator.port)
     assert (unquote(parts.username or ""), unquote(parts.password or "")) == (emulator.account_sid, emulator.auth_token)
@@ -43,7 +43,7 @@ def test_connection_as_uri_and_as_json(emulator: Emulator) -> None:
     }
 
 
-def test_journal_tells_what_came_in(emulator: Emulator, api: Api) -> None:
+def test_journal_finds_and_counts_requests(emulator: Emulator, api: Api) -> None:
     api.send(body="one")
     api.get("Messages.json", **{"DateSent>": "2026-01-01"})
     assert [(e.method, e.status) for e in emulator.journal] == [("POST", 201), ("GET", 200)]
@@ -53,13 +53,13 @@ def test_journal_tells_what_came_in(emulator: Emulator, api: Api) -> None:
     assert emulator.journal.count("POST", "Messages", Body="two") == 0
 
 
-def test_a_taken_port_is_an_error(emulator: Emulator) -> None:
+def test_serve_rejects_port_in_use(emulator: Emulator) -> None:
     with pytest.raises(OSError, match="in use"):
         serve(port=emulator.port)
 
 
 @pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT])
-def test_command_prints_where_it_is_and_ends_cleanly(kind: signal.Signals) -> None:
+def test_command_prints_connection_and_stops_cleanly(kind: signal.Signals) -> None:
     started = time.monotonic()
     command = [sys.executable, "-m", "airflow_provider_twilio.emulator", "--port", "0", "--speed", "50"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -81,7 +81,7 @@ def test_command_prints_where_it_is_and_ends_cleanly(kind: signal.Signals) -> No
             process.kill()
 
 
-def test_it_ends_however_often_it_is_told_to() -> None:
+def test_command_stops_despite_repeated_signals() -> None:
     command = [sys.executable, "-m", "airflow_provider_twilio.emulator", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -99,6 +99,6 @@ def test_it_ends_however_often_it_is_told_to() -> None:
             process.kill()
 
 
-def test_answers_are_dated_by_the_emulators_clock(emulator: Emulator, api: Api) -> None:
+def test_response_date_follows_emulator_clock(emulator: Emulator, api: Api) -> None:
     emulator.clock.freeze(datetime(2026, 1, 31, 12, tzinfo=UTC))
     assert api("GET", "Messages.json").headers["Date"] == "Sat, 31 Jan 2026 12:00:00 GMT"

@@ -1,4 +1,4 @@
-"""Twilio's own client as an outside judge."""
+"""The emulator, used by Twilio's own client."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def client_of(emulator: Emulator, account_sid: str | None = None) -> Client:
     return client
 
 
-def fill(emulator: Emulator, many: int) -> list[str]:
-    """Send so many messages over one plain connection, and give their SIDs."""
+def create_messages(emulator: Emulator, count: int) -> list[str]:
+    """Send messages over one connection, and return their SIDs."""
     path = f"/2010-04-01/Accounts/{emulator.account_sid}/Messages.json"
     secret = b64encode(f"{emulator.account_sid}:{emulator.auth_token}".encode()).decode()
     headers = {"Authorization": f"Basic {secret}", "Content-Type": "application/x-www-form-urlencoded"}
     connection = http.client.HTTPConnection("127.0.0.1", emulator.port, timeout=10)
     sids = []
-    for _ in range(many):
+    for _ in range(count):
         connection.request("POST", path, "To=%2B14155550100&From=%2B15005550006&Body=x", headers)
         sids.append(json.loads(connection.getresponse().read())["sid"])
     connection.close()
@@ -35,7 +35,7 @@ def fill(emulator: Emulator, many: int) -> list[str]:
 
 
 @pytest.mark.parametrize("on_subaccount", [False, True])
-def test_all_nineteen(emulator: Emulator, on_subaccount: bool) -> None:
+def test_twilio_python_performs_all_nineteen_operations(emulator: Emulator, on_subaccount: bool) -> None:
     parent = client_of(emulator)
     client, sender = parent, emulator.phone_number
     if on_subaccount:
@@ -57,8 +57,8 @@ def test_all_nineteen(emulator: Emulator, on_subaccount: bool) -> None:
     assert [each.sid for each in client.calls.list(status="completed")] == [call.sid]
     assert client.calls(call.sid).delete()
 
-    wanted = client.available_phone_numbers("US").local.list(area_code=212, limit=1)[0].phone_number
-    number = client.incoming_phone_numbers.create(phone_number=wanted)
+    offered = client.available_phone_numbers("US").local.list(area_code=212, limit=1)[0].phone_number
+    number = client.incoming_phone_numbers.create(phone_number=offered)
     assert client.incoming_phone_numbers(number.sid).fetch().capabilities["sms"] is True
     assert number.sid in [each.sid for each in client.incoming_phone_numbers.list()]
     assert client.incoming_phone_numbers(number.sid).delete()
@@ -70,17 +70,17 @@ def test_all_nineteen(emulator: Emulator, on_subaccount: bool) -> None:
     assert account.sid in [each.sid for each in parent.api.v2010.accounts.list(status="suspended")]
 
 
-def test_pages_through_2500_messages(emulator: Emulator) -> None:
+def test_twilio_python_streams_2500_messages(emulator: Emulator) -> None:
     client = client_of(emulator)
-    sids = fill(emulator, 2500)
+    sids = create_messages(emulator, 2500)
     assert len(emulator.state.main.messages) == 2500
     emulator.clock.advance(1)
     streamed = [message.sid for message in client.messages.stream(page_size=400)]
     assert streamed == sids[::-1]
 
 
-def test_errors_reach_the_client_with_their_codes(emulator: Emulator) -> None:
+def test_twilio_python_raises_error_with_code(emulator: Emulator) -> None:
     client = client_of(emulator)
-    with pytest.raises(TwilioRestException) as refused:
+    with pytest.raises(TwilioRestException) as error:
         client.messages.create(to="+15005559204", from_=emulator.phone_number, body="x")
-    assert (refused.value.status, refused.value.code) == (400, 21610)
+    assert (error.value.status, error.value.code) == (400, 21610)

@@ -375,7 +375,8 @@ def fetch_media_content(request: ApiRequest) -> Response:
 def delete_media(request: ApiRequest) -> Response:
     """Handle DELETE Messages/{Sid}/Media/{Sid}."""
     message = request.find(request.account.messages, request.args[0])
-    message.media.remove(_find_media(request))
+    media = _find_media(request)
+    message.media.remove(media)
     return Response(status=204)
 
 

@@ -18,15 +18,15 @@ def fields(record: type) -> set[str]:
 
 
 def service(api: Api, emulator: Emulator, *, empty: bool = False, **settings: str) -> str:
-    made = api.post("/messaging.twilio.com/v1/Services", FriendlyName="news", **settings)["sid"]
+    sid = api.post("/messaging.twilio.com/v1/Services", FriendlyName="news", **settings)["sid"]
     if not empty:
         number = emulator.numbers[0]["sid"]
-        api.post(f"/messaging.twilio.com/v1/Services/{made}/PhoneNumbers", PhoneNumberSid=number)
-    return str(made)
+        api.post(f"/messaging.twilio.com/v1/Services/{sid}/PhoneNumbers", PhoneNumberSid=number)
+    return str(sid)
 
 
-def watch(emulator: Emulator, api: Api, sid: str, step: float = 0.1, steps: int = 60) -> list[str]:
-    """Give the statuses that a message goes through, each once."""
+def statuses_over_time(emulator: Emulator, api: Api, sid: str, step: float = 0.1, steps: int = 60) -> list[str]:
+    """Return the statuses that a message goes through, each once."""
     seen = [api.get(f"Messages/{sid}.json")["status"]]
     for _ in range(steps):
         emulator.clock.advance(step)
@@ -36,7 +36,7 @@ def watch(emulator: Emulator, api: Api, sid: str, step: float = 0.1, steps: int 
     return seen
 
 
-def test_a_new_message_is_as_captured(api: Api) -> None:
+def test_create_message_returns_captured_fields(api: Api) -> None:
     message = api.send(body="Hello! 👍")
     assert fields(Message) == set(message)
     assert message["sid"].startswith("SM")
@@ -49,17 +49,17 @@ def test_a_new_message_is_as_captured(api: Api) -> None:
     assert message["date_created"].endswith(" +0000")
 
 
-def test_answer_carries_twilios_headers_and_the_sids_digits(api: Api) -> None:
-    answer = api("POST", "Messages.json", {"To": "+14155550100", "From": "+15005550006", "Body": "x"})
-    assert answer.status_code == 201
-    assert answer.headers["Twilio-Request-Id"] == "RQ" + answer.json()["sid"][2:]
-    assert answer.headers["Twilio-Concurrent-Requests"] == "1"
-    float(answer.headers["Twilio-Request-Duration"])
+def test_create_message_response_has_twilio_headers(api: Api) -> None:
+    response = api("POST", "Messages.json", {"To": "+14155550100", "From": "+15005550006", "Body": "x"})
+    assert response.status_code == 201
+    assert response.headers["Twilio-Request-Id"] == "RQ" + response.json()["sid"][2:]
+    assert response.headers["Twilio-Concurrent-Requests"] == "1"
+    float(response.headers["Twilio-Request-Duration"])
 
 
-def test_delivered_in_steps_and_billed_later(emulator: Emulator, api: Api) -> None:
+def test_message_is_delivered_in_steps_and_billed(emulator: Emulator, api: Api) -> None:
     sid = api.send()["sid"]
-    assert watch(emulator, api, sid, steps=19) == ["queued", "sending", "sent"]
+    assert statuses_over_time(emulator, api, sid, steps=19) == ["queued", "sending", "sent"]
     emulator.clock.advance(0.2)
     message = api.get(f"Messages/{sid}.json")
     assert (message["status"], message["price"]) == ("delivered", "-0.00830")
@@ -67,7 +67,7 @@ def test_delivered_in_steps_and_billed_later(emulator: Emulator, api: Api) -> No
     assert message["price_unit"] == "USD"
 
 
-def test_a_price_is_told_a_second_after_the_message_was_sent(emulator: Emulator, api: Api) -> None:
+def test_message_price_appears_one_second_after_sending(emulator: Emulator, api: Api) -> None:
     sid = api.send()["sid"]
     prices = []
     for seconds in (1.7, 0.2):
@@ -79,7 +79,7 @@ def test_a_price_is_told_a_second_after_the_message_was_sent(emulator: Emulator,
 
 
 @pytest.mark.parametrize("number", sorted(magic_numbers.MESSAGE_BEHAVIORS))
-def test_magic_numbers_end_as_the_table_says(emulator: Emulator, api: Api, number: str) -> None:
+def test_message_to_magic_number_follows_its_behavior(emulator: Emulator, api: Api, number: str) -> None:
     delivery = magic_numbers.MESSAGE_BEHAVIORS[number]
     sid = api.send(to=number)["sid"]
     emulator.clock.advance(delivery.steps[-1][0] + 0.1)
@@ -89,13 +89,13 @@ def test_magic_numbers_end_as_the_table_says(emulator: Emulator, api: Api, numbe
 
 
 @pytest.mark.parametrize("number", sorted(magic_numbers.MESSAGE_REJECTIONS))
-def test_magic_numbers_are_refused_as_the_table_says(api: Api, number: str) -> None:
+def test_create_message_rejects_magic_numbers(api: Api, number: str) -> None:
     code, _, status = magic_numbers.MESSAGE_REJECTIONS[number]
-    assert api.refused("POST", "Messages.json", {"To": number, "From": "+15005550006", "Body": "x"}) == (status, code)
+    assert api.error("POST", "Messages.json", {"To": number, "From": "+15005550006", "Body": "x"}) == (status, code)
     assert api.get("Messages.json")["messages"] == []
 
 
-def test_what_stays_queued_expires(emulator: Emulator, api: Api) -> None:
+def test_queued_message_expires_after_validity_period(emulator: Emulator, api: Api) -> None:
     sid = api.send(to="+15005559012", ValidityPeriod=30)["sid"]
     emulator.clock.advance(29)
     assert api.get(f"Messages/{sid}.json")["status"] == "queued"
@@ -138,23 +138,29 @@ E164 = {"To": "+14155550100", "From": "+15005550006", "Body": "x"}
         ({"ScheduleType": "fixed", "SendAt": "2026-01-01T00:00:00Z"}, 35118),
     ],
 )
-def test_refused_with_twilios_code(api: Api, change: dict[str, Any], code: int) -> None:
+def test_create_message_invalid_parameter_returns_twilio_code(api: Api, change: dict[str, Any], code: int) -> None:
     form = {name: value for name, value in (E164 | change).items() if value is not None}
-    assert api.refused("POST", "Messages.json", form) == (400, code)
+    assert api.error("POST", "Messages.json", form) == (400, code)
     assert api.get("Messages.json")["messages"] == []
 
 
-def test_unknown_service_and_empty_service(emulator: Emulator, api: Api) -> None:
+def test_create_message_rejects_unknown_and_empty_service(emulator: Emulator, api: Api) -> None:
     form = {"To": "+14155550100", "Body": "x", "MessagingServiceSid": "MG" + "0" * 32}
-    assert api.refused("POST", "Messages.json", form) == (404, 21701)
+    assert api.error("POST", "Messages.json", form) == (404, 21701)
     form["MessagingServiceSid"] = service(api, emulator, empty=True)
-    assert api.refused("POST", "Messages.json", form) == (400, 21703)
+    assert api.error("POST", "Messages.json", form) == (400, 21703)
 
 
-def test_a_service_chooses_the_sender_later(emulator: Emulator, api: Api) -> None:
+def test_messaging_service_selects_sender_after_acceptance(emulator: Emulator, api: Api) -> None:
     message = api.send(MessagingServiceSid=service(api, emulator))
     assert (message["status"], message["from"], message["num_segments"]) == ("accepted", None, "0")
-    assert watch(emulator, api, message["sid"]) == ["accepted", "queued", "sending", "sent", "delivered"]
+    assert statuses_over_time(emulator, api, message["sid"]) == [
+        "accepted",
+        "queued",
+        "sending",
+        "sent",
+        "delivered",
+    ]
     later = api.get(f"Messages/{message['sid']}.json")
     assert (later["from"], later["num_segments"]) == (emulator.phone_number, "1")
 
@@ -163,7 +169,7 @@ QUOTED = "“" + "x" * 158 + "”"
 
 
 @pytest.mark.parametrize(
-    ("settings", "form", "many"),
+    ("settings", "form", "segments"),
     [
         ({}, {}, "1"),
         ({"SmartEncoding": "false"}, {}, "3"),
@@ -171,16 +177,16 @@ QUOTED = "“" + "x" * 158 + "”"
         ({}, {"SmartEncoded": "false"}, "3"),
     ],
 )
-def test_a_services_smart_encoding(
-    emulator: Emulator, api: Api, settings: dict[str, Any], form: dict[str, str], many: str
+def test_messaging_service_smart_encoding_reduces_segments(
+    emulator: Emulator, api: Api, settings: dict[str, Any], form: dict[str, str], segments: str
 ) -> None:
     sid = api.send(body=QUOTED, MessagingServiceSid=service(api, emulator, **settings), **form)["sid"]
     emulator.clock.advance(5)
-    assert api.get(f"Messages/{sid}.json")["num_segments"] == many
+    assert api.get(f"Messages/{sid}.json")["num_segments"] == segments
     assert api.send(body=QUOTED)["num_segments"] == "3"
 
 
-def test_a_services_validity_period(emulator: Emulator, api: Api) -> None:
+def test_messaging_service_validity_period_expires_message(emulator: Emulator, api: Api) -> None:
     news = service(api, emulator, ValidityPeriod="60")
     forms: list[dict[str, str]] = [{}, {"ValidityPeriod": "100"}]
     sids = [api.send(to="+15005559012", MessagingServiceSid=news, **form)["sid"] for form in forms]
@@ -188,7 +194,7 @@ def test_a_services_validity_period(emulator: Emulator, api: Api) -> None:
     assert [api.get(f"Messages/{sid}.json")["error_code"] for sid in sids] == [30036, None]
 
 
-def test_scheduled_then_sent_at_its_time(emulator: Emulator, api: Api) -> None:
+def test_scheduled_message_is_sent_at_send_at(emulator: Emulator, api: Api) -> None:
     sid = service(api, emulator)
     when = emulator.clock.utc + timedelta(minutes=10)
     message = api.send(MessagingServiceSid=sid, ScheduleType="fixed", SendAt=when.isoformat())
@@ -202,7 +208,7 @@ def test_scheduled_then_sent_at_its_time(emulator: Emulator, api: Api) -> None:
 
 
 @pytest.mark.parametrize("speed", [0.1, 10, 1000])
-def test_the_speed_moves_no_date(speed: float) -> None:
+def test_speed_does_not_move_send_at(speed: float) -> None:
     with serve(speed=speed) as emulator:
         emulator.clock.freeze()
         api = Api(emulator, (emulator.account_sid, emulator.auth_token))
@@ -215,19 +221,19 @@ def test_the_speed_moves_no_date(speed: float) -> None:
         later = api.get(path)
         api.session.close()
     assert later["status"] == "delivered"
-    sent = parsedate_to_datetime(later["date_sent"])
-    assert timedelta(seconds=-1) < sent - when < timedelta(seconds=1 + 1 / speed)
+    sent_at = parsedate_to_datetime(later["date_sent"])
+    assert timedelta(seconds=-1) < sent_at - when < timedelta(seconds=1 + 1 / speed)
 
 
 @pytest.mark.parametrize(("ahead", "code"), [(200, 35114), (-60, 35114), (36 * 86400, 35115)])
-def test_scheduled_outside_the_window(emulator: Emulator, api: Api, ahead: int, code: int) -> None:
+def test_create_message_rejects_send_at_outside_window(emulator: Emulator, api: Api, ahead: int, code: int) -> None:
     at = (emulator.clock.utc + timedelta(seconds=ahead)).isoformat()
     form = {"To": "+14155550100", "Body": "x", "ScheduleType": "fixed", "SendAt": at}
     form["MessagingServiceSid"] = service(api, emulator)
-    assert api.refused("POST", "Messages.json", form) == (400, code)
+    assert api.error("POST", "Messages.json", form) == (400, code)
 
 
-def test_cancel_only_what_is_scheduled(emulator: Emulator, api: Api) -> None:
+def test_update_message_cancels_only_scheduled_messages(emulator: Emulator, api: Api) -> None:
     at = (emulator.clock.utc + timedelta(hours=1)).isoformat()
     sid = api.send(MessagingServiceSid=service(api, emulator), ScheduleType="fixed", SendAt=at)["sid"]
     assert api.post(f"Messages/{sid}.json", Status="canceled")["status"] == "canceled"
@@ -235,22 +241,22 @@ def test_cancel_only_what_is_scheduled(emulator: Emulator, api: Api) -> None:
     canceled = api.get(f"Messages/{sid}.json")
     assert (canceled["status"], canceled["date_sent"], canceled["price"]) == ("canceled", None, None)
     other = api.send()["sid"]
-    assert api.refused("POST", f"Messages/{other}.json", {"Status": "canceled"})[1] == 30409
+    assert api.error("POST", f"Messages/{other}.json", {"Status": "canceled"})[1] == 30409
 
 
-def test_redact_and_delete(emulator: Emulator, api: Api) -> None:
+def test_message_is_redacted_and_deleted_once_final(emulator: Emulator, api: Api) -> None:
     sid = api.send()["sid"]
-    assert api.refused("DELETE", f"Messages/{sid}.json") == (409, 20009)
+    assert api.error("DELETE", f"Messages/{sid}.json") == (409, 20009)
     emulator.clock.advance(5)
-    assert api.refused("POST", f"Messages/{sid}.json", {"Body": "other"}) == (400, 20001)
-    assert api.refused("POST", f"Messages/{sid}.json", {}) == (400, 20001)
+    assert api.error("POST", f"Messages/{sid}.json", {"Body": "other"}) == (400, 20001)
+    assert api.error("POST", f"Messages/{sid}.json", {}) == (400, 20001)
     assert api.post(f"Messages/{sid}.json", Body="")["body"] == ""
     assert api("DELETE", f"Messages/{sid}.json").status_code == 204
-    assert api.refused("GET", f"Messages/{sid}.json") == (404, 20404)
-    assert api.refused("DELETE", f"Messages/{sid}.json") == (404, 20404)
+    assert api.error("GET", f"Messages/{sid}.json") == (404, 20404)
+    assert api.error("DELETE", f"Messages/{sid}.json") == (404, 20404)
 
 
-def test_media_and_its_content(emulator: Emulator, api: Api) -> None:
+def test_media_are_listed_fetched_and_deleted(emulator: Emulator, api: Api) -> None:
     urls = ["https://example.com/a.png", "https://example.com/b.pdf"]
     message = api.post("Messages.json", To="+14155550100", From=emulator.phone_number, MediaUrl=urls)
     assert message["sid"].startswith("MM")
@@ -262,31 +268,31 @@ def test_media_and_its_content(emulator: Emulator, api: Api) -> None:
     assert api.get(f"{one}.json") == items[0]
     assert api("GET", one).headers["content-type"] == "image/png"
     assert api("DELETE", f"{one}.json").status_code == 204
-    assert api.refused("GET", f"{one}.json") == (404, 20404)
+    assert api.error("GET", f"{one}.json") == (404, 20404)
     assert api.get(f"Messages/{message['sid']}.json")["num_media"] == "1"
 
 
-def test_feedback_needs_to_be_asked_for(api: Api) -> None:
+def test_create_feedback_requires_provide_feedback(api: Api) -> None:
     sid = api.send(ProvideFeedback="true")["sid"]
     assert api.post(f"Messages/{sid}/Feedback.json", Outcome="confirmed")["outcome"] == "confirmed"
-    assert api.refused("POST", f"Messages/{sid}/Feedback.json", {"Outcome": "perhaps"}) == (400, 20001)
-    assert api.refused("POST", f"Messages/{api.send()['sid']}/Feedback.json", {}) == (400, 20001)
+    assert api.error("POST", f"Messages/{sid}/Feedback.json", {"Outcome": "perhaps"}) == (400, 20001)
+    assert api.error("POST", f"Messages/{api.send()['sid']}/Feedback.json", {}) == (400, 20001)
 
 
-def test_stop_and_start_by_number_and_by_service(emulator: Emulator, api: Api) -> None:
+def test_opt_out_applies_to_number_and_service(emulator: Emulator, api: Api) -> None:
     sid = service(api, emulator)
     emulator.receive_message("Stop", from_="+14155550100")
-    assert api.refused("POST", "Messages.json", E164) == (400, 21610)
-    refused_later = api.send(MessagingServiceSid=sid)["sid"]
+    assert api.error("POST", "Messages.json", E164) == (400, 21610)
+    later_rejected = api.send(MessagingServiceSid=sid)["sid"]
     emulator.clock.advance(5)
-    message = api.get(f"Messages/{refused_later}.json")
+    message = api.get(f"Messages/{later_rejected}.json")
     assert (message["status"], message["error_code"]) == ("failed", 21610)
     api.send(to="+14155550111")
     emulator.receive_message("START", from_="+14155550100")
     assert api.send()["status"] == "queued"
 
 
-def test_inbound_message(emulator: Emulator, api: Api) -> None:
+def test_receive_message_stores_inbound_message(emulator: Emulator, api: Api) -> None:
     sid = emulator.receive_message("hi there", from_="+14155550100")
     message = api.get(f"Messages/{sid}.json")
     assert (message["status"], message["direction"]) == ("received", "inbound")
@@ -295,53 +301,53 @@ def test_inbound_message(emulator: Emulator, api: Api) -> None:
         emulator.receive_message("hi", from_="+14155550100", to="+14155559999")
 
 
-@pytest.mark.parametrize("body", ["Zażółć 👩‍👩‍👧 \x00 \u2028 </script>", "half a character: \ud800", ""])
-def test_any_text_is_listed_as_it_came(emulator: Emulator, api: Api, body: str) -> None:
+@pytest.mark.parametrize("body", ["Zażółć 👩‍👩‍👧 \x00 \u2028 </script>", "a lone surrogate: \ud800", ""])
+def test_list_messages_returns_unusual_bodies_unchanged(emulator: Emulator, api: Api, body: str) -> None:
     sid = emulator.receive_message(body, from_="+14155550123")
     (listed,) = api.get("Messages.json")["messages"]
     assert (listed["sid"], listed["body"]) == (sid, body)
 
 
-def test_trial_accounts_have_a_prefix_and_verified_numbers_only(emulator: Emulator, api: Api) -> None:
+def test_trial_account_reaches_verified_numbers_with_prefix(emulator: Emulator, api: Api) -> None:
     emulator.quirks.set(trial=True)
-    assert api.refused("POST", "Messages.json", E164) == (400, 21608)
+    assert api.error("POST", "Messages.json", E164) == (400, 21608)
     emulator.verify("(415) 555-0100")
     assert api.send(body="hi")["body"] == "Sent from your Twilio trial account - hi"
 
 
-def test_messages_to_some_regions_are_not_allowed(api: Api) -> None:
+def test_create_message_rejects_disabled_regions(api: Api) -> None:
     for to in ("+5351234567", "+989121234567", "+8501921234567"):
-        assert api.refused("POST", "Messages.json", E164 | {"To": to}) == (400, 21408)
+        assert api.error("POST", "Messages.json", E164 | {"To": to}) == (400, 21408)
 
 
-def test_list_filters(emulator: Emulator, api: Api) -> None:
+def test_list_messages_filters_by_address_and_date(emulator: Emulator, api: Api) -> None:
     emulator.clock.freeze(datetime(2026, 3, 1, 12, tzinfo=UTC))
     for day in range(4):
         api.send(to=f"+1415555010{day}")
         emulator.clock.advance(days=1)
 
-    def sent(**filters: str) -> list[str]:
+    def listed_recipients(**filters: str) -> list[str]:
         return [message["to"][-1] for message in api.get("Messages.json", **filters)["messages"]]
 
-    assert sent() == ["3", "2", "1", "0"]
-    assert sent(To="+14155550102") == ["2"]
-    assert sent(From=emulator.phone_number) == ["3", "2", "1", "0"]
-    assert sent(From="+14155550102") == []
-    assert sent(DateSent="2026-03-02") == ["1"]
-    assert sent(**{"DateSent>": "2026-03-03"}) == ["3", "2"]
-    assert sent(**{"DateSent<": "2026-03-02"}) == ["1", "0"]
-    assert sent(**{"DateSent>": "2026-03-02T12:00:00Z", "DateSent<": "2026-03-03T12:00:30Z"}) == ["2", "1"]
-    assert sent(**{"DateSent>": "03/03/2026 05:00:00 MST"}) == ["3", "2"]
+    assert listed_recipients() == ["3", "2", "1", "0"]
+    assert listed_recipients(To="+14155550102") == ["2"]
+    assert listed_recipients(From=emulator.phone_number) == ["3", "2", "1", "0"]
+    assert listed_recipients(From="+14155550102") == []
+    assert listed_recipients(DateSent="2026-03-02") == ["1"]
+    assert listed_recipients(**{"DateSent>": "2026-03-03"}) == ["3", "2"]
+    assert listed_recipients(**{"DateSent<": "2026-03-02"}) == ["1", "0"]
+    assert listed_recipients(**{"DateSent>": "2026-03-02T12:00:00Z", "DateSent<": "2026-03-03T12:00:30Z"}) == ["2", "1"]
+    assert listed_recipients(**{"DateSent>": "03/03/2026 05:00:00 MST"}) == ["3", "2"]
     for wrong in ("yesterday", "2026-13-01", ">=2026-01-01", "2026-02-30", "99999999999-01-01"):
-        assert api.refused("GET", "Messages.json", {"DateSent>": wrong}) == (400, 20001)
+        assert api.error("GET", "Messages.json", {"DateSent>": wrong}) == (400, 20001)
 
 
 @pytest.mark.parametrize(
     ("unsent", "order"), [("first", ["2", "0", "1"]), ("last", ["1", "2", "0"]), ("date_created", ["2", "1", "0"])]
 )
-def test_where_the_unsent_stand(emulator: Emulator, api: Api, unsent: str, order: list[str]) -> None:
+def test_list_messages_places_unsent_by_quirk(emulator: Emulator, api: Api, unsent: str, order: list[str]) -> None:
     emulator.quirks.set(unsent=unsent)
-    api.send(to="+15005559012", body="0")  # is never sent
+    api.send(to="+15005559012", body="0")  # stays queued
     emulator.clock.advance(10)
     api.send(body="1")
     emulator.clock.advance(10)
@@ -349,7 +355,7 @@ def test_where_the_unsent_stand(emulator: Emulator, api: Api, unsent: str, order
     assert [message["body"] for message in api.get("Messages.json")["messages"]] == order
 
 
-def test_a_status_put_by_hand_keeps_when_it_was_sent_and_what_it_cost(emulator: Emulator, api: Api) -> None:
+def test_set_message_status_keeps_date_sent_and_price(emulator: Emulator, api: Api) -> None:
     sid = api.send()["sid"]
     emulator.clock.advance(60)
     before = api.get(f"Messages/{sid}.json")
@@ -363,7 +369,7 @@ def test_a_status_put_by_hand_keeps_when_it_was_sent_and_what_it_cost(emulator: 
     assert api.get("Messages.json", DateSent=str(emulator.clock.utc.date()))["messages"] == []
 
 
-def test_a_status_put_by_hand(emulator: Emulator, api: Api) -> None:
+def test_set_message_status_is_permanent(emulator: Emulator, api: Api) -> None:
     sid = api.send()["sid"]
     emulator.set_message_status(sid, "undelivered", 30003)
     emulator.clock.advance(60)
@@ -373,11 +379,11 @@ def test_a_status_put_by_hand(emulator: Emulator, api: Api) -> None:
         emulator.set_message_status(sid, "lost")
 
 
-def test_final_statuses_are_the_apis() -> None:
+def test_final_message_statuses_match_api() -> None:
     assert EMULATED_FINAL == FINAL
 
 
-def test_what_is_not_to_be_retained_is_gone_once_it_is_sent(emulator: Emulator, api: Api) -> None:
+def test_message_content_retention_applies_once_sent(emulator: Emulator, api: Api) -> None:
     message = api.send(ContentRetention="discard", AddressRetention="obfuscate")
     assert (message["body"], message["to"]) == ("hello", "+14155550100")
     emulator.clock.advance(5)
@@ -388,7 +394,7 @@ def test_what_is_not_to_be_retained_is_gone_once_it_is_sent(emulator: Emulator, 
     assert api.get(f"Messages/{kept['sid']}.json")["to"] == "+14155550100"
 
 
-def test_whatsapp_takes_free_text_within_a_day_of_an_answer_only(emulator: Emulator, api: Api) -> None:
+def test_whatsapp_window_requires_template_after_a_day(emulator: Emulator, api: Api) -> None:
     to, own = "whatsapp:+14155550100", f"whatsapp:{emulator.phone_number}"
 
     def outcome(**form: str) -> tuple[str, int | None]:
@@ -407,7 +413,7 @@ def test_whatsapp_takes_free_text_within_a_day_of_an_answer_only(emulator: Emula
     assert outcome(ContentSid="HX" + "0" * 32) == ("delivered", None)
 
 
-def test_rcs_tells_that_it_was_read(emulator: Emulator, api: Api) -> None:
+def test_rcs_message_is_read(emulator: Emulator, api: Api) -> None:
     sid = api.send(to="rcs:+14155550100", From="rcs:agent")["sid"]
     seen = []
     for _ in range(5):

@@ -15,14 +15,14 @@ def search(api: Api, where: str = "US/Local", **filters: Any) -> list[dict[str, 
     return list(found["available_phone_numbers"])
 
 
-def test_a_new_account_has_one_number(emulator: Emulator, api: Api) -> None:
+def test_list_phone_numbers_of_new_account_has_one(emulator: Emulator, api: Api) -> None:
     (number,) = api.get("IncomingPhoneNumbers.json")["incoming_phone_numbers"]
     assert (number["phone_number"], number["friendly_name"]) == ("+15005550006", "(500) 555-0006")
     assert number["capabilities"] == {"voice": True, "sms": True, "mms": True, "fax": False}
     assert (number["sms_url"], number["voice_url"]) == ("", None)
 
 
-def test_search_is_stable_and_leaves_out_what_is_owned(api: Api) -> None:
+def test_search_is_stable_and_excludes_owned_numbers(api: Api) -> None:
     found = search(api, AreaCode=415, PageSize=3)
     assert found == search(api, AreaCode=415, PageSize=3)
     assert len(found) == 3
@@ -47,22 +47,22 @@ def test_search_is_stable_and_leaves_out_what_is_owned(api: Api) -> None:
         ({"Contains": "+1%303%55"}, {"Denver"}),
     ],
 )
-def test_search_filters(api: Api, filters: dict[str, Any], localities: set[str]) -> None:
+def test_search_filters_by_location_and_capability(api: Api, filters: dict[str, Any], localities: set[str]) -> None:
     assert {number["locality"] for number in search(api, PageSize=1000, **filters)} <= localities
     assert bool(search(api, PageSize=1, **filters)) == bool(localities)
 
 
-def test_countries(api: Api) -> None:
+def test_list_countries_and_number_types(api: Api) -> None:
     countries = api.get("AvailablePhoneNumbers.json")["countries"]
     assert {country["country_code"] for country in countries} == set(inventory.COUNTRIES)
     assert api.get("AvailablePhoneNumbers/GB.json")["subresource_uris"].keys() >= {"local", "mobile"}
-    assert api.refused("GET", "AvailablePhoneNumbers/XX.json") == (404, 20404)
-    assert api.refused("GET", "AvailablePhoneNumbers/US/Mobile.json") == (404, 20404)
+    assert api.error("GET", "AvailablePhoneNumbers/XX.json") == (404, 20404)
+    assert api.error("GET", "AvailablePhoneNumbers/US/Mobile.json") == (404, 20404)
     assert [n["address_requirements"] for n in search(api, "DE/Local", PageSize=1)] == ["local"]
     assert search(api, "DE/Local", ExcludeLocalAddressRequired="true") == []
 
 
-def test_every_area_knows_its_numbers() -> None:
+def test_area_of_finds_area_of_every_number() -> None:
     for country, (_, areas) in inventory.COUNTRIES.items():
         for area in areas:
             number = next(area.numbers())
@@ -70,7 +70,7 @@ def test_every_area_knows_its_numbers() -> None:
 
 
 @pytest.mark.parametrize("filter_", ["%" * 15 + "9", "%1%2%3%4%5%6%7%8", "*%*%*%*%*%*%*%*9"])
-def test_no_filter_takes_long(api: Api, filter_: str) -> None:
+def test_search_filter_is_never_slow(api: Api, filter_: str) -> None:
     started = time.monotonic()
     search(api, Contains=filter_, PageSize=1000)
     api.get("IncomingPhoneNumbers.json", PhoneNumber=filter_)
@@ -89,32 +89,32 @@ def test_no_filter_takes_long(api: Api, filter_: str) -> None:
         {"NearNumber": "me"},
     ],
 )
-def test_search_refused(api: Api, query: dict[str, str]) -> None:
-    assert api.refused("GET", "AvailablePhoneNumbers/US/Local.json", query)[0] == 400
+def test_search_rejects_invalid_filters(api: Api, query: dict[str, str]) -> None:
+    assert api.error("GET", "AvailablePhoneNumbers/US/Local.json", query)[0] == 400
 
 
 @pytest.mark.parametrize("number", ["%" * 40, "1" * 17, "1|2", "١"])
-def test_list_refused(api: Api, number: str) -> None:
-    assert api.refused("GET", "IncomingPhoneNumbers.json", {"PhoneNumber": number}) == (400, 20001)
+def test_list_phone_numbers_rejects_invalid_filter(api: Api, number: str) -> None:
+    assert api.error("GET", "IncomingPhoneNumbers.json", {"PhoneNumber": number}) == (400, 20001)
 
 
-def test_buy_use_change_release(emulator: Emulator, api: Api) -> None:
-    wanted = search(api, AreaCode=212, PageSize=1)[0]["phone_number"]
-    number = api.post("IncomingPhoneNumbers.json", PhoneNumber=wanted, SmsUrl="http://127.0.0.1/sms")
-    assert (number["phone_number"], number["sms_url"]) == (wanted, "http://127.0.0.1/sms")
-    assert api.refused("POST", "IncomingPhoneNumbers.json", {"PhoneNumber": wanted}) == (400, 21422)
-    assert api.send(From=wanted)["from"] == wanted
+def test_phone_number_is_purchased_updated_and_released(emulator: Emulator, api: Api) -> None:
+    offered = search(api, AreaCode=212, PageSize=1)[0]["phone_number"]
+    number = api.post("IncomingPhoneNumbers.json", PhoneNumber=offered, SmsUrl="http://127.0.0.1/sms")
+    assert (number["phone_number"], number["sms_url"]) == (offered, "http://127.0.0.1/sms")
+    assert api.error("POST", "IncomingPhoneNumbers.json", {"PhoneNumber": offered}) == (400, 21422)
+    assert api.send(From=offered)["from"] == offered
     path = f"IncomingPhoneNumbers/{number['sid']}.json"
     assert api.post(path, FriendlyName="news")["friendly_name"] == "news"
     assert api.post(path, SmsUrl="")["sms_url"] == ""
-    assert api.refused("POST", path, {"SmsUrl": "nowhere"}) == (400, 21502)
+    assert api.error("POST", path, {"SmsUrl": "nowhere"}) == (400, 21502)
     listed = api.get("IncomingPhoneNumbers.json", FriendlyName="news")["incoming_phone_numbers"]
     assert [each["sid"] for each in listed] == [number["sid"]]
     assert len(api.get("IncomingPhoneNumbers.json", PhoneNumber="212555*")["incoming_phone_numbers"]) == 1
     assert api("DELETE", path).status_code == 204
-    form = {"To": "+14155550100", "From": wanted, "Body": "x"}
-    assert api.refused("POST", "Messages.json", form) == (400, 21606)
-    assert api.post("IncomingPhoneNumbers.json", PhoneNumber=wanted)["sid"] != number["sid"]
+    form = {"To": "+14155550100", "From": offered, "Body": "x"}
+    assert api.error("POST", "Messages.json", form) == (400, 21606)
+    assert api.post("IncomingPhoneNumbers.json", PhoneNumber=offered)["sid"] != number["sid"]
 
 
 @pytest.mark.parametrize(
@@ -130,21 +130,21 @@ def test_buy_use_change_release(emulator: Emulator, api: Api) -> None:
         ("IncomingPhoneNumbers.json", {"PhoneNumber": next(inventory.COUNTRIES["DE"][1][0].numbers())}, 21631),
     ],
 )
-def test_buying_refused(api: Api, path: str, form: dict[str, str], code: int) -> None:
-    assert api.refused("POST", path, form) == (400, code)
+def test_create_phone_number_rejects_invalid_purchase(api: Api, path: str, form: dict[str, str], code: int) -> None:
+    assert api.error("POST", path, form) == (400, code)
 
 
-def test_buy_by_area_code_and_by_kind(api: Api) -> None:
+def test_create_phone_number_by_area_code_and_type(api: Api) -> None:
     assert api.post("IncomingPhoneNumbers.json", AreaCode=512)["phone_number"].startswith("+1512")
     toll_free = search(api, "US/TollFree", PageSize=1)[0]["phone_number"]
     assert api.post("IncomingPhoneNumbers/TollFree.json", PhoneNumber=toll_free)["phone_number"] == toll_free
     assert len(api.get("IncomingPhoneNumbers/TollFree.json")["incoming_phone_numbers"]) == 1
 
 
-def test_transfer_to_a_subaccount(emulator: Emulator, api: Api) -> None:
+def test_update_phone_number_transfers_to_subaccount(emulator: Emulator, api: Api) -> None:
     account = api.post("/2010-04-01/Accounts.json", FriendlyName="shop")
     sid = emulator.numbers[0]["sid"]
     assert api.post(f"IncomingPhoneNumbers/{sid}.json", AccountSid=account["sid"])["account_sid"] == account["sid"]
     assert emulator.numbers == []
     sub = Api(emulator, (account["sid"], account["auth_token"]), account["sid"])
-    assert sub.refused("POST", f"IncomingPhoneNumbers/{sid}.json", {"AccountSid": api.account_sid}) == (400, 21474)
+    assert sub.error("POST", f"IncomingPhoneNumbers/{sid}.json", {"AccountSid": api.account_sid}) == (400, 21474)

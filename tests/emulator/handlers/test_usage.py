@@ -15,7 +15,7 @@ def price(api: Api, path: str = "Usage/Records.json", category: str = "totalpric
     return float(sum(float(row["price"]) for row in rows))
 
 
-def test_balance_falls_with_use(emulator: Emulator, api: Api) -> None:
+def test_balance_decreases_with_use(emulator: Emulator, api: Api) -> None:
     assert api.get("Balance.json") == {"currency": "USD", "balance": "100.00", "account_sid": api.account_sid}
     api.send()
     emulator.clock.advance(10)
@@ -23,7 +23,7 @@ def test_balance_falls_with_use(emulator: Emulator, api: Api) -> None:
     assert emulator.balance == pytest.approx(99.9917)
 
 
-def test_failed_costs_nothing_and_deleted_is_not_given_back(emulator: Emulator, api: Api) -> None:
+def test_balance_ignores_failed_and_keeps_deleted_messages(emulator: Emulator, api: Api) -> None:
     api.send(to="+15005559007")
     sid = api.send()["sid"]
     emulator.clock.advance(10)
@@ -32,7 +32,7 @@ def test_failed_costs_nothing_and_deleted_is_not_given_back(emulator: Emulator, 
     assert api.get("Balance.json")["balance"] == before == "99.9917"
 
 
-def test_records_add_up_over_categories_periods_and_subaccounts(emulator: Emulator, api: Api) -> None:
+def test_usage_records_add_up_over_categories_and_periods(emulator: Emulator, api: Api) -> None:
     emulator.clock.freeze(datetime(2027, 1, 30, 12, tzinfo=UTC))
     account = api.post("/2010-04-01/Accounts.json", FriendlyName="shop")
     sub = Api(emulator, (account["sid"], account["auth_token"]), account["sid"])
@@ -44,8 +44,8 @@ def test_records_add_up_over_categories_periods_and_subaccounts(emulator: Emulat
     total = price(api)
     assert total == pytest.approx(100 - float(api.get("Balance.json")["balance"]))
     assert total == pytest.approx(sum(price(api, category=name) for name in ("sms", "calls", "phonenumbers")))
-    for kind in ("Daily", "Monthly", "Yearly", "AllTime"):
-        assert price(api, f"Usage/Records/{kind}.json") == pytest.approx(total)
+    for period in ("Daily", "Monthly", "Yearly", "AllTime"):
+        assert price(api, f"Usage/Records/{period}.json") == pytest.approx(total)
     assert price(api, IncludeSubaccounts="false") == pytest.approx(total - 1.15)
     months = api.get("Usage/Records/Monthly.json", Category="sms")["usage_records"]
     assert [(row["start_date"], row["end_date"], row["count"], row["usage"]) for row in months[:2]] == [
@@ -59,40 +59,40 @@ def test_records_add_up_over_categories_periods_and_subaccounts(emulator: Emulat
     assert price(api, category="sms", StartDate="2027-01-30", EndDate="2027-01-30") == pytest.approx(2 * 0.0083)
 
 
-def test_the_sums_do_not_depend_on_when_they_were_asked_for(emulator: Emulator, api: Api) -> None:
+def test_usage_totals_do_not_depend_on_time_of_reading(emulator: Emulator, api: Api) -> None:
     shops = []
-    for name in ("asked often", "asked once"):
+    for name in ("read often", "read once"):
         account = api.post("/2010-04-01/Accounts.json", FriendlyName=name)
         shop = Api(emulator, (account["sid"], account["auth_token"]), account["sid"])
         shops.append((shop, shop.post("IncomingPhoneNumbers.json", AreaCode=415)["phone_number"]))
-    dice = random.Random(5)
+    rng = random.Random(5)
     sent: list[list[str]] = []
     called: list[list[str]] = []
     for _ in range(120):
-        what, to = dice.randrange(6), dice.choice(["+14155550100", *sorted(magic_numbers.MESSAGE_BEHAVIORS)])
-        if what < 2:
+        action, to = rng.randrange(6), rng.choice(["+14155550100", *sorted(magic_numbers.MESSAGE_BEHAVIORS)])
+        if action < 2:
             sent.append([shop.send(to=to, From=number)["sid"] for shop, number in shops])
-        elif what == 2:
-            form = {"To": dice.choice(["+14155550100", "+15005559101"]), "Twiml": "<Response><Say>hi</Say></Response>"}
+        elif action == 2:
+            form = {"To": rng.choice(["+14155550100", "+15005559101"]), "Twiml": "<Response><Say>hi</Say></Response>"}
             called.append(
                 [shop.post("Calls.json", From=number, Record="true", **form)["sid"] for shop, number in shops]
             )
-        elif what == 3 and sent:
-            status = dice.choice(["failed", "undelivered", "delivered"])
-            for sid in dice.choice(sent):
+        elif action == 3 and sent:
+            status = rng.choice(["failed", "undelivered", "delivered"])
+            for sid in rng.choice(sent):
                 emulator.set_message_status(sid, status)
-        elif what == 4 and dice.choice([sent, called]):
-            kind, records = dice.choice([("Messages", sent), ("Calls", called)])
-            chosen = dice.choice(records) if records else []
-            answers = {
-                shop("DELETE", f"{kind}/{sid}.json").status_code
+        elif action == 4 and rng.choice([sent, called]):
+            resource, records = rng.choice([("Messages", sent), ("Calls", called)])
+            chosen = rng.choice(records) if records else []
+            responses = {
+                shop("DELETE", f"{resource}/{sid}.json").status_code
                 for (shop, _), sid in zip(shops, chosen or ["SM0"] * 2, strict=True)
             }
-            if answers == {204}:
+            if responses == {204}:
                 records.remove(chosen)
-            assert len(answers) < 2
+            assert len(responses) < 2
         else:
-            emulator.clock.advance(dice.choice([0.5, 2, 30, 5000]))
+            emulator.clock.advance(rng.choice([0.5, 2, 30, 5000]))
         price(shops[0][0])
     often, once = (shop.get("Usage/Records.json", PageSize=100)["usage_records"] for shop, _ in shops)
     for one, other in zip(often, once, strict=True):
@@ -100,12 +100,12 @@ def test_the_sums_do_not_depend_on_when_they_were_asked_for(emulator: Emulator, 
     assert float(often[-1]["price"]) > 1.15
 
 
-@pytest.mark.parametrize("looks", [False, True])
-def test_what_never_came_to_be_costs_nothing(emulator: Emulator, api: Api, looks: bool) -> None:
+@pytest.mark.parametrize("reads_before", [False, True])
+def test_usage_excludes_discarded_recordings_and_calls(emulator: Emulator, api: Api, reads_before: bool) -> None:
     document = "<Response><Say>wait</Say><Record/><Dial>+14155550111</Dial></Response>"
     form = {"To": "+15005559106", "From": emulator.phone_number, "Record": "true", "Twiml": document}
     sid = api.post("Calls.json", **form)["sid"]
-    if looks:
+    if reads_before:
         assert price(api) == 0
     api.post(f"Calls/{sid}.json", Status="canceled")
     emulator.clock.advance(hours=1)
@@ -115,7 +115,7 @@ def test_what_never_came_to_be_costs_nothing(emulator: Emulator, api: Api, looks
     assert price(api) == 0
 
 
-def test_what_was_billed_stays_so_whatever_status_is_put(emulator: Emulator, api: Api) -> None:
+def test_balance_keeps_billed_price_after_status_change(emulator: Emulator, api: Api) -> None:
     sid, unsent = api.send()["sid"], api.send(to="+15005559007")["sid"]
     emulator.clock.advance(60)
     for status in ("undelivered", "failed", "queued"):
@@ -127,7 +127,7 @@ def test_what_was_billed_stays_so_whatever_status_is_put(emulator: Emulator, api
     assert api.get("Balance.json")["balance"] == "99.9834"
 
 
-def test_records_page(api: Api) -> None:
+def test_usage_records_are_paginated(api: Api) -> None:
     found, uri = [], "Usage/Records.json?PageSize=4"
     while uri:
         page = api.get(uri)
@@ -138,11 +138,11 @@ def test_records_page(api: Api) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["soon", "2027-02-30", "-xdays", "99999-01-01"])
-def test_bad_dates(api: Api, wrong: str) -> None:
-    assert api.refused("GET", "Usage/Records.json", {"StartDate": wrong}) == (400, 20001)
+def test_usage_records_reject_invalid_dates(api: Api, wrong: str) -> None:
+    assert api.error("GET", "Usage/Records.json", {"StartDate": wrong}) == (400, 20001)
 
 
-def test_a_number_costs_its_rent_each_month_by_its_kind(emulator: Emulator, api: Api) -> None:
+def test_phone_number_rent_is_charged_monthly_by_type(emulator: Emulator, api: Api) -> None:
     emulator.clock.freeze(datetime(2027, 1, 1, 12, tzinfo=UTC))
     api.post("IncomingPhoneNumbers.json", AreaCode=415)
     offer = api.get("AvailablePhoneNumbers/US/TollFree.json")["available_phone_numbers"][0]["phone_number"]

@@ -84,13 +84,13 @@ class ApproveBySmsOperator(SendOnceOperator):
     :param wait_timeout: Whole seconds from the send within which a reply counts, up to a week.
     :param deferrable: Whether to wait in the triggerer, which takes no worker slot; by default the setting
         ``[operators] default_deferrable``.
-    :param once: Whether all tries of the task together send the request once. If ``False``, every try sends it.
-    :param on_clear: Whether to ``resend`` the request or to ``skip`` it when a user clears the task.
-    :param on_unresolved: Whether to ``resend`` the request or to ``fail`` when the outcome of an earlier try is unknown
-        and Twilio lists no matching record. By default, messages and calls are sent again, and purchases and new
-        accounts fail.
-    :param reconcile_timeout: Seconds after the connection timeout during which Twilio's list is polled before an
-        earlier request is considered not sent.
+    :param once: Whether all tries of the task together send the question once. If ``False``, every try sends it.
+    :param on_clear: Whether a task that a user clears sends again (``resend``), or returns the record of the message
+        that it has already created (``skip``).
+    :param on_unresolved: Whether to ``resend`` (default) or ``fail`` if the outcome of an earlier try is unknown and
+        Twilio lists no matching record.
+    :param reconcile_timeout: Seconds after the connection timeout during which Twilio's list is polled before a message
+        of an earlier try is considered not sent.
     :param twilio_conn_id: Airflow connection. (templated)
     :param account_sid: Account to act on, if it is not the connection's own. (templated)
 

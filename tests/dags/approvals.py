@@ -1,4 +1,4 @@
-"""DAGs that ask several phones, whoever says NO: in a mapped task, in a mapped task group, and ahead of mapped work."""
+"""DAGs that ask for approval in a mapped task, in a mapped task group, and before mapped tasks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ASK: dict[str, Any] = {
     "twilio_conn_id": "approvals",
     "deferrable": True,
     "poll_interval": 1,
-    # Airflow now and then fails a deferred try that came to its end sooner than the scheduler took it in.
+    # Airflow sometimes fails a deferred task whose trigger fires before the scheduler has processed the deferral.
     "retries": 3,
     "retry_delay": 1,
 }
@@ -24,7 +24,7 @@ ASK: dict[str, Any] = {
 
 @task
 def work(number: int) -> int:
-    """Be mapped."""
+    """Return a number, in a mapped task."""
     return number
 
 
@@ -36,7 +36,7 @@ with DAG("approvals_group", schedule=None):
 
     @task_group
     def each(to: str) -> None:
-        """Ask, and work if that phone agrees."""
+        """Ask, and deploy if that phone replies with YES."""
         ApproveBySmsOperator(task_id="ask", to=to, **ASK) >> EmptyOperator(task_id="deploy")
 
     each.expand(to=PHONES)

@@ -1,4 +1,4 @@
-"""Asking once, and going on as is answered."""
+"""The approval operator: asking once, branching on the outcome, and invalid parameters."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ASK: dict[str, Any] = {"to": PHONE, "question": "Deploy v2.3?", "from_": OURS, "
 
 
 class Store:
-    """Airflow's accessor of the task state store."""
+    """A stand-in for Airflow's accessor of the task state store."""
 
     def __init__(self) -> None:
         self.values: dict[str, str] = {}
@@ -39,8 +39,8 @@ class Store:
         self.values.pop(key, None)
 
 
-class Instance:
-    """A task instance, over its tries."""
+class TaskInstance:
+    """A stand-in for a task instance, across its tries."""
 
     dag_id, task_id, run_id, map_index, max_tries = "dag", "ask", "run", -1, 3
 
@@ -58,10 +58,10 @@ class Instance:
 
 
 class Asking:
-    """A DAG that asks, with two tasks behind."""
+    """A DAG that asks, with two downstream tasks."""
 
     def __init__(self, **arguments: Any) -> None:
-        self.ti, self.store = Instance(), Store()
+        self.ti, self.store = TaskInstance(), Store()
         with DAG("dag", schedule=None):
             self.task = ApproveBySmsOperator(task_id="ask", **{**ASK, **arguments})
             self.task >> [BaseOperator(task_id="deploy"), BaseOperator(task_id="roll_back")]
@@ -74,7 +74,7 @@ class Asking:
         self.skipped: list[str] = []
 
     def run(self, event: dict[str, Any] | None = None) -> Any:
-        """Execute a try, or come back with an event; give what goes to XCom."""
+        """Run a try, or resume with an event, and return the XCom."""
         try:
             if event is not None:
                 return self.task.execute_complete(self.context, event)
@@ -100,30 +100,30 @@ def code(emulator: Emulator) -> str:
 
 
 def reached(answer: str) -> dict[str, Any]:
-    told = {"reply_sid": "SM" + "2" * 32, "answered_at": "2026-01-31T08:00:00+00:00"}
-    return {"sid": "SM" + "1" * 32, "outcome": "reached", "reason": None, "answer": answer, **told}
+    reply = {"reply_sid": "SM" + "2" * 32, "answered_at": "2026-01-31T08:00:00+00:00"}
+    return {"sid": "SM" + "1" * 32, "outcome": "reached", "reason": None, "answer": answer, **reply}
 
 
-LATE = {"sid": "SM" + "1" * 32, "outcome": "timeout", "reason": "not answered in time"}
-LOST = {"sid": "SM" + "1" * 32, "outcome": "failed", "reason": "30003: the handset is unreachable"}
+TIMED_OUT = {"sid": "SM" + "1" * 32, "outcome": "timeout", "reason": "not answered in time"}
+UNREACHABLE = {"sid": "SM" + "1" * 32, "outcome": "failed", "reason": "30003: the handset is unreachable"}
 
 
-def test_the_question_says_how_to_answer(emulator: Emulator):
+def test_approval_question_has_reply_instructions(emulator: Emulator):
     Asking(deferrable=True, wait_timeout=1800).defer()
     assert re.fullmatch(r"Deploy v2\.3\? Reply YES (\d{4}) or NO \1 within 30 min", body(emulator))
     Asking(deferrable=True, code=False).defer()
     assert body(emulator) == "Deploy v2.3? Reply YES or NO within 1 h"
 
 
-def test_what_the_trigger_is_handed(emulator: Emulator):
+def test_approval_trigger_gets_phone_code_and_deadline(emulator: Emulator):
     trigger = Asking(deferrable=True).defer().trigger
-    path, kept = trigger.serialize()
-    assert path == "airflow_provider_twilio.triggers.approvals.AnswerTrigger"
-    assert (kept["to"], kept["from_"], kept["code"]) == (PHONE, OURS, code(emulator))
-    assert kept["deadline"] - kept["created"] == 3600
+    path, arguments = trigger.serialize()
+    assert path == "airflow_provider_twilio.triggers.approvals.ApprovalTrigger"
+    assert (arguments["to"], arguments["from_"], arguments["code"]) == (PHONE, OURS, code(emulator))
+    assert arguments["deadline"] - arguments["created"] == 3600
 
 
-def test_a_retry_asks_no_more_and_keeps_its_code(emulator: Emulator):
+def test_approval_retry_sends_no_question_and_keeps_the_code(emulator: Emulator):
     asking = Asking(deferrable=True)
     first = asking.defer().trigger.serialize()
     asking.ti.try_number += 1
@@ -131,18 +131,18 @@ def test_a_retry_asks_no_more_and_keeps_its_code(emulator: Emulator):
     assert emulator.journal.count("POST") == 1
 
 
-def test_a_retry_that_finds_the_answer_does_not_wait_for_it(emulator: Emulator):
-    """A wait that ends at once may be failed by Airflow, and so might each retry's."""
+def test_approval_retry_with_reply_ends_without_deferring(emulator: Emulator):
+    """Airflow may fail a task whose wait ends at once, and would fail each retry likewise."""
     asking = Asking(deferrable=True)
     asking.defer()
     emulator.receive_message(f"no {code(emulator)}", from_=PHONE)
     asking.ti.try_number += 1
-    told = asking.run()
-    assert (told["answer"], asking.skipped) == ("no", ["deploy", "roll_back"])
+    result = asking.run()
+    assert (result["answer"], asking.skipped) == ("no", ["deploy", "roll_back"])
     assert emulator.journal.count("POST") == 1
 
 
-def test_codes_differ(emulator: Emulator):
+def test_approval_codes_differ_between_runs(emulator: Emulator):
     codes = set()
     for number in range(8):
         asking = Asking(deferrable=True)
@@ -152,7 +152,7 @@ def test_codes_differ(emulator: Emulator):
     assert all(1000 <= int(one) <= 9999 for one in codes)
 
 
-def test_a_cleared_task_asks_anew_with_another_code(emulator: Emulator):
+def test_approval_cleared_task_asks_again_with_another_code(emulator: Emulator):
     asking = Asking(deferrable=True)
     first = asking.defer().trigger.serialize()[1]
     asking.ti.max_tries += 4
@@ -161,23 +161,23 @@ def test_a_cleared_task_asks_anew_with_another_code(emulator: Emulator):
     assert first["code"] != second["code"]
 
 
-def test_on_a_worker(emulator: Emulator, monkeypatch: pytest.MonkeyPatch):
+def test_approval_on_worker_returns_the_reply(emulator: Emulator, monkeypatch: pytest.MonkeyPatch):
     asking = Asking(deferrable=False)
-    trigger_of = asking.task._trigger
+    approval_spec = asking.task._approval_spec
 
     def answer(*arguments: Any) -> Any:
         if emulator.messages:
             emulator.receive_message(f"yes {code(emulator)}", from_=PHONE)
-        return trigger_of(*arguments)
+        return approval_spec(*arguments)
 
-    monkeypatch.setattr(asking.task, "_trigger", answer)  # a phone that is quick
-    told = asking.run()
-    assert (told["answer"], told["by"]) == ("yes", "+1415•••0100")
-    assert told["reply_sid"] == emulator.messages[-1]["sid"]
-    assert PHONE not in str(told)
+    monkeypatch.setattr(asking.task, "_approval_spec", answer)  # the phone replies at once
+    result = asking.run()
+    assert (result["answer"], result["by"]) == ("yes", "+1415•••0100")
+    assert result["reply_sid"] == emulator.messages[-1]["sid"]
+    assert PHONE not in str(result)
 
 
-def test_a_service_chooses_the_number(emulator: Emulator):
+def test_approval_service_chooses_the_sender(emulator: Emulator):
     hook = TwilioHook()
     service = hook.request("POST", "https://messaging.twilio.com/v1/Services", {"FriendlyName": "ask"})["sid"]
     number = emulator.numbers[0]["sid"]
@@ -186,7 +186,7 @@ def test_a_service_chooses_the_number(emulator: Emulator):
     assert trigger.serialize()[1]["from_"] == OURS
 
 
-# ---------------------------------------------------------------- what comes of it
+# ---------------------------------------------------------------- outcomes
 
 
 @pytest.mark.parametrize(
@@ -198,79 +198,85 @@ def test_a_service_chooses_the_number(emulator: Emulator):
         (reached("no"), {"no": "roll_back"}, ["deploy"]),
         (reached("yes"), {"yes": ["deploy"], "no": ["roll_back"]}, ["roll_back"]),
         (reached("no"), {"yes": "deploy"}, ["deploy", "roll_back"]),
-        (LATE, {"timeout": "roll_back"}, ["deploy"]),
-        (LOST, {"unreachable": ["roll_back"], "timeout": "deploy"}, ["deploy"]),
+        (TIMED_OUT, {"timeout": "roll_back"}, ["deploy"]),
+        (UNREACHABLE, {"unreachable": ["roll_back"], "timeout": "deploy"}, ["deploy"]),
     ],
 )
-def test_what_runs(event: dict[str, Any], follow: Any, skipped: list[str]):
+def test_approval_outcome_and_follow_choose_downstream_tasks(event: dict[str, Any], follow: Any, skipped: list[str]):
     asking = Asking(follow=follow)
-    told = asking.run(event)
+    result = asking.run(event)
     assert asking.skipped == skipped
-    assert told["answer"] == event.get("answer", {"timeout": "timeout", "failed": "unreachable"}.get(event["outcome"]))
+    assert result["answer"] == event.get(
+        "answer", {"timeout": "timeout", "failed": "unreachable"}.get(event["outcome"])
+    )
 
 
-def test_a_mapped_no_skips_itself_since_it_can_not_skip_others():
+def test_approval_mapped_no_skips_itself():
     asking = Asking()
     asking.ti.map_index = 0
     assert asking.run(reached("yes"))["answer"] == "yes"
-    with pytest.raises(AirflowSkipException, match="answers: no"):
+    with pytest.raises(AirflowSkipException, match=r"the question to .*: no$"):
         asking.run(reached("no"))
     assert asking.ti.xcoms["return_value"]["answer"] == "no"
 
 
-def test_a_no_ahead_of_mapped_work_skips_itself_since_not_every_airflow_lets_it_skip_that():
+def test_approval_no_before_mapped_tasks_skips_itself():
     asking = Asking()
     with asking.task.dag:
         asking.task >> EmptyOperator.partial(task_id="work").expand(doc=["a", "b"])
     assert asking.run(reached("yes"))["answer"] == "yes"
-    with pytest.raises(AirflowSkipException, match="answers: no"):
+    with pytest.raises(AirflowSkipException, match=r"the question to .*: no$"):
         asking.run(reached("no"))
-    # What isn't mapped is skipped by this, whatever its trigger rule.
+    # This skips the tasks that are not mapped, whatever their trigger rule.
     assert asking.ti.xcoms["skipmixin_key"] == {"followed": []}
 
 
-@pytest.mark.parametrize("behind", [False, True])
-def test_nobody_is_asked_what_follow_can_not_do_for_mapped_tasks(emulator: Emulator, behind: bool):
+@pytest.mark.parametrize("downstream_mapped", [False, True])
+def test_approval_follow_with_mapped_tasks_fails_without_question(emulator: Emulator, downstream_mapped: bool):
     asking = Asking(follow={"no": "roll_back"})
-    if behind:
+    if downstream_mapped:
         with asking.task.dag:
             asking.task >> EmptyOperator.partial(task_id="work").expand(doc=["a", "b"])
     else:
         asking.ti.map_index = 0
-    with pytest.raises(AirflowFailException, match="follow is given where the task, or one directly behind"):
+    with pytest.raises(
+        AirflowFailException, match="follow is given, but the task or one directly downstream is mapped"
+    ):
         asking.run()
     assert emulator.messages == []
 
 
-@pytest.mark.parametrize(("event", "says"), [(LATE, "not answered in time"), (LOST, "unreachable: 30003")])
-def test_no_answer_fails(event: dict[str, Any], says: str):
-    with pytest.raises(AirflowFailException, match=says):
+@pytest.mark.parametrize(
+    ("event", "message"), [(TIMED_OUT, "not answered in time"), (UNREACHABLE, "unreachable: 30003")]
+)
+def test_approval_outcome_without_follow_fails(event: dict[str, Any], message: str):
+    with pytest.raises(AirflowFailException, match=message):
         Asking(follow={"no": "roll_back"}).run(event)
 
 
 @pytest.mark.parametrize("to", ["+15005559204", "+15005559201"])
-def test_a_refused_question_is_unreachable(emulator: Emulator, to: str):
+def test_approval_rejected_question_is_unreachable(emulator: Emulator, to: str):
     with pytest.raises(AirflowFailException, match="unreachable"):
         Asking(to=to).run()
-    told = Asking(to=to, follow={"unreachable": "roll_back"}).run()
-    assert (told["answer"], told["sid"]) == ("unreachable", None)
+    result = Asking(to=to, follow={"unreachable": "roll_back"}).run()
+    assert (result["answer"], result["sid"]) == ("unreachable", None)
 
 
-def test_a_dry_run_approves_nothing(emulator: Emulator, monkeypatch: pytest.MonkeyPatch):
+def test_approval_dry_run_fails(emulator: Emulator, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", f"{emulator.connection_uri}/?dry_run=true")
-    with pytest.raises(AirflowFailException, match="a dry run asks nobody"):
+    with pytest.raises(AirflowFailException, match="dry run: no question was sent"):
         Asking().run()
     assert emulator.messages == []
 
 
-def test_refused_credentials_are_no_answer(emulator: Emulator, monkeypatch: pytest.MonkeyPatch):
+def test_approval_rejected_credentials_fail_in_spite_of_follow(emulator: Emulator, monkeypatch: pytest.MonkeyPatch):
     uri = emulator.connection_uri.replace(emulator.auth_token, "f" * 32)
     monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", uri)
     with pytest.raises(AirflowFailException, match="AuthenticationFailed"):
         Asking(follow={"unreachable": "roll_back"}).run()
 
 
-# ---------------------------------------------------------------- what is refused
+# ---------------------------------------------------------------- invalid parameters
 
 
 @pytest.mark.parametrize(
@@ -287,19 +293,19 @@ def test_refused_credentials_are_no_answer(emulator: Emulator, monkeypatch: pyte
         ("messaging_service_sid", "SM" + "0" * 32),
     ],
 )
-def test_bad_literals_are_refused_at_once(name: str, value: Any):
+def test_approval_bad_literal_raises_at_parse_time(name: str, value: Any):
     with pytest.raises(BadParameter, match=name):
         ApproveBySmsOperator(task_id="ask", **{**ASK, name: value})
 
 
-def test_an_alphanumeric_sender_of_the_connection_is_refused(emulator: Emulator, monkeypatch: pytest.MonkeyPatch):
+def test_approval_alphanumeric_sender_of_connection_fails(emulator: Emulator, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", f"{emulator.connection_uri}/?from_=ALERTS")
     with pytest.raises(AirflowFailException, match="alphanumeric"):
         Asking(to="+491511234567", from_=None).run()
     assert emulator.journal.count("POST") == 0
 
 
-def test_an_empty_template_fails_before_anything_is_sent(emulator: Emulator, run: Any):
+def test_approval_empty_question_fails_before_the_send(emulator: Emulator, run: Any):
     context = Asking().context
     with pytest.raises(AirflowFailException, match="question"):
         run(ApproveBySmsOperator, {**context, "text": ""}, **{**ASK, "question": "{{ text }}"})

@@ -1,4 +1,4 @@
-"""Reading what has come in: each message by one run, over retries, Clear, and runs that find nothing."""
+"""Reading inbound messages: each message by one run, across retries, cleared runs, and runs without new messages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OURS, PHONE = "+15005550006", "+14155550100"
 
 
 class Variables:
-    """Airflow's Variables, kept in a dictionary."""
+    """A stand-in for Airflow's Variables, in a dictionary."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.values: dict[str, str] = {}
@@ -59,7 +59,7 @@ def receive(emulator: Emulator, body: str = "hello", from_: str = PHONE) -> str:
     return emulator.receive_message(body, from_=from_)
 
 
-def test_each_is_read_by_one_run(emulator: Emulator):
+def test_read_inbound_each_message_is_read_by_one_run(emulator: Emulator):
     first = [receive(emulator), receive(emulator)]
     assert read("one") == first
     assert read("two") == []
@@ -67,7 +67,7 @@ def test_each_is_read_by_one_run(emulator: Emulator):
     assert read("three") == [second]
 
 
-def test_a_retry_reads_again_what_its_run_has_read(emulator: Emulator):
+def test_read_inbound_retry_returns_the_messages_of_its_run(emulator: Emulator):
     first = receive(emulator)
     assert read("one") == [first]
     second = receive(emulator)
@@ -75,7 +75,7 @@ def test_a_retry_reads_again_what_its_run_has_read(emulator: Emulator):
     assert read("two") == []
 
 
-def test_a_cleared_run_reads_again_what_is_long_past(emulator: Emulator, variables: Variables):
+def test_read_inbound_cleared_run_returns_old_messages(emulator: Emulator, variables: Variables):
     first = receive(emulator)
     assert read("one", overlap=0, lookback=60) == [first]
     for number in range(2):
@@ -87,7 +87,9 @@ def test_a_cleared_run_reads_again_what_is_long_past(emulator: Emulator, variabl
     assert first not in read("one", overlap=0)
 
 
-def test_only_so_many_runs_are_remembered(emulator: Emulator, variables: Variables, monkeypatch: pytest.MonkeyPatch):
+def test_read_inbound_stores_a_limited_number_of_runs(
+    emulator: Emulator, variables: Variables, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(inbound, "KEPT_RUNS", 2)
     for number in range(4):
         receive(emulator)
@@ -96,7 +98,7 @@ def test_only_so_many_runs_are_remembered(emulator: Emulator, variables: Variabl
     assert len(json.loads(variables.values["twilio_inbound.dag.read"])["runs"]) <= 3
 
 
-def test_what_comes_late_is_read_once(emulator: Emulator):
+def test_read_inbound_late_message_is_read_once(emulator: Emulator):
     emulator.quirks.set(list_lag=2)
     late = receive(emulator)
     assert read("one") == []
@@ -105,8 +107,8 @@ def test_what_comes_late_is_read_once(emulator: Emulator):
     assert read("three") == []
 
 
-def test_filters_and_their_templates(emulator: Emulator, run: Any):
-    wanted = receive(emulator, "YES please")
+def test_read_inbound_filters_are_rendered(emulator: Emulator, run: Any):
+    selected = receive(emulator, "YES please")
     receive(emulator, "no")
     receive(emulator, "yes", from_="+14155550101")
     found = run(
@@ -116,10 +118,10 @@ def test_filters_and_their_templates(emulator: Emulator, run: Any):
         from_="{{ phone }}",
         pattern="^yes",
     )
-    assert [message["sid"] for message in found] == [wanted]
+    assert [message["sid"] for message in found] == [selected]
 
 
-def test_what_goes_to_xcom(emulator: Emulator):
+def test_read_inbound_include_body_decides_on_bodies_in_xcom(emulator: Emulator):
     receive(emulator, "hello")
     [message] = ReadInboundMessagesOperator(task_id="read").execute(context("one"))
     assert (message["body"], message["from"], message["to"]) == ("hello", PHONE, OURS)
@@ -127,13 +129,13 @@ def test_what_goes_to_xcom(emulator: Emulator):
     assert "body" not in message
 
 
-def test_what_was_sent_is_not_read(emulator: Emulator):
+def test_read_inbound_outbound_messages_are_left_out(emulator: Emulator):
     TwilioHook().messages.create(to=PHONE, from_=OURS, body="hello")
     emulator.clock.advance(10)
     assert read("one") == []
 
 
-def test_the_first_run_begins_before_what_started_it(emulator: Emulator):
+def test_read_inbound_first_run_starts_lookback_before_it_was_due(emulator: Emulator):
     sid = receive(emulator)
     long_ago = datetime.fromtimestamp(time.time() - 5, UTC)
     emulator.clock.advance(600)
@@ -141,7 +143,7 @@ def test_the_first_run_begins_before_what_started_it(emulator: Emulator):
     assert read("one", lookback=60, run_after=long_ago) == [sid, after]
 
 
-def test_mapped_tasks_have_a_cursor_each(emulator: Emulator, variables: Variables):
+def test_read_inbound_mapped_tasks_have_variables_of_their_own(emulator: Emulator, variables: Variables):
     sid = receive(emulator)
     assert read("one", map_index=0) == [sid]
     assert read("one", map_index=1) == [sid]
@@ -149,14 +151,14 @@ def test_mapped_tasks_have_a_cursor_each(emulator: Emulator, variables: Variable
     assert set(variables.values) == {"twilio_inbound.dag.read.0", "twilio_inbound.dag.read.1"}
 
 
-def test_a_long_name_fits(emulator: Emulator, variables: Variables):
+def test_read_inbound_long_variable_name_is_hashed(emulator: Emulator, variables: Variables):
     named = context("one")
     named["ti"].dag_id = "d" * 250
     ReadInboundMessagesOperator(task_id="read").execute(named)
     assert all(len(name) <= 250 for name in variables.values)
 
 
-def test_a_run_that_finds_nothing_writes_nothing(emulator: Emulator, variables: Variables):
+def test_read_inbound_run_without_new_messages_writes_no_variable(emulator: Emulator, variables: Variables):
     receive(emulator)
     read("one")
     writes = variables.writes
@@ -164,7 +166,7 @@ def test_a_run_that_finds_nothing_writes_nothing(emulator: Emulator, variables: 
     assert variables.writes == writes
 
 
-def test_runs_do_not_read_at_the_same_time():
+def test_read_inbound_max_active_tis_per_dag_defaults_to_one():
     assert ReadInboundMessagesOperator(task_id="read").max_active_tis_per_dag == 1
     assert ReadInboundMessagesOperator(task_id="read", max_active_tis_per_dag=3).max_active_tis_per_dag == 3
 
@@ -173,13 +175,32 @@ def test_runs_do_not_read_at_the_same_time():
     ("name", "value"),
     [("to", "5005550006"), ("from_", "+1 415"), ("pattern", "("), ("lookback", -1), ("overlap", -1)],
 )
-def test_bad_literals_are_refused_at_once(name: str, value: Any):
+def test_read_inbound_bad_literal_raises_at_parse_time(name: str, value: Any):
     with pytest.raises(BadParameter, match=name):
         ReadInboundMessagesOperator(task_id="read", **{name: value})
 
 
 @pytest.mark.parametrize("value", ["", "None", "5005550006"])
-def test_bad_templates_fail_the_task(emulator: Emulator, run: Any, value: str):
+def test_read_inbound_bad_template_fails_without_request(emulator: Emulator, run: Any, value: str):
     with pytest.raises(AirflowFailException, match="to"):
         run(ReadInboundMessagesOperator, {**context("one"), "value": value}, to="{{ value }}")
     assert emulator.journal.count("GET") == 0
+
+
+def test_read_inbound_stored_format_never_changes(emulator: Emulator, variables: Variables):
+    """Every later release must read the Variable that a release has written. Change no name and no key here."""
+    emulator.clock.freeze(datetime.fromtimestamp(1_750_000_000, UTC))
+    sid = receive(emulator)
+    emulator.clock.reset()
+    stored = f'{{"after": 1750000000, "runs": {{"one": {{"{sid}": 1750000000.0}}}}}}'
+    variables.values["twilio_inbound.dag.read"] = stored
+    variables.values["twilio_inbound.dag.read.3"] = stored
+    assert read("one") == [sid]
+    assert read("two") == []
+    assert read("two", map_index=3) == []
+    new = receive(emulator)
+    assert read("three", overlap=10**9) == [new]
+    written = json.loads(variables.values["twilio_inbound.dag.read"])
+    assert written.keys() == {"after", "runs"}
+    assert written["runs"].keys() == {"one", "three"}
+    assert written["runs"]["three"].keys() == {new}

@@ -1,6 +1,6 @@
-"""Waiting in a whole Airflow: many at once, triggerers that die or hand over, trouble at Twilio, and users who stop it.
+"""Waiting in a real Airflow: many tasks at once, dying and stalled triggerers, errors at Twilio, and users who stop it.
 
-TWILIO_TEST_RECIPIENTS (20) and TWILIO_TEST_TROUBLE (15 seconds) set how much; 300 and 60 are what is promised.
+TWILIO_TEST_RECIPIENTS (20) and TWILIO_TEST_OUTAGE_SECONDS (15) set the size. The documented figures are for 300 and 60.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.real_airflow import Airflow, send
 pytestmark = [pytest.mark.real_airflow, pytest.mark.slow]
 
 RECIPIENTS = int(os.environ.get("TWILIO_TEST_RECIPIENTS", "20"))
-TROUBLE = float(os.environ.get("TWILIO_TEST_TROUBLE", "15"))
+OUTAGE_SECONDS = float(os.environ.get("TWILIO_TEST_OUTAGE_SECONDS", "15"))
 PATIENCE = 240 + 6 * RECIPIENTS
 DAGS = Path(__file__).parent / "dags"
 NEEDS_ON_KILL = pytest.mark.skipif(
@@ -36,7 +36,7 @@ HOURS = 3600 * 5
 
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[Emulator]:
-    """An emulator in which nothing comes to its end until the clock is moved by hours."""
+    """An emulator in which no record reaches its final status until its clock is advanced by hours."""
     with serve(speed=0.001) as emulator:
         yield emulator
 
@@ -54,26 +54,26 @@ def airflow(emulator: Emulator) -> Iterator[Airflow]:
 
 
 @pytest.fixture(autouse=True)
-def fresh(emulator: Emulator) -> None:
+def reset_emulator(emulator: Emulator) -> None:
     emulator.state.faults.clear()
     emulator.journal.clear()
     emulator.clock.reset()
 
 
-class ManyWaiting:
-    """A run in which all wait."""
+class ManyWaits:
+    """A run whose tasks all wait."""
 
     def __init__(self, airflow: Airflow, emulator: Emulator) -> None:
         self.airflow, self.emulator = airflow, emulator
         self.sent_before = len(emulator.messages)
         self.run_id = airflow.trigger("waiting_many", {"many": RECIPIENTS})
-        wait_until(self.all_wait, PATIENCE, "all wait")
+        wait_until(self.all_deferred, PATIENCE, "all tasks are deferred")
 
     @property
     def sids(self) -> list[str]:
         return [message["sid"] for message in self.emulator.messages[self.sent_before :]]
 
-    def all_wait(self) -> bool:
+    def all_deferred(self) -> bool:
         tasks = self.airflow.tasks("waiting_many", self.run_id)
         assert "failed" not in tasks.values(), tasks
         return list(tasks.values()).count("deferred") == RECIPIENTS
@@ -83,7 +83,7 @@ class ManyWaiting:
             self.emulator.set_message_status(sid, "delivered")
 
     def end(self) -> None:
-        """Let all be delivered, and hold that each succeeded in one try, and was sent once."""
+        """Deliver all messages, and check that each task succeeded in one try and sent one message."""
         self.deliver()
         run = self.airflow.wait("waiting_many", self.run_id, PATIENCE)
         assert run.state == "success", run.tasks
@@ -92,15 +92,15 @@ class ManyWaiting:
         assert self.emulator.journal.count("POST", "Messages.json") == len(self.sids) == len(sent) == RECIPIENTS
 
 
-def wait_until(condition: Callable[[], Any], seconds: float, what: str) -> None:
+def wait_until(condition: Callable[[], Any], seconds: float, condition_text: str) -> None:
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, f"waited {seconds:.0f} s till {what}"
+        assert time.monotonic() < end, f"waited {seconds:.0f} s until {condition_text}"
         time.sleep(0.5)
 
 
-def ticks(emulator: Emulator, since: float) -> list[int]:
-    """Count the GETs of each tick: of what lies less than a second apart."""
+def gets_by_cycle(emulator: Emulator, since: float) -> list[int]:
+    """Return the number of GETs in each polling cycle. GETs of a cycle are less than a second apart."""
     times = [entry.time for entry in emulator.journal.find("GET", since=since)]
     counts = [1] if times else []
     for earlier, later in itertools.pairwise(times):
@@ -110,53 +110,57 @@ def ticks(emulator: Emulator, since: float) -> list[int]:
     return counts
 
 
-def test_many_wait_by_few_requests(airflow: Airflow, emulator: Emulator):
-    waiting = ManyWaiting(airflow, emulator)
-    coming = ticks(emulator, 0)
+def test_waiting_many_deferred_tasks_take_few_requests(airflow: Airflow, emulator: Emulator):
+    waiting = ManyWaits(airflow, emulator)
+    while_starting = gets_by_cycle(emulator, 0)
     since = emulator.clock.now()
     time.sleep(12)
-    counts = ticks(emulator, since)
+    counts = gets_by_cycle(emulator, since)
     assert 2 <= len(counts) <= 6
-    assert max(coming + counts) <= 12
+    assert max(while_starting + counts) <= 12
     waiting.end()
     by_sid = emulator.journal.count("GET", "/Messages/")
-    assert by_sid <= RECIPIENTS + 3 * len(ticks(emulator, 0))  # one on the worker; few are not worth a page
-    print(f"{RECIPIENTS} recipients: GETs a tick while they come {coming}, while all wait {counts}; by SID {by_sid}")
+    # One fetch on the worker, and in each cycle a few that are not worth a page.
+    assert by_sid <= RECIPIENTS + 3 * len(gets_by_cycle(emulator, 0))
+    print(
+        f"{RECIPIENTS} recipients: GETs a cycle while they start {while_starting},"
+        f" while all are deferred {counts}; by SID {by_sid}"
+    )
 
 
-def test_a_killed_triggerer_is_replaced(airflow: Airflow, emulator: Emulator):
-    waiting = ManyWaiting(airflow, emulator)
+def test_waiting_survives_a_killed_triggerer(airflow: Airflow, emulator: Emulator):
+    waiting = ManyWaits(airflow, emulator)
     airflow.kill("triggerer", signal.SIGKILL)
     airflow.start("triggerer")
     waiting.end()
 
 
-def test_trouble_at_twilio_passes(airflow: Airflow, emulator: Emulator):
-    waiting = ManyWaiting(airflow, emulator)
-    end = time.monotonic() + TROUBLE
+def test_waiting_survives_errors_at_twilio(airflow: Airflow, emulator: Emulator):
+    waiting = ManyWaits(airflow, emulator)
+    end = time.monotonic() + OUTAGE_SECONDS
     while time.monotonic() < end:
         emulator.state.faults.clear()
         emulator.fail_next(1000, status=500, method="GET")
-        time.sleep(TROUBLE / 6)
+        time.sleep(OUTAGE_SECONDS / 6)
         emulator.state.faults.clear()
         emulator.fail_next(1000, status=429, retry_after=2, method="GET")
-        time.sleep(TROUBLE / 6)
-    troubled = [entry for entry in emulator.journal.find("GET") if entry.fault]
+        time.sleep(OUTAGE_SECONDS / 6)
+    rejected = [entry for entry in emulator.journal.find("GET") if entry.fault]
     emulator.state.faults.clear()
-    assert troubled
-    assert waiting.all_wait()
+    assert rejected
+    assert waiting.all_deferred()
     waiting.end()
-    print(f"{len(troubled)} requests were refused in {TROUBLE:.0f} s")
+    print(f"{len(rejected)} requests failed in {OUTAGE_SECONDS:.0f} s")
 
 
 # ---------------------------------------------------------------- links
 
 
-def test_the_link_shows_while_the_task_is_deferred(airflow: Airflow, emulator: Emulator):
+def test_log_link_shows_while_the_task_is_deferred(airflow: Airflow, emulator: Emulator):
     run_id = airflow.trigger("waiting_one")
     for name in ("send", "wait"):
         if name == "wait":
-            emulator.clock.advance(HOURS)  # the first is delivered: the second finds it so at once
+            emulator.clock.advance(HOURS)  # the first task ends, and the second finds the message delivered
             airflow.wait("waiting_one", run_id, PATIENCE)
         else:
             airflow.wait_for_task("waiting_one", run_id, name, "deferred", timeout=PATIENCE)
@@ -165,7 +169,7 @@ def test_the_link_shows_while_the_task_is_deferred(airflow: Airflow, emulator: E
         assert airflow.api("GET", path)["extra_links"] == {"Twilio log": f"{emulator.url}/#{sid}"}
 
 
-# ---------------------------------------------------------------- users who stop it
+# ---------------------------------------------------------------- stopping by users
 
 
 @pytest.fixture(scope="module")
@@ -173,10 +177,10 @@ def service(emulator: Emulator) -> str:
     services = f"{emulator.url}/messaging.twilio.com/v1/Services"
     with requests.Session() as api:
         api.auth = (emulator.account_sid, emulator.auth_token)
-        made = api.post(services, {"FriendlyName": "tests"}, timeout=10).json()
+        service = api.post(services, {"FriendlyName": "tests"}, timeout=10).json()
         member = {"PhoneNumberSid": emulator.numbers[0]["sid"]}
-        api.post(f"{services}/{made['sid']}/PhoneNumbers", member, timeout=10).raise_for_status()
-    return str(made["sid"])
+        api.post(f"{services}/{service['sid']}/PhoneNumbers", member, timeout=10).raise_for_status()
+    return str(service["sid"])
 
 
 class Scheduled:
@@ -190,16 +194,16 @@ class Scheduled:
         for task in self.tasks:
             airflow.wait_for_task("waiting_scheduled", self.run_id, task, "deferred", timeout=PATIENCE)
         self.sids = [self._sid(task) for task in self.tasks]
-        wait_until(lambda: self.told("starting") == 3, PATIENCE, "the triggerer has taken them up")
+        wait_until(lambda: self.count_in_logs("starting") == 3, PATIENCE, "the triggerer runs the triggers")
 
     def _sid(self, task: str) -> str:
         address = self.airflow.xcom("waiting_scheduled", self.run_id, task, "twilio_log_link")
         return str(address).rpartition("#")[2]
 
-    def told(self, what: str) -> int:
-        """Count the lines with these words in the tasks' logs."""
+    def count_in_logs(self, text: str) -> int:
+        """Count the lines with a text in the tasks' logs."""
         logs = [self.airflow.log("waiting_scheduled", self.run_id, task) for task in self.tasks]
-        return sum(what in line for log in logs for line in log.splitlines())
+        return sum(text in line for log in logs for line in log.splitlines())
 
     def statuses(self) -> list[str]:
         status = {message["sid"]: message["status"] for message in self.emulator.messages}
@@ -212,11 +216,11 @@ def scheduled(airflow: Airflow, emulator: Emulator, service: str) -> Scheduled:
 
 
 @NEEDS_ON_KILL
-def test_marking_a_waiting_task_failed_cancels_its_message(airflow: Airflow, scheduled: Scheduled):
+def test_mark_failed_cancels_the_scheduled_message(airflow: Airflow, scheduled: Scheduled):
     assert scheduled.statuses() == ["scheduled"] * 3
     airflow.mark("waiting_scheduled", scheduled.run_id, "alone", "failed")
     airflow.mark("waiting_scheduled", scheduled.run_id, "mapped[1]", "failed")
-    wait_until(lambda: scheduled.statuses() == ["canceled", "scheduled", "canceled"], 90, "they are canceled")
+    wait_until(lambda: scheduled.statuses() == ["canceled", "scheduled", "canceled"], 90, "the messages are canceled")
     airflow.mark("waiting_scheduled", scheduled.run_id, "mapped[0]", "success")
     airflow.wait("waiting_scheduled", scheduled.run_id, PATIENCE)
     time.sleep(5)
@@ -224,13 +228,13 @@ def test_marking_a_waiting_task_failed_cancels_its_message(airflow: Airflow, sch
 
 
 @NEEDS_ON_KILL
-def test_clearing_a_waiting_task_cancels_its_message_and_sends_another(
+def test_clear_cancels_the_scheduled_message_and_sends_another(
     airflow: Airflow, emulator: Emulator, scheduled: Scheduled
 ):
     before = len(emulator.messages)
     airflow.clear("waiting_scheduled", scheduled.run_id, "mapped[0]")
-    wait_until(lambda: scheduled.statuses() == ["scheduled", "canceled", "scheduled"], 90, "it is canceled")
-    wait_until(lambda: len(emulator.messages) == before + 1, PATIENCE, "another is sent")
+    wait_until(lambda: scheduled.statuses() == ["scheduled", "canceled", "scheduled"], 90, "the message is canceled")
+    wait_until(lambda: len(emulator.messages) == before + 1, PATIENCE, "another message is sent")
     assert emulator.messages[-1]["status"] == "scheduled"
     airflow.wait_for_task("waiting_scheduled", scheduled.run_id, "mapped[0]", "deferred", timeout=PATIENCE)
     for task in scheduled.tasks:
@@ -238,37 +242,41 @@ def test_clearing_a_waiting_task_cancels_its_message_and_sends_another(
 
 
 @NEEDS_ON_KILL
-@pytest.mark.parametrize(("task", "state"), [("deferred", "deferred"), ("held", "running")])
-def test_a_message_that_a_cleared_task_waits_on_for_is_left(
+@pytest.mark.parametrize(("task", "state"), [("deferred", "deferred"), ("on_worker", "running")])
+def test_clear_with_on_clear_skip_leaves_the_message(
     airflow: Airflow, emulator: Emulator, service: str, task: str, state: str
 ):
-    """It is canceled when its task is marked failed."""
+    """The message is canceled when its task is marked failed."""
     before = len(emulator.messages)
-    run_id = airflow.trigger("waiting_kept", {"service": service, "task": task})
+    run_id = airflow.trigger("waiting_resumed", {"service": service, "task": task})
 
     def statuses() -> list[str]:
         return [message["status"] for message in emulator.messages[before:]]
 
-    def waits(number: int) -> bool:
-        """Tell whether this try waits, and is known to do so where it does."""
-        [found] = [one for one in airflow.task_instances("waiting_kept", run_id) if one["task_id"] == task]
-        known = airflow.log("waiting_kept", run_id, task).count("starting" if task == "deferred" else "Waiting for SM")
-        return (found["state"], found["try_number"], known) == (state, number, number)
+    def is_waiting(number: int) -> bool:
+        """Return whether this try waits, by the state of the task and by its log."""
+        [found] = [entry for entry in airflow.task_instances("waiting_resumed", run_id) if entry["task_id"] == task]
+        logged = airflow.log("waiting_resumed", run_id, task).count(
+            "starting" if task == "deferred" else "Waiting for SM"
+        )
+        return (found["state"], found["try_number"], logged) == (state, number, number)
 
-    wait_until(lambda: waits(1), PATIENCE, "it waits")
-    airflow.clear("waiting_kept", run_id, task)
-    wait_until(lambda: waits(2), PATIENCE, "it waits again")
+    wait_until(lambda: is_waiting(1), PATIENCE, "the task waits")
+    airflow.clear("waiting_resumed", run_id, task)
+    wait_until(lambda: is_waiting(2), PATIENCE, "the task waits again")
     time.sleep(5)
     assert statuses() == ["scheduled"]
-    airflow.mark("waiting_kept", run_id, task, "failed")
-    wait_until(lambda: statuses() == ["canceled"], 90, "it is canceled")
+    airflow.mark("waiting_resumed", run_id, task, "failed")
+    wait_until(lambda: statuses() == ["canceled"], 90, "the message is canceled")
 
 
 @NEEDS_ON_KILL
-def test_marking_a_waiting_task_failed_hangs_up(airflow: Airflow, emulator: Emulator):
+def test_mark_failed_hangs_up(airflow: Airflow, emulator: Emulator):
     run_id = airflow.trigger("waiting_call")
     airflow.wait_for_task("waiting_call", run_id, "call", "deferred", timeout=PATIENCE)
-    wait_until(lambda: "starting" in airflow.log("waiting_call", run_id, "call"), PATIENCE, "it is taken up")
+    wait_until(
+        lambda: "starting" in airflow.log("waiting_call", run_id, "call"), PATIENCE, "the triggerer runs the trigger"
+    )
     emulator.clock.advance(HOURS)
     assert emulator.calls[-1]["status"] == "in-progress"
     airflow.mark("waiting_call", run_id, "call", "failed")
@@ -276,16 +284,16 @@ def test_marking_a_waiting_task_failed_hangs_up(airflow: Airflow, emulator: Emul
 
 
 @NEEDS_ON_KILL
-def test_a_hand_over_between_triggerers_cancels_nothing(airflow: Airflow, emulator: Emulator, scheduled: Scheduled):
-    """The first stands still till the second has taken its waits over, then finds that they are no longer its own."""
+def test_trigger_moved_to_another_triggerer_cancels_nothing(airflow: Airflow, emulator: Emulator, scheduled: Scheduled):
+    """The first triggerer is suspended until the second runs the triggers, and then finds that they are not its own."""
     first = {airflow.processes("triggerer")[0].pid}
     try:
         send(signal.SIGSTOP, first)
         airflow.start("triggerer")
-        wait_until(lambda: scheduled.told("starting") >= 6, PATIENCE, "the second triggerer has taken them over")
+        wait_until(lambda: scheduled.count_in_logs("starting") >= 6, PATIENCE, "the second triggerer runs the triggers")
     finally:
         send(signal.SIGCONT, first)
-    wait_until(lambda: scheduled.told("invoking on_kill") >= 3, PATIENCE, "Airflow calls on_kill")
+    wait_until(lambda: scheduled.count_in_logs("invoking on_kill") >= 3, PATIENCE, "Airflow calls on_kill")
     time.sleep(5)
     assert scheduled.statuses() == ["scheduled"] * 3
     assert {airflow.tasks("waiting_scheduled", scheduled.run_id)[task] for task in scheduled.tasks} == {"deferred"}
@@ -307,12 +315,12 @@ spec = importlib.util.spec_from_file_location("waiting", sys.argv[1])
 module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
 for _ in range(2):
-    print("ENDED", module.one.test().state.value)
+    print("STATE", module.one.test().state.value)
 """
 
 
-def test_dag_test_twice_in_one_process(tmp_path: Path):
-    """In an Airflow of its own, in which nothing else runs."""
+def test_dag_test_runs_twice_in_one_process(tmp_path: Path):
+    """Use a separate Airflow, in which nothing else runs."""
     with serve() as emulator:
         env = {
             **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")},
@@ -330,6 +338,6 @@ def test_dag_test_twice_in_one_process(tmp_path: Path):
             return done.stdout
 
         run("-m", "airflow", "db", "migrate")
-        ended = [line for line in run("-c", TWICE, str(DAGS / "waiting.py")).splitlines() if line.startswith("ENDED")]
-        assert ended == ["ENDED success"] * 2
+        states = [line for line in run("-c", TWICE, str(DAGS / "waiting.py")).splitlines() if line.startswith("STATE")]
+        assert states == ["STATE success"] * 2
         assert [message["status"] for message in emulator.messages] == ["delivered"] * 2

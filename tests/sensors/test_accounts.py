@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -14,7 +14,7 @@ from tests.sensors.conftest import TaskInstance
 
 
 @pytest.mark.parametrize("mode", ["poke", "reschedule"])
-def test_balance_sensor_sufficient_balance_succeeds(emulator: Emulator, mode: str):
+def test_balance_sensor_sufficient_balance_succeeds(emulator: Emulator, mode: Literal["poke", "reschedule"]):
     sensor = BalanceSensor(task_id="wait", minimum="100", mode=mode)
     context: Any = {"ti": TaskInstance()}
     assert sensor.execute(context)["balance"] == "100.00"

@@ -168,7 +168,9 @@ def test_message_sensor_server_errors_are_survived(
     monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", emulator.connection_uri + "/?retries=0")
     monkeypatch.setattr(shared, "MAX_BACKOFF", 0.1)
     emulator.fail_next(4, **fault)
-    ended, _ = run(MessageDeliverySensor, mode, message_sid=sid, change=lambda: emulator.set_message_status(sid, "delivered"))
+    ended, _ = run(
+        MessageDeliverySensor, mode, message_sid=sid, change=lambda: emulator.set_message_status(sid, "delivered")
+    )
     assert ended == "success"
 
 

@@ -1,4 +1,4 @@
-"""DAGs that start when a message comes in, one that ten watch, and one that asks."""
+"""DAGs that start when a message comes in, ten with watchers of their own, and one that asks for approval."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOOKBACK: dict[str, Any] = {"lookback": 600}
 
 
 def asset(name: str, **filters: Any) -> Asset:
-    """Watch for messages to our number."""
+    """Return an asset that watches for messages to our number."""
     trigger = InboundMessageTrigger(to=OURS, poll_interval=2, **LOOKBACK, **filters)
     return Asset(name, watchers=[AssetWatcher(name=name, trigger=trigger)])
 
@@ -30,7 +30,7 @@ for number in range(10):
 
         @task
         def sids(triggering_asset_events: Any = None) -> list[str]:
-            """Tell what started this."""
+            """Return the SIDs of the events that started the run."""
             found = [event for events in triggering_asset_events.values() for event in events]
             return [sid for event in found for sid in event.extra["payload"]["sids"]]
 
@@ -49,8 +49,8 @@ with DAG("inbound_ask", schedule=None, default_args={"retries": 2, "retry_delay"
         )
 
         @task(task_id=f"run_{name}")
-        def go() -> str:
-            """Be run once it is approved."""
+        def approved() -> str:
+            """Run after the approval."""
             return "done"
 
-        ask >> go()
+        ask >> approved()

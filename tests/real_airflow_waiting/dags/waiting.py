@@ -1,4 +1,4 @@
-"""DAGs that wait: for many messages, for one, and for scheduled ones that a user stops."""
+"""DAGs that wait for many messages, for one, and for scheduled messages that a user stops."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WAIT: dict[str, Any] = {"wait_for_delivery": True, "deferrable": True, "poll_int
 
 @task
 def recipients(**context: Any) -> list[str]:
-    """Give as many numbers as the run asks for."""
+    """Return as many phone numbers as the run's conf asks for."""
     return [f"+1415555{number:04d}" for number in range(context["dag_run"].conf["many"])]
 
 
@@ -34,7 +34,7 @@ with DAG("waiting_scheduled", schedule=None, default_args=ARGS):
 
     @task
     def in_an_hour() -> str:
-        """Give the time to send at."""
+        """Return the time to send at."""
         return (datetime.now(UTC) + timedelta(hours=1)).isoformat()
 
     SCHEDULED: dict[str, Any] = {
@@ -48,17 +48,17 @@ with DAG("waiting_scheduled", schedule=None, default_args=ARGS):
     SendMessageOperator.partial(task_id="mapped", **SCHEDULED).expand(to=["+14155550201", "+14155550202"])
 
 
-with DAG("waiting_kept", schedule=None, default_args=ARGS):
+with DAG("waiting_resumed", schedule=None, default_args=ARGS):
 
     @task.branch
     def chosen(**context: Any) -> str:
-        """Run the task that the run asks for."""
+        """Return the task that the run's conf names."""
         return str(context["dag_run"].conf["task"])
 
-    kept: dict[str, Any] = {**SCHEDULED, "send_at": in_an_hour(), "to": "+14155550203", "on_clear": "skip"}
+    resumed: dict[str, Any] = {**SCHEDULED, "send_at": in_an_hour(), "to": "+14155550203", "on_clear": "skip"}
     chosen() >> [
-        SendMessageOperator(task_id="deferred", **kept),
-        SendMessageOperator(task_id="held", **{**kept, "deferrable": False}),
+        SendMessageOperator(task_id="deferred", **resumed),
+        SendMessageOperator(task_id="on_worker", **{**resumed, "deferrable": False}),
     ]
 
 

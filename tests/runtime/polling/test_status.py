@@ -24,7 +24,7 @@ from airflow_provider_twilio.client.asynchronous import AsyncClient
 from airflow_provider_twilio.emulator import Emulator, serve
 from airflow_provider_twilio.runtime.polling import shared
 from airflow_provider_twilio.runtime.polling import status as poll
-from airflow_provider_twilio.runtime.polling.events import EVENT_FIELDS
+from airflow_provider_twilio.runtime.polling.events import EVENT_FIELDS, WaitEvent
 from airflow_provider_twilio.runtime.polling.shared import PollFailed
 from airflow_provider_twilio.runtime.polling.spec import WaitSpec
 from airflow_provider_twilio.runtime.polling.status import MESSAGES, StatusPoll, StatusWait, wait_for
@@ -33,7 +33,6 @@ from tests.support.polling import end, settings, until
 CYCLE = 0.2
 NEVER_ENDS = "+15005559016"
 NO_REPORT = "+15005559010"
-Event = dict[str, Any]
 
 
 @pytest.fixture(autouse=True)
@@ -49,12 +48,12 @@ class Waiting:
         self.emulator = emulator
         self.opened: list[str] = []
         self.connections = {"one": settings(emulator)}
-        self.tasks: list[asyncio.Task[Event]] = []
+        self.tasks: list[asyncio.Task[WaitEvent]] = []
         self.source = MESSAGES
 
     def start(
         self, sid: str, *, interval: float = CYCLE, name: str = "one", duration: float | None = None, **times: Any
-    ) -> asyncio.Task[Event]:
+    ) -> asyncio.Task[WaitEvent]:
         if duration is not None:
             times["deadline"] = time.time() + duration
         goal = times.pop("goal", Delivery())
@@ -241,7 +240,7 @@ async def test_wait_for_deleted_record_errors_after_two_misses(waiting: Waiting,
     sid = "SM" + "0" * 32
     event = await waiting.start(sid, created=time.time() - poll.NOT_FOUND_GRACE)
     assert event["outcome"] == "error"
-    assert event["reason"].startswith(f"{sid} does not exist: ")
+    assert str(event["reason"]).startswith(f"{sid} does not exist: ")
     assert waiting.fetches == 2
 
 
@@ -415,7 +414,7 @@ async def test_status_poll_serves_two_waits_for_one_message(waiting: Waiting, em
 )
 @pytest.mark.parametrize("count", [1, 30])
 async def test_status_poll_backs_off_and_ends_only_waits_past_deadline(
-    waiting: Waiting, emulator: Emulator, fault: Event, count: int
+    waiting: Waiting, emulator: Emulator, fault: dict[str, Any], count: int
 ):
     sids = await waiting.send(count)
     emulator.fail_next(100_000, method="GET", **fault)
@@ -424,7 +423,7 @@ async def test_status_poll_backs_off_and_ends_only_waits_past_deadline(
     past = waiting.start(brief, interval=0.02, duration=0.2)
     event = await past
     assert event["outcome"] == "timeout"
-    assert "at the deadline: GET /2010" in event["reason"]
+    assert "at the deadline: GET /2010" in str(event["reason"])
     await asyncio.sleep(0.5)
     assert not any(task.done() for task in tasks)
     assert waiting.requests <= (6 if "retry_after" in fault else 14 * (1 if count == 1 else 5))
@@ -484,7 +483,7 @@ async def test_status_poll_survives_a_network_outage(waiting: Waiting):
         await until(lambda: first.journal.count("GET"))
     event = await brief
     assert event["outcome"] == "timeout"
-    assert "not sent" in event["reason"]
+    assert "not sent" in str(event["reason"])
     with serve(port=first.port) as second:
         await until(lambda: second.journal.count("GET") >= 10)
     assert not any(task.done() for task in tasks)
@@ -542,7 +541,7 @@ async def test_status_poll_rejected_credentials_end_all_waits(waiting: Waiting, 
     waiting.connections["one"] = settings(emulator, password="0" * 32)
     events = await asyncio.gather(*(waiting.start(sid, duration=600) for sid in sids))
     assert {event["outcome"] for event in events} == {"error"}
-    assert all(event["reason"].startswith("AuthenticationFailed: GET /2010") for event in events)
+    assert all(str(event["reason"]).startswith("AuthenticationFailed: GET /2010") for event in events)
     assert waiting.opened == ["one", "one"]
     assert waiting.requests <= 4
 

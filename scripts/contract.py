@@ -1,10 +1,11 @@
-"""Run every operation through Prism, which holds requests and answers against Twilio's own OpenAPI description.
+"""Run every operation through Prism, which validates requests and responses against Twilio's OpenAPI description.
 
 make contract
 
-`prism proxy DESCRIPTION EMULATOR --errors` stands between the client and the emulator: a request or an answer that the
-description does not allow becomes an error. Three clients go through all they have: plain requests, which visit each
-record in each state; twilio-python, for clients that people have; and this package's own. Without Node, it says so.
+`prism proxy DESCRIPTION EMULATOR --errors` runs between the client and the emulator, and turns a request or response
+that violates the description into an error. Three clients perform all of their operations: plain requests, which visit
+each record in each state; twilio-python, as the most common client; and this package's own client. Without Node.js, the
+script prints a message and checks nothing.
 """
 
 from __future__ import annotations
@@ -20,34 +21,34 @@ import requests
 from airflow_provider_twilio.client.blocking import Client
 from airflow_provider_twilio.client.settings import Basic, Settings
 from airflow_provider_twilio.emulator import Emulator, serve
-from scripts.prism import Missing, Prism, description, prism
+from scripts.prism import Prism, PrismUnavailable, patched_description, prism_command
 from tests.contract.walk import walk
 
-PHONE, PATIENT = "+14155550100", "+15005559105"
+PHONE, LONG_TALKER = "+14155550100", "+15005559105"
 
 
-class Broken(Exception):
-    """A request or an answer that the description does not allow."""
+class Violation(Exception):
+    """A request or a response that violates the description."""
 
 
-def plain(emulator: Emulator, url: str) -> None:
+def run_plain_requests(emulator: Emulator, url: str) -> None:
     session = requests.Session()
     session.auth = (emulator.account_sid, emulator.auth_token)
 
-    def ask(method: str, path: str, /, **params: Any) -> Any:
+    def send(method: str, path: str, /, **params: Any) -> Any:
         where: dict[str, Any] = {"data" if method == "POST" else "params": params or None}
-        answer = session.request(method, url + path, timeout=60, **where)
-        if not answer.ok or "sl-violations" in answer.headers:
-            raise Broken(f"{method} {path} {params}: {answer.status_code} {answer.text[:2000]}")
-        return answer.json() if answer.content else None
+        response = session.request(method, url + path, timeout=60, **where)
+        if not response.ok or "sl-violations" in response.headers:
+            raise Violation(f"{method} {path} {params}: {response.status_code} {response.text[:2000]}")
+        return response.json() if response.content else None
 
     for sender in ("+14155550199", "whatsapp:+14155550199"):
         emulator.receive_message("hi", from_=sender)
-    for _ in walk(ask, emulator.account_sid, emulator.phone_number, emulator.clock.advance):
+    for _ in walk(send, emulator.account_sid, emulator.phone_number, emulator.clock.advance):
         pass
 
 
-def twilios(emulator: Emulator, url: str) -> None:
+def run_twilio_python(emulator: Emulator, url: str) -> None:
     from twilio.rest import Client as Twilio
 
     client = Twilio(emulator.account_sid, emulator.auth_token)
@@ -67,7 +68,7 @@ def twilios(emulator: Emulator, url: str) -> None:
     client.messages(message.sid).update(body="")
     client.messages(message.sid).delete()
     call = client.calls.create(
-        to=PATIENT, from_=sender, twiml="<Response/>", record=True, machine_detection="Enable",
+        to=LONG_TALKER, from_=sender, twiml="<Response/>", record=True, machine_detection="Enable",
         status_callback="http://example.com/", status_callback_event=["ringing", "answered"],
     )  # fmt: skip
     emulator.clock.advance(5)
@@ -80,21 +81,21 @@ def twilios(emulator: Emulator, url: str) -> None:
     client.calls(call.sid).update(status="completed")
     emulator.clock.advance(60)
     client.calls.list(status="completed", start_time_after=emulator.clock.utc.date())
-    for kept in client.recordings.list(call_sid=call.sid):
-        client.recordings(kept.sid).fetch()
-        client.recordings(kept.sid).delete()
+    for recording in client.recordings.list(call_sid=call.sid):
+        client.recordings(recording.sid).fetch()
+        client.recordings(recording.sid).delete()
     client.calls(call.sid).delete()
-    shelf = client.available_phone_numbers("US")
-    shelf.toll_free.list(limit=2)
-    found = shelf.local.list(area_code=415, sms_enabled=True, contains="415*", limit=2)
+    available = client.available_phone_numbers("US")
+    available.toll_free.list(limit=2)
+    found = available.local.list(area_code=415, sms_enabled=True, contains="415*", limit=2)
     number = client.incoming_phone_numbers.create(phone_number=found[0].phone_number)
     client.incoming_phone_numbers(number.sid).fetch()
     client.incoming_phone_numbers(number.sid).update(friendly_name="shop", sms_url="http://example.com/")
     client.incoming_phone_numbers.list(phone_number="415", beta=False)
     client.incoming_phone_numbers(number.sid).delete()
     client.balance.fetch()
-    for kind in ("today", "yesterday", "this_month", "last_month", "daily", "monthly", "yearly", "all_time"):
-        getattr(client.usage.records, kind).list(limit=3)
+    for period in ("today", "yesterday", "this_month", "last_month", "daily", "monthly", "yearly", "all_time"):
+        getattr(client.usage.records, period).list(limit=3)
     client.usage.records.list(category="sms", include_subaccounts=True)
     account = client.api.v2010.accounts.create(friendly_name="sub")
     client.api.v2010.accounts(account.sid).fetch()
@@ -102,7 +103,7 @@ def twilios(emulator: Emulator, url: str) -> None:
     client.api.v2010.accounts.list(status="closed")
 
 
-def ours(emulator: Emulator, url: str) -> None:
+def run_own_client(emulator: Emulator, url: str) -> None:
     settings = Settings(emulator.account_sid, Basic(emulator.account_sid, emulator.auth_token), base=url, retries=0)
     client: Any
     with Client(settings) as client:
@@ -121,7 +122,7 @@ def ours(emulator: Emulator, url: str) -> None:
         client.messages.update(message.sid, body="")
         client.messages.delete(message.sid)
         call = client.calls.create(
-            to=PATIENT, from_=sender, twiml="<Response/>", record=True, machine_detection="Enable",
+            to=LONG_TALKER, from_=sender, twiml="<Response/>", record=True, machine_detection="Enable",
             status_callback="http://example.com/", status_callback_event=["ringing", "answered"],
         )  # fmt: skip
         emulator.clock.advance(5)
@@ -143,8 +144,8 @@ def ours(emulator: Emulator, url: str) -> None:
         client.incoming_phone_numbers.delete(number.sid)
         client.balance.fetch()
         usage = client.usage_records
-        for kind in ("today", "yesterday", "this_month", "last_month", "daily", "monthly", "yearly", "all_time"):
-            list(getattr(usage, kind)(limit=3))
+        for period in ("today", "yesterday", "this_month", "last_month", "daily", "monthly", "yearly", "all_time"):
+            list(getattr(usage, period)(limit=3))
         list(usage.list(category="sms", include_subaccounts=True))
         account = client.accounts.create(friendly_name="sub")
         client.accounts.fetch(account.sid)
@@ -153,50 +154,51 @@ def ours(emulator: Emulator, url: str) -> None:
 
 
 CLIENTS: dict[str, Callable[[Emulator, str], None]] = {
-    "plain requests": plain,
-    "twilio-python": twilios,
-    "this package": ours,
+    "plain requests": run_plain_requests,
+    "twilio-python": run_twilio_python,
+    "this package": run_own_client,
 }
 
 
 def main() -> int:
     try:
-        command, document = prism(), description()
-    except Missing as missing:
-        print(f"The contract is not checked with Prism: {missing}.")
+        command, document = prism_command(), patched_description()
+    except PrismUnavailable as error:
+        print(f"Skipping the contract check, because Prism is not available: {error}.")
         return 0
     failed = False
     with serve() as emulator, Prism(command, "proxy", document, emulator.url, "--errors") as proxy:
-        if not catches(emulator, proxy.url):
-            print("Prism let a request and an answer through that the description forbids: this check checks nothing.")
+        if not detects_violations(emulator, proxy.url):
+            print("Prism did not detect an invalid request or response: the contract check has no effect.")
             return 1
         for name, run in CLIENTS.items():
             emulator.reset()
             emulator.clock.freeze()
-            began = time.monotonic()
+            started = time.monotonic()
             try:
                 run(emulator, proxy.url)
-                trouble = "no violation of requests or answers"
+                result = "no violation in requests or responses"
             except Exception as error:
-                failed, trouble = True, f"{type(error).__name__}: {error}"
+                failed, result = True, f"{type(error).__name__}: {error}"
             entries = list(emulator.journal)
-            kinds = {(entry.method, re.sub(r"[A-Z]{2}[0-9a-f]{32}", "{}", entry.path)) for entry in entries}
-            took = time.monotonic() - began
-            print(f"{name}: {len(entries)} requests, {len(kinds)} operations, {took:.0f} s: {trouble}", flush=True)
+            operations = {(entry.method, re.sub(r"[A-Z]{2}[0-9a-f]{32}", "{}", entry.path)) for entry in entries}
+            seconds = time.monotonic() - started
+            counts = f"{len(entries)} requests, {len(operations)} operations"
+            print(f"{name}: {counts}, {seconds:.0f} s: {result}", flush=True)
     return int(failed)
 
 
-def catches(emulator: Emulator, url: str) -> bool:
-    """Tell whether Prism says so when a request, and when an answer, breaks the description."""
+def detects_violations(emulator: Emulator, url: str) -> bool:
+    """Return whether Prism detects an invalid request and an invalid response."""
     auth = (emulator.account_sid, emulator.auth_token)
     path = f"{url}/2010-04-01/Accounts/{emulator.account_sid}/Messages.json"
     form = {"To": PHONE, "From": emulator.phone_number, "Body": "x", "ScheduleType": "never"}
-    asked = requests.post(path, form, auth=auth, timeout=60)
+    request_error = requests.post(path, form, auth=auth, timeout=60)
     emulator.receive_message("hi", from_=PHONE)
     with emulator.state.lock:
         next(iter(emulator.state.main.messages)).direction = "sideways"
-    answered = requests.get(path, auth=auth, timeout=60)
-    return all(not answer.ok and "prism/errors" in answer.text for answer in (asked, answered))
+    response_error = requests.get(path, auth=auth, timeout=60)
+    return all(not error.ok and "prism/errors" in error.text for error in (request_error, response_error))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Write down what Twilio's OpenAPI description says of the operations that `api/` has: tests/contract/facts.json.
+"""Extract facts about operations from Twilio's OpenAPI description.
 
-What the emulator answers beyond them is in tests/contract/further.json.
+tests/contract/facts.json has the operations of `api/`, and further.json the other operations of the emulator.
 
     python scripts/make_facts.py DESCRIPTION
 
-DESCRIPTION is `twilio_api_v2010.json`, as npm's `@twilio/cli-core` holds it (`npm pack @twilio/cli-core@9.0.0`).
-Only facts are taken: paths, names, types, patterns and enumerations; no text.
+DESCRIPTION is the file `twilio_api_v2010.json` in the npm package `@twilio/cli-core` (`npm pack
+@twilio/cli-core@9.0.0`). Only facts are extracted, and no text: paths, names, types, patterns and enumerations.
 """
 
 from __future__ import annotations
@@ -60,71 +60,73 @@ FURTHER_PATHS = tuple(
 def main(description: Path) -> None:
     document = json.loads(description.read_text(encoding="utf-8"))
     for table, paths in ((FACTS, PATHS), (FURTHER, FURTHER_PATHS)):
-        facts = read(document, paths)
+        facts = extract(document, paths)
         lines = (f"  {json.dumps(name)}: {json.dumps(facts[name])}" for name in sorted(facts))
         table.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
         print(f"{len(facts)} operations in {table.relative_to(ROOT)}")
 
 
-def read(document: dict[str, Any], paths: tuple[str, ...]) -> dict[str, Any]:
+def extract(document: dict[str, Any], paths: tuple[str, ...]) -> dict[str, Any]:
     schemas = document["components"]["schemas"]
 
     def resolve(schema: dict[str, Any]) -> dict[str, Any]:
         return schemas[schema["$ref"].rsplit("/", 1)[-1]] if "$ref" in schema else schema
 
-    def kind(schema: dict[str, Any]) -> dict[str, Any]:
-        """Give a type as its facts alone."""
+    def type_of(schema: dict[str, Any]) -> dict[str, Any]:
+        """Return the facts about a type."""
         schema = resolve(schema)
         if schema.get("type") == "array":
-            return {"type": "array", "items": kind(schema["items"])}
+            return {"type": "array", "items": type_of(schema["items"])}
         return {name: schema[name] for name in ("type", "format", "pattern", "enum") if name in schema}
 
-    def answer(operation: dict[str, Any]) -> dict[str, Any]:
-        """Give the answer's status and the fields of its record; for a list, the key that the records stand under."""
-        status, response = next((code, made) for code, made in operation["responses"].items() if code.startswith("2"))
+    def response_of(operation: dict[str, Any]) -> dict[str, Any]:
+        """Return the response's status and the fields of its record, and for a list, the key of its records."""
+        responses = operation["responses"]
+        status = next(status for status in responses if status.startswith("2"))
+        response = responses[status]
         facts: dict[str, Any] = {"status": int(status)}
         for content in response.get("content", {}).values():
             schema = resolve(content["schema"])
             for name, field in schema["properties"].items():
                 if "$ref" not in content["schema"] and field.get("type") == "array":
                     facts["key"], schema = name, resolve(field["items"])
-            facts["record"] = {name: kind(field) for name, field in schema["properties"].items()}
+            facts["record"] = {name: type_of(field) for name, field in schema["properties"].items()}
         return facts
 
     facts: dict[str, Any] = {}
     for path, item in document["paths"].items():
-        if not any(matches(path, wanted) for wanted in paths):
+        if not any(matches(path, pattern) for pattern in paths):
             continue
         for method in ("get", "post", "delete"):
             if method not in item:
                 continue
             operation = item[method]
             sent: dict[str, Any] = {}
-            inside: dict[str, Any] = {}
+            path_parameters: dict[str, Any] = {}
             for parameter in operation.get("parameters", ()):
-                place = inside if parameter["in"] == "path" else sent
-                place[parameter["name"]] = kind(parameter["schema"])
+                group = path_parameters if parameter["in"] == "path" else sent
+                group[parameter["name"]] = type_of(parameter["schema"])
             required: list[str] = []
             for content in operation.get("requestBody", {}).get("content", {}).values():
                 form = resolve(content["schema"])
                 required = form.get("required", [])
-                sent |= {name: kind(field) for name, field in form["properties"].items()}
+                sent |= {name: type_of(field) for name, field in form["properties"].items()}
             facts[operation["operationId"]] = {
                 "method": method.upper(),
                 "path": path,
-                "inside": inside,
+                "inside": path_parameters,
                 "sent": sent,
                 "required": required,
-                **answer(operation),
+                **response_of(operation),
             }
     return facts
 
 
-def matches(path: str, wanted: str) -> bool:
-    """Tell whether this is the path; ``*`` stands for one last word."""
-    start, star, end = wanted.partition("*")
+def matches(path: str, pattern: str) -> bool:
+    """Return whether a path matches a pattern, in which ``*`` stands for a last word."""
+    start, star, end = pattern.partition("*")
     if not star:
-        return path == wanted
+        return path == pattern
     return path.startswith(start) and path.endswith(end) and path[len(start) : -len(end)].isalpha()
 
 

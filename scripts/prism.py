@@ -1,6 +1,6 @@
-"""Stoplight's Prism, with Twilio's OpenAPI description: what `make contract` and benchmarks/emulator.py need of Node.
+"""Stoplight's Prism with Twilio's OpenAPI description, for `make contract` and benchmarks/emulator.py.
 
-Both are fetched by npm into build/prism/, which git ignores; nothing of them is in the package.
+npm downloads both into build/prism/, which git ignores. The package contains neither of them.
 """
 
 from __future__ import annotations
@@ -18,78 +18,84 @@ from types import TracebackType
 from typing import Any, Self
 
 ROOT = Path(__file__).resolve().parent.parent
-HOME = ROOT / "build" / "prism"
+FOLDER = ROOT / "build" / "prism"
 PRISM = "@stoplight/prism-cli@5.14.2"
-DESCRIBED_BY = "@twilio/cli-core@9.0.0"
-NEAR = ROOT.parent / "shared" / "openapi" / "twilio_api_v2010.json"
-OLDEST_NODE = 18
+DESCRIPTION_PACKAGE = "@twilio/cli-core@9.0.0"
+LOCAL_DESCRIPTION = ROOT.parent / "shared" / "openapi" / "twilio_api_v2010.json"
+MIN_NODE_VERSION = 18
 
 
-class Missing(Exception):
-    """Say why there is no Prism here."""
+class PrismUnavailable(Exception):
+    """Prism cannot run on this machine; the message gives the reason."""
 
 
 def _run(*command: str, cwd: Path) -> str:
     try:
         done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise Missing(f"{command[0]} does not run: {type(error).__name__}") from None
+        raise PrismUnavailable(f"{command[0]} cannot be run: {type(error).__name__}") from None
     if done.returncode:
-        last = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()[-1]
-        raise Missing(f"{' '.join(command[:2])} failed: {last}")
+        last_line = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()[-1]
+        raise PrismUnavailable(f"{' '.join(command[:2])} failed: {last_line}")
     return done.stdout
 
 
-def prism() -> Path:
-    """Give Prism's command, installed if need be."""
+def prism_command() -> Path:
+    """Return the path of Prism's command. Install Prism if necessary."""
     for tool in ("node", "npm"):
         if shutil.which(tool) is None:
-            raise Missing(f"there is no {tool} here")
-    HOME.mkdir(parents=True, exist_ok=True)
-    version = _run("node", "--version", cwd=HOME).strip()
-    if int(version.lstrip("v").partition(".")[0]) < OLDEST_NODE:
-        raise Missing(f"Node is {version}; Prism wants {OLDEST_NODE} or newer")
-    command = HOME / "node_modules" / ".bin" / "prism"
+            raise PrismUnavailable(f"{tool} is not installed")
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    version = _run("node", "--version", cwd=FOLDER).strip()
+    if int(version.lstrip("v").partition(".")[0]) < MIN_NODE_VERSION:
+        raise PrismUnavailable(f"Node.js is {version}, and Prism needs {MIN_NODE_VERSION} or newer")
+    command = FOLDER / "node_modules" / ".bin" / "prism"
     if not command.exists():
-        print(f"Installing {PRISM} into {HOME.relative_to(ROOT)} …", flush=True)
-        _run("npm", "install", "--no-audit", "--no-fund", "--no-save", "--prefix", str(HOME), PRISM, cwd=HOME)
+        print(f"Installing {PRISM} into {FOLDER.relative_to(ROOT)} …", flush=True)
+        _run("npm", "install", "--no-audit", "--no-fund", "--no-save", "--prefix", str(FOLDER), PRISM, cwd=FOLDER)
     if not command.exists():
-        raise Missing(f"npm did not install {PRISM}")
+        raise PrismUnavailable(f"npm did not install {PRISM}")
     return command
 
 
-def description() -> Path:
-    """Give Twilio's description as Prism can read it."""
-    if NEAR.exists():
-        document = json.loads(NEAR.read_text(encoding="utf-8"))
+def patched_description() -> Path:
+    """Return the path of Twilio's description, corrected for Prism."""
+    if LOCAL_DESCRIPTION.exists():
+        document = json.loads(LOCAL_DESCRIPTION.read_text(encoding="utf-8"))
     else:
-        packed = _run("npm", "pack", DESCRIBED_BY, "--silent", cwd=HOME).strip().splitlines()[-1]
-        with tarfile.open(HOME / packed) as archive:
+        archive_name = _run("npm", "pack", DESCRIPTION_PACKAGE, "--silent", cwd=FOLDER).strip().splitlines()[-1]
+        with tarfile.open(FOLDER / archive_name) as archive:
             name = next((name for name in archive.getnames() if name.endswith("/twilio_api_v2010.json")), None)
             file = archive.extractfile(name) if name else None
             if file is None:
-                raise Missing(f"there is no description in {DESCRIBED_BY}")
+                raise PrismUnavailable(f"no description in {DESCRIPTION_PACKAGE}")
             document = json.load(file)
     patch(document)
-    patched = HOME / "twilio_api_v2010.json"
+    patched = FOLDER / "twilio_api_v2010.json"
     patched.write_text(json.dumps(document), encoding="utf-8")
     return patched
 
 
-# Fields where the examples in the description contradict its schema: the same that tests/contract/test_emulator.py
-# lists with the reasons.
-_STRINGS = {
+# Fields whose examples in the description contradict its schema. tests/contract/test_emulator.py has the reasons.
+_STRING_FIELDS = {
     "usage_record": ("price",),
     "available_phone_number": ("latitude", "longitude"),
 }
-_MAY_BE_EMPTY = ("sms_application_sid", "voice_application_sid", "sms_url", "sms_fallback_url", "status_callback")
+_OPTIONAL_FIELDS = (
+    "sms_application_sid",
+    "voice_application_sid",
+    "sms_url",
+    "sms_fallback_url",
+    "status_callback",
+)
 
 
 def patch(document: dict[str, Any]) -> None:
-    """Mend the description where it is at odds with itself.
+    """Correct the description where it contradicts itself.
 
-    Arrays in forms are repeated keys, which it doesn't say; its relative addresses are no ``uri``; usage takes offsets
-    such as ``-30days`` for dates, as its text says; and where its own examples contradict a schema, the example wins.
+    It does not say that arrays in forms are repeated keys. Its relative URIs do not match the format ``uri``. Usage
+    accepts offsets such as ``-30days`` as dates, as its text says. Where an example contradicts a schema, the example
+    is right.
     """
     schemas = document["components"]["schemas"]
     for item in document["paths"].values():
@@ -114,26 +120,29 @@ def patch(document: dict[str, Any]) -> None:
         fields = schema.get("properties", {})
         if "uri" in fields:
             fields["uri"].pop("format", None)
-        for part, strings in _STRINGS.items():
+        for part, strings in _STRING_FIELDS.items():
             if part in name:
                 for field in set(strings) & set(fields):
                     fields[field]["type"] = "string"
         if "incoming_phone_number" in name:
-            for field in set(_MAY_BE_EMPTY) & set(fields):
+            for field in set(_OPTIONAL_FIELDS) & set(fields):
                 for rule in ("format", "pattern", "minLength", "maxLength"):
                     fields[field].pop(rule, None)
 
 
 class Prism:
-    """Run Prism while inside ``with``: ``mock``, or ``proxy`` in front of another server."""
+    """A Prism server, which runs inside ``with``.
 
-    def __init__(self, command: Path, kind: str, document: Path, *rest: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+    :param mode: ``mock``, or ``proxy`` in front of another server.
+    """
+
+    def __init__(self, command: Path, mode: str, document: Path, *rest: str) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self.log = HOME / f"{kind}.log"
-        self._command = [str(command), kind, "-h", "127.0.0.1", "-p", str(self.port), str(document), *rest]
+        self.log = FOLDER / f"{mode}.log"
+        self._command = [str(command), mode, "-h", "127.0.0.1", "-p", str(self.port), str(document), *rest]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -143,8 +152,8 @@ class Prism:
     def __enter__(self) -> Self:
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=subprocess.STDOUT)
-        ends = time.monotonic() + 120
-        while time.monotonic() < ends:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 break
             try:
@@ -157,10 +166,10 @@ class Prism:
                 return self
         text = self.log.read_text(encoding="utf-8", errors="replace")
         self.__exit__(None, None, None)
-        raise Missing(f"Prism did not start: {text[-500:]}")
+        raise PrismUnavailable(f"Prism did not start: {text[-500:]}")
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()

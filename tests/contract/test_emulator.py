@@ -1,6 +1,6 @@
-"""Hold the emulator's answers against Twilio's own description, by the tables that scripts/make_facts.py writes.
+"""Compare the emulator's responses with the facts that scripts/make_facts.py extracts from Twilio's description.
 
-`make contract` does the same with the description itself, as Prism reads it; this needs no Node.
+`make contract` validates them against the description itself, with Prism. These tests need no Node.js.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ FACTS: dict[str, dict[str, Any]] = {
 }
 DESCRIPTION = HERE.parents[2] / "shared" / "openapi" / "twilio_api_v2010.json"
 
-# Where the examples in Twilio's description contradict its schema, the example wins: {field: (what, why)}.
-EXAMPLE_WINS: dict[tuple[str, str], tuple[str, str]] = {
-    ("ListAvailablePhoneNumber", "friendly_name"): ("format", "it is the number as people write it: (808) 925-1571"),
+# Where an example in Twilio's description contradicts its schema, the example is right: {field: (rule, reason)}.
+EXAMPLE_EXCEPTIONS: dict[tuple[str, str], tuple[str, str]] = {
+    ("ListAvailablePhoneNumber", "friendly_name"): ("format", "the number as people write it: (808) 925-1571"),
     ("ListAvailablePhoneNumber", "latitude"): ("type", "coordinates are strings: '19.720000'"),
     ("ListAvailablePhoneNumber", "longitude"): ("type", "coordinates are strings"),
-    ("AvailablePhoneNumberCountry", "uri"): ("format", "it is relative, as everywhere"),
+    ("AvailablePhoneNumberCountry", "uri"): ("format", "a relative URI, as everywhere"),
     ("ListUsageRecord", "price"): ("type", "amounts are strings everywhere: '2192.84855'"),
     ("ListUsageRecord", "price_unit"): ("format", "usage says 'usd', where messages say 'USD'"),
     **{
@@ -47,50 +47,50 @@ EXAMPLE_WINS: dict[tuple[str, str], tuple[str, str]] = {
     },
 }
 
-# Where captures of real answers, or what the field is for, go against the schema.
-CAPTURE_WINS: dict[tuple[str, str], tuple[str, str]] = {
-    ("Message", "from"): ("format", "whatsapp:+1…, alphanumeric senders and short codes are no phone numbers"),
+# Where captured responses, or the purpose of the field, contradict the schema.
+CAPTURE_EXCEPTIONS: dict[tuple[str, str], tuple[str, str]] = {
+    ("Message", "from"): ("format", "channel addresses, alphanumeric senders and short codes are not phone numbers"),
 }
 
-# The description has two good statuses here; this is the one that is not in the table.
-ALSO = {"CreateCallRecording": 201}
+# The description has two success statuses here; this is the one that is not in the table.
+OTHER_STATUSES = {"CreateCallRecording": 201}
 
 TYPES: dict[str, type | tuple[type, ...]] = {
     "string": str, "integer": int, "boolean": bool, "number": (int, float), "object": dict, "array": list,
 }  # fmt: skip
 PAGE: dict[str, type] = {"page": int, "page_size": int, "start": int, "end": int, "uri": str, "first_page_uri": str}
-BESIDE = {*PAGE, "next_page_uri", "previous_page_uri"}
-UNPAGED = "ListAvailablePhoneNumber"
+PAGE_FIELDS = {*PAGE, "next_page_uri", "previous_page_uri"}
+UNPAGINATED = "ListAvailablePhoneNumber"
 UNSOLD = {f"ListAvailablePhoneNumber{kind}" for kind in ("Voip", "SharedCost", "MachineToMachine")}
-"""Of these kinds there are no numbers in any country: the answer is a 404."""
+"""No country has numbers of these types: the response is a 404."""
 
 
-def wins(name: str, field: str) -> str | None:
-    """Say which rule of the schema does not hold for a field."""
-    for table in (EXAMPLE_WINS, CAPTURE_WINS):
+def excepted_rule(name: str, field: str) -> str | None:
+    """Return the rule of the schema that a field is exempt from."""
+    for table in (EXAMPLE_EXCEPTIONS, CAPTURE_EXCEPTIONS):
         for (operation, known), (rule, _) in table.items():
             if known == field and operation in name:
                 return rule
     return None
 
 
-def wrong(fact: dict[str, Any], value: Any) -> str | None:
-    """Say which rule of the schema a value breaks."""
-    if value is None:  # everything can be null: nothing is required, and examples are full of nulls
+def broken_rule(fact: dict[str, Any], value: Any) -> str | None:
+    """Return the rule of the schema that a value breaks; None if it is valid."""
+    if value is None:  # any field can be null: none is required, and examples have many nulls
         return None
-    kind = fact.get("type")
-    if kind is not None and (not isinstance(value, TYPES[kind]) or (kind == "integer" and isinstance(value, bool))):
+    type_ = fact.get("type")
+    if type_ is not None and (not isinstance(value, TYPES[type_]) or (type_ == "integer" and isinstance(value, bool))):
         return "type"
     if "pattern" in fact and not re.search(fact["pattern"], value):
         return "pattern"
     if "enum" in fact and value not in fact["enum"]:
         return "enum"
-    if "format" in fact and not _formatted(fact["format"], value):
+    if "format" in fact and not _matches_format(fact["format"], value):
         return "format"
     return None
 
 
-def _formatted(name: str, value: Any) -> bool:
+def _matches_format(name: str, value: Any) -> bool:
     if name == "date-time-rfc-2822":
         return re.fullmatch(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d \+0000", value) is not None and bool(
             parsedate_to_datetime(value)
@@ -112,28 +112,28 @@ def _formatted(name: str, value: Any) -> bool:
     return re.fullmatch(pattern, value) is not None
 
 
-def broken(name: str, answer: requests.Response) -> Iterator[str]:
-    """Give all that is wrong with an answer."""
+def violations(name: str, response: requests.Response) -> Iterator[str]:
+    """Yield the differences between a response and its description."""
     facts = FACTS[name]
-    if answer.status_code not in (facts["status"], ALSO.get(name)):
-        yield f"status {answer.status_code}, not {facts['status']}"
+    if response.status_code not in (facts["status"], OTHER_STATUSES.get(name)):
+        yield f"status {response.status_code}, not {facts['status']}"
     if "record" not in facts:
-        if answer.content:
-            yield "an answer without content has some"
+        if response.content:
+            yield "unexpected content"
         return
-    if answer.headers["Content-Type"] != "application/json":
-        yield f"content type {answer.headers['Content-Type']}"
-    body = answer.json()
+    if response.headers["Content-Type"] != "application/json":
+        yield f"content type {response.headers['Content-Type']}"
+    body = response.json()
     records = [body]
     if "key" in facts:
         records = body[facts["key"]]
-        paged = not name.startswith(UNPAGED)
-        if set(body) != ({facts["key"], *BESIDE} if paged else {facts["key"], "uri"}):
+        paged = not name.startswith(UNPAGINATED)
+        if set(body) != ({facts["key"], *PAGE_FIELDS} if paged else {facts["key"], "uri"}):
             yield f"a list has {sorted(body)}"
-        for field, kind in PAGE.items() if paged else ():
-            if type(body[field]) is not kind:
+        for field, type_ in PAGE.items() if paged else ():
+            if type(body[field]) is not type_:
                 yield f"{field} is {body[field]!r}"
-        for field in BESIDE & set(body):
+        for field in PAGE_FIELDS & set(body):
             if field.endswith("uri") and body[field] is not None and not body[field].startswith("/2010-04-01/"):
                 yield f"{field} is {body[field]!r}"
     for record in records:
@@ -142,13 +142,13 @@ def broken(name: str, answer: requests.Response) -> Iterator[str]:
         if extra := set(record) - set(facts["record"]):
             yield f"{sorted(extra)} not documented"
         for field, fact in facts["record"].items():
-            rule = wrong(fact, record.get(field))
-            if rule is not None and rule != wins(name, field):
+            rule = broken_rule(fact, record.get(field))
+            if rule is not None and rule != excepted_rule(name, field):
                 yield f"{field} breaks {rule}: {record[field]!r}"
 
 
 def operation(method: str, path: str) -> str:
-    """Name the operation of a request; a path without a variable goes before one with."""
+    """Return the operation of a request. Paths without variables take precedence."""
     return next(
         name
         for name, facts in sorted(FACTS.items(), key=lambda item: item[1]["path"].count("{"))
@@ -171,59 +171,61 @@ def session(emulator: Emulator) -> Iterator[requests.Session]:
 
 
 @pytest.fixture(scope="module")
-def answers(emulator: Emulator, session: requests.Session) -> dict[str, list[requests.Response]]:
-    """The answers to a walk through the whole API, by operation."""
+def responses(emulator: Emulator, session: requests.Session) -> dict[str, list[requests.Response]]:
+    """Return the responses to a walk through the whole API, by operation."""
     found: dict[str, list[requests.Response]] = {}
 
-    def ask(method: str, path: str, /, **params: Any) -> Any:
+    def request(method: str, path: str, /, **params: Any) -> Any:
         where: dict[str, Any] = {"data" if method == "POST" else "params": params or None}
-        answer = session.request(method, emulator.url + path, timeout=10, **where)
-        assert answer.ok, f"{method} {path} {params}: {answer.text}"
-        found.setdefault(operation(method, urlsplit(path).path), []).append(answer)
-        return answer.json() if answer.content else None
+        response = session.request(method, emulator.url + path, timeout=10, **where)
+        assert response.ok, f"{method} {path} {params}: {response.text}"
+        found.setdefault(operation(method, urlsplit(path).path), []).append(response)
+        return response.json() if response.content else None
 
     for sender in ("+14155550199", "whatsapp:+14155550199"):
         emulator.receive_message("hi", from_=sender)
-    for _ in walk(ask, emulator.account_sid, emulator.phone_number, emulator.clock.advance):
+    for _ in walk(request, emulator.account_sid, emulator.phone_number, emulator.clock.advance):
         pass
     return found
 
 
 @pytest.mark.parametrize("name", sorted(FACTS))
-def test_every_answer_is_as_described(answers: dict[str, list[requests.Response]], name: str) -> None:
+def test_emulator_responses_match_description(responses: dict[str, list[requests.Response]], name: str) -> None:
     if name in UNSOLD:
-        assert name not in answers
+        assert name not in responses
         return
-    assert {trouble for answer in answers[name] for trouble in broken(name, answer)} == set()
+    assert {violation for response in responses[name] for violation in violations(name, response)} == set()
 
 
-def test_every_list_was_seen_with_records_and_every_status_once(
-    answers: dict[str, list[requests.Response]],
+def test_walk_visits_every_list_and_status(
+    responses: dict[str, list[requests.Response]],
 ) -> None:
-    for name, found in answers.items():
+    for name, found in responses.items():
         if "key" in FACTS[name]:
-            assert any(answer.json()[FACTS[name]["key"]] for answer in found), name
-    seen = {answer.json()["status"] for answer in answers["FetchMessage"]}
+            assert any(response.json()[FACTS[name]["key"]] for response in found), name
+    seen = {response.json()["status"] for response in responses["FetchMessage"]}
     assert seen >= {"queued", "sending", "sent", "delivered", "undelivered", "failed"}
-    seen = {answer.json()["status"] for answer in answers["FetchCall"]}
+    seen = {response.json()["status"] for response in responses["FetchCall"]}
     assert seen >= set(FACTS["FetchCall"]["record"]["status"]["enum"]) - {"canceled"}
-    seen = {record["status"] for answer in answers["ListRecording"] for record in answer.json()["recordings"]}
+    seen = {record["status"] for response in responses["ListRecording"] for record in response.json()["recordings"]}
     assert seen >= {"in-progress", "completed"}
 
 
-def test_every_route_but_the_neighbours_is_described() -> None:
-    described = {re.sub(r"\{\w+\}", "{}", facts["path"]) + facts["method"] for facts in FACTS.values()}
+def test_routes_match_description() -> None:
+    described_routes = {re.sub(r"\{\w+\}", "{}", facts["path"]) + facts["method"] for facts in FACTS.values()}
     own = "/2010-04-01/Accounts/{}/"
-    served = {f"{own}{route}.json{method}" for route, methods in app.RESOURCE_ROUTES.items() for method in methods}
-    served |= {
+    served_routes = {
+        f"{own}{route}.json{method}" for route, methods in app.RESOURCE_ROUTES.items() for method in methods
+    }
+    served_routes |= {
         f"/2010-04-01/Accounts{'/' if route else ''}{route}.json{method}"
         for route, methods in app.ACCOUNT_ROUTES.items()
         for method in methods
     }
-    assert served == described
+    assert served_routes == described_routes
 
 
-# What each kind of parameter can't be.
+# An invalid value for each type of parameter.
 NONSENSE = {"integer": "some", "boolean": "maybe", "number": "much"}
 FORMATS = {"date": "soon", "date-time": "soon", "uri": "no where"}
 GOOD: dict[str, dict[str, Any]] = {
@@ -251,7 +253,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def sids(emulator: Emulator, session: requests.Session) -> dict[str, str]:
-    """What a path's variable can stand for, by the path's resource."""
+    """Return a SID for each resource that a path has a variable for."""
     form = {"To": "+15005559105", "From": emulator.phone_number, "Twiml": "<Response/>", "Record": "true"}
     url = f"{emulator.url}/2010-04-01/Accounts/{emulator.account_sid}"
     call = session.post(f"{url}/Calls.json", form).json()["sid"]
@@ -266,7 +268,7 @@ def sids(emulator: Emulator, session: requests.Session) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("name", "parameter", "nonsense"), CASES)
-def test_every_parameter_is_read(
+def test_parameters_reject_nonsense(
     emulator: Emulator, session: requests.Session, sids: dict[str, str], name: str, parameter: str, nonsense: str
 ) -> None:
     facts = FACTS[name]
@@ -274,13 +276,13 @@ def test_every_parameter_is_read(
     path = path.replace("{CountryCode}", "GB" if path.endswith(("Mobile.json", "National.json")) else "US")
     form = GOOD.get(name, {}) | {parameter: nonsense}
     where: dict[str, Any] = {"data" if facts["method"] == "POST" else "params": form}
-    answer = session.request(facts["method"], emulator.url + path, timeout=10, **where)
-    assert 400 <= answer.status_code < 500, answer.text
-    assert answer.json()["code"] != 20404
+    response = session.request(facts["method"], emulator.url + path, timeout=10, **where)
+    assert 400 <= response.status_code < 500, response.text
+    assert response.json()["code"] != 20404
 
 
-@pytest.mark.skipif(not DESCRIPTION.exists(), reason="Twilio's description is not here")
-def test_the_places_where_examples_win_are_in_the_description() -> None:
+@pytest.mark.skipif(not DESCRIPTION.exists(), reason="Twilio's description is not available")
+def test_schema_exceptions_occur_in_description() -> None:
     document = json.loads(DESCRIPTION.read_text(encoding="utf-8"))
     seen: set[tuple[str, str]] = set()
     for path in document["paths"].values():
@@ -293,10 +295,10 @@ def test_the_places_where_examples_win_are_in_the_description() -> None:
                     value = example["value"]
                     for record in value.get(facts["key"], []) if "key" in facts else [value]:
                         for field, fact in facts.get("record", {}).items():
-                            if (rule := wrong(fact, record.get(field))) is not None:
+                            if (rule := broken_rule(fact, record.get(field))) is not None:
                                 seen |= {
                                     known
-                                    for known, (broken_rule, _) in EXAMPLE_WINS.items()
-                                    if known[0] in name and known[1] == field and broken_rule == rule
+                                    for known, (exempt, _) in EXAMPLE_EXCEPTIONS.items()
+                                    if known[0] in name and known[1] == field and exempt == rule
                                 }
-    assert seen == set(EXAMPLE_WINS)
+    assert seen == set(EXAMPLE_EXCEPTIONS)

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import BadParameter
+from airflow_provider_twilio.api.recipients import split_recipients
 
 MAX_SECONDS = 86_400
 """Maximum of an extra that is a duration, in seconds: one day."""
@@ -102,6 +103,13 @@ def _parse_list(value: Any) -> tuple[str, ...]:
     return tuple(item.strip() for item in value if item.strip())
 
 
+def _parse_recipients(value: Any) -> tuple[str, ...]:
+    recipients = tuple(split_recipients(_parse_list(value)))
+    if value and not recipients:  # an empty list would allow every recipient
+        raise ValueError("at least one prefix or pattern, or remove the extra")
+    return recipients
+
+
 def _choice_of(*choices: str) -> Callable[[Any], str]:
     def parse(value: Any) -> str:
         if value not in choices:
@@ -125,7 +133,7 @@ EXTRAS: Mapping[str, Callable[[Any], Any]] = {
     "validate": _parse_boolean,
     "from_": _parse_string,
     "messaging_service_sid": _parse_string,
-    "allowed_recipients": _parse_list,
+    "allowed_recipients": _parse_recipients,
     "dry_run": _parse_boolean,
     "allow_insecure": _parse_boolean,
 }

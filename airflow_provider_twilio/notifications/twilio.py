@@ -15,6 +15,7 @@ from airflow_provider_twilio.api.calls import Calls
 from airflow_provider_twilio.api.errors import BadParameter, TwilioError
 from airflow_provider_twilio.api.messages import Messages
 from airflow_provider_twilio.api.operation import definition
+from airflow_provider_twilio.api.recipients import split_recipients
 from airflow_provider_twilio.api.values import UNRESOLVED, parse_int
 from airflow_provider_twilio.hooks.twilio import TwilioHook
 from airflow_provider_twilio.notifications.policy import CALL_FIELDS, CONTENT_VARIABLES, MESSAGE_FIELDS, AlertPolicy
@@ -61,7 +62,7 @@ class TwilioNotifier(BaseNotifier):
     callback. If ``body`` refers to a name that the context lacks, the default text is sent and a warning is logged.
 
     :param to: One or several phone numbers in E.164 format or channel addresses. A string may hold several, separated
-        by commas. (templated)
+        by commas, semicolons, spaces or line breaks. (templated)
     :param from_: The sender. By default the connection's ``from_`` or ``messaging_service_sid``. (templated)
     :param messaging_service_sid: The messaging service that chooses the sender. (templated)
     :param body: The message text. By default the event, the task, the time and the link to the log, in one segment.
@@ -318,12 +319,14 @@ def _parse_quiet_hours(value: Sequence[str]) -> QuietHours:
     return QuietHours.parse(value)
 
 
-def _parse_recipients(value: Any) -> list[str]:
+def _parse_recipients(value: Any) -> list[Any]:
     """Return the distinct recipients of a list, or of a string that may hold several, as a Variable does."""
-    recipients = value.split(",") if isinstance(value, str) else value
-    if not isinstance(recipients, Sequence) or not recipients:
-        raise BadParameter("to", f"is {checks.describe(value)}", "pass a phone number, or a list with at least one")
-    return list(dict.fromkeys(to.strip() if isinstance(to, str) else to for to in recipients))
+    remedy = "pass a phone number, or a list with at least one"
+    if not value or not isinstance(value, Sequence):
+        raise BadParameter("to", f"is {checks.describe(value)}", remedy)
+    if recipients := split_recipients(value):
+        return recipients
+    raise BadParameter("to", "is a list without a recipient", remedy)
 
 
 send_twilio_notification = TwilioNotifier

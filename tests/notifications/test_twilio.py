@@ -64,6 +64,28 @@ def test_notifier_with_wrong_credentials_names_connection_and_runs_fallback(
     assert not emulator.messages
 
 
+@pytest.mark.parametrize(
+    "recipients",
+    [f"{TO}, {ALSO},", f"{TO}; {ALSO}", f"{TO}\n{ALSO}\n", f"{TO} {ALSO}", f'["{TO}", "{ALSO}"]', f",{TO},,{ALSO}"],
+)
+@pytest.mark.parametrize("listed", [False, True])
+def test_notifier_with_any_recipient_separator_notifies_each_once(
+    emulator: Emulator, notify: Notify, recipients: str, listed: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("AIRFLOW_VAR_ONCALL", recipients)
+    template = "{{ var.value.oncall }}"
+    notify(TwilioNotifier(to=[template] if listed else template, fallback=RecordingNotifier()), task_context())
+    assert [message["to"] for message in emulator.messages] in ([TO, ALSO], [ALSO, TO])
+    assert RecordingNotifier.notified == []
+
+
+def test_notifier_with_invalid_recipient_notifies_others(emulator: Emulator, notify: Notify):
+    with pytest.raises(NotificationFailed, match="to has no leading") as caught:
+        notify(TwilioNotifier(to=f"{{{{ '{TO}; 4155550109; {ALSO}' }}}}"), task_context())
+    assert len(caught.value.errors) == 1
+    assert len(emulator.messages) == 2
+
+
 @pytest.mark.parametrize("connection", [None, "twilio://AC:x@/"])
 def test_notifier_with_invalid_connection_names_connection(
     emulator: Emulator, notify: Notify, connection: str | None, monkeypatch: pytest.MonkeyPatch
@@ -110,6 +132,7 @@ def test_notifier_with_on_error_log_only_logs(emulator: Emulator, notify: Notify
     [
         ({"to": []}, "to is a list"),
         ({"to": ""}, "to"),
+        ({"to": " ,; "}, "to is a list without a recipient"),
         ({"to": None}, "to is a NoneType"),
         ({"to": "4155550101"}, "to has no leading"),
         ({"to": [TO, "nobody"]}, "to contains letters"),

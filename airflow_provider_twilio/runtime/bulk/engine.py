@@ -41,7 +41,6 @@ from airflow_provider_twilio.api.errors import (
 )
 from airflow_provider_twilio.api.outcomes import error_without_response, is_retryable
 from airflow_provider_twilio.api.request import Request
-from airflow_provider_twilio.runtime.bulk import sender_queue
 from airflow_provider_twilio.runtime.bulk.backoff import Backoff
 from airflow_provider_twilio.runtime.bulk.gc_tuning import relaxed_gc
 from airflow_provider_twilio.runtime.bulk.items import Outcome, OutcomeKind, Tally, WorkItem, format_codes
@@ -55,7 +54,7 @@ if TYPE_CHECKING:
 
 MAX_DELAYED = 1000
 """Maximum number of items that are not due yet. With that many, no further items are started."""
-MAX_ATTEMPTS = 5
+MAX_RETRIES = 5
 """Maximum number of times that an idempotent request is sent again after a server error."""
 
 Disposition = OutcomeKind | Literal["retry", "overflow", "abort"]
@@ -269,7 +268,7 @@ class Engine:
             case "send":
                 return True
             case "wait":
-                self._delayed.push(item, now + sender_queue.QUEUE_BACKOFF / 20)
+                self._delayed.push(item, now + self._queues.recheck_delay)
             case "defer":
                 self._report(Outcome(item, "later", error=self._queues.overflowed[item.lane].error))
         return False
@@ -321,8 +320,8 @@ class Engine:
     def _retry(self, item: WorkItem, error: TwilioError, started_at: float) -> None:
         """Send an item again at a lower concurrency, unless it keeps causing server errors."""
         if isinstance(error, ServerError):
-            item.attempts += 1
-            if item.attempts > MAX_ATTEMPTS:
+            item.server_errors += 1
+            if item.server_errors > MAX_RETRIES:
                 self._report(Outcome(item, "failed", error=error))
                 return
         if isinstance(error, RateLimited):

@@ -45,7 +45,7 @@ class WorkItem:
     prepared: PreparedRequest[Any] | None = None
     number: int = field(default=-1, init=False)
     """Position in the stream, from 0. Checkpoints set it."""
-    attempts: int = field(default=0, init=False)
+    server_errors: int = field(default=0, init=False)
     """Number of server errors that this item has met."""
 
 

@@ -58,7 +58,7 @@ class RateLimiter:
 
     def __init__(self, rate: float | None = None) -> None:
         if rate is not None and not rate > 0:
-            raise BadParameter("rate", f"is {rate}", "give a number above 0, or None")
+            raise BadParameter("rate", f"is {rate}", "pass a number above 0, or None")
         self.rate = rate
         self._next: dict[str, float] = {}
         self._paused_until: dict[str, float] = {}

@@ -82,7 +82,7 @@ def format_fields(value: Any, row: Row) -> Any:
         if replaced is None:
             raise BadParameter(
                 "body",
-                f"has the placeholder {{{name}}}, which the row has no value for",
+                f"has the placeholder {{{name}}}, for which the row has no value",
                 f"add the value, or correct the name; the row has {', '.join(map(str, row))}"[:MAX_REMEDY],
             )
         return str(replaced)
@@ -244,7 +244,7 @@ def _rows_changed() -> BadParameter:
     return BadParameter(
         "recipients",
         "has more or fewer rows than when it was checked",
-        "give a file that is not written to while it is read",
+        "pass a file that is not written to while it is read",
     )
 
 
@@ -306,7 +306,7 @@ def raise_for_preflight(checked: Preflight, max_failures: int | None) -> None:
         exceeds ``max_segments``.
     """
     if not checked.rows:
-        raise BadParameter("recipients", "is empty", "give at least one")
+        raise BadParameter("recipients", "is empty", "pass at least one")
     if checked.too_long:
         problem = f"has {_count_rows(checked.too_long)} with too many segments"
         raise _preflight_error(problem, checked.too_long, checked.too_long_faults, "shorten them")

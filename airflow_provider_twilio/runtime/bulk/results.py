@@ -28,7 +28,7 @@ def check(path: str) -> None:
     :raises BadParameter: If it has another one.
     """
     if not path.lower().endswith(EXTENSIONS):
-        raise BadParameter("results", "has an unknown extension", f"give a path that ends with {', '.join(EXTENSIONS)}")
+        raise BadParameter("results", "has an unknown extension", f"pass a path that ends with {', '.join(EXTENSIONS)}")
 
 
 def table(

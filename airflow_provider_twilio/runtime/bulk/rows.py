@@ -42,7 +42,7 @@ def rows(recipients: Any, column: str = "to") -> Iterator[Row]:
         raise BadParameter(
             PARAMETER,
             f"is of type {type(recipients).__name__}",
-            "give a list of numbers, a list of mappings, or the path of a file",
+            "pass a list of numbers, a list of mappings, or the path of a file",
         )
     return (_as_row(number, recipient, column) for number, recipient in enumerate(recipients, 1))
 
@@ -53,7 +53,7 @@ def _as_row(number: int, recipient: Any, column: str) -> Row:
     if isinstance(recipient, Mapping):
         return recipient
     raise BadParameter(
-        PARAMETER, f"row {number} is of type {type(recipient).__name__}", "give numbers as strings, or mappings"
+        PARAMETER, f"row {number} is of type {type(recipient).__name__}", "pass numbers as strings, or mappings"
     )
 
 
@@ -61,7 +61,7 @@ def _read_file(path: Any, column: str) -> Iterator[Row]:
     name = str(path).lower().removesuffix(".gz")
     if not name.endswith(FORMATS):
         raise BadParameter(
-            PARAMETER, "is a file of an unknown type", f"give a file whose name ends with {', '.join(FORMATS)}"
+            PARAMETER, "is a file of an unknown type", f"pass a file whose name ends with {', '.join(FORMATS)}"
         )
     try:
         with path.open("rb") as raw:
@@ -139,7 +139,7 @@ def _read_json_lines(lines: Iterator[str], column: str) -> Iterator[Row]:
         try:
             value = json.loads(line)
         except ValueError:
-            raise BadParameter(PARAMETER, f"row {number} is not JSON", "give one object or string per line") from None
+            raise BadParameter(PARAMETER, f"row {number} is not JSON", "write one object or string per line") from None
         yield _as_row(number, value, column)
 
 
@@ -160,7 +160,7 @@ def normalize_address(address: Any, checked: bool = False) -> str:
         return address
     if not isinstance(address, str) or not address.strip():
         raise BadParameter(
-            "to", "is missing" if not address else f"is of type {type(address).__name__}", "give a number"
+            "to", "is missing" if not address else f"is of type {type(address).__name__}", "pass a number"
         )
     text = address_text(address.strip())
     channel, colon, number = text.rpartition(":")

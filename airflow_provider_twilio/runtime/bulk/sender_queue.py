@@ -53,6 +53,11 @@ class SenderQueues:
         self.overflowed: dict[str, SenderQueue] = {}
         self._limiter = limiter
 
+    @property
+    def recheck_delay(self) -> float:
+        """Seconds after which to call :meth:`admit` again for an item that has to wait."""
+        return QUEUE_BACKOFF / 20
+
     def overflow(self, lane: str, error: TwilioError, started_at: float, now: float) -> None:
         """Record an overflow, and pause the lane.
 

@@ -137,7 +137,7 @@ async def test_engine_fails_an_item_that_keeps_causing_server_errors(open_client
         async with AsyncClient(replace(settings, base=server.url)) as client:
             tally = await run(client, [WorkItem(Messages.delete("SM" + "0" * 32))])
     assert tally.failed == {20503: 1}
-    assert len(server.requests) == engine.MAX_ATTEMPTS + 1
+    assert len(server.requests) == engine.MAX_RETRIES + 1
 
 
 async def test_engine_pauses_only_the_sender_whose_queue_overflows(emulator: Emulator, open_client, monkeypatch):

@@ -18,6 +18,7 @@ from airflow_provider_twilio.api.records import Record
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.api.response import Response
 from airflow_provider_twilio.client import dry_run, oauth, wire
+from airflow_provider_twilio.client.clock import TwilioClock
 from airflow_provider_twilio.client.outcomes import parse_response
 from airflow_provider_twilio.client.prepare import PreparedRequest, prepare
 from airflow_provider_twilio.client.resources import Resources
@@ -49,6 +50,7 @@ class AsyncClient(Resources[AwaitingClient]):
         self, settings: Settings, *, mask_secret: Callable[[str], object] | None = None, concurrency: int = 100
     ) -> None:
         self.settings = settings
+        self.twilio_clock = TwilioClock()
         self.concurrency = concurrency
         # aiohttp counts waiting for a free connection as time to connect, so a busy client would report timeouts.
         self._free_connections = asyncio.Semaphore(concurrency)
@@ -208,16 +210,17 @@ class AsyncClient(Resources[AwaitingClient]):
         url, headers, body = wire.encode(prepared, authorization)
         session = self._session
         try:
-            async with (
-                self._free_connections,
-                session.request(
+            async with self._free_connections:
+                started = time.monotonic()
+                async with session.request(
                     prepared.method, yarl.URL(url, encoded=True), data=body, headers=headers, allow_redirects=False
-                ) as response,
-            ):
-                content = await response.read()
+                ) as response:
+                    content = await response.read()
         except (aiohttp.ClientError, OSError) as error:
             raise error_without_response(prepared.with_url, _reason(error), sent=_was_sent(error)) from None
-        return Response(response.status, response.headers, content)
+        received = Response(response.status, response.headers, content)
+        self.twilio_clock.observe(received, started)
+        return received
 
 
 def _was_sent(error: Exception) -> bool:

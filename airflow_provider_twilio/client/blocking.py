@@ -18,6 +18,7 @@ from airflow_provider_twilio.api.records import Record
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.api.response import Response
 from airflow_provider_twilio.client import dry_run, oauth, wire
+from airflow_provider_twilio.client.clock import TwilioClock
 from airflow_provider_twilio.client.outcomes import parse_response
 from airflow_provider_twilio.client.prepare import PreparedRequest, prepare
 from airflow_provider_twilio.client.resources import Resources
@@ -49,6 +50,7 @@ class Client(Resources[BlockingClient]):
 
     def __init__(self, settings: Settings, *, mask_secret: Callable[[str], object] | None = None) -> None:
         self.settings = settings
+        self.twilio_clock = TwilioClock()
         self._mask_secret = mask_secret
         self._basic = None if isinstance(settings.auth, OAuth) else settings.auth.header
         self._token: oauth.Token | None = None
@@ -67,12 +69,13 @@ class Client(Resources[BlockingClient]):
         self.close()
 
     def with_settings(self, **changes: Any) -> Client:
-        """Return a client with changed settings. It has its own connections, and shares this client's token.
+        """Return a client with changed settings. It has its own connections, and shares this client's token and clock.
 
         :param changes: Fields of :class:`Settings`, such as ``retries=0``.
         """
         client = type(self)(replace(self.settings, **changes), mask_secret=self._mask_secret)
         client._token_source = self._token_source
+        client.twilio_clock = self.twilio_clock
         return client
 
     def close(self) -> None:
@@ -206,6 +209,7 @@ class Client(Resources[BlockingClient]):
 
         url, headers, body = wire.encode(prepared, authorization)
         session = self._session
+        started = time.monotonic()
         try:
             response = session.request(
                 prepared.method,
@@ -217,7 +221,9 @@ class Client(Resources[BlockingClient]):
             )
         except requests.RequestException as error:
             raise error_without_response(prepared.with_url, _reason(error), sent=_was_sent(error)) from None
-        return Response(response.status_code, response.headers, response.content)
+        received = Response(response.status_code, response.headers, response.content)
+        self.twilio_clock.observe(received, started)
+        return received
 
 
 def _no_cookies() -> Any:

@@ -56,6 +56,7 @@ class Dispatch:
                 self.log.warning("Not notifying %s: quiet hours until %s", self._recipient, self._format(end))
                 return
             due = max(end, datetime.now(UTC) + MIN_SCHEDULE_AHEAD + SCHEDULE_MARGIN)
+            due = quiet_hours.end_after(due) or due
             schedule = {"messaging_service_sid": service, "send_at": due, "schedule_type": "fixed"}
         notes = await self._check_history(draft, due)
         if notes is None:

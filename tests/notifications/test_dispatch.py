@@ -123,6 +123,15 @@ def current_quiet_hours() -> tuple[str, str, str]:
     return (f"{now - timedelta(hours=2):%H:%M}", f"{now + timedelta(hours=5):%H:%M}", "UTC")
 
 
+def create_messaging_service(emulator: Emulator) -> str:
+    """Create a messaging service with the emulator's number, and return its SID."""
+    services = "https://messaging.twilio.com/v1/Services"
+    sid: str = TwilioHook().request("POST", services, {"FriendlyName": "alerts"})["sid"]
+    (number,) = emulator.numbers
+    TwilioHook().request("POST", f"{services}/{sid}/PhoneNumbers", {"PhoneNumberSid": number["sid"]})
+    return sid
+
+
 def test_notifier_in_quiet_hours_holds_back(emulator: Emulator, notify: Notify, logged: Logged):
     notify(TwilioNotifier(to=TO, quiet_hours=current_quiet_hours()), task_context())
     notify(TwilioNotifier(to=TO, quiet_hours=current_quiet_hours(), call=True), task_context())
@@ -137,10 +146,7 @@ def test_notifier_in_quiet_hours_holds_back(emulator: Emulator, notify: Notify, 
 def test_notifier_in_quiet_hours_schedules_with_messaging_service(
     emulator: Emulator, notify: Notify, source: str, monkeypatch: pytest.MonkeyPatch
 ):
-    services = "https://messaging.twilio.com/v1/Services"
-    sid = TwilioHook().request("POST", services, {"FriendlyName": "alerts"})["sid"]
-    (number,) = emulator.numbers
-    TwilioHook().request("POST", f"{services}/{sid}/PhoneNumbers", {"PhoneNumberSid": number["sid"]})
+    sid = create_messaging_service(emulator)
     options: dict[str, Any] = {"quiet_hours": current_quiet_hours(), "max_per_hour": 2, "to": TO}
     if source == "parameter":
         options["messaging_service_sid"] = sid
@@ -153,3 +159,13 @@ def test_notifier_in_quiet_hours_schedules_with_messaging_service(
     (entry, _) = emulator.journal.find("POST", "Messages.json", ScheduleType="fixed")
     assert str(entry.params["SendAt"])[11:16] == options["quiet_hours"][1]
     assert "More are held back until" in second["body"]
+
+
+def test_notifier_near_end_of_quiet_hours_schedules_outside_next_ones(emulator: Emulator, notify: Notify):
+    now = datetime.now(UTC)
+    start, end = now + timedelta(minutes=10), now + timedelta(minutes=2)  # quiet again before Twilio would send
+    quiet_hours = (f"{start:%H:%M}", f"{end:%H:%M}", "UTC")
+    sid = create_messaging_service(emulator)
+    notify(TwilioNotifier(to=TO, quiet_hours=quiet_hours, messaging_service_sid=sid), task_context())
+    (entry,) = emulator.journal.find("POST", "Messages.json", ScheduleType="fixed")
+    assert str(entry.params["SendAt"])[:16] == f"{end + timedelta(days=1):%Y-%m-%dT%H:%M}"

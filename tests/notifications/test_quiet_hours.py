@@ -11,6 +11,8 @@ from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.notifications.quiet_hours import QuietHours
 
 BERLIN = ("22:00", "07:00", "Europe/Berlin")
+EARLY = ("22:00", "02:30", "Europe/Berlin")
+LATE = ("02:30", "07:00", "Europe/Berlin")
 
 
 def at(text: str) -> datetime:
@@ -27,6 +29,26 @@ def at(text: str) -> datetime:
         (BERLIN, "2026-02-01T06:00", None),
         (BERLIN, "2026-03-28T23:00", "2026-03-29T05:00"),  # the clocks go forward that night
         (BERLIN, "2026-10-24T22:00", "2026-10-25T06:00"),  # the clocks go back that night
+        # On 2026-03-29 the clocks in Berlin go from 02:00 to 03:00, so that 02:30 does not exist.
+        (EARLY, "2026-03-28T21:00", "2026-03-29T01:00"),
+        (EARLY, "2026-03-29T00:59:59", "2026-03-29T01:00"),
+        (EARLY, "2026-03-29T01:00", None),
+        (("22:00", "02:30:30", "Europe/Berlin"), "2026-03-28T23:00", "2026-03-29T01:00"),
+        (LATE, "2026-03-29T00:59", None),
+        (LATE, "2026-03-29T01:00", "2026-03-29T05:00"),
+        (("02:10", "02:50", "Europe/Berlin"), "2026-03-29T01:00", None),
+        # On 2026-10-25 the clocks in Berlin go from 03:00 to 02:00, so that 02:30 occurs twice.
+        (EARLY, "2026-10-24T20:00", "2026-10-25T00:30"),
+        (EARLY, "2026-10-25T00:15", "2026-10-25T00:30"),
+        (EARLY, "2026-10-25T00:45", None),
+        (EARLY, "2026-10-25T01:00", "2026-10-25T01:30"),
+        (EARLY, "2026-10-25T01:29:59", "2026-10-25T01:30"),
+        (EARLY, "2026-10-25T01:30", None),
+        (LATE, "2026-10-25T00:29", None),
+        (LATE, "2026-10-25T00:30", "2026-10-25T06:00"),
+        (LATE, "2026-10-25T01:45", "2026-10-25T06:00"),
+        (("21:00", "00:30", "America/Havana"), "2026-03-08T03:00", "2026-03-08T05:00"),  # midnight is skipped
+        (("21:00", "00:30", "America/Havana"), "2026-11-01T05:15", "2026-11-01T05:30"),  # midnight occurs twice
         (("12:00", "13:30", "Asia/Kolkata"), "2026-01-31T06:29", None),
         (("12:00", "13:30", "Asia/Kolkata"), "2026-01-31T06:30", "2026-01-31T08:00"),
         (["12:00", "13:30", "Asia/Kolkata"], "2026-01-31T08:00", None),  # a list, as JSON delivers it

@@ -163,7 +163,7 @@ def test_notifier_in_quiet_hours_schedules_with_messaging_service(
 
 def test_notifier_near_end_of_quiet_hours_schedules_outside_next_ones(emulator: Emulator, notify: Notify):
     now = datetime.now(UTC)
-    start, end = now + timedelta(minutes=10), now + timedelta(minutes=2)  # quiet again before Twilio would send
+    start, end = now + timedelta(minutes=4), now + timedelta(minutes=2)  # quiet again before Twilio would send
     quiet_hours = (f"{start:%H:%M}", f"{end:%H:%M}", "UTC")
     sid = create_messaging_service(emulator)
     notify(TwilioNotifier(to=TO, quiet_hours=quiet_hours, messaging_service_sid=sid), task_context())

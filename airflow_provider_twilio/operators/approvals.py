@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NoReturn, Unpack, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Unpack
 
 from airflow_provider_twilio._airflow.compat import (
     AirflowFailException,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 # for importing Airflow's triggers.
 
 QUESTION_FIELDS = ("to", "question", "from_", "messaging_service_sid")
-OUTCOMES = ("yes", "no", "timeout", "unreachable")
+FOLLOW_KEYS = ("yes", "no", "timeout", "unreachable")
 
 
 class ApproveBySmsOperator(SendOnceOperator):
@@ -149,7 +149,7 @@ class ApproveBySmsOperator(SendOnceOperator):
             raise BadParameter("wait_timeout", f"is {timeout}", f"give whole seconds, 1 to {MAX_QUESTION_SECONDS:.0f}")
         if values["follow"] is not UNRESOLVED:
             for name in values["follow"] or ():
-                checks.choice("follow", name, OUTCOMES)
+                checks.choice("follow", name, FOLLOW_KEYS)
         if timeout is not UNRESOLVED:
             arguments = cls._message_arguments({name: values[name] for name in QUESTION_FIELDS}, None, timeout)
             definition(Messages.create).check(arguments)
@@ -210,9 +210,9 @@ class ApproveBySmsOperator(SendOnceOperator):
             event = check_reply_once(spec, self.hook.client) if context["ti"].try_number > 1 else None
             return self._defer(spec) if event is None else self._finish(context, event)
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+    def execute_complete(self, context: Context, event: ApprovalEvent) -> Any:
         """End the task with the trigger's event, without another request."""
-        return self._finish(context, cast("ApprovalEvent", event))
+        return self._finish(context, event)
 
     def _defer(self, spec: ApprovalSpec) -> NoReturn:
         from airflow_provider_twilio.triggers.approvals import ApprovalTrigger

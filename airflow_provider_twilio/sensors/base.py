@@ -6,7 +6,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
@@ -136,9 +136,9 @@ class WaitSensor(BaseSensorOperator):
             self._start = time.time()
         return self._start
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+    def execute_complete(self, context: Context, event: WaitEvent) -> dict[str, Any]:
         """End the task with the trigger's event, without another request."""
-        return self._finish(cast("WaitEvent", event))
+        return self._finish(event)
 
     def _finish(self, event: WaitEvent) -> dict[str, Any]:
         return raise_for_event(event, skip_opted_out=self.skip_opted_out, timeout_error=AirflowSensorTimeout)

@@ -6,7 +6,7 @@ import json
 import re
 from datetime import UTC, datetime
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from airflow.providers.standard.operators.empty import EmptyOperator
@@ -18,6 +18,7 @@ from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.hooks.twilio import TwilioHook
 from airflow_provider_twilio.operators.approvals import ApproveBySmsOperator
+from airflow_provider_twilio.runtime.polling.events import ApprovalEvent
 
 OURS, PHONE = "+15005550006", "+14155550100"
 ASK: dict[str, Any] = {"to": PHONE, "question": "Deploy v2.3?", "from_": OURS, "poll_interval": 0.2}
@@ -73,7 +74,7 @@ class Asking:
         }
         self.skipped: list[str] = []
 
-    def run(self, event: dict[str, Any] | None = None) -> Any:
+    def run(self, event: ApprovalEvent | None = None) -> Any:
         """Run a try, or resume with an event, and return the XCom."""
         try:
             if event is not None:
@@ -99,13 +100,23 @@ def code(emulator: Emulator) -> str:
     return str(re.findall(r"YES (\d{4})", body(emulator))[0])
 
 
-def reached(answer: str) -> dict[str, Any]:
-    reply = {"reply_sid": "SM" + "2" * 32, "answered_at": "2026-01-31T08:00:00+00:00"}
-    return {"sid": "SM" + "1" * 32, "outcome": "reached", "reason": None, "answer": answer, **reply}
+def reached(answer: Literal["yes", "no"]) -> ApprovalEvent:
+    return {
+        "sid": "SM" + "1" * 32,
+        "outcome": "reached",
+        "reason": None,
+        "answer": answer,
+        "reply_sid": "SM" + "2" * 32,
+        "answered_at": "2026-01-31T08:00:00+00:00",
+    }
 
 
-TIMED_OUT = {"sid": "SM" + "1" * 32, "outcome": "timeout", "reason": "not answered in time"}
-UNREACHABLE = {"sid": "SM" + "1" * 32, "outcome": "failed", "reason": "30003: the handset is unreachable"}
+TIMED_OUT: ApprovalEvent = {"sid": "SM" + "1" * 32, "outcome": "timeout", "reason": "not answered in time"}
+UNREACHABLE: ApprovalEvent = {
+    "sid": "SM" + "1" * 32,
+    "outcome": "failed",
+    "reason": "30003: the handset is unreachable",
+}
 
 
 def test_approval_question_has_reply_instructions(emulator: Emulator):
@@ -202,7 +213,7 @@ def test_approval_service_chooses_the_sender(emulator: Emulator):
         (UNREACHABLE, {"unreachable": ["roll_back"], "timeout": "deploy"}, ["deploy"]),
     ],
 )
-def test_approval_outcome_and_follow_choose_downstream_tasks(event: dict[str, Any], follow: Any, skipped: list[str]):
+def test_approval_outcome_and_follow_choose_downstream_tasks(event: ApprovalEvent, follow: Any, skipped: list[str]):
     asking = Asking(follow=follow)
     result = asking.run(event)
     assert asking.skipped == skipped
@@ -249,7 +260,7 @@ def test_approval_follow_with_mapped_tasks_fails_without_question(emulator: Emul
 @pytest.mark.parametrize(
     ("event", "message"), [(TIMED_OUT, "not answered in time"), (UNREACHABLE, "unreachable: 30003")]
 )
-def test_approval_outcome_without_follow_fails(event: dict[str, Any], message: str):
+def test_approval_outcome_without_follow_fails(event: ApprovalEvent, message: str):
     with pytest.raises(AirflowFailException, match=message):
         Asking(follow={"no": "roll_back"}).run(event)
 

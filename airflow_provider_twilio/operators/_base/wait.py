@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_twilio._airflow.compat import conf
 from airflow_provider_twilio._airflow.outcome import fail_on_permanent_errors, raise_for_event
@@ -140,13 +140,13 @@ class SendAndWaitOperator(SendOnceOperator):
         """The effect of clearing the task. Without ``once``, every try sends."""
         return self.on_clear if self.once else "resend"
 
-    def execute_complete(self, context: Context, event: dict[str, Any], record: dict[str, Any] | None = None) -> Any:
+    def execute_complete(self, context: Context, event: WaitEvent, record: dict[str, Any] | None = None) -> Any:
         """End the task with the trigger's event.
 
         :param record: The record as of the send, without its body; None in ``dag.test``, which does not pass it on.
         """
         with fail_on_permanent_errors():
-            return self._finish(cast("WaitEvent", event), record or {})
+            return self._finish(event, record or {})
 
     def _finish(self, event: WaitEvent, record: Mapping[str, Any]) -> Any:
         facts = raise_for_event(event, skip_opted_out=self.skip_opted_out)

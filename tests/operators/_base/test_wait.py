@@ -24,6 +24,7 @@ from airflow_provider_twilio.operators.calls import CreateCallOperator
 from airflow_provider_twilio.operators.messages import SendMessageOperator
 from airflow_provider_twilio.runtime.polling import blocking
 from airflow_provider_twilio.runtime.polling.blocking import wait_blocking
+from airflow_provider_twilio.runtime.polling.events import WaitEvent
 from tests.support.scripted import ScriptedResponse, ScriptedServer
 
 TO, FROM = "+14155550123", "+15005550006"
@@ -68,7 +69,7 @@ def test_send_and_wait_deferred_returns_the_same_record(emulator: Emulator, incl
 
 def test_send_and_wait_body_of_missing_message_is_left_out(emulator: Emulator):
     task = SendMessageOperator(task_id="task", to=TO, from_=FROM, body="x", include_body=True, wait_for_delivery=True)
-    event = {"outcome": "reached", "sid": "SM" + "0" * 32, "status": "delivered"}
+    event: WaitEvent = {"outcome": "reached", "reason": None, "sid": "SM" + "0" * 32, "status": "delivered"}
     context: Any = {}
     assert "body" not in task.execute_complete(context, event, {"sid": event["sid"]})
 

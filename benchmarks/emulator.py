@@ -1,4 +1,6 @@
-"""Measure the emulator on one core, and compare it with Prism's mock of Twilio's description.
+"""Measure the emulator on one core, and compare it with a Prism mock.
+
+The mock serves Twilio's description.
 
     python benchmarks/emulator.py [--seconds 5] [--messages 100000] [--in-flight 16]
 
@@ -67,7 +69,7 @@ def is_complete(response: bytes) -> bool:
 
 
 def load(port: int, make: RequestFactory, in_flight: int, is_done: Callable[[int], bool], status: bytes) -> int:
-    """Send requests, a number of them at once, until ``is_done``, and return the number of responses."""
+    """Send concurrent requests until ``is_done``, and return their number."""
     done = 0
     with selectors.DefaultSelector() as selector:
         for _ in range(in_flight):

@@ -1,4 +1,6 @@
-"""Run every operation through Prism, which validates requests and responses against Twilio's OpenAPI description.
+"""Run every operation through Prism, and report violations of the contract.
+
+Prism validates requests and responses against Twilio's OpenAPI description.
 
 make contract
 

@@ -80,7 +80,10 @@ def extract(document: dict[str, Any], paths: tuple[str, ...]) -> dict[str, Any]:
         return {name: schema[name] for name in ("type", "format", "pattern", "enum") if name in schema}
 
     def response_of(operation: dict[str, Any]) -> dict[str, Any]:
-        """Return the response's status and the fields of its record, and for a list, the key of its records."""
+        """Return the response's status and the fields of its record.
+
+        For a list, the facts include the key of the records.
+        """
         responses = operation["responses"]
         status = next(status for status in responses if status.startswith("2"))
         response = responses[status]

@@ -1,4 +1,6 @@
-"""Stoplight's Prism with Twilio's OpenAPI description, for `make contract` and benchmarks/emulator.py.
+"""Stoplight's Prism with Twilio's OpenAPI description.
+
+`make contract` and benchmarks/emulator.py use it.
 
 npm downloads both into build/prism/, which git ignores. The package contains neither of them.
 """

@@ -1,4 +1,6 @@
-"""The emulator as an ASGI application: routes requests, injects faults, writes responses and the journal.
+"""The emulator as an ASGI application.
+
+It routes requests, injects faults, and writes responses and the journal.
 
 Each request is parsed and processed in one step, under the lock of the state. Latency and stalls are waited for outside
 of the lock.
@@ -175,7 +177,10 @@ class Application:
             self.in_flight[account_sid] -= 1
 
     def _sender_of(self, headers: dict[bytes, bytes]) -> str:
-        """Return the SID of the account that sent a request; an empty string for wrong credentials."""
+        """Return the SID of the account that sent a request.
+
+        It is empty for wrong credentials.
+        """
         try:
             with self.state.lock:
                 return auth.authenticate(self.state, headers.get(b"authorization")).account_sid
@@ -191,7 +196,10 @@ class Application:
         entry: Entry,
         fault: Fault | None,
     ) -> Response | None:
-        """Return the response to a request, subject to the fault and the quirks; None to close the connection."""
+        """Return the response to a request; None to close the connection.
+
+        The fault and the quirks may delay or replace the response.
+        """
         if fault is not None and fault.drop:
             return None
         if fault is not None and fault.stall is not None:
@@ -286,7 +294,10 @@ class Application:
         return handler(request)
 
     def _route_content(self, rest: str, request: ApiRequest) -> Response:
-        """Route a path without .json: the content of media and recordings. Twilio returns XML for other paths."""
+        """Route a path without .json: the content of media and recordings.
+
+        Twilio returns XML for other paths without .json.
+        """
         for pattern, handler in _CONTENT_ROUTES:
             if request.method == "GET" and (match := re.fullmatch(pattern, rest)):
                 account_sid, *request.args = match.groups()

@@ -1,4 +1,4 @@
-"""Authentication and authorization: credentials, accounts in paths, and the permissions of keys.
+"""Authentication, and authorization for accounts and resources.
 
 https://www.twilio.com/docs/iam/api-keys and https://www.twilio.com/docs/iam/api/subaccounts
 """
@@ -81,7 +81,9 @@ def _find_identity(state: State, name: str, secret: str) -> Identity | None:
 
 
 def find_account(state: State, identity: Identity, sid: str, path: str, *, may_be_inactive: bool = False) -> Account:
-    """Return the account that a path names. A main account's credentials also reach its subaccounts.
+    """Return the account that a path names.
+
+    The credentials of a main account also reach its subaccounts.
 
     :param may_be_inactive: Whether the request concerns the account itself, which may then be suspended or closed.
     :raises ApiError: The account does not exist (404), is out of reach (401), or is not active (403).

@@ -30,7 +30,10 @@ RETRIEVAL_FAILED, INVALID_DOCUMENT = "11200", "12100"
 
 
 def signature(token: str, url: str, params: Mapping[str, str]) -> str:
-    """Return the signature of a callback: https://www.twilio.com/docs/usage/security#validating-requests."""
+    """Return the signature of a callback.
+
+    https://www.twilio.com/docs/usage/security#validating-requests
+    """
     text = url + "".join(name + params[name] for name in sorted(params))
     return b64encode(hmac.new(token.encode(), text.encode(), sha1).digest()).decode()
 
@@ -167,5 +170,8 @@ class CallbackSender:
 
 
 def _override(value: str | None, default: int, maximum: int) -> int:
-    """Return the value of a connection override, limited to a maximum; the default if it is missing or invalid."""
+    """Return the value of a connection override, limited to a maximum.
+
+    The default applies if the value is missing or invalid.
+    """
     return min(int(value), maximum) if value is not None and value.isascii() and value.isdigit() else default

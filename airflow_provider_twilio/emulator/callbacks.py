@@ -1,4 +1,4 @@
-"""Callbacks: status callbacks of messages, calls and recordings, and the webhooks of inbound messages and calls."""
+"""Status callbacks, and the webhooks of inbound messages and calls."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class Callbacks:
-    """The callbacks of one emulator: which are due when, with which parameters, and what follows from the response."""
+    """The callbacks of one emulator: their times, parameters and effects."""
 
     def __init__(self, state: State) -> None:
         self.state = state
@@ -70,7 +70,10 @@ class Callbacks:
             self._scheduler.at(when, partial(self._process_due, call))
 
     def _process_due(self, call: Call) -> None:
-        """Process everything that is due in a call. Each event is processed once, however often this is called."""
+        """Process everything that is due in a call.
+
+        Each event is processed once, however often this method is called.
+        """
         now = self.state.clock.now()
         self._report_progress(call, now)
         self._follow_next_document(call, now)
@@ -134,7 +137,10 @@ class Callbacks:
     # -------------------------------------------------------------- documents and webhooks
 
     def _follow_next_document(self, call: Call, now: float) -> None:
-        """Fetch the document that follows the current one, and follow it unless the call was redirected meanwhile."""
+        """Fetch the document that follows the current one, and follow it.
+
+        A call that was redirected in the meantime ignores the document.
+        """
         account, flow = self.state.accounts.get(call.account_sid), call.flow
         if account is None or flow is None or flow.next_document is None or call.is_final(now):
             return
@@ -163,7 +169,10 @@ class Callbacks:
     def on_inbound_message(
         self, account: Account, message: Message, number: PhoneNumber, service: MessagingService | None
     ) -> None:
-        """Send an inbound message to the webhook of its number or messaging service, and send the replies."""
+        """Send an inbound message to its webhook, and send the replies.
+
+        The webhook is that of the number, or of its messaging service.
+        """
         addresses = number.addresses("sms") if service is None else service.addresses(number)
         if not addresses or not is_callback_allowed(self.state.quirks.callbacks, addresses[0][0]):
             return
@@ -308,7 +317,10 @@ def _call_params(call: Call, status: str) -> dict[str, str]:
 
 
 def _parse_replies(document: str) -> list[str] | None:
-    """Return the messages of a TwiML document, or a plain text as one message; None if the document is invalid."""
+    """Return the replies in a webhook's response; None if it is invalid TwiML.
+
+    A plain text is one reply.
+    """
     text = document.strip()
     if not text.startswith("<"):
         return [text[:MAX_BODY_LENGTH]] if text else []

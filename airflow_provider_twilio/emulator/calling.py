@@ -1,4 +1,4 @@
-"""The rules of calls: how a call follows its documents, who is recorded or dialed, and when it ends."""
+"""The rules of calls: documents, recordings, child calls, keys and the end."""
 
 from __future__ import annotations
 
@@ -106,7 +106,9 @@ def _discard_recording(account: Account, recording: Recording, now: float) -> No
 
 
 def press_keys(state: State, account: Account, call: Call, keys: str) -> bool:
-    """Press keys on the phone that was called, and return whether a Gather was waiting for them.
+    """Press keys on the phone that was called.
+
+    :return: Whether a Gather was waiting for keys.
 
     Keys that the Gather does not accept any more are lost, as at Twilio.
     """

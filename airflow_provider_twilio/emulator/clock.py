@@ -1,4 +1,4 @@
-"""The clock of an emulator: the real time, which tests can move or stop, and the speed of lifecycles."""
+"""The clock of an emulator, which tests can move or stop."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ class Clock:
         return datetime.fromtimestamp(self.now(), UTC)
 
     def advance(self, seconds: float = 0.0, *, days: float = 0, hours: float = 0, minutes: float = 0) -> None:
-        """Move the clock forward: ``clock.advance(hours=2)``. Everything that is due by then has happened."""
+        """Move the clock forward: ``clock.advance(hours=2)``.
+
+        Everything that is due by then has happened.
+        """
         by = seconds + 60 * (minutes + 60 * (hours + 24 * days))
         if not by >= 0:
             raise ValueError("the clock cannot move backward")

@@ -77,7 +77,10 @@ class Control:
     # -------------------------------------------------------------- journal, faults, quirks and clock
 
     def _list_requests(self, query: Params, body: Json) -> Json:
-        """Return the latest ``limit`` requests by ``method``, ``path``, ``status``, ``since`` and any parameter."""
+        """Return the latest ``limit`` requests of the journal.
+
+        Further parameters filter them: ``method``, ``path``, ``status``, ``since`` and any parameter of the request.
+        """
         filters = {
             name: value for name, value in query.pairs if name not in ("method", "path", "status", "since", "limit")
         }
@@ -134,7 +137,10 @@ class Control:
         return {"now": clock.utc.isoformat(), "frozen": clock.frozen, "speed": clock.speed}
 
     def _set_clock(self, query: Params, body: Json) -> Json:
-        """Set the clock: ``{"advance": seconds}``, ``{"freeze": true}`` or a time, ``{"freeze": false}``."""
+        """Move, stop or resume the clock.
+
+        The body is ``{"advance": seconds}``, ``{"freeze": true}`` or a time, or ``{"freeze": false}``.
+        """
         clock = self.state.clock
         try:
             seconds, freeze = float(body.get("advance", 0)), body.get("freeze")
@@ -206,7 +212,10 @@ class Control:
         return *found, number
 
     def _set_message_status(self, query: Params, body: Json) -> Json:
-        """Set the status of a message: ``{"sid": "SM…", "status": "undelivered", "error_code": 30003}``."""
+        """Set the status of a message.
+
+        The body is ``{"sid": "SM…", "status": "undelivered", "error_code": 30003}``.
+        """
         sid, status, error = body.get("sid"), body.get("status"), body.get("error_code")
         if not isinstance(sid, str) or not isinstance(status, str):
             raise ControlError("sid and status must be strings")
@@ -246,7 +255,10 @@ class Control:
         raise ControlError(f"there is no call {sid}", 404)
 
     def _verify(self, query: Params, body: Json) -> Json:
-        """Verify a number: ``{"number": "+1…"}``, with ``account_sid`` for another account than the main one."""
+        """Verify a number: ``{"number": "+1…"}``.
+
+        By default, it is verified for the main account; ``account_sid`` selects another one.
+        """
         number, sid = body.get("number"), body.get("account_sid", self.state.main.sid)
         if not isinstance(number, str) or not isinstance(sid, str):
             raise ControlError("number and account_sid must be strings")

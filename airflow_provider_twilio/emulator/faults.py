@@ -130,7 +130,9 @@ class Fault:
 
 
 def parse_fault(text: str) -> Fault:
-    """Parse a fault from the command line: the arguments of ``fail_next`` as ``name=value``, separated by spaces.
+    """Parse a fault from the command line.
+
+    The text consists of arguments of ``fail_next`` as ``name=value``, separated by spaces.
 
     Examples: ``"status=429 retry_after=2 n=3 method=POST path=Messages"``, ``"accept_then_drop
     params.To=+14155550100"``. A value that contains spaces is quoted.
@@ -160,7 +162,9 @@ def make_fault(arguments: Mapping[str, Any]) -> Fault:
 
 
 def parse_quirk(text: str) -> dict[str, Any]:
-    """Parse a quirk from the command line: ``list_lag=5``, ``trial=true``, ``concurrency=none``.
+    """Parse a quirk from the command line, such as ``list_lag=5``.
+
+    ``true``, ``false`` and ``none`` are values, too.
 
     :raises ValueError: The name or the value is invalid.
     """
@@ -285,7 +289,10 @@ Check: TypeAlias = Callable[[Any], bool]
 
 
 def _check(checks: Mapping[str, Check], values: Mapping[str, Any]) -> None:
-    """Raise a ValueError for an invalid value now: values come from users, and are used much later."""
+    """Raise a ValueError for an invalid value.
+
+    Values come from users and are used much later, when the error would be hard to find.
+    """
     for name, value in values.items():
         if not checks[name](value):
             raise ValueError(f"{name} cannot be {value!r}")

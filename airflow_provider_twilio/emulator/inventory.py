@@ -20,7 +20,10 @@ _KEYPAD = str.maketrans("abcdefghijklmnopqrstuvwxyz", "2223334445556667777888999
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """A range of phone numbers, and the place it belongs to: a prefix, and the number of digits after it."""
+    """A range of phone numbers, and the place that it belongs to.
+
+    The range consists of a prefix and a number of further digits.
+    """
 
     type: str
     prefix: str
@@ -41,7 +44,10 @@ class Area:
     beta: bool = False
 
     def numbers(self) -> Iterator[str]:
-        """Yield the numbers for sale: every third of the range, from a start that depends on the prefix."""
+        """Yield the numbers for sale.
+
+        They are every third number of the range, from a start that depends on the prefix.
+        """
         first = sum(self.prefix.encode()) % 3
         for number in range(first, 10**self.digits, 3):
             yield f"{self.prefix}{number:0{self.digits}d}"
@@ -155,7 +161,9 @@ def area_of(number: str) -> tuple[str, Area] | None:
 
 
 def compile_filter(contains: str) -> re.Pattern[str] | None:
-    """Compile a filter on phone numbers, which matches anywhere in a number; return None if it is invalid.
+    """Compile a filter on phone numbers; return None if it is invalid.
+
+    The filter matches anywhere in a number.
 
     A filter has up to 16 characters: digits, letters as on a keypad, ``*`` for one digit, and ``%`` for any digits. The
     parts between ``%`` match at their first occurrence, without backtracking, so that no filter is slow.

@@ -98,8 +98,9 @@ class Journal:
         since: float | None = None,
         **params: str,
     ) -> list[Entry]:
-        """Return the requests with this method, a path that contains this string, this status and these parameters.
+        """Return the requests that match all arguments.
 
+        :param path: A string that the path contains.
         :param since: The earliest time, in seconds since 1970.
         """
         return [

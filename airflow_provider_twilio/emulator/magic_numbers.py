@@ -1,4 +1,4 @@
-"""Magic numbers: phone numbers with a known behavior, to test what real phones do only now and then.
+"""Magic numbers: phone numbers with a known behavior, for tests.
 
 Each of them works with a From number, with a messaging service, and as ``whatsapp:+1500555…``. Any other number in
 E.164 format is a phone that is switched on, answers, and talks for a few seconds, unless it lies in a region that is

@@ -1,4 +1,4 @@
-"""The rules of messages: who may send to whom, what becomes of a message, and inbound messages."""
+"""The rules of messages: rejections, statuses, inbound messages and replies."""
 
 from __future__ import annotations
 
@@ -92,7 +92,10 @@ def check_sender_pool(account: Account, service: MessagingService) -> None:
 
 
 def _is_opted_out(account: Account, to: str, sender: str | None, service: MessagingService | None = None) -> bool:
-    """Return whether a recipient has opted out of messages from a sender, or from a messaging service."""
+    """Return whether a recipient has opted out of a sender's messages.
+
+    An opt-out applies to the sender or to its messaging service.
+    """
     return (sender, to) in account.opted_out or (service is not None and (service.sid, to) in account.opted_out)
 
 
@@ -101,7 +104,10 @@ def _unsubscribed() -> ApiError:
 
 
 def _needs_template(state: State, account: Account, to: str, sender: str | None, options: MessageOptions) -> bool:
-    """Return whether WhatsApp rejects a message without a template: https://www.twilio.com/docs/api/errors/63016."""
+    """Return whether WhatsApp rejects a message without a template.
+
+    https://www.twilio.com/docs/api/errors/63016
+    """
     if not to.startswith("whatsapp:") or not state.quirks.whatsapp_window or options.has_template:
         return False
     last_message = account.last_whatsapp_messages.get((sender or "", to))

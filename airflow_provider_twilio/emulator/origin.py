@@ -1,4 +1,6 @@
-"""The origin of requests: those of programs and of the emulator's own page are accepted, those of other sites are not.
+"""The origin of requests: those of other sites are rejected.
+
+The emulator accepts requests of programs and of its own page.
 
 A browser lets the page of any site send requests to this machine, and the emulator's credentials are public. The Origin
 header of such a request names the other site. If that site has pointed its own domain at this machine (DNS rebinding),
@@ -33,7 +35,10 @@ def rejection_reason(listen_host: str, method: str, path: str, headers: dict[byt
 
 @lru_cache(maxsize=256)
 def _is_safe_host(host: bytes, listen_host: str) -> bool:
-    """Return whether no other site can point this host at the emulator: an IP address, or a private name."""
+    """Return whether no other site can point this host at the emulator.
+
+    That is true for an IP address and for a private name.
+    """
     try:
         name = urlsplit(f"//{host.decode('latin-1')}").hostname or ""
     except ValueError:
@@ -46,7 +51,10 @@ def _is_safe_host(host: bytes, listen_host: str) -> bool:
 
 
 def _is_navigation(method: str, headers: dict[bytes, bytes]) -> bool:
-    """Return whether a browser opens the page as its own document, which the linking site cannot read."""
+    """Return whether a browser opens the page as a document of its own.
+
+    The linking site cannot read that document.
+    """
     return method == "GET" and (
         headers.get(b"sec-fetch-mode") == b"navigate" and headers.get(b"sec-fetch-dest") == b"document"
     )

@@ -103,7 +103,10 @@ def page_body(
     next_token: str | None,
     previous_token: str | None,
 ) -> dict[str, Any]:
-    """Return the body of a page: with relative URIs, or with ``meta`` and absolute URLs for a product API."""
+    """Return the body of a page.
+
+    It has relative URIs, or ``meta`` with absolute URLs for a product API.
+    """
 
     def uri_of(number: int, token: str | None) -> str:
         pairs = [pair for pair in request.query.pairs if pair[0] not in _PAGING_PARAMETERS]

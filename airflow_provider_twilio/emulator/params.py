@@ -24,7 +24,7 @@ _ZONES = {
 
 
 class Params:
-    """Parameters by name, in order. A name may be repeated.
+    """Parameters by name, in order. A name can occur more than once.
 
     The methods that parse a value return None if it is missing or empty. They raise an :class:`ApiError` if it is
     invalid.
@@ -117,25 +117,15 @@ class Params:
             raise ApiError(code, f"Parameter '{name}' is not a valid {prefix} SID")
         return value
 
-    def as_dict(self) -> dict[str, str | list[str]]:
-        """Return all parameters as a dict, with a list for a repeated name."""
-        result: dict[str, str | list[str]] = {}
-        for name, value in self.pairs:
-            existing = result.get(name)
-            if existing is None:
-                result[name] = value
-            elif isinstance(existing, list):
-                existing.append(value)
-            else:
-                result[name] = [existing, value]
-        return result
-
 
 EMPTY = Params([])
 
 
 def is_url(value: str) -> bool:
-    """Return whether a value is an absolute http(s) URL that Twilio accepts: its host has no underscore."""
+    """Return whether a value is an absolute http(s) URL that Twilio accepts.
+
+    Twilio accepts no underscore in the host.
+    """
     try:
         parts = urlsplit(value)
         port = parts.port
@@ -146,7 +136,10 @@ def is_url(value: str) -> bool:
 
 
 def e164(value: str | None) -> str | None:
-    """Normalize a phone number as Twilio does (punctuation, a missing +1); return None if it is not one."""
+    """Normalize a phone number as Twilio does; return None if it is not one.
+
+    Punctuation is removed, and a missing +1 added.
+    """
     if not value or not value.isascii():
         return None
     digits = _FORMATTING.sub("", value)
@@ -181,12 +174,18 @@ def is_callback_allowed(policy: str, url: str) -> bool:
 
 
 def is_private_name(host: str) -> bool:
-    """Return whether a name cannot be in the public DNS: a name without dots, or below a reserved domain."""
+    """Return whether a name cannot be in the public DNS.
+
+    Such a name has no dots, or belongs to a reserved domain.
+    """
     return ("." not in host and ":" not in host) or host.endswith((".localhost", ".local", ".internal", ".test"))
 
 
 class DateRange:
-    """A filter on a date: the parameters ``Name``, ``Name<`` and ``Name>``, each a day or a timestamp."""
+    """A filter on a date: the parameters ``Name``, ``Name<`` and ``Name>``.
+
+    Each of them is a day or a timestamp.
+    """
 
     __slots__ = ("end", "start")
 

@@ -37,7 +37,9 @@ def _twilio_emulator(pytestconfig: pytest.Config) -> Iterator[Emulator]:
 
 @pytest.fixture
 def twilio_emulator(_twilio_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
-    """Return an emulator in its initial state, which the connection ``twilio_default`` points to during the test.
+    """Return an emulator in its initial state.
+
+    The connection ``twilio_default`` points to it during the test.
 
     ``twilio_emulator.messages`` lists the messages, ``twilio_emulator.fail_next(status=503)`` injects a fault, and
     ``twilio_emulator.clock.advance(hours=2)`` moves the clock. For another connection, use

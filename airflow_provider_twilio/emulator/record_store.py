@@ -14,7 +14,10 @@ Rank = tuple[int, float, int]
 
 
 class Stored(Protocol):
-    """Any record that a store can list: by ``sort_key``, a time, and by ``seq``, the order of creation."""
+    """Any record that a store can list.
+
+    ``sort_key`` is a time, and ``seq`` the order of creation.
+    """
 
     sid: str
     seq: int
@@ -39,7 +42,9 @@ class RecordStore(Generic[R]):
         self._index: dict[str, dict[Any, list[R]]] = {name: {} for name in index}
 
     def lookup(self, limit: int, **values: Any) -> RecordStore[R]:
-        """Return a store with the records that have one of these values, or the whole store if that is faster.
+        """Return a smaller store that has all records with these values.
+
+        It is the whole store if that is faster.
 
         The caller still has to filter the records. When nearly all records have the value, the whole store finds
         ``limit`` of them sooner.

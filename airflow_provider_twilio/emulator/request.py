@@ -14,7 +14,7 @@ from airflow_provider_twilio.emulator.state import State
 
 @dataclass(slots=True)
 class ApiRequest:
-    """A request to the API, parsed and authenticated: its sender, its account, its parameters and its time."""
+    """A request to the API, parsed and authenticated."""
 
     state: State
     method: str

@@ -52,7 +52,10 @@ def error_body(code: int, message: str, status: int, detail: str | None = None) 
 
 @dataclass(slots=True)
 class Response:
-    """A response that is not encoded yet: its body is a JSON value, or bytes of another content type."""
+    """A response that is not encoded yet.
+
+    Its body is a JSON value, or bytes of another content type.
+    """
 
     body: Any = None
     status: int = 200

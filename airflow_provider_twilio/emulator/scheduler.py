@@ -37,7 +37,10 @@ class Scheduler:
         self._due.clear()
 
     def at(self, when: float, action: Callable[[], None]) -> None:
-        """Schedule an action. A caller that has scheduled all of its actions calls :meth:`wake_up`."""
+        """Schedule an action.
+
+        A caller that has scheduled all of its actions calls :meth:`wake_up`.
+        """
         heappush(self._due, (when, next(self._number), action))
 
     def soon(self, action: Callable[[], None]) -> None:

@@ -1,4 +1,7 @@
-"""The segments of a message body: https://www.twilio.com/docs/glossary/what-sms-character-limit."""
+"""The segments of a message body.
+
+https://www.twilio.com/docs/glossary/what-sms-character-limit
+"""
 
 from __future__ import annotations
 

@@ -28,7 +28,11 @@ from airflow_provider_twilio.emulator.journal import Journal
 from airflow_provider_twilio.emulator.models.account import Account
 from airflow_provider_twilio.emulator.models.callback import CallbackAttempt
 
+BACKLOG = 2048
+"""Number of connections that wait to be accepted."""
+
 T = TypeVar("T")
+Connections = dict[tuple[str, int], asyncio.Transport]
 
 
 class Emulator:
@@ -60,37 +64,12 @@ class Emulator:
         self.clock = Clock(speed)
         self.state = state.State(self.clock)
         self.host = host
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._socket = socket.socket(family, socket.SOCK_STREAM)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            self._socket.bind((host, port))
-        except OSError:
-            self._socket.close()
-            raise
-        self._socket.listen(2048)
+        self._socket = _listen(host, port)
         self.port: int = self._socket.getsockname()[1]
         self.state.base_url = self.url
-        connections: dict[tuple[str, int], asyncio.Transport] = {}
+        connections: Connections = {}
         self._application = Application(self.state, host, connections)
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                self._application,
-                http=_protocol(connections),
-                ws="none",
-                lifespan="off",
-                interface="asgi3",
-                access_log=False,
-                log_config=None,
-                log_level="error",
-                proxy_headers=False,
-                server_header=False,
-                date_header=False,  # responses have the time of the emulator's clock
-                timeout_keep_alive=75,
-                timeout_graceful_shutdown=1,
-                backlog=2048,
-            )
-        )
+        self._server = _build_server(self._application, connections)
         self._thread = threading.Thread(target=self._run, name=f"twilio-emulator-{self.port}", daemon=True)
 
     def _run(self) -> None:
@@ -120,8 +99,6 @@ class Emulator:
     ) -> None:
         self.stop()
 
-    # -------------------------------------------------------------- addresses
-
     @property
     def _netloc(self) -> str:
         host = {str(ip_address(0)): "127.0.0.1", "::": "::1"}.get(self.host, self.host)
@@ -134,7 +111,10 @@ class Emulator:
 
     @property
     def connection_uri(self) -> str:
-        """The Airflow connection to the emulator as a URI, a value for ``AIRFLOW_CONN_TWILIO_DEFAULT``."""
+        """The Airflow connection to the emulator as a URI.
+
+        Use it as the value of ``AIRFLOW_CONN_TWILIO_DEFAULT``.
+        """
         return f"twilio://{quote(self.account_sid, safe='')}:{quote(self.auth_token, safe='')}@{self._netloc}"
 
     @property
@@ -150,8 +130,6 @@ class Emulator:
                 "port": self.port,
             }
         )
-
-    # -------------------------------------------------------------- requests and records
 
     @property
     def journal(self) -> Journal:
@@ -220,8 +198,6 @@ class Emulator:
             raise KeyError(f"there is no account {account_sid}")
         return account
 
-    # -------------------------------------------------------------- behavior
-
     @property
     def quirks(self) -> Quirks:
         """The quirks: ``emulator.quirks.set(list_lag=5)``."""
@@ -248,7 +224,10 @@ class Emulator:
         params: Mapping[str, str] | None = None,
         skip: int = 0,
     ) -> None:
-        """Inject a fault into the next n matching requests. :class:`.faults.Fault` documents the arguments."""
+        """Inject a fault into the next n matching requests.
+
+        :class:`.faults.Fault` documents the arguments.
+        """
         fault = Fault(
             n, status, code, retry_after, message, drop, stall, accept_then_drop, accept_then_stall,
             accept_then_status, cut, html, empty, method, path, dict(params or {}), skip,
@@ -284,7 +263,9 @@ class Emulator:
             self._control(lambda api: api.set_message_status(sid, status, error_code))
 
     def verify(self, number: str, account_sid: str | None = None) -> None:
-        """Verify a number for an account: it may call from the number, and reach it as a trial account.
+        """Verify a number for an account.
+
+        The account may call from the number, and reach it as a trial account.
 
         :param account_sid: The account; by default, the main one.
         """
@@ -292,7 +273,10 @@ class Emulator:
             self._control(lambda api: api.verify(number, account_sid or self.account_sid))
 
     def press_keys(self, call_sid: str, keys: str) -> None:
-        """Press keys on the phone that was called, while a Gather waits for them: ``press_keys(sid, "1234#")``."""
+        """Press keys on the phone that was called: ``press_keys(sid, "1234#")``.
+
+        :raises ValueError: No Gather is waiting for keys.
+        """
         with self.state.lock:
             self._control(lambda api: api.press_keys(call_sid, keys))
 
@@ -311,8 +295,44 @@ def serve(host: str = "127.0.0.1", port: int = 0, speed: float = 1.0) -> Emulato
     return Emulator(host, port, speed)
 
 
-def _protocol(connections: dict[tuple[str, int], asyncio.Transport]) -> type[asyncio.Protocol]:
-    """Return uvicorn's protocol class, extended to record its connections, so that a fault can close them."""
+def _listen(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    listener.listen(BACKLOG)
+    return listener
+
+
+def _build_server(application: Application, connections: Connections) -> uvicorn.Server:
+    return uvicorn.Server(
+        uvicorn.Config(
+            application,
+            http=_protocol(connections),
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            access_log=False,
+            log_config=None,
+            log_level="error",
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,  # responses have the time of the emulator's clock
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=1,
+            backlog=BACKLOG,
+        )
+    )
+
+
+def _protocol(connections: Connections) -> type[asyncio.Protocol]:
+    """Return uvicorn's protocol class, extended to record its connections.
+
+    A fault can then close a connection.
+    """
 
     class TrackingProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         def connection_made(self, transport: asyncio.Transport) -> None:

@@ -1,4 +1,7 @@
-"""The state of an emulator: its accounts and everything they own. Plain Python, without HTTP or globals."""
+"""The state of an emulator: its accounts and everything they own.
+
+It is plain Python, without HTTP or globals.
+"""
 
 from __future__ import annotations
 

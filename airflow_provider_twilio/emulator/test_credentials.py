@@ -1,4 +1,6 @@
-"""Test credentials and their magic numbers: https://www.twilio.com/docs/iam/test-credentials.
+"""Test credentials and their magic numbers.
+
+https://www.twilio.com/docs/iam/test-credentials
 
 A request with test credentials changes nothing, costs nothing and causes no callback. Only these numbers have an
 effect.
@@ -68,7 +70,10 @@ def check_call_to(number: str) -> None:
 
 
 def check_purchase(number: str | None, area_code: str | None) -> str:
-    """Return the number to purchase; raise an error if it is a magic number for one, or unknown."""
+    """Return the number to purchase.
+
+    :raises ApiError: The number is unknown, or a magic number for an error.
+    """
     if number is not None:
         _check(_PURCHASES, number)
         if number != VALID_NUMBER:

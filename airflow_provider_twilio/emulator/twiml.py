@@ -1,4 +1,7 @@
-"""TwiML, as far as the course of a call depends on it: https://www.twilio.com/docs/voice/twiml."""
+"""TwiML, as far as the course of a call depends on it.
+
+https://www.twilio.com/docs/voice/twiml
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,7 @@ class NextDocument:
 
 @dataclass(frozen=True, slots=True)
 class Gather:
-    """A Gather verb: when it accepts keys, how many, and what happens then."""
+    """A Gather verb: when it accepts keys, how many, and how the call continues."""
 
     start: float
     end: float
@@ -68,7 +71,10 @@ class Gather:
 
 @dataclass(frozen=True, slots=True)
 class CallFlow:
-    """What happens in a call that follows a document. Times are in seconds from the start of the flow."""
+    """The course of a call that follows a document.
+
+    Times are in seconds from the start of the flow.
+    """
 
     seconds: float
     heard: tuple[tuple[float, str], ...] = ()
@@ -113,7 +119,10 @@ def parse_response(document: str) -> ET.Element | None:
 
 
 def parse_flow(document: str) -> CallFlow | None:
-    """Return the flow of a document, from its first verb to its end or a Hangup; None if it is not TwiML."""
+    """Return the flow of a document; None if it is not TwiML.
+
+    A flow ends at a Hangup or at the end of the document.
+    """
     root = parse_response(document)
     return None if root is None else _follow(list(root), MAX_GATHERS)
 
@@ -209,7 +218,7 @@ def _follow(verbs: Sequence[ET.Element], max_gathers: int) -> CallFlow:
 
 
 def _sound(verb: ET.Element, text: str) -> tuple[float, str]:
-    """Return the length of a Say, Play or Pause, and what is heard."""
+    """Return the length of a Say, Play or Pause, and the sound or text that is heard."""
     if verb.tag == "Say":
         return max(1.0, len(text.split()) / WORDS_PER_SECOND) * _repetitions(verb), text
     if verb.tag == "Play":
@@ -218,7 +227,10 @@ def _sound(verb: ET.Element, text: str) -> tuple[float, str]:
 
 
 def _dial(verb: ET.Element, at: float) -> DialVerb | None:
-    """Return the call of a Dial: to its first noun, or to its text; None for a queue or a conference."""
+    """Return the call of a Dial; None for a queue or a conference.
+
+    The call is to the first noun, or to the text of the verb.
+    """
     noun = next(iter(verb), None)
     text = ((verb.text if noun is None else noun.text) or "").strip()
     if not text or (noun is not None and noun.tag not in ("Number", "Client", "Sip")):

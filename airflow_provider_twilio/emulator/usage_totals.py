@@ -52,7 +52,10 @@ def add(totals: Totals, record: Any, now: float, sign: int = 1) -> None:
 
 @dataclass(slots=True, eq=False)
 class UsageTotals:
-    """The totals of all records with a final price, deleted ones included, and the records without one."""
+    """The totals of an account, and the records whose price is not final.
+
+    The totals include deleted records.
+    """
 
     final: Totals = field(default_factory=dict)
     _pending: dict[str, Billable] = field(default_factory=dict)

@@ -1,4 +1,6 @@
-"""Compare the emulator's responses with the facts that scripts/make_facts.py extracts from Twilio's description.
+"""Compare the emulator's responses with facts about Twilio's API.
+
+scripts/make_facts.py extracts the facts from Twilio's description.
 
 `make contract` validates them against the description itself, with Prism. These tests need no Node.js.
 """
@@ -213,9 +215,9 @@ def test_walk_visits_every_list_and_status(
 
 def test_routes_match_description() -> None:
     described_routes = {re.sub(r"\{\w+\}", "{}", facts["path"]) + facts["method"] for facts in FACTS.values()}
-    own = "/2010-04-01/Accounts/{}/"
+    account_path = "/2010-04-01/Accounts/{}/"
     served_routes = {
-        f"{own}{route}.json{method}" for route, methods in app.RESOURCE_ROUTES.items() for method in methods
+        f"{account_path}{route}.json{method}" for route, methods in app.RESOURCE_ROUTES.items() for method in methods
     }
     served_routes |= {
         f"/2010-04-01/Accounts{'/' if route else ''}{route}.json{method}"

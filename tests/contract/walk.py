@@ -1,4 +1,6 @@
-"""A walk through the whole API of an emulator, with every record in every state, by plain requests.
+"""A walk through the whole API of an emulator by plain requests.
+
+It visits every record in every state.
 
 tests/contract/test_emulator.py compares its responses with a table of facts, scripts/contract.py with Twilio's own
 description. It uses neither twilio-python nor this package's client, so that it cannot share their mistakes.

@@ -19,7 +19,10 @@ from tests.emulator.conftest import Api
 
 
 class Receiver:
-    """An HTTP server for callbacks. ``/fails`` fails, ``/odd`` returns invalid XML, and ``/drips`` responds slowly."""
+    """An HTTP server for callbacks.
+
+    ``/fails`` fails, ``/odd`` returns invalid XML, and ``/drips`` responds slowly.
+    """
 
     def __init__(self) -> None:
         self.requests: list[dict[str, str]] = []
@@ -179,7 +182,10 @@ def test_call_events_are_reported_once_despite_updates(emulator: Emulator, api: 
 
 
 def wait_for_callbacks(emulator: Emulator, api: Api, receiver: Receiver) -> None:
-    """Wait until the emulator has sent all callbacks that are due. The last one is that of another message."""
+    """Wait until the emulator has sent all callbacks that are due.
+
+    The last one is that of another message.
+    """
     other = Receiver()
     api.send(to="+15005559007", StatusCallback=other.url)
     emulator.clock.advance(10)

@@ -1,4 +1,4 @@
-"""Calls that gather keys, fetch further documents, dial other phones, and report their progress."""
+"""Calls that gather keys, fetch documents, dial, and report their progress."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ def dial(api: Api, twiml: str | None = None, **form: Any) -> str:
 
 
 def call_with_gather(emulator: Emulator, api: Api, attributes: str) -> str:
-    """Create a call, and advance to its Gather: it is call_with_gather after 1.9 s, and the first word takes 1 s."""
+    """Create a call, and advance to its Gather.
+
+    The call is answered after 1.9 s, and the first word takes 1 s.
+    """
     sid = dial(api, MENU.format(attributes))
     emulator.clock.advance(3.5)
     return sid

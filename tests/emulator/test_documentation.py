@@ -1,4 +1,7 @@
-"""docs/emulator.md lists exactly the magic numbers, faults, quirks, control routes and credentials that exist."""
+"""docs/emulator.md lists exactly what exists.
+
+Checked are magic numbers, faults, quirks, control routes and credentials.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Send generated requests to every route for a while: no response may have status 5xx or a traceback.
+"""Send generated requests to every route for a while.
+
+No response may have status 5xx or a traceback.
 
 Requests of the control API leave faults, quirks and the clock in unusual states. The Twilio API and the page must
 respond nevertheless, unless a fault replaces the response.
@@ -153,7 +155,10 @@ class RequestGenerator:
         return "GET", self.rng.choice(PAGE_PATHS), b"", {}
 
     def fields(self, path: str) -> tuple[dict[str, Any], list[str]]:
-        """Return a valid body for a route of the control API, and the fields to replace by unusual values."""
+        """Return a valid body for a route of the control API.
+
+        Also return the names of the fields to replace by unusual values.
+        """
         rng = self.rng
         ends = {"from": "+14155550100", "to": self.emulator.phone_number}
         return {

@@ -1,4 +1,7 @@
-"""Phone numbers for sale: https://www.twilio.com/docs/phone-numbers/api/availablephonenumber-resource."""
+"""Phone numbers for sale.
+
+https://www.twilio.com/docs/phone-numbers/api/availablephonenumber-resource
+"""
 
 from __future__ import annotations
 

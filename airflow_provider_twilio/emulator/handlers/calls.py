@@ -141,7 +141,10 @@ def create_call(request: ApiRequest) -> Response:
 
 
 def _parse_addresses(request: ApiRequest, form: Params) -> tuple[str, str, str]:
-    """Return the recipient, the caller, and the SID of the caller's phone number (empty if there is none)."""
+    """Return the recipient, the caller, and the SID of the caller's number.
+
+    The SID is empty if the caller is not a phone number of the account.
+    """
     given_to, given_caller = form.text("To"), form.text("From")
     if given_to is None:
         raise ApiError(21201, "No 'To' number is specified")
@@ -188,7 +191,10 @@ def _check_document(url: str | None, document: str | None) -> None:
 
 
 def _flow_of(request: ApiRequest, url: str | None, document: str | None) -> CallFlow:
-    """Return the flow of a document, or one that fetches the document once the call is answered."""
+    """Return the flow of a document.
+
+    A document at a URL is fetched once the call is answered.
+    """
     if url is not None and is_callback_allowed(request.state.quirks.callbacks, url):
         return CallFlow(0.0, next_document=NextDocument(0.0, url, request.form.text("Method") or "POST"))
     if url is not None or document is None:

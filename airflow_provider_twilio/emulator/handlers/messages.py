@@ -1,4 +1,7 @@
-"""Messages, their media and feedback: https://www.twilio.com/docs/messaging/api/message-resource."""
+"""Messages, their media and feedback.
+
+https://www.twilio.com/docs/messaging/api/message-resource
+"""
 
 from __future__ import annotations
 
@@ -125,7 +128,10 @@ def _parse_content(form: Params) -> tuple[str | None, list[str]]:
 
 
 def _parse_addresses(request: ApiRequest, form: Params) -> tuple[str, str | None, MessagingService | None]:
-    """Return the recipient, the sender if it is known yet, and the messaging service if there is one."""
+    """Return the recipient, the sender and the messaging service.
+
+    The sender is None if the messaging service selects it.
+    """
     given_to = form.text("To")
     if given_to is None:
         raise ApiError(21604, "A 'To' phone number is required.")
@@ -367,7 +373,10 @@ _PIXEL = bytes.fromhex(
 
 
 def fetch_media_content(request: ApiRequest) -> Response:
-    """Handle GET Messages/{Sid}/Media/{Sid} without ``.json``: return the content, which is always one pixel."""
+    """Handle GET Messages/{Sid}/Media/{Sid} without ``.json``.
+
+    The content is always an image of one pixel.
+    """
     _find_media(request)
     return Response(_PIXEL, content_type="image/png")
 
@@ -381,7 +390,10 @@ def delete_media(request: ApiRequest) -> Response:
 
 
 def create_feedback(request: ApiRequest) -> Response:
-    """Handle POST Messages/{Sid}/Feedback: https://www.twilio.com/docs/messaging/api/message-feedback-resource."""
+    """Handle POST Messages/{Sid}/Feedback.
+
+    https://www.twilio.com/docs/messaging/api/message-feedback-resource
+    """
     message = request.find(request.account.messages, request.args[0])
     outcome = request.form.choice("Outcome", ("confirmed", "unconfirmed")) or "confirmed"
     if not message.provide_feedback:

@@ -1,4 +1,7 @@
-"""Messaging services and their sender pools: https://www.twilio.com/docs/messaging/api/service-resource."""
+"""Messaging services and their sender pools.
+
+https://www.twilio.com/docs/messaging/api/service-resource
+"""
 
 from __future__ import annotations
 
@@ -126,7 +129,7 @@ def _render_member(request: ApiRequest, service: MessagingService, member: PoolM
 
 
 def create_pool_member(request: ApiRequest) -> Response:
-    """Handle POST Services/{Sid}/PhoneNumbers: add a phone number to the sender pool."""
+    """Handle POST Services/{Sid}/PhoneNumbers."""
     service = request.find(request.account.services, request.args[0])
     number_sid = request.form.sid("PhoneNumberSid", "PN")
     if number_sid is None:
@@ -160,7 +163,7 @@ def fetch_pool_member(request: ApiRequest) -> Response:
 
 
 def delete_pool_member(request: ApiRequest) -> Response:
-    """Handle DELETE Services/{Sid}/PhoneNumbers/{Sid}: remove a phone number from the sender pool."""
+    """Handle DELETE Services/{Sid}/PhoneNumbers/{Sid}."""
     service, member = _find_pool_member(request)
     service.pool.remove(member)
     return Response(status=204)

@@ -1,4 +1,7 @@
-"""Phone numbers of an account: https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource."""
+"""Phone numbers of an account.
+
+https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,10 @@ def _render_by_type(number: PhoneNumber) -> dict[str, Any]:
 
 
 def render_phone_number(number: PhoneNumber) -> dict[str, Any]:
-    """Return the JSON form of a phone number. Missing settings are ``""`` or null, as captured from Twilio."""
+    """Return the JSON form of a phone number.
+
+    Missing settings are ``""`` or null, as captured from Twilio.
+    """
     settings = number.settings
     return {
         "account_sid": number.account_sid,
@@ -220,7 +226,10 @@ def list_phone_numbers(request: ApiRequest) -> Response:
 
 
 def update_phone_number(request: ApiRequest) -> Response:
-    """Handle POST IncomingPhoneNumbers/{Sid}. AccountSid transfers the number to another account of the owner."""
+    """Handle POST IncomingPhoneNumbers/{Sid}.
+
+    AccountSid transfers the number to another account of the same owner.
+    """
     number: PhoneNumber = request.find(request.account.numbers, request.args[0])
     form = request.form
     settings = _parse_settings(form)
@@ -246,7 +255,10 @@ def update_phone_number(request: ApiRequest) -> Response:
 
 
 def delete_phone_number(request: ApiRequest) -> Response:
-    """Handle DELETE IncomingPhoneNumbers/{Sid}: release a number, which is then available again."""
+    """Handle DELETE IncomingPhoneNumbers/{Sid}.
+
+    The number is then available for purchase again.
+    """
     number: PhoneNumber = request.find(request.account.numbers, request.args[0])
     request.account.delete(request.account.numbers, number, request.now)
     for service in request.account.services:

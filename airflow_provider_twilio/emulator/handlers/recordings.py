@@ -76,7 +76,10 @@ def _render_recording(recording: Recording, now: float, base_url: str) -> dict[s
 
 
 def _render_call_recording(recording: Recording, now: float, base_url: str) -> dict[str, Any]:
-    """Return the JSON form of a recording below its call, where Twilio's description has the price as a number."""
+    """Return the JSON form of a recording below its call.
+
+    There, Twilio's description has the price as a number.
+    """
     body = _render_recording(recording, now, base_url)
     del body["subresource_uris"], body["media_url"]
     uri = f"{API_ROOT}/Accounts/{recording.account_sid}/Calls/{recording.call.sid}/Recordings/{recording.sid}.json"
@@ -118,7 +121,10 @@ def list_recordings(request: ApiRequest) -> Response:
 
 
 def _find_recording(request: ApiRequest) -> Recording:
-    """Return the recording that the path names; below a call, only if it is a recording of that call."""
+    """Return the recording that the path names.
+
+    Below a call, only recordings of that call are found.
+    """
     *call_sid, sid = request.args
     call = request.find(request.account.calls, call_sid[0]) if call_sid else None
     recording: Recording = request.find(request.account.recordings, sid)
@@ -134,14 +140,20 @@ def fetch_recording(request: ApiRequest) -> Response:
 
 
 def fetch_recording_content(request: ApiRequest) -> Response:
-    """Handle GET Recordings/{Sid} without ``.json`` or with ``.wav``: return the content, which is always silence."""
+    """Handle GET Recordings/{Sid} without ``.json`` or with ``.wav``.
+
+    The content is always silence.
+    """
     if _find_recording(request).status(request.now) != "completed":
         raise not_found(request.path)
     return Response(_SILENCE, content_type="audio/x-wav")
 
 
 def delete_recording(request: ApiRequest) -> Response:
-    """Handle DELETE Recordings/{Sid} and Calls/{Sid}/Recordings/{Sid}. The record is retained for 40 days."""
+    """Handle DELETE Recordings/{Sid} and Calls/{Sid}/Recordings/{Sid}.
+
+    The record is retained for 40 days.
+    """
     recording = _find_recording(request)
     if recording.status(request.now) in ("in-progress", "paused"):
         raise ApiError(20009, "Cannot delete this resource before it is complete", 409)

@@ -1,1 +1,4 @@
-"""The emulated resources: dataclasses whose state depends on time. They know nothing of HTTP."""
+"""The emulated resources, as dataclasses whose state depends on time.
+
+They know nothing of HTTP.
+"""

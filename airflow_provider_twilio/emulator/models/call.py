@@ -102,7 +102,7 @@ class Call:
 
     @property
     def transcript(self) -> tuple[str, ...]:
-        """Everything heard so far, and everything that will be heard if nothing interrupts the call."""
+        """Everything that is heard in the call unless it is interrupted."""
         return self.heard_before + (self.flow.transcript if self.flow else ())
 
     def heard(self, now: float) -> tuple[str, ...]:

@@ -89,7 +89,10 @@ class Message:
         self.updated = now
 
     def sent_at(self) -> float:
-        """Return the time at which the message is, was or would be sent; :data:`NEVER` if it will not be."""
+        """Return the time at which the message is, was or would be sent.
+
+        It is :data:`NEVER` if the message will not be sent.
+        """
         for seconds, status in self.steps:
             if status in SENT:
                 return self.start + seconds / self.speed
@@ -110,11 +113,14 @@ class Message:
         return self.error if self.status(now) in ("failed", "undelivered") else None
 
     def charged(self, now: float) -> float:
-        """Return the price charged so far: nothing until shortly after sending, nothing if it failed before."""
+        """Return the price charged so far.
+
+        It is 0 until shortly after sending, and if the message failed before.
+        """
         return self.charged_when_sent_at(self.sent_at(), now)
 
     def charged_when_sent_at(self, sent_at: float, now: float) -> float:
-        """Return the price charged so far, for a caller that already knows when the message is sent."""
+        """Return the price charged so far, given the result of :meth:`sent_at`."""
         if (now - sent_at) * self.speed < BILLING_DELAY:
             return 0.0
         billed = self.position(sent_at + BILLING_DELAY / self.speed)

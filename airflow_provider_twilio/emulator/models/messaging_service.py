@@ -1,4 +1,7 @@
-"""Messaging services and their sender pools: https://www.twilio.com/docs/messaging/api/service-resource."""
+"""Messaging services and their sender pools.
+
+https://www.twilio.com/docs/messaging/api/service-resource
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Phone numbers of an account: https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource."""
+"""Phone numbers of an account.
+
+https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ MONTH = 30 * 86_400.0
 
 @dataclass(slots=True, eq=False)
 class PhoneNumber:
-    """A phone number of an account, and the addresses that its calls and messages are reported to."""
+    """A phone number of an account, and its webhooks."""
 
     sid: str
     seq: int

@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from inspect import cleandoc
 from typing import Any
 
 from airflow.sdk import BaseOperator
@@ -86,8 +85,3 @@ def _parse_literal(text: str, default: Any, *, accepts_string: bool) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return default
-
-
-def doc_summary(task_type: type) -> str | None:
-    """Return a class's docstring up to its parameters, which Airflow's UI shows with the task."""
-    return cleandoc(task_type.__doc__ or "").split("\n:param", 1)[0].strip() or None

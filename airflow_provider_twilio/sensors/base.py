@@ -12,7 +12,7 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_twilio._airflow.compat import AirflowSensorTimeout, conf
 from airflow_provider_twilio._airflow.outcome import fail_on_permanent_errors, raise_for_event
-from airflow_provider_twilio._airflow.templates import doc_summary, is_mapped_at_runtime, resolve_literal
+from airflow_provider_twilio._airflow.templates import is_mapped_at_runtime, resolve_literal
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.defaults import DRY_RUN
 from airflow_provider_twilio.hooks.twilio import TwilioHook
@@ -61,7 +61,6 @@ class WaitSensor(BaseSensorOperator):
         **kwargs: Unpack[SensorParameters],
     ) -> None:
         super().__init__(**kwargs)
-        self.doc_md = self.doc_md or doc_summary(type(self))
         self.twilio_conn_id = twilio_conn_id
         self.account_sid = account_sid
         self.deferrable = deferrable

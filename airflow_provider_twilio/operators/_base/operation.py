@@ -1,4 +1,4 @@
-"""Base class of all operators: an operator is its signature, and the operation that it runs."""
+"""Base class of all operators. A subclass declares its parameters and the operation that it runs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# The color of a family of operators in the UI, by the resource of their operations.
 COLORS = {
     "Messages": "#fbe0e4",
     "Calls": "#dcebfb",
@@ -40,9 +39,10 @@ COLORS = {
     "Accounts": "#fdf0d5",
     "Balances": "#fdf0d5",
 }
+"""Color of an operator in Airflow's UI, by the resource of its operation."""
 
-# Fields of a record that are XComs of their own as well: downstream tasks mostly want ``send.output["sid"]``.
 XCOM_KEYS = ("sid", "phone_number")
+"""Fields of a record that are also pushed as XComs of their own, for ``send.output["sid"]`` in downstream tasks."""
 
 
 def keyword_names(function: Callable[..., Any]) -> tuple[str, ...]:
@@ -52,15 +52,22 @@ def keyword_names(function: Callable[..., Any]) -> tuple[str, ...]:
 
 
 class TwilioOperator(BaseOperator):
-    """An operator that runs one Twilio operation.
+    """An operator that runs one Twilio operation, and returns its record or list of records to XCom.
 
-    A subclass names its operation (``operation=Messages.fetch``) and lists the operation's parameters in ``__init__``,
-    where Airflow, ``default_args``, ``partial()`` and editors read them. All of them are templated. The record, or the
-    list of records, goes to XCom.
+    A subclass names its operation and lists the operation's parameters in ``__init__``, where Airflow,
+    ``default_args``, ``partial()`` and editors find them. All of them are templated.
 
-    A template renders text. The text is parsed into the type of the parameter: see
-    :func:`~airflow_provider_twilio._airflow.templates.parse_rendered`. Empty text is left out of a creating request,
-    empties the field in an updating one, and is invalid as the filter of a list, where Twilio would ignore it.
+    .. code-block:: python
+
+        class FetchMessageOperator(TwilioOperator, operation=Messages.fetch):
+            def __init__(self, *, message_sid: str, **kwargs: Any) -> None:
+                super().__init__(**kwargs)
+                self._set_arguments(locals())
+
+    A template renders a string, which is parsed into the type of the parameter (see
+    :func:`~airflow_provider_twilio._airflow.templates.parse_rendered`). An empty string is omitted from a request that
+    creates a record, and empties the field in a request that updates one. As the filter of a list it is invalid,
+    because Twilio would ignore it.
 
     :param twilio_conn_id: Airflow connection. (templated)
     :param account_sid: Account to act on, if it is not the connection's own. (templated)
@@ -68,13 +75,13 @@ class TwilioOperator(BaseOperator):
 
     operation: ClassVar[Definition]
     _operation_arguments: ClassVar[tuple[str, ...]] = ()
-    """The operation's parameters that the operator has, too."""
+    """The parameters that the operator has in common with its operation."""
     _extra_template_fields: ClassVar[tuple[str, ...]] = ()
-    """Further templated parameters of a subclass."""
+    """Templated parameters of a subclass that are not the operation's."""
     _options: ClassVar[tuple[str, ...]] = ()
-    """Parameters of the base classes that every operator of theirs takes. They are not templated."""
+    """Parameters that every subclass of a base class accepts. They are not templated."""
     _parameter_names: ClassVar[tuple[str, ...]] = ()
-    """All parameters of ``__init__``, those of the base classes included."""
+    """All parameters of ``__init__``, including those of the base classes."""
 
     _xcom_values: Mapping[str, Any] = {}
     _background: BackgroundRunner[Any] | None = None
@@ -83,7 +90,7 @@ class TwilioOperator(BaseOperator):
 
         @property
         def output(self) -> Any:
-            """The operator's XCom, to be passed to other tasks; Airflow's own type fits none of their parameters."""
+            """The operator's XCom, as an argument of other tasks. Airflow's type matches none of their parameters."""
 
     ui_color = "#f4f4f6"
     ui_fgcolor = "#121c2d"
@@ -116,45 +123,43 @@ class TwilioOperator(BaseOperator):
 
     @classmethod
     def partial(cls, **kwargs: Any) -> OperatorPartial:
-        """Start a mapped task. Literals are checked when the DAG is parsed, as those of an unmapped task are."""
-        given = {name: kwargs[name] for name in cls._parameter_names if name in kwargs}
-        cls._check_parameters({**dict.fromkeys(cls._parameter_names, UNRESOLVED), **cls._literals(given)})
+        """Return a mapped task. Its literals are checked at parse time, like those of an unmapped task."""
+        arguments = {name: kwargs[name] for name in cls._parameter_names if name in kwargs}
+        cls._check_parameters({**dict.fromkeys(cls._parameter_names, UNRESOLVED), **cls._literals(arguments)})
         return super().partial(**kwargs)
 
     def _set_arguments(self, arguments: Mapping[str, Any]) -> None:
-        """Store the parameters of ``__init__`` unchanged, and check those that are literals.
-
-        This is the one place where data cannot be followed by its name.
+        """Store the arguments of ``__init__`` unchanged as attributes, and check those that are literals.
 
         :param arguments: The ``locals()`` of ``__init__``.
         """
-        given = {name: arguments[name] for name in arguments if name not in ("self", "kwargs", "__class__")}
-        for name, value in given.items():
+        attributes = {name: arguments[name] for name in arguments if name not in ("self", "kwargs", "__class__")}
+        for name, value in attributes.items():
             setattr(self, name, value)
         if not is_mapped_at_runtime(self):
-            self._check_parameters(self._literals(given))
+            self._check_parameters(self._literals(attributes))
 
     @classmethod
-    def _literals(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what is known of the parameters when the DAG is parsed; ``UNRESOLVED`` stands for the rest."""
+    def _literals(cls, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values that are known at parse time, and ``UNRESOLVED`` for all others."""
         return {
             name: cls._literal_of(name, value) if name in cls.template_fields else value
-            for name, value in given.items()
+            for name, value in arguments.items()
         }
 
     @classmethod
     def _literal_of(cls, name: str, value: Any) -> Any:
-        """Return a literal; times stay unresolved, since they may have passed when the task runs."""
+        """Return the value of a literal, and ``UNRESOLVED`` for a time, which may have passed when the task runs."""
         if name in cls._operation_arguments and name in cls.operation.times and value is not None:
             return UNRESOLVED
         return resolve_literal(value)
 
     @classmethod
     def _check_parameters(cls, values: Mapping[str, Any]) -> None:
-        """Check all parameters, at parse time.
+        """Check the literals among the parameters, at parse time.
 
-        :param values: By name; ``UNRESOLVED`` for those that are not known yet.
-        :raises BadParameter: A literal is invalid.
+        :param values: The values of all parameters by name, with ``UNRESOLVED`` for values that are not yet known.
+        :raises BadParameter: If a literal is invalid.
         """
         if values["account_sid"] is not None:
             checks.sid("account_sid", values["account_sid"], "AC")
@@ -163,13 +168,13 @@ class TwilioOperator(BaseOperator):
             cls.operation.check(cls._build_arguments({name: values[name] for name in names}))
 
     @classmethod
-    def _build_arguments(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """Return the operation's arguments, after checking what the operation cannot check.
+    def _build_arguments(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments of the operation, after checks that the operation cannot make.
 
-        Subclasses with template fields of their own take these out. Called at parse time, with ``UNRESOLVED`` for what
-        is not known yet, and again when the task runs.
+        A subclass with template fields of its own removes them from the arguments. The method is called at parse time,
+        with ``UNRESOLVED`` for values that are not yet known, and again when the task runs.
         """
-        return given
+        return arguments
 
     @cached_property
     def hook(self) -> TwilioHook:
@@ -177,14 +182,14 @@ class TwilioOperator(BaseOperator):
         return TwilioHook(self.twilio_conn_id, self.account_sid)
 
     def _request(self, **overrides: Any) -> Any:
-        """Build the operation's Request, or Listing, from the rendered arguments.
+        """Build the operation's request or listing from the rendered arguments.
 
         :param overrides: Arguments that take precedence over those of the operator.
         """
         return self.operation.build(**self._build_arguments({**self._rendered_arguments(), **overrides}))
 
     def _rendered_arguments(self) -> dict[str, Any]:
-        """Return the arguments, parsed from the text that their templates have rendered."""
+        """Return the arguments, parsed from the strings that their templates have rendered."""
         names = (*self._operation_arguments, *self._extra_template_fields)
         return {name: self._rendered_argument(name, getattr(self, name)) for name in names}
 
@@ -193,20 +198,20 @@ class TwilioOperator(BaseOperator):
         is_sent = name not in parameters or parameters[name].kind is Parameter.KEYWORD_ONLY
         if is_sent and isinstance(value, str) and not value.strip():
             if self.operation.verb == "iter_records":
-                raise BadParameter(name, "is empty", "leave it out to list all, or give a value")
+                raise BadParameter(name, "is empty", "leave it out to list all records, or pass a value")
             if all(parameter.kind is Parameter.KEYWORD_ONLY for parameter in parameters.values()):
                 return None
         return parse_rendered(name, value, str(parameters[name].annotation) if name in parameters else "str")
 
     def execute(self, context: Context) -> Any:
-        """Run the operation. Permanent errors fail the task without a retry."""
+        """Run the operation. Permanent errors fail the task without retry."""
         with fail_on_permanent_errors():
             request = self._request()
             client = self.hook.client
             try:
                 result = client.iter_records(request) if isinstance(request, Listing) else client.send(request)
             except NotFound as error:
-                # An earlier try may have been killed right after Twilio had deleted the record.
+                # An earlier try may have been killed right after Twilio deleted the record.
                 if request.parser is not NoContent or getattr(context.get("ti"), "try_number", 1) < 2:
                     raise
                 self.log.info("Assuming that an earlier try deleted the record: %s", error)
@@ -214,7 +219,7 @@ class TwilioOperator(BaseOperator):
             return self._result(result)
 
     def _run_in_background(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine in a background thread, and wait for its end, or until the task is killed."""
+        """Run a coroutine in a background thread, and return its result. Killing the task cancels it."""
         from airflow_provider_twilio.runtime.background import BackgroundRunner
 
         runner = BackgroundRunner(coroutine)
@@ -225,17 +230,17 @@ class TwilioOperator(BaseOperator):
             self._background = None
 
     def on_kill(self) -> None:
-        """Start no further request. The next try, or a Clear, resumes where this one stopped."""
+        """Cancel the requests that have not started. The next try or a Clear resumes from there."""
         if runner := self._background:
             runner.cancel()
 
     @property
     def _title(self) -> str:
-        """The operation's name in log lines."""
+        """The operation's name in log messages."""
         return str(self.operation)
 
     def _result(self, result: Any) -> Any:
-        """Return what goes to XCom: the record, the list of records, or the SID of a deleted record."""
+        """Return the value for XCom: a record, a list of records, or the SID of a deleted record."""
         if isinstance(result, Record):
             self.log.info("%s: %s", self._title, result)
             self._xcom_values = {name: result[name] for name in XCOM_KEYS if result.get(name)}
@@ -247,11 +252,11 @@ class TwilioOperator(BaseOperator):
             self.log.info("%s: Deleted %s", self._title, sid)
             return sid
         records = list(result)
-        self.log.info("%s: %d records", self._title, len(records))
+        self.log.info("%s: Returned %d records", self._title, len(records))
         return records
 
     def post_execute(self, context: Context, result: Any = None) -> None:
-        """Push the fields of :data:`XCOM_KEYS` as XComs of their own."""
+        """Push the fields named in :data:`XCOM_KEYS` as XComs of their own."""
         if self.do_xcom_push:
             for name, value in self._xcom_values.items():
                 context["ti"].xcom_push(key=name, value=value)

@@ -1,4 +1,4 @@
-"""What takes several operations is as templated, and as strict, as what takes one."""
+"""Tests of the base class of operators that need several operations: templates, checks and subclasses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from airflow_provider_twilio.operators._base.composite import CompositeOperator
 Run = Callable[..., Any]
 
 
-class Composed(CompositeOperator):
+class Composite(CompositeOperator):
     """Return the parameters."""
 
     def __init__(
@@ -32,19 +32,19 @@ class Composed(CompositeOperator):
         self._set_arguments(locals())
 
     @classmethod
-    def _check(cls, given: Mapping[str, Any]) -> None:
-        """Refuse one name."""
-        if given["names"] is not UNRESOLVED and "bad" in given["names"]:
-            raise BadParameter("names", "are bad", "mend them")
+    def _check(cls, values: Mapping[str, Any]) -> None:
+        """Reject one name."""
+        if values["names"] is not UNRESOLVED and "bad" in values["names"]:
+            raise BadParameter("names", "are bad", "correct them")
 
     def _perform(self, context: Any, *, names: Any, apply: bool) -> Any:
-        """Give both."""
+        """Return both parameters."""
         if names == "server":
-            raise ServerError("no answer")
+            raise ServerError("no response")
         return names, apply
 
 
-class Heir(Composed):
+class Subclass(Composite):
     """Accept one more parameter."""
 
     def __init__(self, *, more: int | str | None = None, **kwargs: Any) -> None:
@@ -52,7 +52,7 @@ class Heir(Composed):
         self.more = more
 
 
-class HeirWithoutAnnotations(Composed):
+class SubclassWithoutAnnotations(Composite):
     """Accept a parameter without an annotation, and one that is not stored."""
 
     def __init__(self, *, team, note="", **kwargs):  # type: ignore[no-untyped-def]
@@ -60,57 +60,58 @@ class HeirWithoutAnnotations(Composed):
         self.team = team or note
 
 
-def test_composite_operator_subclass_takes_a_parameter_of_its_own(run: Run):
-    assert run(Heir, names="a", apply=True, more=1) == ("a", True)
-    assert run(HeirWithoutAnnotations, names="a", team="{{ team }}", note="x") == ("a", False)
-    assert HeirWithoutAnnotations.template_fields == ("names", "apply", "team", "twilio_conn_id", "account_sid")
+def test_composite_operator_subclass_adds_parameters(run: Run):
+    assert run(Subclass, names="a", apply=True, more=1) == ("a", True)
+    assert run(SubclassWithoutAnnotations, names="a", team="{{ team }}", note="x") == ("a", False)
+    assert SubclassWithoutAnnotations.template_fields == ("names", "apply", "team", "twilio_conn_id", "account_sid")
 
 
 def test_composite_operator_partial_checks_literals():
     with DAG("dag", schedule=None):
         with pytest.raises(BadParameter, match="names are bad"):
-            Composed.partial(task_id="task", names="bad")
+            Composite.partial(task_id="task", names="bad")
         with pytest.raises(BadParameter, match="apply is not true or false"):
-            Composed.partial(task_id="task", apply="perhaps")
-        Composed.partial(task_id="other", names="{{ name }}").expand(apply=[True, False])
+            Composite.partial(task_id="task", apply="perhaps")
+        Composite.partial(task_id="other", names="{{ name }}").expand(apply=[True, False])
 
 
-def test_all_parameters_are_templated():
-    assert Composed.template_fields == ("names", "apply", "twilio_conn_id", "account_sid")
-    assert Heir.template_fields == ("names", "apply", "more", "twilio_conn_id", "account_sid")
+def test_composite_operator_parameters_are_templated():
+    assert Composite.template_fields == ("names", "apply", "twilio_conn_id", "account_sid")
+    assert Subclass.template_fields == ("names", "apply", "more", "twilio_conn_id", "account_sid")
 
 
 @pytest.mark.parametrize(
-    ("text", "meant"), [("True", True), ("true ", True), ("False", False), ("{{ yes }}", True), ("{{ 1 > 2 }}", False)]
+    ("text", "expected"),
+    [("True", True), ("true ", True), ("False", False), ("{{ yes }}", True), ("{{ 1 > 2 }}", False)],
 )
-def test_a_text_is_read_as_the_boolean_it_says(run: Run, text: str, meant: bool):
-    assert run(Composed, {"yes": True}, names="a", apply=text) == ("a", meant)
+def test_composite_operator_parses_rendered_booleans(run: Run, text: str, expected: bool):
+    assert run(Composite, {"yes": True}, names="a", apply=text) == ("a", expected)
 
 
 @pytest.mark.parametrize("text", ["yes", "1", "", " ", "None", "{{ nothing }}", "TrueTrue"])
-def test_any_other_text_is_refused(run: Run, text: str):
+def test_composite_operator_rejects_other_strings_as_booleans(run: Run, text: str):
     with pytest.raises((BadParameter, AirflowFailException), match="apply is"):
-        run(Composed, names="a", apply=text)
+        run(Composite, names="a", apply=text)
 
 
-def test_nothing_is_checked_that_is_not_known_yet(run: Run):
-    task = Composed(task_id="task", names="{{ name }}", apply="{{ apply }}")
+def test_composite_operator_checks_templates_at_run_time(run: Run):
+    task = Composite(task_id="task", names="{{ name }}", apply="{{ apply }}")
     context: Any = {"name": "bad", "apply": "False"}
     task.render_template_fields(context)
     with pytest.raises(AirflowFailException, match="names are bad"):
         task.execute({})
     with pytest.raises(BadParameter, match="names are bad"):
-        Composed(task_id="task", names="bad")
+        Composite(task_id="task", names="bad")
 
 
-def test_mapped_it_checks_when_it_runs(run_mapped: Run):
-    assert run_mapped(Composed, names="a", apply="True") == ("a", True)
+def test_composite_operator_mapped_checks_at_run_time(run_mapped: Run):
+    assert run_mapped(Composite, names="a", apply="True") == ("a", True)
     with DAG("dag", schedule=None):
-        mapped: Any = Composed.partial(task_id="task").expand(names=["bad"])
+        mapped: Any = Composite.partial(task_id="task").expand(names=["bad"])
     with pytest.raises(AirflowFailException, match="names are bad"):
         mapped.unmap({"names": "bad"}).execute({})
 
 
-def test_what_may_come_right_is_retried(run: Run):
+def test_composite_operator_server_error_is_retried(run: Run):
     with pytest.raises(ServerError):
-        run(Composed, names="server")
+        run(Composite, names="server")

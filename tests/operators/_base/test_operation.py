@@ -1,4 +1,4 @@
-"""What all operators share: what is checked when, and how a template's text is read."""
+"""Tests of the base class of the operators: checks of literals, rendered templates, results and mapping."""
 
 from __future__ import annotations
 
@@ -42,13 +42,10 @@ TO, FROM = "+14155550123", "+15005550006"
 MESSAGE, NUMBER, SUBACCOUNT = "SM" + "a" * 32, "PN" + "a" * 32, "AC" + "a" * 32
 
 
-# ---------------------------------------------------------------- what is known when the DAG is parsed
-
-
 @pytest.mark.parametrize(
     "literal", [None, "text", "", 5, 0.5, True, Decimal(1), ["a", "b"], {"1": "x"}, [], ["a", ["b"]]], ids=repr
 )
-def test_literals_are_known(literal: Any):
+def test_resolve_literal_returns_literals(literal: Any):
     assert resolve_literal(literal) is literal
 
 
@@ -69,11 +66,11 @@ def test_literals_are_known(literal: Any):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_the_rest_is_known_later(value: Any):
+def test_resolve_literal_returns_unresolved_for_other_values(value: Any):
     assert resolve_literal(value) is UNRESOLVED
 
 
-def test_an_xcomarg_is_known_later():
+def test_resolve_literal_returns_unresolved_for_xcomarg():
     with DAG("dag", schedule=None):
         output: Any = FetchBalanceOperator(task_id="balance").output
     assert type(output) is PlainXComArg
@@ -82,33 +79,30 @@ def test_an_xcomarg_is_known_later():
     assert resolve_literal([output]) is UNRESOLVED
 
 
-def test_literals_are_checked_when_the_dag_is_parsed():
+def test_operator_checks_literals_at_parse_time():
     with pytest.raises(BadParameter, match=r"^to contains letters"):
         SendMessageOperator(task_id="send", to="+1415CALLME", body="x")
     with pytest.raises(BadParameter, match=r"^account_sid "):
         SendMessageOperator(task_id="send", to=TO, body="x", account_sid=MESSAGE)
 
 
-def test_checking_changes_no_attribute():
+def test_operator_stores_arguments_unchanged():
     variables = {"1": "{{ ds }}"}
     task = SendMessageOperator(task_id="send", to="{{ to }}", content_sid="HX" + "a" * 32, content_variables=variables)
     assert task.to == "{{ to }}"  # type: ignore[attr-defined]
     assert task.content_variables is variables  # type: ignore[attr-defined]
 
 
-def test_a_time_is_not_judged_when_the_dag_is_parsed(emulator: Emulator):
-    """It may be right today and past tomorrow, and then the DAG could not even be imported."""
+def test_operator_checks_times_at_run_time(emulator: Emulator):
+    """A time can pass between the writing of a DAG and its parsing. The DAG must still be importable."""
     past = {"schedule_type": "fixed", "send_at": "2020-01-01T00:00:00Z", "messaging_service_sid": "MG" + "a" * 32}
     task = SendMessageOperator(task_id="send", to=TO, body="x", **past)  # type: ignore[arg-type]
     with pytest.raises(AirflowFailException, match="send_at is in the past"):
         task.execute({})  # type: ignore[arg-type,typeddict-item,unused-ignore]
 
 
-# ---------------------------------------------------------------- what a template has rendered
-
-
 @pytest.mark.parametrize(
-    ("annotation", "text", "meant"),
+    ("annotation", "text", "expected"),
     [
         ("bool | None", "True", True),
         ("bool | None", "false", False),
@@ -133,25 +127,27 @@ def test_a_time_is_not_judged_when_the_dag_is_parsed(emulator: Emulator):
         ("Decimal | str | None", "0.10", "0.10"),
     ],
 )
-def test_a_text_is_read_as_what_the_parameter_takes(annotation: str, text: str, meant: Any):
-    read = parse_rendered("name", text, annotation)
-    assert (read, type(read)) == (meant, type(meant))
+def test_parse_rendered_returns_typed_value(annotation: str, text: str, expected: Any):
+    value = parse_rendered("name", text, annotation)
+    assert (value, type(value)) == (expected, type(expected))
 
 
 @pytest.mark.parametrize("annotation", ["str | None", "int | None", "Sequence[str] | None"])
-def test_the_text_none_is_refused(annotation: str):
+def test_parse_rendered_rejects_string_none(annotation: str):
     with pytest.raises(BadParameter, match=r"^name is the string 'None'.*: leave the parameter out"):
         parse_rendered("name", "None", annotation)
 
 
-@pytest.mark.parametrize(("annotation", "wanted"), [("bool | None", "true or false"), ("int | None", "a whole number")])
+@pytest.mark.parametrize(
+    ("annotation", "expected"), [("bool | None", "true or false"), ("int | None", "a whole number")]
+)
 @pytest.mark.parametrize("text", ["yes", "", "1.5"])
-def test_a_text_of_the_wrong_kind_is_refused(annotation: str, wanted: str, text: str):
-    with pytest.raises(BadParameter, match=rf"^name is not {wanted} .*: give {wanted}$"):
+def test_parse_rendered_rejects_string_of_wrong_type(annotation: str, expected: str, text: str):
+    with pytest.raises(BadParameter, match=rf"^name is not {expected} .*: give {expected}$"):
         parse_rendered("name", text, annotation)
 
 
-def test_what_is_no_text_stays():
+def test_parse_rendered_returns_other_values_unchanged():
     for value in (None, True, 5, ["a"], {"a": 1}, datetime(2026, 1, 1, tzinfo=UTC)):
         assert parse_rendered("name", value, "int | None") is value
 
@@ -160,7 +156,7 @@ def data(task: TwilioOperator) -> dict[str, str]:
     return dict(task._request().data)
 
 
-def test_rendered_booleans_numbers_and_lists_reach_the_wire():
+def test_operator_request_has_rendered_booleans_numbers_and_lists():
     task = SendMessageOperator(
         task_id="send",
         to="{{ to }}",
@@ -171,7 +167,7 @@ def test_rendered_booleans_numbers_and_lists_reach_the_wire():
     )
     urls = ["https://example.com/a.png", "https://example.com/b.png"]
     task.render_template_fields({"to": TO, "flag": True, "n": 60, "urls": urls})  # type: ignore[arg-type,typeddict-item,typeddict-unknown-key,unused-ignore]
-    assert task.smart_encoded == "True"  # type: ignore[attr-defined]  # so that this test shows what it says
+    assert task.smart_encoded == "True"  # type: ignore[attr-defined]
     assert task._request().data == (
         ("To", TO),
         ("Body", "60 of 60"),
@@ -182,7 +178,7 @@ def test_rendered_booleans_numbers_and_lists_reach_the_wire():
     )
 
 
-def test_an_empty_text_is_left_out_where_something_is_made():
+def test_operator_omits_blank_strings_when_creating():
     sent = data(SendMessageOperator(task_id="send", to=TO, from_="", body="x", status_callback="", attempt=""))
     assert sent == {"To": TO, "Body": "x"}
     task = SendMessageOperator(task_id="send", to=TO, body="{{ '' }}")
@@ -191,15 +187,15 @@ def test_an_empty_text_is_left_out_where_something_is_made():
         task._request()
 
 
-def test_an_empty_text_empties_where_something_is_changed():
+def test_operator_clears_fields_with_empty_strings_when_updating():
     assert data(UpdateMessageOperator(task_id="redact", message_sid=MESSAGE, body="")) == {"Body": ""}
     assert data(UpdateNumberOperator(task_id="update", phone_number_sid=NUMBER, sms_url="")) == {"SmsUrl": ""}
     with pytest.raises(BadParameter, match=r"^voice_caller_id_lookup is not true or false"):
         UpdateNumberOperator(task_id="update", phone_number_sid=NUMBER, voice_caller_id_lookup="")._request()
 
 
-def test_an_empty_filter_is_refused():
-    with pytest.raises(BadParameter, match=r"^to is empty: leave it out to list all"):
+def test_operator_rejects_blank_filters():
+    with pytest.raises(BadParameter, match=r"^to is empty: leave it out to list all records"):
         ListMessagesOperator(task_id="list", to="")._request()
     with pytest.raises(BadParameter, match=r"^to is the string 'None'"):
         ListMessagesOperator(task_id="list", to="None")._request()
@@ -211,7 +207,7 @@ def test_an_empty_filter_is_refused():
         task._request()
 
 
-def test_the_connection_and_the_account_are_templated(run: Run, emulator: Emulator, monkeypatch: pytest.MonkeyPatch):
+def test_operator_renders_connection_and_account(run: Run, emulator: Emulator, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("AIRFLOW_CONN_OTHER", emulator.connection_uri)
     monkeypatch.delenv("AIRFLOW_CONN_TWILIO_DEFAULT")
     context = {"connection": "other", "account": emulator.account_sid}
@@ -221,10 +217,7 @@ def test_the_connection_and_the_account_are_templated(run: Run, emulator: Emulat
         run(FetchBalanceOperator, {}, twilio_conn_id="other", account_sid="{{ '' }}")
 
 
-# ---------------------------------------------------------------- what comes of it
-
-
-def test_a_record_a_list_and_a_sid_go_to_xcom(run: Run, emulator: Emulator):
+def test_operator_returns_record_list_or_sid(run: Run, emulator: Emulator):
     sent = run(SendMessageOperator, to=TO, from_=FROM, body="x")
     emulator.clock.advance(60)
     assert json.loads(json.dumps(run(FetchMessageOperator, message_sid=sent["sid"])))["sid"] == sent["sid"]
@@ -234,8 +227,8 @@ def test_a_record_a_list_and_a_sid_go_to_xcom(run: Run, emulator: Emulator):
     assert run(DeleteMessageOperator, message_sid=sent["sid"]) == sent["sid"]
 
 
-class Pushed:
-    """A task instance that notes what is pushed."""
+class PushRecorder:
+    """A task instance that records pushed XComs."""
 
     def __init__(self) -> None:
         self.xcoms: dict[str, Any] = {}
@@ -244,8 +237,8 @@ class Pushed:
         self.xcoms[key] = value
 
 
-def test_the_sid_goes_to_xcom_by_its_name_too(emulator: Emulator):
-    """So that other tasks can take send.output["sid"]; Airflow calls post_execute, without the result."""
+def test_operator_pushes_sid_as_xcom_of_its_own(emulator: Emulator):
+    """Other tasks can then use ``send.output["sid"]``. Airflow calls ``post_execute`` without the result."""
     for kind, arguments, names in (
         (SendMessageOperator, {"to": TO, "from_": FROM, "body": "x"}, {"sid"}),
         (PurchaseNumberOperator, {"area_code": 415}, {"sid", "phone_number"}),
@@ -253,23 +246,23 @@ def test_the_sid_goes_to_xcom_by_its_name_too(emulator: Emulator):
         (FetchBalanceOperator, {}, set()),
         (ListMessagesOperator, {}, set()),
     ):
-        for wanted in (True, False):
-            task = kind(task_id="task", do_xcom_push=wanted, **arguments)
-            context: Any = {"ti": Pushed()}
-            answer = task.execute({})
+        for do_xcom_push in (True, False):
+            task = kind(task_id="task", do_xcom_push=do_xcom_push, **arguments)
+            context: Any = {"ti": PushRecorder()}
+            result = task.execute({})
             task.post_execute(context)
-            assert context["ti"].xcoms == ({name: answer[name] for name in names} if wanted else {})
+            assert context["ti"].xcoms == ({name: result[name] for name in names} if do_xcom_push else {})
 
 
-def test_what_airflow_stores_reads_back_the_same(run: Run, emulator: Emulator):
-    where = "airflow.sdk.serde" if find_spec("airflow.sdk.serde") else "airflow.serialization.serde"  # in Airflow 3.1
-    serde = import_module(where)
+def test_operator_result_survives_xcom_serialization(run: Run, emulator: Emulator):
+    name = "airflow.sdk.serde" if find_spec("airflow.sdk.serde") else "airflow.serialization.serde"  # in Airflow 3.1
+    serde = import_module(name)
     run(SendMessageOperator, to=TO, from_=FROM, body="x")
     listed = run(ListMessagesOperator)
     assert serde.deserialize(json.loads(json.dumps(serde.serialize(listed)))) == listed
 
 
-def test_an_error_that_would_come_again_fails_at_once(run: Run, emulator: Emulator, monkeypatch: pytest.MonkeyPatch):
+def test_operator_permanent_error_fails_without_retry(run: Run, emulator: Emulator, monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(AirflowFailException, match="NotFound"):
         run(FetchMessageOperator, message_sid=MESSAGE)
     emulator.fail_next(1, status=503, method="GET")
@@ -278,28 +271,25 @@ def test_an_error_that_would_come_again_fails_at_once(run: Run, emulator: Emulat
         run(FetchMessageOperator, message_sid=MESSAGE)
 
 
-def test_no_log_line_tells_a_number_or_a_text(
+def test_operator_logs_no_number_or_body(
     run: Run, emulator: Emulator, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ):
     sent = run(SendMessageOperator, to=TO, from_=FROM, body="confidential")
     run(ListMessagesOperator)
     run(CreateCallOperator, to=TO, from_=FROM, say="confidential")
-    told = caplog.text + "".join(capfd.readouterr())  # where Airflow's loggers write to depends on its version
-    assert "confidential" not in told
-    assert TO[1:] not in told
-    assert sent["sid"] in told
+    log = caplog.text + "".join(capfd.readouterr())  # the destination of Airflow's logs depends on its version
+    assert "confidential" not in log
+    assert TO[1:] not in log
+    assert sent["sid"] in log
 
 
-# ---------------------------------------------------------------- default_args, partial, expand
-
-
-def test_default_args_reach_every_level():
+def test_operator_default_args_are_applied_and_checked():
     arguments = {"from_": FROM, "twilio_conn_id": "other", "account_sid": SUBACCOUNT, "retries": 3}
     with DAG("dag", schedule=None, default_args=arguments):
         task = SendMessageOperator(task_id="send", to=TO, body="x")
-        deletes = DeleteMessageOperator(task_id="delete", message_sid=MESSAGE)  # takes no from_
+        delete = DeleteMessageOperator(task_id="delete", message_sid=MESSAGE)  # has no from_
     assert (task.from_, task.twilio_conn_id, task.account_sid, task.retries) == (FROM, "other", SUBACCOUNT, 3)  # type: ignore[attr-defined]
-    assert (deletes.twilio_conn_id, deletes.account_sid) == ("other", SUBACCOUNT)
+    assert (delete.twilio_conn_id, delete.account_sid) == ("other", SUBACCOUNT)
     with (
         DAG("dag", schedule=None, default_args={"from_": "+1 415 555 0100"}),
         pytest.raises(BadParameter, match=r"^from_ contains spaces"),
@@ -307,7 +297,7 @@ def test_default_args_reach_every_level():
         SendMessageOperator(task_id="send", to=TO, body="x")
 
 
-def test_it_can_be_mapped(run: Run, emulator: Emulator):
+def test_operator_can_be_mapped(run: Run, emulator: Emulator):
     with DAG("dag", schedule=None, default_args={"from_": FROM}):
         mapped: Any = SendMessageOperator.partial(task_id="send", body="x").expand(to=[TO, "+14155550124"])
         by_kwargs: Any = SendMessageOperator.partial(task_id="each").expand_kwargs([{"to": TO, "body": "y"}])
@@ -321,17 +311,14 @@ def test_it_can_be_mapped(run: Run, emulator: Emulator):
     ]
 
 
-def test_what_is_mapped_is_checked_when_it_runs(emulator: Emulator):
+def test_operator_checks_mapped_arguments_at_run_time(emulator: Emulator):
     with DAG("dag", schedule=None):
         mapped: Any = SendMessageOperator.partial(task_id="send", body="x").expand(to=[TO, "nobody"])
     task = mapped.unmap({"to": "nobody"})
-    with pytest.raises(AirflowFailException, match=r"^BadParameter: to "):  # an error of __init__ would be retried
+    with pytest.raises(AirflowFailException, match=r"^BadParameter: to "):  # an error in __init__ would be retried
         task.execute({})
     with DAG("dag", schedule=None), pytest.raises(TypeError, match="too"):
         SendMessageOperator.partial(task_id="send", too="typo")
-
-
-# ---------------------------------------------------------------- what the web UI shows of it
 
 
 def test_operator_leaves_doc_md_alone():

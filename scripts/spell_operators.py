@@ -1,9 +1,9 @@
-"""Write the signatures of operators from the operations that they run: ``python -m scripts.spell_operators [--check]``.
+"""Generate the signatures and parameter descriptions of operators: ``python -m scripts.spell_operators [--check]``.
 
-Airflow, ``default_args``, ``partial()``, editors and type checkers need the explicit text, so it stands in the files.
-Nobody has to write it twice: the parameters of an operator are those of its operation, its own, and those of its base
-classes; and so are their descriptions. An operator's own parameters stay as they are written in its file. The tables
-below say where an operator differs.
+Airflow, ``default_args``, ``partial()``, editors and type checkers need explicit signatures in the source. To keep them
+consistent, this script writes them into the operators' files. The parameters of an operator are those of its operation,
+its own, and those of its base classes. Their descriptions have the same origins. An operator's own parameters are
+written by hand in its file and stay unchanged. The tables below list the exceptions.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PACKAGE = "airflow_provider_twilio"
 WIDTH = 120
 SUPER = "        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)"
 
-# Parameters that Twilio documents as reserved or without effect: operators leave them out, the hook has them.
+# Parameters that Twilio documents as reserved or without effect. The hook has them, the operators do not.
 OMITTED = {"max_price", "force_delivery"}
 
 SEARCH = (
@@ -48,8 +48,8 @@ MORE_SETTINGS = (
     "extra_params",
 )  # fmt: skip
 CREATE_OPTIONS = tuple(name for name in definition(Messages.create).names if name not in ("to", *OMITTED))
-# Operators that run no single operation: the names of their own parameters that come first, and the operations with the
-# names of the parameters that they share.
+# Operators without a single operation: the names of their own leading parameters, then the operations with the names of
+# the shared parameters.
 SOURCES: dict[str, tuple[Any, ...]] = {
     "SendMessagesOperator": (("recipients",), (Messages.create, CREATE_OPTIONS)),
     "EnsureNumberOperator": (
@@ -60,7 +60,7 @@ SOURCES: dict[str, tuple[Any, ...]] = {
     "UpdateNumbersOperator": (("phone_numbers",), (IncomingPhoneNumbers.update, NUMBER_SETTINGS)),
 }
 
-# Annotations and defaults that are not those of the operation.
+# Annotations and defaults that differ from the operation's.
 SIGNATURES: dict[tuple[str, str], str] = {
     ("ReleaseNumberOperator", "phone_number_sid"): "str | None = None",
     ("EnsureNumberOperator", "kind"): (
@@ -68,12 +68,92 @@ SIGNATURES: dict[tuple[str, str], str] = {
     ),
 }
 
-# Descriptions that are not those of the operation or the base class.
-TEXTS: dict[tuple[str, str], str] = {}
+
+def send_once_texts(operator: str, action: str, noun: str, done: str, default: str) -> dict[tuple[str, str], str]:
+    """Return the descriptions of the parameters of SendOnceOperator, in the words of an operator.
+
+    :param action: What the operator does, such as "send the message" or "buy one number".
+    :param noun: The record that it creates, such as "message".
+    :param done: Past participle of the verb, such as "sent".
+    :param default: Default of ``on_unresolved``: ``resend`` or ``fail``.
+    """
+    other = "fail" if default == "resend" else "resend"
+    verb, article, _ = action.split()
+    once, repeated = ("once", "it") if article == "the" else ("only", "another one")
+    return {
+        (operator, "once"): (
+            f"Whether all tries of the task together {action} {once}. If ``False``, every try {verb}s {repeated}."
+        ),
+        (operator, "on_clear"): (
+            f"Whether a task that a user clears {verb}s again (``resend``), or returns the record of the {noun} that"
+            " it has already created (``skip``)."
+        ),
+        (operator, "on_unresolved"): (
+            f"Whether to ``{default}`` (default) or ``{other}`` if the outcome of an earlier try is unknown and Twilio"
+            " lists no matching record."
+        ),
+        (operator, "reconcile_timeout"): (
+            f"Seconds after the connection timeout during which Twilio's list is polled before a {noun} of an earlier"
+            f" try is considered not {done}."
+        ),
+    }
+
+
+ROW_VALUES = "``{name}`` stands for the value in a row's column ``name``; write ``{{`` and ``}}`` for braces."
+
+# Descriptions that differ from those of the operation or the base class.
+TEXTS: dict[tuple[str, str], str] = {
+    **send_once_texts("SendMessageOperator", "send the message", "message", "sent", "resend"),
+    **send_once_texts("ApproveBySmsOperator", "send the question", "message", "sent", "resend"),
+    **send_once_texts("CreateCallOperator", "place the call", "call", "placed", "resend"),
+    **send_once_texts("PurchaseNumberOperator", "buy one number", "number", "bought", "fail"),
+    **send_once_texts("CreateAccountOperator", "open one subaccount", "subaccount", "opened", "fail"),
+    **send_once_texts("EnsureNumberOperator", "buy one number", "number", "bought", "resend"),
+    ("EnsureNumberOperator", "once"): (
+        "Whether the task stores a purchase before it requests it. If ``False``, only the name identifies a number that"
+        " an earlier try bought."
+    ),
+    ("EnsureNumberOperator", "on_clear"): (
+        "Whether a task that a user clears searches for the number again (``resend``), or returns the record that it"
+        " has stored (``skip``)."
+    ),
+    ("EnsureNumberOperator", "on_unresolved"): (
+        "Whether to ``resend`` (default) or ``fail`` if the outcome of an earlier try is unknown and Twilio does not"
+        " list the number. The request names that number, which cannot be bought twice."
+    ),
+    ("SendMessageOperator", "on_unresolved"): (
+        "Whether to ``resend`` or ``fail`` if the outcome of an earlier try is unknown and Twilio lists no matching"
+        ' record. By default ``resend``, and ``fail`` with ``address_retention="obfuscate"``.'
+    ),
+    ("SendMessageOperator", "wait_timeout"): (
+        "Seconds after the message is sent, or after ``send_at``, at which the task fails without retry."
+    ),
+    ("CreateCallOperator", "wait_timeout"): "Seconds after the call is placed at which the task fails without retry.",
+    ("SendMessageOperator", "from_"): (
+        "Sender: a number, short code, alphanumeric sender ID or channel address of the account. Required without"
+        " ``messaging_service_sid``, unless the connection's extra ``from_`` is the sender. (templated)"
+    ),
+    ("SendMessagesOperator", "from_"): (
+        "Sender: a number, short code, alphanumeric sender ID or channel address of the account. Required without"
+        " ``messaging_service_sid``, unless the connection's extra ``from_`` is the sender, or the rows name one."
+        " (templated)"
+    ),
+    ("SendMessagesOperator", "body"): f"Message text, up to 1,600 characters. {ROW_VALUES} (templated)",
+    ("SendMessagesOperator", "media_url"): (
+        "URL of a media file to attach, or a list of up to 10. Accepts ``{name}`` as ``body`` does. (templated)"
+    ),
+    ("SendMessagesOperator", "content_variables"): (
+        "Values for the variables of the content template, as a mapping or JSON. Accepts ``{name}`` as ``body`` does."
+        " Requires ``content_sid``. (templated)"
+    ),
+    ("UpdateAccountOperator", "status"): (
+        "``suspended`` or ``active``. To close an account, use :class:`CloseAccountOperator`. (templated)"
+    ),
+}
 
 
 class Spelled(NamedTuple):
-    """A parameter as it is written in an operator's file."""
+    """A parameter as it appears in an operator's file."""
 
     name: str
     signature: str
@@ -93,7 +173,7 @@ def descriptions(docstring: str | None) -> dict[str, str]:
 
 
 def operator_annotation(annotation: str) -> str:
-    """Return an operation's annotation for an operator, whose templates render text."""
+    """Return the annotation of an operation's parameter for an operator, whose templates render strings."""
     parts = re.split(r" \| (?![^\[]*\])", annotation)
     if "str" not in parts and any(
         re.match(r"(bool|int|date|datetime|Sequence\[str\]|Mapping\[)", part) for part in parts
@@ -106,9 +186,9 @@ def operator_annotation(annotation: str) -> str:
 def of_operation(
     operator: str, operation: Definition, names: tuple[str, ...], own: dict[str, Spelled]
 ) -> Iterator[Spelled]:
-    """Yield parameters of an operation as the operator spells them.
+    """Yield the parameters that an operator shares with an operation.
 
-    :param own: The operator's parameters as they are written, whose descriptions stand in for missing ones.
+    :param own: The parameters in the operator's file, with descriptions for parameters that the operation lacks.
     """
     texts = descriptions(operation.function.__doc__)
     for name in names:
@@ -126,7 +206,7 @@ def class_source(kind: type) -> ast.ClassDef:
 
 
 def of_bases(kind: type[TwilioOperator]) -> Iterator[Spelled]:
-    """Yield the parameters that the base classes declare: their options, and the connection."""
+    """Yield the parameters that the base classes declare: their options and the connection."""
     for name in kind._options:
         owner = next(base for base in kind.__mro__ if name in vars(base).get("__annotations__", {}))
         declared = next(
@@ -144,12 +224,12 @@ def of_bases(kind: type[TwilioOperator]) -> Iterator[Spelled]:
 
 
 def as_written(value: ast.expr) -> str:
-    """Return an expression with the quotes that the project uses."""
+    """Return the source of an expression with double quotes."""
     return ast.unparse(value).replace("'", '"')
 
 
 def own_parameters(node: ast.ClassDef, function: ast.FunctionDef) -> dict[str, Spelled]:
-    """Return the parameters of an operator as they are written."""
+    """Return the parameters in an operator's file."""
     texts = descriptions(ast.get_docstring(node))
     found = {}
     for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
@@ -227,7 +307,7 @@ def spell(path: Path, text: str | None = None) -> str:
 
 
 def formatted(path: Path, text: str) -> str:
-    """Return code as ``ruff format`` writes it."""
+    """Return code formatted by ruff."""
     command = [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(path), "-"]
     return subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
 
@@ -242,7 +322,7 @@ def main() -> int:
             if not check:
                 path.write_text(text, encoding="utf-8")
     for name in changed:
-        print(f"{name}: {'its signatures differ: run python -m scripts.spell_operators' if check else 'written'}")
+        print(f"{name}: {'outdated: run python -m scripts.spell_operators' if check else 'written'}")
     return bool(check and changed)
 
 

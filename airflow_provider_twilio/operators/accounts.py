@@ -1,4 +1,4 @@
-"""Read the balance; open, fetch, list, rename, suspend, activate and close accounts."""
+"""Operators for accounts: check the balance, and open, fetch, list, rename, suspend and close accounts."""
 
 from __future__ import annotations
 
@@ -29,10 +29,18 @@ if TYPE_CHECKING:
 
 
 class FetchBalanceOperator(TwilioOperator, operation=Balances.fetch):
-    """Fetch the balance of the account acted on, and fail if it is below a floor. Subaccounts have none of their own.
+    """Fetch the balance of the account, and fail if it is below a minimum.
 
-    :param minimum: the least that must be there, in the account's currency; below it the task fails, without retry.
-        (templated)
+    Returns the ``balance`` and the ``currency`` to XCom.
+
+    .. code-block:: python
+
+        FetchBalanceOperator(task_id="check_balance", minimum=50)
+
+    A balance below the minimum fails the task without retry, and so does a subaccount: Twilio charges its parent
+    account, which alone has a balance.
+
+    :param minimum: Minimum balance, in the account's currency. By default, there is none. (templated)
     :param twilio_conn_id: Airflow connection. (templated)
     :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
@@ -54,13 +62,13 @@ class FetchBalanceOperator(TwilioOperator, operation=Balances.fetch):
         self._set_arguments(locals())
 
     @classmethod
-    def _build_arguments(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """Read the floor."""
-        checks.amount("minimum", given.pop("minimum"))
-        return given
+    def _build_arguments(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments without the minimum, after checking it."""
+        checks.amount("minimum", arguments.pop("minimum"))
+        return arguments
 
     def execute(self, context: Context) -> Any:
-        """Fetch, and compare. Errors that would come again fail the task at once."""
+        """Fetch the balance, and compare it with the minimum. Permanent errors fail the task without retry."""
         with fail_on_permanent_errors():
             self._request()
             minimum = checks.amount("minimum", self._rendered_arguments()["minimum"])
@@ -71,7 +79,13 @@ class FetchBalanceOperator(TwilioOperator, operation=Balances.fetch):
 
 
 class FetchAccountOperator(TwilioOperator, operation=Accounts.fetch):
-    """Fetch an account.
+    """Fetch an account, and return its record to XCom.
+
+    .. code-block:: python
+
+        FetchAccountOperator(task_id="fetch", target_account_sid="{{ params.subaccount }}")
+
+    The record does not contain the account's auth token. An account that does not exist fails the task without retry.
 
     :param target_account_sid: SID of the account or subaccount. By default the account that the client acts on.
         (templated)
@@ -94,20 +108,29 @@ class FetchAccountOperator(TwilioOperator, operation=Accounts.fetch):
 
 
 class CreateAccountOperator(SendOnceOperator, operation=Accounts.create):
-    """Open a subaccount of the account whose credentials these are. Its record goes to XCom.
+    """Open a subaccount of the connection's account.
 
-    It is opened once, whatever is retried, killed or lost; a name of its own lets it be found again.
+    Returns the record of the subaccount to XCom, without its auth token. Its ``sid`` is an XCom of its own as well.
+
+    .. code-block:: python
+
+        CreateAccountOperator(task_id="open", friendly_name="shop-{{ params.shop }}")
+
+    All tries of the task together open one subaccount, even if a worker is killed or a response is lost: a retry
+    returns the record of the subaccount that an earlier try opened. It finds that record by its name, so choose a
+    unique one. If the outcome of an earlier try remains unknown, the task fails without retry by default.
 
     :param friendly_name: Name of the subaccount, up to 64 characters. By default the current date. (templated)
     :param extra_params: Additional form parameters under Twilio's own names, such as ``{"NewParameter": "value"}``, for
         parameters that this operation does not have. A list repeats its parameter; None omits it. (templated)
-    :param once: Whether all tries of the task together send the request once. If ``False``, every try sends it.
-    :param on_clear: Whether to ``resend`` the request or to ``skip`` it when a user clears the task.
-    :param on_unresolved: Whether to ``resend`` the request or to ``fail`` when the outcome of an earlier try is unknown
-        and Twilio lists no matching record. By default, messages and calls are sent again, and purchases and new
-        accounts fail.
-    :param reconcile_timeout: Seconds after the connection timeout during which Twilio's list is polled before an
-        earlier request is considered not sent.
+    :param once: Whether all tries of the task together open one subaccount only. If ``False``, every try opens another
+        one.
+    :param on_clear: Whether a task that a user clears opens again (``resend``), or returns the record of the subaccount
+        that it has already created (``skip``).
+    :param on_unresolved: Whether to ``fail`` (default) or ``resend`` if the outcome of an earlier try is unknown and
+        Twilio lists no matching record.
+    :param reconcile_timeout: Seconds after the connection timeout during which Twilio's list is polled before a
+        subaccount of an earlier try is considered not opened.
     :param twilio_conn_id: Airflow connection. (templated)
     :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
@@ -132,7 +155,13 @@ class CreateAccountOperator(SendOnceOperator, operation=Accounts.create):
 
 
 class ListAccountsOperator(TwilioOperator, operation=Accounts.list):
-    """List the account whose credentials these are, and its subaccounts.
+    """List the connection's account and its subaccounts, and return their records to XCom.
+
+    .. code-block:: python
+
+        ListAccountsOperator(task_id="list", status="active")
+
+    The records do not contain auth tokens.
 
     :param friendly_name: Only accounts with exactly this name. (templated)
     :param status: Only accounts in this status. (templated)
@@ -160,11 +189,17 @@ class ListAccountsOperator(TwilioOperator, operation=Accounts.list):
 
 
 class UpdateAccountOperator(TwilioOperator, operation=Accounts.update):
-    """Rename an account, or suspend or activate a subaccount. It does not close one.
+    """Rename an account, or suspend or activate a subaccount, and return its record to XCom.
+
+    .. code-block:: python
+
+        UpdateAccountOperator(task_id="rename", target_account_sid="{{ params.sid }}", friendly_name="shop-1")
+
+    The status ``closed`` is rejected, because an account cannot be reopened.
 
     :param target_account_sid: SID of the account or subaccount. (templated)
     :param friendly_name: Name of the account, up to 64 characters. (templated)
-    :param status: ``suspended``, ``active``, or ``closed``, which cannot be undone. (templated)
+    :param status: ``suspended`` or ``active``. To close an account, use :class:`CloseAccountOperator`. (templated)
     :param extra_params: Additional form parameters under Twilio's own names, such as ``{"NewParameter": "value"}``, for
         parameters that this operation does not have. A list repeats its parameter; None omits it. (templated)
     :param twilio_conn_id: Airflow connection. (templated)
@@ -188,58 +223,64 @@ class UpdateAccountOperator(TwilioOperator, operation=Accounts.update):
         self._set_arguments(locals())
 
     @classmethod
-    def _build_arguments(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """Refuse to close an account by the way."""
-        if given["status"] == "closed":
-            raise BadParameter(
-                "status",
-                "is closed, which can't be undone",
-                "close accounts with CloseAccountOperator",
-            )
-        return given
+    def _build_arguments(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments, after rejecting the status ``closed``."""
+        if arguments["status"] == "closed":
+            raise BadParameter("status", "is closed, which cannot be undone", "use CloseAccountOperator")
+        return arguments
 
 
 class _StatusOperator(CompositeOperator, color=COLORS["Accounts"]):
-    """Change the status of a subaccount, which is named twice: by its SID, and by its name."""
+    """Base class of operators that change the status of a subaccount, which its SID and its name must identify."""
 
     status: ClassVar[Literal["active", "suspended", "closed"]]
 
     @classmethod
-    def _check(cls, given: Mapping[str, Any]) -> None:
-        """Require both names."""
-        checks.sid("target_account_sid", given["target_account_sid"], "AC")
-        checks.required(friendly_name=given["friendly_name"])
+    def _check(cls, values: Mapping[str, Any]) -> None:
+        """Check that both the SID and the name are set."""
+        checks.sid("target_account_sid", values["target_account_sid"], "AC")
+        checks.required(friendly_name=values["friendly_name"])
 
     def _target(self, sid: str, friendly_name: str) -> Account:
-        """Fetch the account, and refuse any other than a subaccount of this name."""
+        """Return the account, after checking that it is a subaccount with this name.
+
+        :raises BadParameter: If it is not, or if it is closed and cannot be changed.
+        """
         settings = self.hook.client.settings
         if sid in (settings.account_sid, settings.auth.user):
-            raise BadParameter("target_account_sid", "is the connection's own account", "give a subaccount's")
+            raise BadParameter("target_account_sid", "is the connection's own account", "pass a subaccount")
         account = self.hook.accounts.fetch(sid)
         if account.owner_account_sid in (None, sid):
-            raise BadParameter("target_account_sid", "is a main account", "give a subaccount's")
+            raise BadParameter("target_account_sid", "is a main account", "pass a subaccount")
         if account.friendly_name != friendly_name:
             raise BadParameter(
                 "friendly_name",
-                f"is {friendly_name!r}, and the account {sid} is called {account.friendly_name!r}",
-                "give the SID and the name of one account; nothing was changed",
+                f"is {friendly_name!r}, but the account {sid} is named {account.friendly_name!r}",
+                "pass the SID and the name of the same account. No account was changed",
             )
         if account.status == "closed" and self.status != "closed":
-            raise BadParameter("target_account_sid", "is a closed account", "nothing brings it back: open another")
+            raise BadParameter("target_account_sid", "is a closed account", "open another account, since it cannot be reopened")
         return account
 
     def _change(self, account: Account) -> Any:
         if account.status == self.status:
-            self.log.info("Account %s is %s already", account.sid, self.status)
+            self.log.info("Changing nothing: account %s is already %s", account.sid, self.status)
             return account
         return self.hook.accounts.update(account.sid, status=self.status)
 
 
 class SuspendAccountOperator(_StatusOperator):
-    """Suspend a subaccount: it can neither send nor call until it is activated. Its record goes to XCom.
+    """Suspend a subaccount, and return its record to XCom.
 
-    :param target_account_sid: the subaccount, AC…, never the connection's own account. (templated)
-    :param friendly_name: its name, to be sure that it is the one that is meant. (templated)
+    .. code-block:: python
+
+        SuspendAccountOperator(task_id="suspend", target_account_sid="{{ params.sid }}", friendly_name="shop-1")
+
+    A suspended account can neither send messages nor place calls until it is activated. The task fails without retry if
+    the name does not match, or if the account is the connection's own. A retry of the task has no further effect.
+
+    :param target_account_sid: SID of the subaccount. The connection's own account is rejected. (templated)
+    :param friendly_name: Name of the subaccount, to confirm that the SID is the intended one. (templated)
     :param twilio_conn_id: Airflow connection. (templated)
     :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
@@ -261,15 +302,22 @@ class SuspendAccountOperator(_StatusOperator):
         self._set_arguments(locals())
 
     def _perform(self, context: Context, *, target_account_sid: str, friendly_name: str) -> Any:
-        """Suspend it."""
+        """Suspend the account."""
         return self._result(self._change(self._target(target_account_sid, friendly_name)))
 
 
 class ActivateAccountOperator(_StatusOperator):
-    """Activate a suspended subaccount. Its record goes to XCom.
+    """Activate a suspended subaccount, and return its record to XCom.
 
-    :param target_account_sid: the subaccount, AC…, never the connection's own account. (templated)
-    :param friendly_name: its name, to be sure that it is the one that is meant. (templated)
+    .. code-block:: python
+
+        ActivateAccountOperator(task_id="activate", target_account_sid="{{ params.sid }}", friendly_name="shop-1")
+
+    The task fails without retry if the name does not match, or if the account is closed. A retry of the task has no
+    further effect.
+
+    :param target_account_sid: SID of the subaccount. The connection's own account is rejected. (templated)
+    :param friendly_name: Name of the subaccount, to confirm that the SID is the intended one. (templated)
     :param twilio_conn_id: Airflow connection. (templated)
     :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
@@ -291,18 +339,32 @@ class ActivateAccountOperator(_StatusOperator):
         self._set_arguments(locals())
 
     def _perform(self, context: Context, *, target_account_sid: str, friendly_name: str) -> Any:
-        """Activate it."""
+        """Activate the account."""
         return self._result(self._change(self._target(target_account_sid, friendly_name)))
 
 
 class CloseAccountOperator(_StatusOperator):
-    """Close a subaccount for good, with ``apply``. What becomes of it, and the numbers lost with it, go to XCom.
+    """Close a subaccount permanently.
 
-    It can't be undone: its numbers are released, and anyone may buy them next.
+    Returns the record of the account to XCom, with the keys ``phone_numbers`` (the numbers that are lost) and
+    ``applied``. Without ``apply``, no account is closed.
 
-    :param target_account_sid: the subaccount, AC…, never the connection's own account. (templated)
-    :param friendly_name: its name, to be sure that it is the one that is meant. (templated)
-    :param apply: close it; otherwise it is only told what would be lost. (templated)
+    .. code-block:: python
+
+        CloseAccountOperator(
+            task_id="close",
+            target_account_sid="{{ params.sid }}",
+            friendly_name="shop-1",
+            apply="{{ params.apply }}",
+        )
+
+    A closed account cannot be reopened. Its numbers are released, and anyone can buy them. The task fails without retry
+    if the name does not match, or if the account is the connection's own. A retry of the task has no further effect.
+
+    :param target_account_sid: SID of the subaccount. The connection's own account is rejected. (templated)
+    :param friendly_name: Name of the subaccount, to confirm that the SID is the intended one. (templated)
+    :param apply: Whether to close the account. By default, the task only reports which numbers would be lost.
+        (templated)
     :param twilio_conn_id: Airflow connection. (templated)
     :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
@@ -325,23 +387,26 @@ class CloseAccountOperator(_StatusOperator):
         self._set_arguments(locals())
 
     def _perform(self, context: Context, *, target_account_sid: str, friendly_name: str, apply: bool) -> dict[str, Any]:
-        """Name what will be lost and, if asked to, close the account."""
+        """Log the numbers that are lost and, with ``apply``, close the account."""
         account = self._target(target_account_sid, friendly_name)
-        lost = None if account.status == "closed" else self._numbers(account)
-        for number in lost or ():
-            self.log.info("%s %s is lost with it", number["sid"], mask(number["phone_number"] or ""))
+        numbers = None if account.status == "closed" else self._numbers(account)
+        for number in numbers or ():
+            self.log.info(
+                "%s with the account: %s %s",
+                "Releasing" if apply else "Would release", number["sid"], mask(number["phone_number"] or ""),
+            )  # fmt: skip
         if apply:
             account = self._change(account)
         else:
-            self.log.info("Nothing was closed: set apply=True to close %s", account.sid)
-        return {**account, "phone_numbers": lost, "applied": apply and not self.hook.client.settings.dry_run}
+            self.log.info("Closing nothing: set apply=True to close account %s", account.sid)
+        return {**account, "phone_numbers": numbers, "applied": apply and not self.hook.client.settings.dry_run}
 
     def _numbers(self, account: Account) -> list[dict[str, Any]] | None:
-        """List its numbers; None where Twilio doesn't tell, as it may not of a suspended account."""
+        """Return the account's numbers, or None if Twilio does not list them, such as those of a suspended account."""
         path = f"/{VERSION}/Accounts/{account.sid}/IncomingPhoneNumbers.json"
         try:
             owned = list(self.hook.client.iter_records(Listing(path, IncomingPhoneNumber)))
         except (PermissionDenied, InvalidRequest, NotFound) as error:
-            self.log.warning("The numbers that are lost with it can't be listed: %s", error)
+            self.log.warning("Cannot list the numbers of account %s: %s", account.sid, error)
             return None
         return [{name: number.get(name) for name in ("sid", "phone_number", "friendly_name")} for number in owned]

@@ -1,4 +1,4 @@
-"""Place, fetch, list, redirect, hang up and delete calls; forget old calls and recordings."""
+"""Operators for calls: place, fetch, list, redirect, hang up and delete them."""
 
 from __future__ import annotations
 
@@ -37,10 +37,24 @@ __all__ = [
 
 
 class CreateCallOperator(SendAndWaitOperator, operation=Calls.create):
-    """Place a call. Its record goes to XCom.
+    """Place a call.
 
-    It is placed once, whatever is retried, killed or lost. With ``wait_for_completion`` the task succeeds when the call
-    is completed, and fails at once, whatever its ``retries``, when it ends otherwise.
+    Returns the record of the call to XCom. Its ``sid`` is an XCom of its own as well.
+
+    .. code-block:: python
+
+        CreateCallOperator(
+            task_id="call",
+            to="{{ params.phone_number }}",
+            say="The nightly load has failed.",
+            language="en-GB",
+            wait_for_completion=True,
+        )
+
+    All tries of the task together place the call once, even if a worker is killed or a response is lost: a retry
+    returns the record of the call that an earlier try placed. With ``wait_for_completion``, the task succeeds when the
+    call is completed. It fails without retry when the call ends with another status, and on errors that a retry would
+    repeat: an invalid parameter, rejected credentials or a missing permission.
 
     :param to: Recipient: a number in E.164, or a ``client:``, ``sip:`` or ``whatsapp:`` address. (templated)
     :param from_: Caller: a number of the account, a verified number, or a ``client:`` or ``sip:`` address. Required
@@ -96,22 +110,24 @@ class CreateCallOperator(SendAndWaitOperator, operation=Calls.create):
     :param client_notification_url: URL for the push notification of the call. (templated)
     :param extra_params: Additional form parameters under Twilio's own names, such as ``{"NewParameter": "value"}``, for
         parameters that this operation does not have. A list repeats its parameter; None omits it. (templated)
-    :param say: a text to speak, which is escaped, instead of TwiML. (templated)
-    :param voice: with ``say``, one of Twilio's voices, such as ``Polly.Joanna``. (templated)
-    :param language: with ``say``, a language tag, such as ``en-GB``. (templated)
-    :param wait_for_completion: wait for the call's end.
-    :param accept: further final statuses to take for success, such as ``no-answer``.
-    :param answered_by: what must have picked up, such as ``human``; it needs ``machine_detection``.
-    :param hang_up_on_kill: hang up when a user kills the task.
-    :param once: Whether all tries of the task together send the request once. If ``False``, every try sends it.
-    :param on_clear: Whether to ``resend`` the request or to ``skip`` it when a user clears the task.
-    :param on_unresolved: Whether to ``resend`` the request or to ``fail`` when the outcome of an earlier try is unknown
-        and Twilio lists no matching record. By default, messages and calls are sent again, and purchases and new
-        accounts fail.
-    :param reconcile_timeout: Seconds after the connection timeout during which Twilio's list is polled before an
-        earlier request is considered not sent.
+    :param say: Text to speak, as an alternative to ``url``, ``twiml`` and ``application_sid``. It is escaped for TwiML.
+        (templated)
+    :param voice: One of Twilio's voices for ``say``, such as ``Polly.Joanna``. (templated)
+    :param language: Language tag for ``say``, such as ``en-GB``. (templated)
+    :param wait_for_completion: Whether to wait until the call has ended.
+    :param accept: Final statuses that are a success in addition to ``completed``, such as ``no-answer``.
+    :param answered_by: Results of the answering machine detection that are a success, such as ``human``. Requires
+        ``machine_detection``. By default, any result is.
+    :param hang_up_on_kill: Whether to hang up when a user kills the task.
+    :param once: Whether all tries of the task together place the call once. If ``False``, every try places it.
+    :param on_clear: Whether a task that a user clears places again (``resend``), or returns the record of the call that
+        it has already created (``skip``).
+    :param on_unresolved: Whether to ``resend`` (default) or ``fail`` if the outcome of an earlier try is unknown and
+        Twilio lists no matching record.
+    :param reconcile_timeout: Seconds after the connection timeout during which Twilio's list is polled before a call of
+        an earlier try is considered not placed.
     :param poll_interval: Seconds between two polls.
-    :param wait_timeout: Seconds after which the task fails, without retry.
+    :param wait_timeout: Seconds after the call is placed at which the task fails without retry.
     :param deferrable: Whether to wait in the triggerer, which takes no worker slot; by default the setting
         ``[operators] default_deferrable``.
     :param twilio_conn_id: Airflow connection. (templated)
@@ -221,22 +237,28 @@ class CreateCallOperator(SendAndWaitOperator, operation=Calls.create):
         )
 
     @classmethod
-    def _build_arguments(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """Write what is to be said as TwiML."""
-        say, voice, language = (given.pop(name) for name in cls._extra_template_fields)
-        sources = {"say": say, **{name: given[name] for name in ("url", "twiml", "application_sid")}}
+    def _build_arguments(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments with the text to speak as TwiML."""
+        say, voice, language = (arguments.pop(name) for name in cls._extra_template_fields)
+        sources = {"say": say, **{name: arguments[name] for name in ("url", "twiml", "application_sid")}}
         checks.one_of(**sources)
         checks.only_one_of(**sources)
         if checks.is_set(say):
-            later = UNRESOLVED in (say, voice, language)
-            given["twiml"] = UNRESOLVED if later else twiml_rules.say(say, voice, language)
+            is_unresolved = UNRESOLVED in (say, voice, language)
+            arguments["twiml"] = UNRESOLVED if is_unresolved else twiml_rules.say(say, voice, language)
         elif checks.is_set(voice) or checks.is_set(language):
-            raise BadParameter("voice and language", "are given without say", "TwiML names its voice itself")
-        return given
+            raise BadParameter("voice and language", "are set without say", "set them in the TwiML instead")
+        return arguments
 
 
 class FetchCallOperator(TwilioOperator, operation=Calls.fetch):
-    """Fetch a call.
+    """Fetch a call, and return its record to XCom.
+
+    .. code-block:: python
+
+        FetchCallOperator(task_id="fetch", call_sid="{{ ti.xcom_pull('call', key='sid') }}")
+
+    A call that does not exist fails the task without retry.
 
     :param call_sid: SID of the call. (templated)
     :param twilio_conn_id: Airflow connection. (templated)
@@ -258,7 +280,14 @@ class FetchCallOperator(TwilioOperator, operation=Calls.fetch):
 
 
 class ListCallsOperator(TwilioOperator, operation=Calls.list):
-    """List calls, the newest first.
+    """List calls, and return their records to XCom, newest first.
+
+    .. code-block:: python
+
+        ListCallsOperator(task_id="list", status="failed", start_time="{{ ds }}", limit=100)
+
+    Without a ``limit``, all matching records go to XCom. To write many records to a file, use
+    :class:`CallsToStorageOperator`.
 
     :param to: Only calls to this number or address. (templated)
     :param from_: Only calls from this number or address. (templated)
@@ -307,7 +336,14 @@ class ListCallsOperator(TwilioOperator, operation=Calls.list):
 
 
 class UpdateCallOperator(TwilioOperator, operation=Calls.update):
-    """Hang up a call, cancel it, or give it new TwiML while it goes on.
+    """Hang up or cancel a call, or redirect it to other TwiML, and return its record to XCom.
+
+    .. code-block:: python
+
+        UpdateCallOperator(task_id="hang_up", call_sid="{{ params.sid }}", status="completed")
+        UpdateCallOperator(task_id="redirect", call_sid="{{ params.sid }}", url="https://example.com/goodbye")
+
+    Twilio only redirects calls that are in progress. A call that has already ended fails the task without retry.
 
     :param call_sid: SID of the call. (templated)
     :param status: ``canceled`` to end a call that is queued or ringing, or ``completed`` to also end one in progress.
@@ -353,7 +389,14 @@ class UpdateCallOperator(TwilioOperator, operation=Calls.update):
 
 
 class DeleteCallOperator(TwilioOperator, operation=Calls.delete):
-    """Delete the record of a call that is over. Its SID goes to XCom.
+    """Delete the record of a call that has ended, and return its SID to XCom.
+
+    .. code-block:: python
+
+        DeleteCallOperator(task_id="delete", call_sid="{{ params.sid }}")
+
+    A deleted record cannot be restored. While the call is in progress, every try fails, and Airflow retries it. A
+    retry succeeds if an earlier try has deleted the record.
 
     :param call_sid: SID of the call. (templated)
     :param twilio_conn_id: Airflow connection. (templated)

@@ -1,4 +1,4 @@
-"""Send one message or many, fetch, list, redact, cancel and delete messages; forget old ones."""
+"""Operators for messages: send, fetch, list, redact, cancel and delete them."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_twilio._airflow.send_once import OnClear
     from airflow_provider_twilio.api.verdicts import Delivery
     from airflow_provider_twilio.runtime.idempotency.fingerprint import OnUnresolved
+    from airflow_provider_twilio.runtime.polling.events import WaitEvent
     from airflow_provider_twilio.runtime.polling.spec import WaitSpec
     from airflow_provider_twilio.triggers.messages import MessageDeliveryTrigger
 
@@ -38,15 +39,29 @@ __all__ = [
 
 
 class SendMessageOperator(SendAndWaitOperator, operation=Messages.create):
-    """Send a message: SMS, MMS, WhatsApp or RCS. Its record goes to XCom, without the body.
+    """Send a message: SMS, MMS, WhatsApp or RCS.
 
-    It is sent once, whatever is retried, killed or lost. With ``wait_for_delivery`` the task succeeds when the message
-    is delivered, and fails at once, whatever its ``retries``, when it can't be any more.
+    Returns the record of the message to XCom, without the body. Its ``sid`` is an XCom of its own as well.
+
+    .. code-block:: python
+
+        SendMessageOperator(
+            task_id="send",
+            to="{{ params.phone_number }}",
+            body="The report of {{ ds }} is ready.",
+            wait_for_delivery=True,
+        )
+
+    All tries of the task together send the message once, even if a worker is killed or a response is lost: a retry
+    returns the record of the message that an earlier try sent. With ``wait_for_delivery``, the task succeeds when the
+    message is delivered. It fails without retry when Twilio reports that the message is undelivered or failed, and on
+    errors that a retry would repeat: an invalid parameter, rejected credentials, a missing permission, or a recipient
+    who has opted out.
 
     :param to: Recipient: a number in E.164, such as ``+14155550100``, or a channel address, such as
         ``whatsapp:+14155550100``. (templated)
     :param from_: Sender: a number, short code, alphanumeric sender ID or channel address of the account. Required
-        without ``messaging_service_sid``, unless the connection has a default sender. (templated)
+        without ``messaging_service_sid``, unless the connection's extra ``from_`` is the sender. (templated)
     :param messaging_service_sid: Messaging service that selects the sender. With ``from_``, the service sends from that
         sender. (templated)
     :param body: Message text, up to 1,600 characters. (templated)
@@ -82,21 +97,23 @@ class SendMessageOperator(SendAndWaitOperator, operation=Messages.create):
         (templated)
     :param extra_params: Additional form parameters under Twilio's own names, such as ``{"NewParameter": "value"}``, for
         parameters that this operation does not have. A list repeats its parameter; None omits it. (templated)
-    :param include_body: whether the record in XCom keeps the body.
-    :param wait_for_delivery: wait for the message's end.
-    :param accept_sent: take ``sent`` (the carrier has it) for success.
-    :param sent_grace: take ``sent`` for success when it has lasted so many seconds: many carriers report no more.
-    :param resendable_codes: error codes after which sending again can help, for the failure's words.
-    :param skip_opted_out: skip instead of failing when the recipient has opted out.
-    :param once: Whether all tries of the task together send the request once. If ``False``, every try sends it.
-    :param on_clear: Whether to ``resend`` the request or to ``skip`` it when a user clears the task.
-    :param on_unresolved: Whether to ``resend`` the request or to ``fail`` when the outcome of an earlier try is unknown
-        and Twilio lists no matching record. By default, messages and calls are sent again, and purchases and new
-        accounts fail.
-    :param reconcile_timeout: Seconds after the connection timeout during which Twilio's list is polled before an
-        earlier request is considered not sent.
+    :param include_body: Whether the record in XCom includes the body.
+    :param wait_for_delivery: Whether to wait until the message is delivered or has failed.
+    :param accept_sent: Whether ``sent`` (the carrier has accepted the message) is a success.
+    :param sent_grace: Seconds after which ``sent`` is a success, since many carriers report no later status. By
+        default, it never is.
+    :param resendable_codes: Error codes for which the failure message says that resending can help. By default, the
+        provider's own list.
+    :param skip_opted_out: Whether to skip the task, instead of failing it, if the recipient has opted out.
+    :param once: Whether all tries of the task together send the message once. If ``False``, every try sends it.
+    :param on_clear: Whether a task that a user clears sends again (``resend``), or returns the record of the message
+        that it has already created (``skip``).
+    :param on_unresolved: Whether to ``resend`` or ``fail`` if the outcome of an earlier try is unknown and Twilio lists
+        no matching record. By default ``resend``, and ``fail`` with ``address_retention="obfuscate"``.
+    :param reconcile_timeout: Seconds after the connection timeout during which Twilio's list is polled before a message
+        of an earlier try is considered not sent.
     :param poll_interval: Seconds between two polls.
-    :param wait_timeout: Seconds after which the task fails, without retry.
+    :param wait_timeout: Seconds after the message is sent, or after ``send_at``, at which the task fails without retry.
     :param deferrable: Whether to wait in the triggerer, which takes no worker slot; by default the setting
         ``[operators] default_deferrable``.
     :param twilio_conn_id: Airflow connection. (templated)
@@ -186,25 +203,31 @@ class SendMessageOperator(SendAndWaitOperator, operation=Messages.create):
             on_clear=self._clear_mode,
         )
 
-    def _result(self, answer: Message) -> Any:
-        """Give the record, without the body unless it was asked for."""
+    def _result(self, result: Message) -> Any:
+        """Return the record, with the body only if ``include_body`` is set."""
         if not self.include_body:
-            answer.pop("body", None)
-        return super()._result(answer)
+            result.pop("body", None)
+        return super()._result(result)
 
-    def execute_complete(self, context: Context, event: dict[str, Any], record: dict[str, Any] | None = None) -> Any:
-        """End as the trigger's event says. A deferred wait keeps no body: one that is asked for is fetched."""
-        told = super().execute_complete(context, event, record)
-        if self.include_body and told.get("sid"):
+    def execute_complete(self, context: Context, event: WaitEvent, record: dict[str, Any] | None = None) -> Any:
+        """Finish the task after a deferred wait. With ``include_body``, fetch the body, which a wait does not store."""
+        result = super().execute_complete(context, event, record)
+        if self.include_body and result.get("sid"):
             try:
-                told["body"] = self.hook.messages.fetch(told["sid"]).body
+                result["body"] = self.hook.messages.fetch(result["sid"]).body
             except NotFound:
-                self.log.warning("%s is gone from Twilio, and its body with it", told["sid"])
-        return told
+                self.log.warning("Returning no body: message %s no longer exists at Twilio", result["sid"])
+        return result
 
 
 class FetchMessageOperator(TwilioOperator, operation=Messages.fetch):
-    """Fetch a message.
+    """Fetch a message, and return its record to XCom.
+
+    .. code-block:: python
+
+        FetchMessageOperator(task_id="fetch", message_sid="{{ ti.xcom_pull('send', key='sid') }}")
+
+    A message that does not exist fails the task without retry.
 
     :param message_sid: SID of the message. (templated)
     :param twilio_conn_id: Airflow connection. (templated)
@@ -226,7 +249,14 @@ class FetchMessageOperator(TwilioOperator, operation=Messages.fetch):
 
 
 class ListMessagesOperator(TwilioOperator, operation=Messages.list):
-    """List messages, the newest first by the date they were sent.
+    """List messages, and return their records to XCom, newest first by the date they were sent.
+
+    .. code-block:: python
+
+        ListMessagesOperator(task_id="list", to="+14155550100", date_sent_after="{{ ds }}", limit=100)
+
+    Without a ``limit``, all matching records go to XCom. To write many records to a file, use
+    :class:`MessagesToStorageOperator`.
 
     :param to: Only messages to this number or channel address. (templated)
     :param from_: Only messages from this sender. (templated)
@@ -262,7 +292,14 @@ class ListMessagesOperator(TwilioOperator, operation=Messages.list):
 
 
 class UpdateMessageOperator(TwilioOperator, operation=Messages.update):
-    """Redact a message's body, or cancel a scheduled message.
+    """Redact the body of a message, or cancel a scheduled message, and return its record to XCom.
+
+    .. code-block:: python
+
+        UpdateMessageOperator(task_id="redact", message_sid="{{ params.sid }}", body="")
+        UpdateMessageOperator(task_id="cancel", message_sid="{{ params.sid }}", status="canceled")
+
+    Redaction cannot be undone. A retry of the task has no further effect.
 
     :param message_sid: SID of the message. (templated)
     :param body: ``""``, which removes the body permanently. Twilio accepts no other value. (templated)
@@ -291,7 +328,14 @@ class UpdateMessageOperator(TwilioOperator, operation=Messages.update):
 
 
 class DeleteMessageOperator(TwilioOperator, operation=Messages.delete):
-    """Delete a message that has reached its final status, with its media and feedback. Its SID goes to XCom.
+    """Delete a message with its media and feedback, and return its SID to XCom.
+
+    .. code-block:: python
+
+        DeleteMessageOperator(task_id="delete", message_sid="{{ params.sid }}")
+
+    A deleted message cannot be restored. Twilio only deletes messages that have reached a final status: until then,
+    every try fails, and Airflow retries it. A retry succeeds if an earlier try has deleted the message.
 
     :param message_sid: SID of the message. (templated)
     :param twilio_conn_id: Airflow connection. (templated)

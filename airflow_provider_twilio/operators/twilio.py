@@ -1,4 +1,4 @@
-"""Run any operation of Twilio's for which there is no operator of its own."""
+"""The operator that sends any request to Twilio, for operations without an operator of their own."""
 
 from __future__ import annotations
 
@@ -19,29 +19,41 @@ if TYPE_CHECKING:
     from airflow_provider_twilio._airflow.parameters import OperatorParameters
 
 
-SECRET = frozenset(
+SECRET_FIELDS = frozenset(
     {
         "access_token", "api_key_secret", "api_secret", "client_secret", "credential", "id_token", "password",
         "private_key", "refresh_token", "secondary_auth_token", "secret", "signing_key", "signing_secret", "token",
     }
 )  # fmt: skip
-"""What Twilio calls that which lets its bearer in, beside ``auth_token``, which no record has."""
+"""Names of fields in Twilio's responses that hold credentials. ``auth_token`` is removed from every record."""
 
 
 class TwilioRequestOperator(TwilioOperator):
-    """Run any operation of Twilio's, named by method and path. What it answers goes to XCom, of a list the first page.
+    """Send any request to Twilio's API, and return the response to XCom.
 
-    Secrets in it don't: a new key's ``secret``, an ``access_token``, a ``password`` and their like are left out. Who
-    makes a key needs ``TwilioHook.request``, which gives them, in a task that puts them where they belong.
+    .. code-block:: python
 
-    :param method: GET, POST, PUT, PATCH or DELETE. (templated)
-    :param path: below the account (``Queues``), from the root (``/2010-04-01/Accounts/{AccountSid}/Queues.json``;
-        ``{AccountSid}`` is filled in), or on another host of Twilio's (``https://messaging.twilio.com/v1/Services``).
+        TwilioRequestOperator(
+            task_id="create_queue",
+            method="POST",
+            path="Queues",
+            data={"FriendlyName": "support", "MaxSize": 100},
+        )
+
+    The response to a list request is its first page. Credentials in a response, such as ``secret``, ``access_token``
+    and ``password``, do not go to XCom. To create an API key, call ``TwilioHook.request`` in a task that stores its
+    secret.
+
+    A POST or PATCH is not retried if its outcome is unknown, unless it is ``idempotent``: the task fails without retry.
+
+    :param method: ``GET``, ``POST``, ``PUT``, ``PATCH`` or ``DELETE``. (templated)
+    :param path: Path below the account (``Queues``), absolute path (``/2010-04-01/Accounts/{AccountSid}/Queues.json``,
+        in which ``{AccountSid}`` is replaced), or URL of another Twilio host
+        (``https://messaging.twilio.com/v1/Services``). (templated)
+    :param data: Parameters under Twilio's own names. A list repeats its parameter, and times are converted to UTC.
         (templated)
-    :param data: parameters in Twilio's own spelling; lists are repeated, times written in UTC. (templated)
-    :param json: a JSON body instead, for the APIs that take one. (templated)
-    :param idempotent: whether a POST or PATCH may be sent again when its outcome is unknown; otherwise the task then
-        fails for good, whatever its ``retries``.
+    :param json: JSON body, for APIs that require one instead of ``data``. (templated)
+    :param idempotent: Whether a POST or PATCH can be sent again without a further effect.
     :param twilio_conn_id: Airflow connection. (templated)
     :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
@@ -80,7 +92,7 @@ class TwilioRequestOperator(TwilioOperator):
             cls._raw_request(**request)
 
     def _request(self, **overrides: Any) -> Any:
-        """Build the Request."""
+        """Build the request."""
         return self._raw_request(self.method, self.path, self.data, self.json, self.idempotent)
 
     @classmethod
@@ -90,26 +102,26 @@ class TwilioRequestOperator(TwilioOperator):
         )
 
     def execute(self, context: Context) -> Any:
-        """Run it. Where it can't be known whether it was carried out, the task fails: a retry would do it blindly."""
+        """Send the request. The task fails without retry if the outcome is unknown."""
         try:
             return super().execute(context)
         except OutcomeUnknown as error:
-            raise AirflowFailException(f"{error}. Set idempotent=True if it may happen twice") from error
+            raise AirflowFailException(f"{error}. Set idempotent=True if sending it twice does no harm") from error
 
     @staticmethod
     def _mapping(name: str, value: Any) -> Any:
-        """Read what a template for the whole of it has rendered."""
-        read = parse_rendered(name, value, "Mapping | Sequence")
-        if isinstance(read, str):
-            raise BadParameter(name, "is a text that is no mapping", "give a mapping, or a template that renders one")
-        return read
+        """Return a mapping or list, parsed from the string that a template has rendered."""
+        parsed = parse_rendered(name, value, "Mapping | Sequence")
+        if isinstance(parsed, str):
+            raise BadParameter(name, "is a string, not a mapping", "pass a mapping, or a template that renders one")
+        return parsed
 
-    def _result(self, answer: Any) -> Any:
-        """Give what goes to XCom, without secrets."""
-        remove_keys([answer], SECRET)
-        return super()._result(answer)
+    def _result(self, result: Any) -> Any:
+        """Return the response without credentials."""
+        remove_keys([result], SECRET_FIELDS)
+        return super()._result(result)
 
     @property
     def _title(self) -> str:
-        """What the log calls it: without the path, which may hold a phone number."""
+        """The operation's name in log messages, without the path, which may contain a phone number."""
         return self.method

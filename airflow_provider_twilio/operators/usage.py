@@ -1,4 +1,4 @@
-"""Report what was used, and hold what it cost against a budget."""
+"""The operator that reports usage and costs, and compares them with a budget."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
-from airflow_provider_twilio._airflow import storage as files
+from airflow_provider_twilio._airflow import storage
 from airflow_provider_twilio._airflow.compat import AirflowFailException
 from airflow_provider_twilio._airflow.templates import resolve_literal
 from airflow_provider_twilio.api import checks
@@ -32,25 +32,41 @@ PERIODS: Mapping[str, Any] = {
     "day": UsageRecords.daily,
     "month": UsageRecords.monthly,
 }
-TOTAL = "totalprice"
+TOTAL_CATEGORY = "totalprice"
+"""Category of Twilio's own total of all costs."""
 
 
 class UsageReportOperator(CompositeOperator, color="#ece6f6"):
-    """Write what was used, and what it cost, into a file, and fail if it cost more than a budget. The sum goes to XCom.
+    """Write a report of usage and costs to a file, and fail if the costs exceed a budget.
 
-    A row is one category of one account in one period. Categories nest (``sms`` holds ``sms-outbound``): never sum them
-    up. The sum, and what the budget is held against, is Twilio's own ``totalprice``, over all that the report is about.
-    The report is written before the task fails for its budget.
+    Returns a summary to XCom, with the ``totalprice``, the ``price_unit`` and the number of ``rows``.
 
-    :param start: the first day (UTC), or how far back it is: ``-30days``. (templated)
-    :param end: the last day (UTC), or how far back it is: ``-1days`` is yesterday. (templated)
-    :param path: a ``.csv`` or ``.jsonl`` file on any store of Airflow's, such as ``s3://aws_default@bucket/usage/{{ ds
-        }}.csv``. (templated)
-    :param by: a row for each ``day`` or ``month``, or for the whole ``range``. (templated)
-    :param category: only these categories, such as ``sms-outbound``; all by default. (templated)
-    :param subaccounts: a row for each subaccount, without those below it; otherwise the account acted on counts them
-        in. (templated)
-    :param budget: the most it may have cost, in the account's currency. (templated)
+    .. code-block:: python
+
+        UsageReportOperator(
+            task_id="report",
+            start="-30days",
+            end="-1days",
+            path="s3://aws_default@bucket/usage/{{ ds }}.csv",
+            budget=1000,
+        )
+
+    A row is the usage of one category by one account in one period. Categories overlap (``sms`` includes
+    ``sms-outbound``), so do not add them up. The total, which is compared with the budget, is Twilio's own
+    ``totalprice`` of the account and its subaccounts.
+
+    The report is written before the budget is checked. Costs above the budget fail the task without retry. A retry
+    writes the report again.
+
+    :param start: First day (UTC), or its distance from today, such as ``-30days``. (templated)
+    :param end: Last day (UTC), or its distance from today: ``-1days`` is yesterday. (templated)
+    :param path: ``.csv`` or ``.jsonl`` file, local or in an object store, such as
+        ``s3://aws_default@bucket/usage.csv``. (templated)
+    :param by: Period of a row: ``day``, ``month``, or the whole ``range``. (templated)
+    :param category: Category, or list of categories, such as ``sms-outbound``. All by default. (templated)
+    :param subaccounts: Whether each subaccount has rows of its own. By default, the account's rows include the usage of
+        its subaccounts. (templated)
+    :param budget: Maximum costs, in the account's currency. By default, there is no maximum. (templated)
     :param twilio_conn_id: Airflow connection. (templated)
     :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
@@ -79,17 +95,17 @@ class UsageReportOperator(CompositeOperator, color="#ece6f6"):
         return value if isinstance(value, date) else super()._literal_of(name, resolve_literal(value))
 
     @classmethod
-    def _check(cls, given: Mapping[str, Any]) -> None:
-        """Require a range with both ends, a file to write, and a budget that is one."""
-        start, end = given["start"], given["end"]
-        checks.required(start=start, end=end, path=given["path"])
+    def _check(cls, values: Mapping[str, Any]) -> None:
+        """Check the range of days, the file and the budget."""
+        start, end = values["start"], values["end"]
+        checks.required(start=start, end=end, path=values["path"])
         definition(UsageRecords.list).check({"start": start, "end": end})
-        first, last = _absolute(start), _absolute(end)
+        first, last = _absolute_day(start), _absolute_day(end)
         if first and last and first > last:
-            raise BadParameter("start and end", "are the wrong way round", "give the first day, then the last")
-        checks.choice("by", given["by"], list(PERIODS))
-        files.check_path("path", given["path"], files.TABLE_FORMATS)
-        checks.amount("budget", given["budget"])
+            raise BadParameter("start and end", "are in the wrong order", "pass the first day, then the last")
+        checks.choice("by", values["by"], list(PERIODS))
+        storage.check_path("path", values["path"], storage.TABLE_FORMATS)
+        checks.amount("budget", values["budget"])
 
     def _perform(
         self,
@@ -103,25 +119,27 @@ class UsageReportOperator(CompositeOperator, color="#ece6f6"):
         subaccounts: bool,
         budget: Any,
     ) -> dict[str, Any]:
-        """Write the report, then look at the sum."""
+        """Write the report, then compare the total with the budget."""
         categories = [category] if isinstance(category, str) else list(category or [None])
-        span = {"start": start, "end": end}
+        days = {"start": start, "end": end}
         accounts: dict[str, str | None] = {self.hook.client.settings.account_sid: None}
         if subaccounts:
             accounts = {account.sid: account.friendly_name for account in self.hook.accounts.list()}
-        silent: list[str] = []
-        rows = self._rows(accounts, categories, PERIODS[by], span, silent, alone=subaccounts)
-        count = files.write_table("path", path, COLUMNS, rows, self.hook)
-        total = next(self.hook.usage_records.list(category=TOTAL, **span, include_subaccounts=True), None)
+        unavailable: list[str] = []
+        rows = self._rows(accounts, categories, PERIODS[by], days, unavailable, include_subaccounts=not subaccounts)
+        count = storage.write_table("path", path, COLUMNS, rows, self.hook)
+        total = next(self.hook.usage_records.list(category=TOTAL_CATEGORY, **days, include_subaccounts=True), None)
         if total is None:
-            raise BadParameter("start and end", "hold no day that Twilio knows of", "give the first day, then the last")
+            raise BadParameter(
+                "start and end", "contain no day with usage records", "pass the first day, then the last"
+            )
         cost = total.price or Decimal()
-        most = checks.amount("budget", budget)
-        self.log.info("%d rows; it cost %s %s, %s", count, cost, total.price_unit, f"budget {most}" if most else "")
-        if most is not None and cost > most:
+        maximum = checks.amount("budget", budget)
+        self.log.info("Wrote %d rows to %s. The total is %s %s", count, path, cost, total.price_unit)
+        if maximum is not None and cost > maximum:
             raise AirflowFailException(
-                f"It cost {cost} {total.price_unit} from {total.start_date} to {total.end_date}: over the budget of"
-                f" {most}. The report is at {path}"
+                f"The costs from {total.start_date} to {total.end_date} are {cost} {total.price_unit}, above the budget"
+                f" of {maximum}. The report is at {path}"
             )
         return {
             "path": path,
@@ -130,8 +148,8 @@ class UsageReportOperator(CompositeOperator, color="#ece6f6"):
             "end": str(total.end_date),
             "totalprice": str(cost),
             "price_unit": total.price_unit,
-            "budget": None if most is None else str(most),
-            "accounts_that_do_not_tell": silent,
+            "budget": None if maximum is None else str(maximum),
+            "unavailable_accounts": unavailable,
         }
 
     def _rows(
@@ -139,29 +157,33 @@ class UsageReportOperator(CompositeOperator, color="#ece6f6"):
         accounts: Mapping[str, str | None],
         categories: Sequence[str | None],
         listing: Any,
-        span: Mapping[str, Any],
-        silent: list[str],
+        days: Mapping[str, Any],
+        unavailable: list[str],
         *,
-        alone: bool,
+        include_subaccounts: bool,
     ) -> Iterator[dict[str, Any]]:
+        """Yield the rows of the report.
+
+        :param unavailable: List to which the SIDs of accounts are added whose usage Twilio does not return.
+        """
         for sid, name in accounts.items():
             for category in categories:
-                wanted: Listing[UsageRecord] = listing(category=category, **span, include_subaccounts=not alone)
+                own: Listing[UsageRecord] = listing(category=category, **days, include_subaccounts=include_subaccounts)
                 try:
-                    for record in self.hook.client.iter_records(_of_account(wanted, sid)):
+                    for record in self.hook.client.iter_records(_for_account(own, sid)):
                         yield {**record, "account_name": name}
-                except PermissionDenied as error:  # of a suspended account, perhaps
-                    self.log.warning("Account %s does not tell its usage: %s", sid, error)
-                    silent.append(sid)
+                except PermissionDenied as error:  # such as for a suspended account
+                    self.log.warning("Omitting account %s, whose usage is not available: %s", sid, error)
+                    unavailable.append(sid)
                     break
 
 
-def _absolute(day: Any) -> str | None:
-    """Give a day as Twilio writes it, so that days sort; None for one that is counted from today, or not known yet."""
+def _absolute_day(day: Any) -> str | None:
+    """Return a day as YYYY-MM-DD, or None if it is relative to today or not yet known."""
     text = str(day)
     return text if text[:1].isdigit() else None
 
 
-def _of_account(listing: Listing[UsageRecord], sid: str) -> Listing[UsageRecord]:
-    """Give the same list of another account."""
+def _for_account(listing: Listing[UsageRecord], sid: str) -> Listing[UsageRecord]:
+    """Return the same listing for another account."""
     return listing.replace(path=f"/{VERSION}/Accounts/{sid}/{listing.path}")

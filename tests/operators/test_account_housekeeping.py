@@ -1,4 +1,4 @@
-"""Balance, suspension, closing and usage on the emulator: nothing is lost that was not named twice."""
+"""Tests of the balance check, account status and usage report operators, against the emulator."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Run = Callable[..., Any]
 ACCOUNT, CALL = "AC" + "a" * 32, "CA" + "a" * 32
 STATUS = (SuspendAccountOperator, ActivateAccountOperator, CloseAccountOperator)
 
-BAD: list[tuple[type[Any], dict[str, Any], str]] = [
+INVALID: list[tuple[type[Any], dict[str, Any], str]] = [
     *((kind, {"target_account_sid": "shop", "friendly_name": "shop"}, "is not a SID") for kind in STATUS),
     *((kind, {"target_account_sid": CALL, "friendly_name": "shop"}, "got a call SID") for kind in STATUS),
     *((kind, {"target_account_sid": ACCOUNT, "friendly_name": ""}, "friendly_name is missing") for kind in STATUS),
@@ -36,32 +36,40 @@ BAD: list[tuple[type[Any], dict[str, Any], str]] = [
     (FetchBalanceOperator, {"minimum": float("nan")}, "minimum is not an amount of money"),
     (UsageReportOperator, {"start": "-30days", "end": "", "path": "/tmp/a.csv"}, "end is missing"),
     (UsageReportOperator, {"start": "then", "end": "-1days", "path": "/tmp/a.csv"}, "start is not a day"),
-    (UsageReportOperator, {"start": "2026-02-01", "end": "2026-01-01", "path": "/tmp/a.csv"}, "wrong way round"),
-    (UsageReportOperator, {"start": date(2026, 2, 1), "end": "2026-01-01", "path": "/tmp/a.csv"}, "wrong way round"),
-    (UsageReportOperator, {"start": "-2days", "end": "-1days", "path": "/tmp/a.xlsx"}, "path has an unsupported extension"),
-    (UsageReportOperator, {"start": "-2days", "end": "-1days", "path": "/tmp/a.csv", "by": "year"}, "by is not an allowed value"),
+    (UsageReportOperator, {"start": "2026-02-01", "end": "2026-01-01", "path": "/tmp/a.csv"}, "wrong order"),
+    (UsageReportOperator, {"start": date(2026, 2, 1), "end": "2026-01-01", "path": "/tmp/a.csv"}, "wrong order"),
+    (
+        UsageReportOperator,
+        {"start": "-2days", "end": "-1days", "path": "/tmp/a.xlsx"},
+        "path has an unsupported extension",
+    ),
+    (
+        UsageReportOperator,
+        {"start": "-2days", "end": "-1days", "path": "/tmp/a.csv", "by": "year"},
+        "by is not an allowed value",
+    ),
     (UsageReportOperator, {"start": "-2days", "end": "-1days", "path": "/tmp/a.csv", "budget": "x"}, "budget is not"),
 ]
 
 
-@pytest.mark.parametrize(("kind", "arguments", "fault"), BAD)
-def test_bad_input_is_refused(
-    run_mapped: Run, emulator: Emulator, kind: type[Any], arguments: dict[str, Any], fault: str
+@pytest.mark.parametrize(("kind", "arguments", "message"), INVALID)
+def test_account_housekeeping_operators_reject_invalid_parameters(
+    run_mapped: Run, emulator: Emulator, kind: type[Any], arguments: dict[str, Any], message: str
 ):
-    with pytest.raises(BadParameter, match=fault):
+    with pytest.raises(BadParameter, match=message):
         kind(task_id="task", **arguments)
-    with pytest.raises(AirflowFailException, match=fault):
+    with pytest.raises(AirflowFailException, match=message):
         run_mapped(kind, **arguments)
     assert len(emulator.journal) == 0
 
 
 @pytest.fixture
 def shop(emulator: Emulator) -> str:
-    """Open a subaccount with a number; give its SID."""
+    """Open a subaccount with a number, and return the subaccount's SID."""
     sid = TwilioHook().accounts.create(friendly_name="shop").sid
     hook = TwilioHook(account_sid=sid)
     (offer,) = hook.available_phone_numbers.list("US", area_code=415, limit=1)
-    hook.incoming_phone_numbers.create(phone_number=str(offer.phone_number), friendly_name="till")
+    hook.incoming_phone_numbers.create(phone_number=str(offer.phone_number), friendly_name="counter")
     return sid
 
 
@@ -69,81 +77,78 @@ def status_of(sid: str) -> str | None:
     return TwilioHook().accounts.fetch(sid).status
 
 
-def test_a_floor_under_the_balance(run: Run, emulator: Emulator):
+def test_fetch_balance_below_minimum_fails(run: Run, emulator: Emulator):
     assert run(FetchBalanceOperator, minimum="{{ 100 }}")["balance"] == "100.00"
     with pytest.raises(AirflowFailException, match=r"balance is 100.00 USD: below the minimum of 100\.01"):
         run(FetchBalanceOperator, minimum=Decimal("100.01"))
 
 
-def test_a_subaccount_has_no_balance(run: Run, emulator: Emulator, shop: str):
+def test_fetch_balance_of_subaccount_fails(run: Run, emulator: Emulator, shop: str):
     with pytest.raises(AirflowFailException, match=f"subaccount {shop}.*its parent, {emulator.account_sid}"):
         run(FetchBalanceOperator, account_sid=shop)
 
 
-def test_it_suspends_and_activates(run: Run, emulator: Emulator, shop: str):
-    named = {"target_account_sid": "{{ sid }}", "friendly_name": "shop"}
-    assert run(SuspendAccountOperator, {"sid": shop}, **named)["status"] == "suspended"
-    assert run(SuspendAccountOperator, {"sid": shop}, **named)["status"] == "suspended"
-    assert run(ActivateAccountOperator, {"sid": shop}, **named)["status"] == "active"
+def test_suspend_and_activate_account_change_status_once(run: Run, emulator: Emulator, shop: str):
+    target = {"target_account_sid": "{{ sid }}", "friendly_name": "shop"}
+    assert run(SuspendAccountOperator, {"sid": shop}, **target)["status"] == "suspended"
+    assert run(SuspendAccountOperator, {"sid": shop}, **target)["status"] == "suspended"
+    assert run(ActivateAccountOperator, {"sid": shop}, **target)["status"] == "active"
     assert emulator.journal.count("POST", f"Accounts/{shop}.json") == 2
 
 
 @pytest.mark.parametrize("kind", STATUS)
-def test_no_other_account_is_touched(run: Run, emulator: Emulator, shop: str, kind: type[Any]):
+def test_account_status_operators_reject_other_accounts(run: Run, emulator: Emulator, shop: str, kind: type[Any]):
     own = emulator.account_sid
     apply = {"apply": True} if kind is CloseAccountOperator else {}
-    for arguments, fault in (
+    for arguments, message in (
         ({"target_account_sid": own, "friendly_name": "Emulator"}, "connection's own account"),
-        ({"target_account_sid": shop, "friendly_name": "Shop"}, "is 'Shop', and the account .* is called 'shop'"),
+        ({"target_account_sid": shop, "friendly_name": "Shop"}, "is 'Shop', but the account .* is named 'shop'"),
         ({"target_account_sid": shop, "friendly_name": "shop", "account_sid": shop}, "connection's own account"),
     ):
-        with pytest.raises(AirflowFailException, match=fault):
+        with pytest.raises(AirflowFailException, match=message):
             run(kind, **arguments, **apply)
     assert [status_of(sid) for sid in (own, shop)] == ["active", "active"]
 
 
-def test_closing_names_what_is_lost_first(run: Run, emulator: Emulator, shop: str):
-    named = {"target_account_sid": shop, "friendly_name": "shop"}
-    told = run(CloseAccountOperator, **named)
-    assert (told["status"], told["applied"]) == ("active", False)
-    assert [number["friendly_name"] for number in told["phone_numbers"]] == ["till"]
+def test_close_account_reports_lost_numbers_before_closing(run: Run, emulator: Emulator, shop: str):
+    target = {"target_account_sid": shop, "friendly_name": "shop"}
+    report = run(CloseAccountOperator, **target)
+    assert (report["status"], report["applied"]) == ("active", False)
+    assert [number["friendly_name"] for number in report["phone_numbers"]] == ["counter"]
     assert status_of(shop) == "active"
-    closed = run(CloseAccountOperator, **named, apply="True")
-    assert (closed["status"], closed["applied"], closed["phone_numbers"]) == ("closed", True, told["phone_numbers"])
-    assert run(CloseAccountOperator, **named, apply=True)["status"] == "closed"
+    closed = run(CloseAccountOperator, **target, apply="True")
+    assert (closed["status"], closed["applied"], closed["phone_numbers"]) == ("closed", True, report["phone_numbers"])
+    assert run(CloseAccountOperator, **target, apply=True)["status"] == "closed"
     for kind in (SuspendAccountOperator, ActivateAccountOperator):
-        with pytest.raises(AirflowFailException, match="is a closed account: nothing brings it back"):
-            run(kind, **named)
+        with pytest.raises(AirflowFailException, match="is a closed account: open another account"):
+            run(kind, **target)
 
 
-def test_a_suspended_account_is_closed_too(run: Run, emulator: Emulator, shop: str):
-    named = {"target_account_sid": shop, "friendly_name": "shop"}
-    run(SuspendAccountOperator, **named)
-    closed = run(CloseAccountOperator, **named, apply=True)
-    assert (closed["status"], closed["phone_numbers"]) == ("closed", None)  # the emulator doesn't tell them
+def test_close_account_closes_suspended_account(run: Run, emulator: Emulator, shop: str):
+    target = {"target_account_sid": shop, "friendly_name": "shop"}
+    run(SuspendAccountOperator, **target)
+    closed = run(CloseAccountOperator, **target, apply=True)
+    assert (closed["status"], closed["phone_numbers"]) == ("closed", None)  # the emulator does not list them
 
 
-# ---------------------------------------------------------------- usage
-
-
-def test_the_report_and_its_budget(run: Run, emulator: Emulator, shop: str, tmp_path: Path):
+def test_usage_report_above_budget_fails_after_writing(run: Run, emulator: Emulator, shop: str, tmp_path: Path):
     hook = TwilioHook()
     for _ in range(3):
         hook.messages.create(to="+14155550123", from_="+15005550006", body="a")
     emulator.clock.advance(10)
     emulator.clock.freeze()
     path = tmp_path / "{{ name }}.csv"
-    given = {"start": "{{ -30 }}days", "end": "-0days", "path": str(path), "subaccounts": "True"}
-    told = run(UsageReportOperator, {"name": "usage"}, **given, by="range", budget="2")
-    # 3 messages at 0.0083, and the subaccount's number at 1.15: categories nest, and are not summed up.
-    assert told["totalprice"] == "1.1749"
+    arguments = {"start": "{{ -30 }}days", "end": "-0days", "path": str(path), "subaccounts": "True"}
+    summary = run(UsageReportOperator, {"name": "usage"}, **arguments, by="range", budget="2")
+    # 3 messages at 0.0083 and the subaccount's number at 1.15. Categories overlap, so they are not added up.
+    assert summary["totalprice"] == "1.1749"
     rows = list(csv.DictReader((tmp_path / "usage.csv").read_text().splitlines()))
-    assert told["rows"] == len(rows)
+    assert summary["rows"] == len(rows)
     prices = {(row["account_name"], row["category"]): row["price"] for row in rows}
     assert (prices["Emulator", "totalprice"], prices["shop", "totalprice"]) == ("0.0249", "1.15")
     assert (prices["Emulator", "sms"], prices["Emulator", "sms-outbound"]) == ("0.0249", "0.0249")
-    with pytest.raises(AirflowFailException, match=r"It cost 1\.1749 usd from .* over the budget of 1\.17\. .*csv"):
-        run(UsageReportOperator, {"name": "over"}, **given, budget="1.17")
+    with pytest.raises(AirflowFailException, match=r"costs from .* are 1\.1749 usd, above the budget of 1\.17\. .*csv"):
+        run(UsageReportOperator, {"name": "over"}, **arguments, budget="1.17")
     assert (tmp_path / "over.csv").read_text() == (tmp_path / "usage.csv").read_text()
 
 
@@ -151,34 +156,36 @@ def test_the_report_and_its_budget(run: Run, emulator: Emulator, shop: str, tmp_
     ("start", "end"),
     [("2026-01-01", "-0days"), (date(2026, 1, 1), "-0days"), ("-30days", "2030-01-01"), ("2026-01-01", "2026-01-01")],
 )
-def test_days_that_are_counted_back_are_not_compared(
+def test_usage_report_accepts_relative_and_absolute_days(
     run: Run, emulator: Emulator, tmp_path: Path, start: date | str, end: date | str
 ):
     assert run(UsageReportOperator, start=start, end=end, path=str(tmp_path / "a.csv"))["rows"]
 
 
-def test_a_row_a_day_of_some_categories(run: Run, emulator: Emulator, shop: str, tmp_path: Path):
+def test_usage_report_by_day_selects_categories(run: Run, emulator: Emulator, shop: str, tmp_path: Path):
     path = tmp_path / "usage.jsonl"
-    told = run(
+    summary = run(
         UsageReportOperator, start="-2days", end="-0days", path=str(path), by="day", category="['sms', 'totalprice']"
     )
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert [row["category"] for row in rows] == ["sms"] * 3 + ["totalprice"] * 3
     assert len({row["start_date"] for row in rows}) == 3
-    assert told["rows"] == 6
+    assert summary["rows"] == 6
     assert sum(Decimal(row["price"]) for row in rows if row["category"] == "totalprice") == Decimal("1.15")
 
 
-def test_accounts_that_do_not_tell_are_named(run: Run, emulator: Emulator, shop: str, tmp_path: Path):
+def test_usage_report_lists_unavailable_accounts(run: Run, emulator: Emulator, shop: str, tmp_path: Path):
     run(SuspendAccountOperator, target_account_sid=shop, friendly_name="shop")
-    told = run(UsageReportOperator, start="-1days", end="-0days", path=str(tmp_path / "a.csv"), subaccounts=True)
-    assert told["accounts_that_do_not_tell"] == [shop]
+    summary = run(UsageReportOperator, start="-1days", end="-0days", path=str(tmp_path / "a.csv"), subaccounts=True)
+    assert summary["unavailable_accounts"] == [shop]
     with pytest.raises(AirflowFailException, match="can't be written"):
         run(UsageReportOperator, start="-1days", end="-0days", path="/proc/none/a.csv")
 
 
-def test_a_dry_run_closes_nothing(run: Run, emulator: Emulator, shop: str, monkeypatch: pytest.MonkeyPatch):
+def test_close_account_in_dry_run_keeps_account_open(
+    run: Run, emulator: Emulator, shop: str, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", f"{emulator.connection_uri}/?dry_run=true")
-    told = run(CloseAccountOperator, target_account_sid=shop, friendly_name="shop", apply=True)
-    assert told["applied"] is False
+    report = run(CloseAccountOperator, target_account_sid=shop, friendly_name="shop", apply=True)
+    assert report["applied"] is False
     assert status_of(shop) == "active"

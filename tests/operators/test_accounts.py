@@ -1,4 +1,4 @@
-"""The account operators on the emulator; none of them closes an account."""
+"""Tests of the account operators that run one operation, against the emulator."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Run = Callable[..., Any]
 
 ACCOUNT, CALL = "AC" + "a" * 32, "CA" + "a" * 32
 
-BAD = [
+INVALID = [
     (
         UpdateAccountOperator,
         {"target_account_sid": ACCOUNT, "status": "closed"},
@@ -38,23 +38,23 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "arguments", "fault"), BAD)
-def test_bad_input_is_refused(
-    run_mapped: Run, emulator: Emulator, kind: type[Any], arguments: dict[str, Any], fault: str
+@pytest.mark.parametrize(("kind", "arguments", "message"), INVALID)
+def test_account_operators_reject_invalid_parameters(
+    run_mapped: Run, emulator: Emulator, kind: type[Any], arguments: dict[str, Any], message: str
 ):
-    with pytest.raises(BadParameter, match=fault):
+    with pytest.raises(BadParameter, match=message):
         kind(task_id="task", **arguments)
-    with pytest.raises(AirflowFailException, match=fault):
+    with pytest.raises(AirflowFailException, match=message):
         run_mapped(kind, **arguments)
     assert len(emulator.journal) == 0
 
 
-def test_the_balance(run: Run, emulator: Emulator):
+def test_fetch_balance_returns_balance_and_currency(run: Run, emulator: Emulator):
     balance = run(FetchBalanceOperator)
     assert (float(balance["balance"]), balance["currency"]) == (emulator.balance, "USD")
 
 
-def test_it_opens_fetches_lists_renames_and_suspends(run: Run, emulator: Emulator):
+def test_account_operators_open_fetch_list_rename_and_suspend(run: Run, emulator: Emulator):
     opened = run(CreateAccountOperator, {"name": "Ada"}, friendly_name="for {{ name }}")
     sid = opened["sid"]
     assert (opened["friendly_name"], opened["owner_account_sid"]) == ("for Ada", emulator.account_sid)
@@ -68,7 +68,7 @@ def test_it_opens_fetches_lists_renames_and_suspends(run: Run, emulator: Emulato
     assert run(UpdateAccountOperator, target_account_sid=sid, status="active")["status"] == "active"
 
 
-def test_no_token_goes_to_xcom(run: Run, emulator: Emulator):
+def test_account_operators_return_no_auth_token(run: Run, emulator: Emulator):
     records = [run(CreateAccountOperator), run(FetchAccountOperator), run(ListAccountsOperator)]
     assert "auth_token" not in json.dumps(records)
     assert emulator.auth_token not in json.dumps(records)

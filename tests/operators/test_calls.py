@@ -1,4 +1,4 @@
-"""The call operators on the emulator, and what they refuse."""
+"""Tests of the call operators, against the emulator."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ TO, FROM = "+14155550123", "+15005550006"
 CALL, MESSAGE = "CA" + "a" * 32, "SM" + "a" * 32
 URL, TWIML = "https://example.com/twiml", "<Response><Hangup/></Response>"
 
-BAD = [
+INVALID = [
     (CreateCallOperator, {"to": TO}, "say or url or twiml or application_sid is missing"),
     (CreateCallOperator, {"to": TO, "say": "x", "url": URL}, "say and url are mutually exclusive"),
     (CreateCallOperator, {"to": TO, "say": "x", "twiml": TWIML}, "say and twiml are mutually exclusive"),
     (CreateCallOperator, {"to": TO, "url": URL, "twiml": TWIML}, "url and twiml are mutually exclusive"),
-    (CreateCallOperator, {"to": TO, "url": URL, "voice": "alice"}, "voice and language are given without say"),
+    (CreateCallOperator, {"to": TO, "url": URL, "voice": "alice"}, "voice and language are set without say"),
     (CreateCallOperator, {"to": TO, "say": "x" * 4000}, "say has 40.. characters"),
     (CreateCallOperator, {"to": TO, "say": "bell \x07"}, "say contains a character that XML cannot represent"),
     (CreateCallOperator, {"to": TO, "twiml": "<Response>"}, "twiml is not well-formed XML"),
@@ -43,19 +43,19 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "arguments", "fault"), BAD)
-def test_bad_input_is_refused(
-    run_mapped: Run, emulator: Emulator, kind: type[Any], arguments: dict[str, Any], fault: str
+@pytest.mark.parametrize(("kind", "arguments", "message"), INVALID)
+def test_call_operators_reject_invalid_parameters(
+    run_mapped: Run, emulator: Emulator, kind: type[Any], arguments: dict[str, Any], message: str
 ):
-    with pytest.raises(BadParameter, match=fault):
+    with pytest.raises(BadParameter, match=message):
         kind(task_id="task", **arguments)
-    with pytest.raises(AirflowFailException, match=fault):
+    with pytest.raises(AirflowFailException, match=message):
         run_mapped(kind, **arguments)
     assert len(emulator.journal) == 0
 
 
 @pytest.mark.parametrize("to", [TO, "client:joe", "sip:joe@example.com"])
-def test_it_calls_and_speaks(run: Run, emulator: Emulator, to: str):
+def test_create_call_with_say_sends_escaped_twiml(run: Run, emulator: Emulator, to: str):
     record = run(
         CreateCallOperator,
         {"name": "<Ada> & Co"},
@@ -65,7 +65,7 @@ def test_it_calls_and_speaks(run: Run, emulator: Emulator, to: str):
         voice="{{ 'Polly.' }}Joanna",
         language="en-GB",
         record=True,
-        timeout="{{ 20 }}",
+        ring_timeout="{{ 20 }}",
         status_callback_event=["ringing", "completed"],
     )
     assert record["sid"].startswith("CA")
@@ -80,19 +80,19 @@ def test_it_calls_and_speaks(run: Run, emulator: Emulator, to: str):
     }
 
 
-def test_what_is_said_may_be_known_later():
+def test_create_call_with_unresolved_templates_is_accepted():
     task = CreateCallOperator(task_id="call", to=TO, say="{{ a }}", voice="{{ b }}", url="{{ c }}")
     task.render_template_fields({"a": "x", "b": "", "c": ""})  # type: ignore[arg-type,typeddict-unknown-key,unused-ignore]
     assert dict(task._request().data) == {"To": TO, "Twiml": "<Response><Say>x</Say></Response>"}
 
 
-def test_it_fetches_lists_hangs_up_and_deletes(run: Run, emulator: Emulator):
+def test_call_operators_fetch_list_hang_up_and_delete(run: Run, emulator: Emulator):
     emulator.clock.freeze()
     sid = run(CreateCallOperator, to=TO, from_=FROM, twiml='<Response><Pause length="600"/></Response>')["sid"]
     assert run(FetchCallOperator, call_sid=sid)["status"] == "queued"
     assert [call["sid"] for call in run(ListCallsOperator, to=TO, status="queued")] == [sid]
     assert run(ListCallsOperator, to=TO, status="{{ 'completed' }}") == []
-    with pytest.raises(RateLimited):  # it is not over: later it can be deleted, so a retry makes sense
+    with pytest.raises(RateLimited):  # the call is in progress, so that a retry can succeed
         run(DeleteCallOperator, call_sid=sid)
     assert run(UpdateCallOperator, call_sid=sid, status="completed")["sid"] == sid
     emulator.clock.advance(60)
@@ -101,9 +101,9 @@ def test_it_fetches_lists_hangs_up_and_deletes(run: Run, emulator: Emulator):
     assert run(ListCallsOperator) == []
 
 
-def test_it_redirects(run: Run, emulator: Emulator):
+def test_update_call_redirects_call_in_progress(run: Run, emulator: Emulator):
     emulator.clock.freeze()
     sid = run(CreateCallOperator, to=TO, from_=FROM, twiml='<Response><Pause length="600"/></Response>')["sid"]
-    emulator.clock.advance(0.1)  # at a speed of 100: it is answered, and goes on
+    emulator.clock.advance(0.1)  # the call is answered
     run(UpdateCallOperator, call_sid=sid, twiml="<Response><Say>{{ 1 + 1 }}</Say></Response>")
     assert emulator.journal[-1].params == {"Twiml": "<Response><Say>2</Say></Response>"}

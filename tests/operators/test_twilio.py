@@ -1,4 +1,4 @@
-"""Any other request, on the emulator."""
+"""Tests of TwilioRequestOperator, against the emulator."""
 
 from __future__ import annotations
 
@@ -19,20 +19,22 @@ Run = Callable[..., Any]
 
 TO, FROM = "+14155550123", "+15005550006"
 
-BAD = [
+INVALID = [
     ({"method": "FETCH", "path": "Queues"}, "method is 'FETCH'"),
     ({"method": "GET", "path": ""}, "path is empty"),
     ({"method": "GET", "path": "Queues?To=1"}, "path contains a query"),
     ({"method": "POST", "path": "Queues", "data": {"A": 1}, "json": {"a": 1}}, "data and json are mutually exclusive"),
-    ({"method": "POST", "path": "Queues", "data": "A=1"}, "data is a text that is no mapping"),
+    ({"method": "POST", "path": "Queues", "data": "A=1"}, "data is a string, not a mapping"),
 ]
 
 
-@pytest.mark.parametrize(("arguments", "fault"), BAD)
-def test_bad_input_is_refused(run_mapped: Run, emulator: Emulator, arguments: dict[str, Any], fault: str):
-    with pytest.raises(BadParameter, match=fault):
+@pytest.mark.parametrize(("arguments", "message"), INVALID)
+def test_request_operator_rejects_invalid_parameters(
+    run_mapped: Run, emulator: Emulator, arguments: dict[str, Any], message: str
+):
+    with pytest.raises(BadParameter, match=message):
         TwilioRequestOperator(task_id="task", **arguments)
-    with pytest.raises(AirflowFailException, match=fault):
+    with pytest.raises(AirflowFailException, match=message):
         run_mapped(TwilioRequestOperator, **arguments)
     assert len(emulator.journal) == 0
 
@@ -51,7 +53,7 @@ def test_bad_input_is_refused(run_mapped: Run, emulator: Emulator, arguments: di
     ],
     ids=["by parameter", "whole"],
 )
-def test_it_posts_a_form(run: Run, emulator: Emulator, path: str, data: Any):
+def test_request_operator_posts_form(run: Run, emulator: Emulator, path: str, data: Any):
     urls = ["https://example.com/1", "https://example.com"]
     record = run(TwilioRequestOperator, {"to": TO, "urls": urls}, method="POST", path=path, data=data)
     assert record["sid"].startswith("MM")
@@ -63,7 +65,7 @@ def test_it_posts_a_form(run: Run, emulator: Emulator, path: str, data: Any):
     }
 
 
-def test_it_gets_and_deletes(run: Run, emulator: Emulator):
+def test_request_operator_gets_and_deletes(run: Run, emulator: Emulator):
     sid = run(TwilioRequestOperator, method="POST", path="Messages", data={"To": TO, "From": FROM, "Body": "x"})["sid"]
     assert run(TwilioRequestOperator, {"sid": sid}, method="GET", path="Messages/{{ sid }}")["sid"] == sid
     page = run(TwilioRequestOperator, method="GET", path="Messages", data={"PageSize": 1})
@@ -73,7 +75,7 @@ def test_it_gets_and_deletes(run: Run, emulator: Emulator):
     assert emulator.messages == []
 
 
-def test_a_token_is_not_shown(run: Run, emulator: Emulator):
+def test_request_operator_removes_auth_tokens(run: Run, emulator: Emulator):
     account = run(TwilioRequestOperator, method="GET", path="/2010-04-01/Accounts/{AccountSid}.json")
     assert account["sid"] == emulator.account_sid
     assert "auth_token" not in account
@@ -82,7 +84,7 @@ def test_a_token_is_not_shown(run: Run, emulator: Emulator):
     assert emulator.auth_token not in str(dict(accounts))
 
 
-def test_a_new_secret_goes_to_who_asks_the_hook_and_to_no_xcom(run: Run, monkeypatch: pytest.MonkeyPatch):
+def test_request_operator_removes_secrets_that_hook_returns(run: Run, monkeypatch: pytest.MonkeyPatch):
     key: dict[str, Any] = {
         "sid": "SK" + "a" * 32,
         "friendly_name": "etl",
@@ -92,14 +94,14 @@ def test_a_new_secret_goes_to_who_asks_the_hook_and_to_no_xcom(run: Run, monkeyp
     key |= {"ice_servers": [{"url": "stun:example.com", "credential": "s3cret"}], "access_token": "s3cret"}
     with ScriptedServer(ScriptedResponse(201, key), repeat=True) as server:
         monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", f"twilio://AC{'a' * 32}:token@127.0.0.1:{server.port}")
-        given = run(TwilioRequestOperator, method="POST", path="Keys", data={"FriendlyName": "etl"})
+        result = run(TwilioRequestOperator, method="POST", path="Keys", data={"FriendlyName": "etl"})
         assert TwilioHook().request("POST", "Keys", {"FriendlyName": "etl"})["secret"] == "s3cret"
-    assert (given["sid"], given["friendly_name"]) == (key["sid"], "etl")
-    assert given["ice_servers"] == [{"url": "stun:example.com"}]
-    assert "s3cret" not in str(dict(given))
+    assert (result["sid"], result["friendly_name"]) == (key["sid"], "etl")
+    assert result["ice_servers"] == [{"url": "stun:example.com"}]
+    assert "s3cret" not in str(dict(result))
 
 
-def test_json_is_sent_as_json():
+def test_request_operator_renders_json_body():
     task = TwilioRequestOperator(
         task_id="task", method="POST", path="https://content.twilio.com/v1/Content", json={"types": {"a": "{{ 1 }}"}}
     )
@@ -107,11 +109,13 @@ def test_json_is_sent_as_json():
     assert task._request().json == {"types": {"a": "1"}}
 
 
-def test_a_post_is_repeated_only_if_it_may_be(run: Run, emulator: Emulator, monkeypatch: pytest.MonkeyPatch):
+def test_request_operator_retries_post_only_if_idempotent(
+    run: Run, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", f"{emulator.connection_uri}/?retry_max_wait=0.01")
     arguments = {"method": "POST", "path": "Messages", "data": {"To": TO, "From": FROM, "Body": "x"}}
     emulator.fail_next(1, status=503)
-    with pytest.raises(AirflowFailException, match="idempotent=True"):  # whatever the task's retries
+    with pytest.raises(AirflowFailException, match="idempotent=True"):  # without retry
         run(TwilioRequestOperator, **arguments)
     assert len(emulator.journal) == 1
     emulator.fail_next(1, status=503)
@@ -119,9 +123,9 @@ def test_a_post_is_repeated_only_if_it_may_be(run: Run, emulator: Emulator, monk
     assert len(emulator.journal) == 3
 
 
-def test_the_log_keeps_a_number_in_the_path(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture):
+def test_request_operator_logs_no_number_in_path(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture):
     path = f"https://lookups.twilio.com/v2/PhoneNumbers/{TO}"
     TwilioRequestOperator(task_id="task", method="GET", path=path)._result(Record(status="looked up"))
-    told = caplog.text + "".join(capfd.readouterr())
-    assert "looked up" in told
-    assert TO[1:] not in told
+    log = caplog.text + "".join(capfd.readouterr())
+    assert "looked up" in log
+    assert TO[1:] not in log

@@ -1,8 +1,8 @@
-"""A number that is there, bought at most once in its life."""
+"""The operator that ensures that a phone number with a given name exists."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from airflow_provider_twilio.api import checks, codes
@@ -24,20 +24,21 @@ if TYPE_CHECKING:
     from airflow_provider_twilio._airflow.send_once import OnClear
     from airflow_provider_twilio.runtime.idempotency.fingerprint import OnUnresolved
 
-BUY = definition(IncomingPhoneNumbers.create)
+PURCHASE = definition(IncomingPhoneNumbers.create)
 SEARCH = definition(AvailablePhoneNumbers.list)
 SEARCH_PARAMETERS = (
     "country", "kind", "area_code", "contains", "sms_enabled", "mms_enabled", "voice_enabled", "fax_enabled",
     "in_region", "in_locality",
 )  # fmt: skip
-"""The parameters that a number is searched by; all others are set on it."""
-MAX_ATTEMPTS = 10
-"""How many numbers are tried that somebody else has just bought."""
-OFFERS = 20
+"""Parameters of the search. All others are settings of the number."""
+MAX_TAKEN = 10
+"""Maximum number of purchases that are repeated because another customer has bought the number first."""
+SEARCH_LIMIT = 20
+"""Maximum number of available numbers to list."""
 
 
 class _AlreadyOwned(Exception):
-    """Tell that the number is there already: there is nothing to buy."""
+    """Signal that the account already owns the number."""
 
     def __init__(self, number: IncomingPhoneNumber) -> None:
         super().__init__(number.sid)
@@ -45,14 +46,29 @@ class _AlreadyOwned(Exception):
 
 
 class EnsureNumberOperator(CompositeOperator, SendOnceOperator, color=COLOR):
-    """Have a number of this name: find it or, where there is none, buy one. Its record goes to XCom.
+    """Ensure that the account owns a number with this name: find it, or buy one.
 
-    It is known by its name: run again, whatever was retried, killed or cleared, it changes nothing and buys nothing.
-    Otherwise a number on offer is chosen, and bought with its name and settings in one request; if somebody else was
-    quicker, another one is. Two tasks that ensure the same name at the same time may both buy: set
-    ``max_active_tis_per_dag=1`` on the task.
+    Returns the record of the number to XCom. Its ``sid`` and its ``phone_number`` are XComs of their own as well.
 
-    :param friendly_name: the name that the number is known by, up to 64 characters. (templated)
+    .. code-block:: python
+
+        EnsureNumberOperator(
+            task_id="ensure",
+            friendly_name="alerts",
+            country="US",
+            area_code=415,
+            sms_url="https://example.com/sms",
+            max_active_tis_per_dag=1,
+        )
+
+    The number is identified by its name. If the account owns a number with that name, the task changes nothing, no
+    matter how often it is retried, killed or cleared. Otherwise, it selects an available number, and buys it with its
+    name and settings in one request. If another customer has bought that number first, it selects another one.
+
+    The task fails without retry if no number is available, or if several numbers have the name. Two tasks that ensure
+    the same name at the same time may both buy a number, which ``max_active_tis_per_dag=1`` prevents.
+
+    :param friendly_name: Name that identifies the number, up to 64 characters. (templated)
     :param country: Two-letter country code (ISO 3166-1), such as ``US``. (templated)
     :param kind: Type of number: ``Local``, ``TollFree``, ``Mobile``, ``National``, ``Voip``, ``SharedCost`` or
         ``MachineToMachine``. Few countries offer all types. (templated)
@@ -88,13 +104,14 @@ class EnsureNumberOperator(CompositeOperator, SendOnceOperator, color=COLOR):
     :param api_version: Version of Twilio's API for the number's incoming calls. ``2010-04-01`` by default. (templated)
     :param extra_params: Additional form parameters under Twilio's own names, such as ``{"NewParameter": "value"}``, for
         parameters that this operation does not have. A list repeats its parameter; None omits it. (templated)
-    :param once: Whether all tries of the task together send the request once. If ``False``, every try sends it.
-    :param on_clear: Whether to ``resend`` the request or to ``skip`` it when a user clears the task.
-    :param on_unresolved: Whether to ``resend`` the request or to ``fail`` when the outcome of an earlier try is unknown
-        and Twilio lists no matching record. By default, messages and calls are sent again, and purchases and new
-        accounts fail.
-    :param reconcile_timeout: Seconds after the connection timeout during which Twilio's list is polled before an
-        earlier request is considered not sent.
+    :param once: Whether the task stores a purchase before it requests it. If ``False``, only the name identifies a
+        number that an earlier try bought.
+    :param on_clear: Whether a task that a user clears searches for the number again (``resend``), or returns the record
+        that it has stored (``skip``).
+    :param on_unresolved: Whether to ``resend`` (default) or ``fail`` if the outcome of an earlier try is unknown and
+        Twilio does not list the number. The request names that number, which cannot be bought twice.
+    :param reconcile_timeout: Seconds after the connection timeout during which Twilio's list is polled before a number
+        of an earlier try is considered not bought.
     :param twilio_conn_id: Airflow connection. (templated)
     :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
@@ -149,96 +166,119 @@ class EnsureNumberOperator(CompositeOperator, SendOnceOperator, color=COLOR):
         self._set_arguments(locals())
 
     @classmethod
-    def _check(cls, given: Mapping[str, Any]) -> None:
-        """Require a name, and hold the rest against the search and the purchase."""
-        checks.required(friendly_name=given["friendly_name"])
-        checks.max_length("friendly_name", given["friendly_name"], 64)
-        SEARCH.check({name: _given(given[name]) for name in SEARCH_PARAMETERS})
-        BUY.check({**cls._settings(given), "phone_number": UNRESOLVED})
+    def _check(cls, values: Mapping[str, Any]) -> None:
+        """Check the name, and the parameters of the search and the purchase."""
+        checks.required(friendly_name=values["friendly_name"])
+        checks.max_length("friendly_name", values["friendly_name"], 64)
+        SEARCH.check({name: _blank_to_none(values[name]) for name in SEARCH_PARAMETERS})
+        PURCHASE.check({**cls._settings(values), "phone_number": UNRESOLVED})
 
     @staticmethod
-    def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: _given(value) for name, value in given.items() if name not in SEARCH_PARAMETERS}
+    def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: _blank_to_none(value) for name, value in values.items() if name not in SEARCH_PARAMETERS}
 
-    def _perform(self, context: Context, **given: Any) -> Any:
-        """Find the number, or buy it."""
-        settings = self._settings(given)
-        bare = BUY.function(**{**settings, "phone_number": UNRESOLVED})
-        request = bare.replace(data=BUY.form_data(settings))
-        refused: list[str] = []
+    def _perform(self, context: Context, **arguments: Any) -> Any:
+        """Find the number by its name, or buy one."""
+        settings = self._settings(arguments)
+        request_without_data = PURCHASE.function(**{**settings, "phone_number": UNRESOLVED})
+        request = request_without_data.replace(data=PURCHASE.form_data(settings))
+        taken_numbers: list[str] = []
 
-        def prepare(request: Request[Any]) -> Request[Any]:
-            if ours := self._find_by_name(given["friendly_name"]):
-                raise _AlreadyOwned(ours)
-            return request.with_params(PhoneNumber=self._first_available(given, refused))
+        def finalize(request: Request[Any]) -> Request[Any]:
+            if owned := self._find_by_name(arguments["friendly_name"]):
+                raise _AlreadyOwned(owned)
+            return request.with_params(PhoneNumber=self._first_available(arguments, taken_numbers))
 
         try:
-            number = self._buy(context, request, prepare, refused)
-        except _AlreadyOwned as ours:
-            number = ours.number
-            self.log.info("It is ours already: nothing is bought")
-            if differing := diff(number, {name: value for name, value in settings.items() if name in number}):
-                self.log.warning("Its %s differ: UpdateNumbersOperator sets them", ", ".join(differing))
+            number = self._buy(context, request, finalize, taken_numbers)
+        except _AlreadyOwned as owned:
+            number = owned.number
+            self.log.info("Buying nothing: the account already owns the number")
+            if different := diff(number, {name: value for name, value in settings.items() if name in number}):
+                self.log.warning(
+                    "Keeping different settings of the number (%s): use UpdateNumbersOperator to change them",
+                    ", ".join(different),
+                )
         return self._result(number)
 
     def _buy(
-        self, context: Context, request: Request[IncomingPhoneNumber], prepare: Any, refused: list[str]
+        self,
+        context: Context,
+        request: Request[IncomingPhoneNumber],
+        finalize: Callable[[Request[Any]], Request[Any]],
+        taken_numbers: list[str],
     ) -> IncomingPhoneNumber:
+        """Return the number that this or an earlier try bought.
+
+        :param finalize: Function that adds the number to the request, right before it is sent.
+        :param taken_numbers: List to which the numbers are added that another customer has bought first.
+        """
         from airflow_provider_twilio._airflow.send_once import send_once_in_task
 
         client = self.hook.client
         while True:
-            asked: list[Request[IncomingPhoneNumber]] = []
+            finalized: list[Request[IncomingPhoneNumber]] = []
 
-            def noted(
-                request: Request[IncomingPhoneNumber], asked: list[Request[IncomingPhoneNumber]] = asked
+            def finalize_request(
+                request: Request[IncomingPhoneNumber], finalized: list[Request[IncomingPhoneNumber]] = finalized
             ) -> Request[IncomingPhoneNumber]:
-                asked.append(prepare(request))
-                return asked[-1]
+                finalized.append(finalize(request))
+                return finalized[-1]
 
             try:
                 if not self.once:
-                    return client.send(noted(request))
+                    return client.send(finalize_request(request))
                 return send_once_in_task(
                     context,
                     client,
                     request,
-                    # What an earlier try was refused stays settled under its own name.
-                    name=f"ensure.{len(refused)}" if refused else "",
+                    # Each attempt has a state of its own, so that the outcome of a rejected one remains stored.
+                    name=f"ensure.{len(taken_numbers)}" if taken_numbers else "",
                     on_clear=self.on_clear,
                     on_unresolved=self.on_unresolved or "resend",
                     reconcile_timeout=self.reconcile_timeout,
-                    finalize_request=noted,
+                    finalize_request=finalize_request,
                 )
             except InvalidRequest as error:
-                if error.code != codes.NUMBER_TAKEN or len(refused) >= MAX_ATTEMPTS:
+                if error.code != codes.NUMBER_TAKEN or len(taken_numbers) >= MAX_TAKEN:
                     raise
-                taken = asked[-1].get("PhoneNumber") if asked else None
-                self.log.info("%s is taken: looking whether it is ours", mask(taken or "The number of an earlier try"))
-                refused.append(taken or "")
-                if ours := self._find_by_name(request.get("FriendlyName") or ""):
-                    raise _AlreadyOwned(ours) from None
+                taken = finalized[-1].get("PhoneNumber") if finalized else None
+                self.log.info(
+                    "Searching for another number: %s is taken",
+                    mask(taken) if taken else "the number that an earlier try selected",
+                )
+                taken_numbers.append(taken or "")
+                # Another task may have bought it for this account.
+                if owned := self._find_by_name(request.get("FriendlyName") or ""):
+                    raise _AlreadyOwned(owned) from None
 
     def _find_by_name(self, name: str) -> IncomingPhoneNumber | None:
-        """Find the one number of this name."""
+        """Return the number with this name, or None if there is none.
+
+        :raises AmbiguousOutcome: If several numbers have the name.
+        """
         listed = self.hook.incoming_phone_numbers.list(friendly_name=name)
         found = [number for number in listed if number.friendly_name == name]
         if len(found) > 1:
             from airflow_provider_twilio.api.errors import AmbiguousOutcome
 
             sids = [number.sid for number in found]
-            raise AmbiguousOutcome(f"{len(found)} numbers have this name: {', '.join(sids)}; rename all but one", sids)
+            raise AmbiguousOutcome(
+                f"{len(found)} numbers have this name: {', '.join(sids)}. Rename all but one. No number was bought",
+                sids,
+            )
         return found[0] if found else None
 
-    def _first_available(self, given: Mapping[str, Any], refused: list[str]) -> str:
-        wanted = {name: _given(given[name]) for name in SEARCH_PARAMETERS}
-        country, kind = wanted.pop("country"), wanted.pop("kind")
-        for offer in self.hook.available_phone_numbers.list(country, kind, **wanted, limit=OFFERS):
-            if offer.phone_number and offer.phone_number not in refused:
-                return offer.phone_number
-        raise NotFound(f"no {kind} number like this is on offer in {country}: nothing is bought")
+    def _first_available(self, arguments: Mapping[str, Any], taken_numbers: list[str]) -> str:
+        """Return an available number that matches the search and is not taken."""
+        filters = {name: _blank_to_none(arguments[name]) for name in SEARCH_PARAMETERS}
+        country, kind = filters.pop("country"), filters.pop("kind")
+        for number in self.hook.available_phone_numbers.list(country, kind, **filters, limit=SEARCH_LIMIT):
+            if number.phone_number and number.phone_number not in taken_numbers:
+                return number.phone_number
+        raise NotFound(f"no {kind} number that matches the search is available in {country}. No number was bought")
 
 
-def _given(value: Any) -> Any:
-    """Give None for a text that is empty: nothing of that is set, or searched by."""
+def _blank_to_none(value: Any) -> Any:
+    """Return None for a blank string, and any other value unchanged."""
     return None if isinstance(value, str) and not value.strip() else value

@@ -1,4 +1,4 @@
-"""Search, buy, ensure, fetch, list, set up, transfer and release phone numbers, one or many; find idle ones."""
+"""Operators for phone numbers: search, buy, fetch, list, update, transfer and release them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,13 @@ SEARCH = definition(AvailablePhoneNumbers.list)
 
 
 class SearchNumbersOperator(TwilioOperator, operation=AvailablePhoneNumbers.list):
-    """Search the numbers on offer in a country.
+    """Search for available numbers in a country, and return their records to XCom.
+
+    .. code-block:: python
+
+        SearchNumbersOperator(task_id="search", country="US", area_code=415, sms_enabled=True, limit=5)
+
+    The numbers are not reserved. If there are none, the list is empty.
 
     :param country: Two-letter country code (ISO 3166-1), such as ``US``. (templated)
     :param kind: Type of number: ``Local``, ``TollFree``, ``Mobile``, ``National``, ``Voip``, ``SharedCost`` or
@@ -116,11 +122,20 @@ class SearchNumbersOperator(TwilioOperator, operation=AvailablePhoneNumbers.list
 
 
 class PurchaseNumberOperator(SendOnceOperator, operation=IncomingPhoneNumbers.create):
-    """Buy a number. Its record goes to XCom.
+    """Buy a phone number.
 
-    It is bought once, whatever is retried, killed or lost. By area code it first finds one number on offer, and then
-    buys exactly that one. To ask for more of it, such as for MMS, search first:
-    ``phone_number="{{ ti.xcom_pull(task_ids='search')[0]['phone_number'] }}"``.
+    Returns the record of the number to XCom. Its ``sid`` and its ``phone_number`` are XComs of their own as well.
+
+    .. code-block:: python
+
+        search = SearchNumbersOperator(task_id="search", country="US", mms_enabled=True, limit=1)
+        buy = PurchaseNumberOperator(task_id="buy", phone_number="{{ ti.xcom_pull('search')[0]['phone_number'] }}")
+        search >> buy
+
+    All tries of the task together buy one number, even if a worker is killed or a response is lost: a retry returns the
+    record of the number that an earlier try bought. With ``area_code``, the task first searches for an available number
+    and then buys exactly that one. If there is none, the task fails without retry. If the outcome of an earlier try
+    remains unknown, the task fails without retry by default.
 
     :param phone_number: Number to buy, in E.164. Pass ``phone_number`` or ``area_code``, not both. (templated)
     :param area_code: Area code in which to buy any available number, 200 to 999 (US and Canada only). Each request buys
@@ -149,15 +164,15 @@ class PurchaseNumberOperator(SendOnceOperator, operation=IncomingPhoneNumbers.cr
     :param api_version: Version of Twilio's API for the number's incoming calls. ``2010-04-01`` by default. (templated)
     :param extra_params: Additional form parameters under Twilio's own names, such as ``{"NewParameter": "value"}``, for
         parameters that this operation does not have. A list repeats its parameter; None omits it. (templated)
-    :param country: where to look for one by area code, such as ``US``. (templated)
-    :param kind: the kind to look for by area code, such as ``Local`` or ``TollFree``. (templated)
-    :param once: Whether all tries of the task together send the request once. If ``False``, every try sends it.
-    :param on_clear: Whether to ``resend`` the request or to ``skip`` it when a user clears the task.
-    :param on_unresolved: Whether to ``resend`` the request or to ``fail`` when the outcome of an earlier try is unknown
-        and Twilio lists no matching record. By default, messages and calls are sent again, and purchases and new
-        accounts fail.
-    :param reconcile_timeout: Seconds after the connection timeout during which Twilio's list is polled before an
-        earlier request is considered not sent.
+    :param country: Two-letter code of the country in which to search by area code. (templated)
+    :param kind: Type of number to search for by area code, such as ``Local`` or ``TollFree``. (templated)
+    :param once: Whether all tries of the task together buy one number only. If ``False``, every try buys another one.
+    :param on_clear: Whether a task that a user clears buys again (``resend``), or returns the record of the number that
+        it has already created (``skip``).
+    :param on_unresolved: Whether to ``fail`` (default) or ``resend`` if the outcome of an earlier try is unknown and
+        Twilio lists no matching record.
+    :param reconcile_timeout: Seconds after the connection timeout during which Twilio's list is polled before a number
+        of an earlier try is considered not bought.
     :param twilio_conn_id: Airflow connection. (templated)
     :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
@@ -208,17 +223,17 @@ class PurchaseNumberOperator(SendOnceOperator, operation=IncomingPhoneNumbers.cr
         self._set_arguments(locals())
 
     @classmethod
-    def _build_arguments(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """Check where to look for a number, if that is what to do."""
-        country, kind = (given.pop(name) for name in cls._extra_template_fields)
-        if checks.is_set(given["area_code"]):
-            SEARCH.check({"country": country, "kind": kind, "area_code": given["area_code"]})
-        return given
+    def _build_arguments(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments of the purchase, after checking those of a search by area code."""
+        country, kind = (arguments.pop(name) for name in cls._extra_template_fields)
+        if checks.is_set(arguments["area_code"]):
+            SEARCH.check({"country": country, "kind": kind, "area_code": arguments["area_code"]})
+        return arguments
 
     def _finalize_request(self, request: Request[Any]) -> Request[Any]:
-        """Give the Request for one concrete number; by area code one is looked for first.
+        """Return the request for a specific number. With ``area_code``, search for an available number first.
 
-        Twilio could choose one itself, but then a second attempt would buy a second number.
+        Twilio could select a number itself, but a repeated request would then buy another one.
         """
         request = super()._finalize_request(request)
         if request.get("AreaCode") is None:
@@ -226,15 +241,21 @@ class PurchaseNumberOperator(SendOnceOperator, operation=IncomingPhoneNumbers.cr
         return self._request(phone_number=self._first_available(**self._rendered_arguments()), area_code=None)
 
     def _first_available(self, *, country: str, kind: Any, area_code: int | str, **others: Any) -> str:
-        offers = self.hook.available_phone_numbers.list(country, kind, area_code=area_code, limit=1)
-        for offer in offers:
-            if offer.phone_number:
-                return offer.phone_number
-        raise NotFound(f"no {kind} number of area code {area_code} is on offer in {country}")
+        available = self.hook.available_phone_numbers.list(country, kind, area_code=area_code, limit=1)
+        for number in available:
+            if number.phone_number:
+                return number.phone_number
+        raise NotFound(f"no {kind} number with area code {area_code} is available in {country}. No number was bought")
 
 
 class FetchNumberOperator(TwilioOperator, operation=IncomingPhoneNumbers.fetch):
-    """Fetch a number of the account.
+    """Fetch a number of the account, and return its record to XCom.
+
+    .. code-block:: python
+
+        FetchNumberOperator(task_id="fetch", phone_number_sid="{{ params.sid }}")
+
+    A number that the account does not own fails the task without retry.
 
     :param phone_number_sid: SID of the number. (templated)
     :param twilio_conn_id: Airflow connection. (templated)
@@ -256,7 +277,11 @@ class FetchNumberOperator(TwilioOperator, operation=IncomingPhoneNumbers.fetch):
 
 
 class ListNumbersOperator(TwilioOperator, operation=IncomingPhoneNumbers.list):
-    """List the account's numbers.
+    """List the account's numbers, and return their records to XCom.
+
+    .. code-block:: python
+
+        ListNumbersOperator(task_id="list", phone_number="+1415*******")
 
     :param phone_number: Only numbers that contain these digits. ``*`` matches any single digit. (templated)
     :param friendly_name: Only numbers with exactly this name. (templated)
@@ -288,7 +313,13 @@ class ListNumbersOperator(TwilioOperator, operation=IncomingPhoneNumbers.list):
 
 
 class UpdateNumberOperator(TwilioOperator, operation=IncomingPhoneNumbers.update):
-    """Change a number's settings, or give it to another account. What isn't given stays; ``""`` empties.
+    """Update the settings of a number, or transfer it to another account, and return its record to XCom.
+
+    .. code-block:: python
+
+        UpdateNumberOperator(task_id="update", phone_number_sid="{{ params.sid }}", sms_url="https://example.com/sms")
+
+    A setting that is not passed remains unchanged; ``""`` clears it. A retry of the task has no further effect.
 
     :param phone_number_sid: SID of the number. (templated)
     :param transfer_to_account_sid: Account to transfer the number to. It must have the same parent account, whose
@@ -360,12 +391,17 @@ class UpdateNumberOperator(TwilioOperator, operation=IncomingPhoneNumbers.update
 
 
 class ReleaseNumberOperator(TwilioOperator, operation=IncomingPhoneNumbers.delete):
-    """Release one number, named by its SID or in full. Its SID goes to XCom.
+    """Release a phone number, and return its SID to XCom.
 
-    It can't be undone: anyone may buy the number next.
+    .. code-block:: python
+
+        ReleaseNumberOperator(task_id="release", phone_number="{{ params.phone_number }}")
+
+    A released number cannot be restored, and anyone can buy it. The task fails without retry if the account does not
+    own exactly one such number. A retry succeeds if an earlier try has released the number.
 
     :param phone_number_sid: SID of the number. (templated)
-    :param phone_number: the number itself, in E.164, of which the account must own exactly one. (templated)
+    :param phone_number: Number in E.164. Pass ``phone_number_sid`` or ``phone_number``, not both. (templated)
     :param twilio_conn_id: Airflow connection. (templated)
     :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
@@ -377,7 +413,7 @@ class ReleaseNumberOperator(TwilioOperator, operation=IncomingPhoneNumbers.delet
     phone_number_sid: str | None
     phone_number: str | None
     _plan: ReleasePlan
-    """Knows the SID of a number that an earlier try released."""
+    """The plan of this task, which contains the SID of a number that an earlier try released."""
 
     def __init__(
         self,
@@ -392,37 +428,37 @@ class ReleaseNumberOperator(TwilioOperator, operation=IncomingPhoneNumbers.delet
         self._set_arguments(locals())
 
     @classmethod
-    def _build_arguments(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """Require one way of naming the number; its SID is looked up where it isn't given."""
-        named = {"phone_number_sid": given["phone_number_sid"], "phone_number": given.pop("phone_number")}
-        checks.one_of(**named)
-        checks.only_one_of(**named)
-        if checks.is_set(named["phone_number"]):
-            checks.phone_number("phone_number", named["phone_number"])
-            given["phone_number_sid"] = UNRESOLVED
-        return given
+    def _build_arguments(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments, with an unresolved SID if the number is passed instead."""
+        identifiers = {"phone_number_sid": arguments["phone_number_sid"], "phone_number": arguments.pop("phone_number")}
+        checks.one_of(**identifiers)
+        checks.only_one_of(**identifiers)
+        if checks.is_set(identifiers["phone_number"]):
+            checks.phone_number("phone_number", identifiers["phone_number"])
+            arguments["phone_number_sid"] = UNRESOLVED
+        return arguments
 
-    def _request(self, **instead: Any) -> Any:
-        """Build the Request, with the SID of the number if it is given as such."""
-        given = self._rendered_arguments()
-        number = given["phone_number"]
+    def _request(self, **overrides: Any) -> Any:
+        """Build the request, after looking up the SID if the number is passed instead."""
+        arguments = self._rendered_arguments()
+        number = arguments["phone_number"]
         if checks.is_set(number):
-            self._build_arguments(given)
+            self._build_arguments(arguments)
             self.phone_number_sid, self.phone_number = self._sid_of(number), None
-        return super()._request(**instead)
+        return super()._request(**overrides)
 
     def execute(self, context: Context) -> Any:
-        """Release it; in a retry, also where an earlier try was killed right after it had."""
+        """Release the number. A retry succeeds if an earlier try has released it."""
         self._plan = ReleasePlan(context)
         return super().execute(context)
 
     def _sid_of(self, number: str) -> str:
-        """Find the one number that is exactly this: Twilio's filter also gives those that contain it."""
+        """Return the SID of the number with exactly these digits. Twilio's filter also matches longer numbers."""
         listed = self.hook.incoming_phone_numbers.list(phone_number=number)
         owned = {str(record["sid"]): record for record in listed if record.phone_number == number}
         if not owned and (released := self._plan.read().get(number)):
             return str(released["sid"])
         if len(owned) != 1:
-            raise NotFound(f"the account owns {len(owned)} numbers {mask(number)}, not one; nothing is released")
+            raise NotFound(f"the account owns {len(owned)} numbers {mask(number)}, not one. No number was released")
         self._plan.write(owned)
         return next(iter(owned))

@@ -1,4 +1,4 @@
-"""The number operators on the emulator: searching, buying and releasing never touch any other number."""
+"""Tests of the operators for single phone numbers, against the emulator."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Run = Callable[..., Any]
 OWNED = "+15005550006"
 NUMBER, CALL = "PN" + "a" * 32, "CA" + "a" * 32
 
-BAD = [
+INVALID = [
     (SearchNumbersOperator, {"country": "USA"}, "country is not a country code"),
     (SearchNumbersOperator, {"country": "US", "kind": "Cellular"}, "kind is not an allowed value"),
     (SearchNumbersOperator, {"country": "US", "contains": "1"}, "contains has 1 characters"),
@@ -55,18 +55,18 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "arguments", "fault"), BAD)
-def test_bad_input_is_refused(
-    run_mapped: Run, emulator: Emulator, kind: type[Any], arguments: dict[str, Any], fault: str
+@pytest.mark.parametrize(("kind", "arguments", "message"), INVALID)
+def test_number_operators_reject_invalid_parameters(
+    run_mapped: Run, emulator: Emulator, kind: type[Any], arguments: dict[str, Any], message: str
 ):
-    with pytest.raises(BadParameter, match=fault):
+    with pytest.raises(BadParameter, match=message):
         kind(task_id="task", **arguments)
-    with pytest.raises(AirflowFailException, match=fault):
+    with pytest.raises(AirflowFailException, match=message):
         run_mapped(kind, **arguments)
     assert len(emulator.journal) == 0
 
 
-def test_search_purchase_release_by_xcom(run: Run, emulator: Emulator):
+def test_number_operators_search_purchase_and_release_by_xcom(run: Run, emulator: Emulator):
     with DAG("dag", schedule=None):
         purchase = PurchaseNumberOperator(
             task_id="buy", phone_number="{{ ti.xcom_pull(task_ids='search')[0]['phone_number'] }}"
@@ -94,7 +94,9 @@ def test_search_purchase_release_by_xcom(run: Run, emulator: Emulator):
         ({"area_code": "{{ code }}", "country": "{{ 'CA' }}"}, "+1416"),
     ],
 )
-def test_by_area_code_it_buys_one_concrete_number(run: Run, emulator: Emulator, arguments: dict[str, Any], start: str):
+def test_purchase_number_by_area_code_buys_specific_number(
+    run: Run, emulator: Emulator, arguments: dict[str, Any], start: str
+):
     bought = run(PurchaseNumberOperator, {"code": 416}, sms_url="https://example.com/sms", **arguments)
     assert bought["phone_number"].startswith(start)
     search, purchase = emulator.journal
@@ -102,13 +104,13 @@ def test_by_area_code_it_buys_one_concrete_number(run: Run, emulator: Emulator, 
     assert purchase.params == {"PhoneNumber": bought["phone_number"], "SmsUrl": "https://example.com/sms"}
 
 
-def test_an_area_without_numbers_fails_the_task(run: Run, emulator: Emulator):
-    with pytest.raises(AirflowFailException, match="no Local number of area code 999 is on offer in US"):
+def test_purchase_number_without_available_number_fails(run: Run, emulator: Emulator):
+    with pytest.raises(AirflowFailException, match="no Local number with area code 999 is available in US"):
         run(PurchaseNumberOperator, area_code=999)
     assert emulator.journal.count("POST") == 0
 
 
-def test_it_fetches_lists_and_updates(run: Run, emulator: Emulator):
+def test_number_operators_fetch_list_and_update(run: Run, emulator: Emulator):
     (owned,) = run(ListNumbersOperator, phone_number=OWNED)
     sid = owned["sid"]
     assert run(FetchNumberOperator, phone_number_sid=sid)["phone_number"] == OWNED
@@ -119,7 +121,7 @@ def test_it_fetches_lists_and_updates(run: Run, emulator: Emulator):
     assert run(UpdateNumberOperator, phone_number_sid=sid, sms_url="")["sms_url"] == ""
 
 
-def test_it_transfers(run: Run, emulator: Emulator):
+def test_update_number_transfers_to_subaccount(run: Run, emulator: Emulator):
     target = run(CreateAccountOperator, friendly_name="new owner")["sid"]
     (owned,) = run(ListNumbersOperator)
     moved = run(UpdateNumberOperator, phone_number_sid=owned["sid"], transfer_to_account_sid=target)
@@ -128,30 +130,30 @@ def test_it_transfers(run: Run, emulator: Emulator):
     assert [number["sid"] for number in run(ListNumbersOperator, account_sid=target)] == [owned["sid"]]
 
 
-def test_it_releases_by_the_exact_number(run: Run, emulator: Emulator):
+def test_release_number_by_exact_number(run: Run, emulator: Emulator):
     bought = run(PurchaseNumberOperator, area_code=415)
     assert run(ReleaseNumberOperator, phone_number=bought["phone_number"]) == bought["sid"]
     assert [number["phone_number"] for number in emulator.numbers] == [OWNED]
 
 
-def test_a_number_that_contains_it_is_not_it(run: Run, emulator: Emulator):
-    """Twilio's filter finds +15005550006 by +1500555000 as well."""
+def test_release_number_rejects_longer_number(run: Run, emulator: Emulator):
+    """Twilio's filter for +1500555000 also returns +15005550006."""
     (owned,) = run(ListNumbersOperator, phone_number="+1500555000")
     assert owned["phone_number"] == OWNED
     with pytest.raises(
-        AirflowFailException, match=r"the account owns 0 numbers \+15•••00, not one; nothing is released"
+        AirflowFailException, match=r"the account owns 0 numbers \+15•••00, not one. No number was released"
     ):
         run(ReleaseNumberOperator, phone_number="+1500555000")
     assert emulator.journal.count("DELETE") == 0
     assert len(emulator.numbers) == 1
 
 
-def test_a_retry_knows_the_number_that_an_earlier_try_released(run: Run, emulator: Emulator):
+def test_release_number_succeeds_if_earlier_try_released_it(run: Run, emulator: Emulator):
     store = Store()
     first, second = ({"task_state_store": store, "ti": SimpleNamespace(try_number=number)} for number in (1, 2))
     with pytest.raises(AirflowFailException, match="owns 0 numbers"):
         run(ReleaseNumberOperator, first, phone_number="+14155550199")
-    sid = run(ReleaseNumberOperator, first, phone_number=OWNED)  # and was killed before that was known
+    sid = run(ReleaseNumberOperator, first, phone_number=OWNED)  # and was killed before its result was stored
     assert run(ReleaseNumberOperator, second, phone_number=OWNED) == sid
     with pytest.raises(AirflowFailException, match="owns 0 numbers"):
         run(ReleaseNumberOperator, second, phone_number="+14155550199")

@@ -1,16 +1,13 @@
-"""Forgetting what is old: found first, then reported, and only then redacted or deleted, many at once."""
+"""Operators that redact or delete old records. They report the records before they change any of them."""
 
 from __future__ import annotations
 
-import sqlite3
-import tempfile
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
-from airflow_provider_twilio._airflow import storage as files
+from airflow_provider_twilio._airflow import storage
 from airflow_provider_twilio._airflow.compat import AirflowFailException
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.calls import Calls
@@ -23,6 +20,7 @@ from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.api.values import UNRESOLVED, parse_int
 from airflow_provider_twilio.operators._base.composite import CompositeOperator
 from airflow_provider_twilio.operators._base.operation import COLORS
+from airflow_provider_twilio.operators._work_list import REPORT_COLUMNS, WorkList
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -31,40 +29,39 @@ if TYPE_CHECKING:
     from airflow_provider_twilio.runtime.bulk.items import Outcome
     from airflow_provider_twilio.runtime.state_store import StateStore
 
-COLUMNS = ("sid", "date_created", "outcome", "code", "reason", "run_id")
-PLANNED = "twilio_retention"
-"""The key in the task state store of what the last try has meant, and how many records the first of the same found."""
-MEDIA = definition(MediaItems.list)
+STORE_KEY = "twilio_retention"
+"""Key in the task state store of the number of records that the first try found, and of the parameters it used."""
+LIST_MEDIA = definition(MediaItems.list)
 
 
 class _RetentionOperator(CompositeOperator):
-    """Find records that are older than so many days, report them and, with ``apply``, redact or delete them.
+    """Base class of operators that report old records and, with ``apply``, redact or delete them.
 
-    What is old counts from the run, so that each try means the same records. The report is written before anything is
-    touched, with what would become of each, or with ``apply`` what is to, and again at the end, with what has. A later
-    try finds what is left, and knows the rest of what was to be done from the report for done.
+    The age of a record is relative to the DAG run, so that each try selects the same records. The report is written
+    before any record is changed, with the planned outcomes, and again at the end, with the actual ones. A later try
+    finds the records that are left. Other records in the report of an earlier try count as done.
     """
 
-    done: ClassVar[str]
-    """What has become of a record: ``redacted`` or ``deleted``."""
+    done_outcome: ClassVar[str]
+    """Outcome of a processed record: ``redacted`` or ``deleted``."""
 
     @abstractmethod
     def _list_candidates(self, since: datetime | None, until: datetime, *, unsent: bool) -> Listing[Any]:
-        """List what may be old enough."""
+        """Return the listing of records among which old ones are selected."""
 
     @abstractmethod
     def _request_for(self, sid: str) -> Request[Any]:
-        """Give the request that redacts or deletes one."""
+        """Return the request that redacts or deletes a record."""
 
-    async def _before_run(self, client: Any, ledger: WorkList, concurrency: int) -> None:
-        """Do what comes before that."""
+    async def _before_run(self, client: Any, work_list: WorkList, concurrency: int) -> None:
+        """Make further requests before the records are redacted or deleted."""
 
     def _is_due(self, record: Any) -> bool:
-        """Tell whether anything is left to do about a record that is old enough."""
+        """Return whether an old record still has to be processed."""
         return True
 
     def _media_of(self, record: Any) -> int:
-        """Count the media of a message that are to be deleted with it."""
+        """Return the number of media to delete with a message."""
         return 0
 
     @classmethod
@@ -72,15 +69,15 @@ class _RetentionOperator(CompositeOperator):
         return UNRESOLVED if name in ("start", "end") and value is not None else super()._literal_of(name, value)
 
     @classmethod
-    def _check(cls, given: Mapping[str, Any]) -> None:
-        """Require an age, and a range that has both ends, if there is one."""
-        checks.required(days=given["days"])
-        parse_int("days", given["days"], 1)
-        if (given["start"] is None) != (given["end"] is None):
-            one, other = ("start", "end") if given["end"] is None else ("end", "start")
-            raise BadParameter(one, f"is given without {other}", "give both, or none for all that is old enough")
-        files.check_path("report", given["report"], files.TABLE_FORMATS)
-        parse_int("concurrency", given["concurrency"], 1, 500)
+    def _check(cls, values: Mapping[str, Any]) -> None:
+        """Check the age, the range, the report's path and the concurrency."""
+        checks.required(days=values["days"])
+        parse_int("days", values["days"], 1)
+        if (values["start"] is None) != (values["end"] is None):
+            name, missing = ("start", "end") if values["end"] is None else ("end", "start")
+            raise BadParameter(name, f"is set without {missing}", "pass both, or neither to select all old records")
+        storage.check_path("report", values["report"], storage.TABLE_FORMATS)
+        parse_int("concurrency", values["concurrency"], 1, 500)
 
     def _perform(
         self,
@@ -95,224 +92,140 @@ class _RetentionOperator(CompositeOperator):
         include_unsent: bool = False,
         **others: Any,
     ) -> dict[str, Any]:
-        """Find, report and, if asked to, do it."""
+        """Find and report the old records and, with ``apply``, redact or delete them."""
         from airflow_provider_twilio.runtime.state_store import store_for_task
 
-        since, until = _range(context, int(days), start, end)
-        settings = self.hook.client.settings
-        applies = apply and not settings.dry_run
-        memory = store_for_task(context)
+        since, until = _selected_range(context, int(days), start, end)
+        applies = apply and not self.hook.client.settings.dry_run
         run_id = str(context.get("run_id") or "")
-        meant = str([days, start, end, include_unsent, others])
-        with WorkList(self.done, run_id, applies) as ledger:
+        with WorkList(self.done_outcome, run_id, applies) as work_list:
             if report is not None:
-                ledger.load_report(_earlier(report, run_id), since, until)
-            listed = self.hook.client.iter_records(self._list_candidates(since, until, unsent=include_unsent))
-            ledger.plan(
-                (str(r.sid), f"{r.date_created:%Y-%m-%dT%H:%M:%SZ}", self._media_of(r))
-                for r in listed
-                if r.date_created is not None
-                and r.date_created < until
-                and (since is None or r.date_created >= since)
-                and self._is_due(r)
+                work_list.load_report(_rows_of_earlier_try(report, run_id), since, until)
+            candidates = self.hook.client.iter_records(self._list_candidates(since, until, unsent=include_unsent))
+            work_list.add_pending(
+                (str(record.sid), f"{record.date_created:%Y-%m-%dT%H:%M:%SZ}", self._media_of(record))
+                for record in candidates
+                if record.date_created is not None
+                and record.date_created < until
+                and (since is None or record.date_created >= since)
+                and self._is_due(record)
             )
-            before = self._before(memory, ledger, meant) if applies and report is None else 0
-            self._report(report, ledger)
+            done_earlier = 0
+            if applies and report is None:
+                selection = str([days, start, end, include_unsent, others])
+                done_earlier = self._count_done_earlier(store_for_task(context), work_list, selection)
+            self._write_report(report, work_list)
             if applies:
-                self.log.info("%d records are to be %s", ledger.due, self.done)
+                self.log.info("Processing %d records, which will be %s", work_list.pending_count, self.done_outcome)
                 try:
-                    self._run_in_background(self._do(ledger, int(concurrency)))
+                    self._run_in_background(self._process(work_list, int(concurrency)))
                 finally:
-                    self._report(report, ledger)
-            elif ledger.due:
-                self.log.info("Nothing was %s: set apply=True for %d records", self.done, ledger.due)
-            told = ledger.summary(before)
-        self.log.info("%s", told)
-        if told["failed"]:
-            where = f"; {report} names them" if report else "; a report would name them"
-            raise AirflowFailException(f"{told['failed']} of {told['records']} records were not {self.done}{where}")
-        return {**told, "until": until.isoformat(), "report": report, "applied": applies}
+                    self._write_report(report, work_list)
+            elif work_list.pending_count:
+                self.log.info(
+                    "Changing nothing: with apply=True, %d records would be %s",
+                    work_list.pending_count, self.done_outcome,
+                )  # fmt: skip
+            summary = work_list.summary(done_earlier)
+        self.log.info("Finished: %s", summary)
+        if summary["failed"]:
+            advice = f"See {report}" if report else "Set report to list them"
+            raise AirflowFailException(
+                f"{summary['failed']} of {summary['records']} records were not {self.done_outcome}. {advice}"
+            )
+        return {**summary, "until": until.isoformat(), "report": report, "applied": applies}
 
-    def _before(self, memory: StateStore, ledger: WorkList, meant: str) -> int:
-        """Tell how many records earlier tries that meant the same have done, where no report tells of them."""
-        earlier, planned = memory.get(PLANNED) or ("", 0)
-        planned = max(planned if earlier == meant else 0, ledger.records)
-        memory.set(PLANNED, [meant, planned])
-        return int(planned) - ledger.records
+    def _count_done_earlier(self, store: StateStore, work_list: WorkList, selection: str) -> int:
+        """Return the number of records that earlier tries with the same parameters processed, without a report."""
+        stored = store.get(STORE_KEY) or {"selection": "", "records": 0}
+        found_first = stored["records"] if stored["selection"] == selection else 0
+        records = max(found_first, work_list.record_count)
+        store.set(STORE_KEY, {"selection": selection, "records": records})
+        return int(records) - work_list.record_count
 
-    def _report(self, report: str | None, ledger: WorkList) -> None:
+    def _write_report(self, report: str | None, work_list: WorkList) -> None:
         if report is not None:
-            files.write_table("report", report, COLUMNS, ledger.rows(), self.hook)
+            storage.write_table("report", report, REPORT_COLUMNS, work_list.report_rows(), self.hook)
 
-    async def _do(self, ledger: WorkList, concurrency: int) -> None:
+    async def _process(self, work_list: WorkList, concurrency: int) -> None:
         from airflow_provider_twilio.runtime.bulk.engine import run
         from airflow_provider_twilio.runtime.bulk.items import Tally, WorkItem
         from airflow_provider_twilio.runtime.bulk.progress import progress
 
-        async with self.hook.aclient(concurrency=concurrency, retries=0) as client:  # the engine repeats by itself
-            await self._before_run(client, ledger, concurrency)
+        async with self.hook.aclient(concurrency=concurrency, retries=0) as client:  # the engine retries
+            await self._before_run(client, work_list, concurrency)
             tally = Tally()
-            items = (WorkItem(self._request_for(sid), key=sid) for sid, _ in ledger.left())
-            async with progress(tally, "records", ledger.due):
-                await run(client, items, ledger.record, concurrency=concurrency, tally=tally)
+            items = (WorkItem(self._request_for(sid), key=sid) for sid, _ in work_list.pending())
+            async with progress(tally, "records", work_list.pending_count):
+                await run(client, items, work_list.record, concurrency=concurrency, tally=tally)
 
 
-class WorkList:
-    """Hold what is to be done about which record, and what came of it: on disk, however many they are."""
-
-    def __init__(self, done: str, run_id: str, applies: bool) -> None:
-        self._done, self._run_id = done, run_id
-        self._pending = f"to be {done}" if applies else f"would be {done}"
-        self._folder = tempfile.TemporaryDirectory(prefix="twilio-")
-        # The engine reads in a thread of its own.
-        self._database = sqlite3.connect(
-            Path(self._folder.name) / "ledger.sqlite", isolation_level=None, check_same_thread=False
-        )
-        self._database.execute("PRAGMA journal_mode = OFF")
-        self._database.execute("PRAGMA synchronous = OFF")
-        self._database.execute(
-            "CREATE TABLE records"
-            " (sid TEXT PRIMARY KEY, made TEXT, media INTEGER, outcome TEXT, code INTEGER, reason TEXT) WITHOUT ROWID"
-        )
-        self._left = Path(self._folder.name) / "left.txt"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._database.close()
-        self._folder.cleanup()
-
-    def load_report(self, rows: Iterable[Mapping[str, Any]], since: datetime | None, until: datetime) -> None:
-        """Take in what an earlier try was about to do: what is looked for now and not found again, it has done.
-
-        What it only would have done is not taken in. What is not looked for now is unknown, unless it had been done.
-        """
-
-        def entries() -> Iterator[tuple[Any, ...]]:
-            for row in rows:
-                made, outcome = datetime.fromisoformat(row["date_created"]), row["outcome"]
-                if outcome.startswith("would be "):
-                    continue
-                sought = made < until and (since is None or made >= since)
-                yield row["sid"], row["date_created"], 0, self._done if sought or outcome == self._done else "unknown"
-
-        self._all("INSERT OR REPLACE INTO records (sid, made, media, outcome) VALUES (?, ?, ?, ?)", entries())
-
-    def plan(self, found: Iterable[tuple[str, str, int]]) -> None:
-        """Take in what was found: SID, time and number of media."""
-        entries = ((sid, made, media, "due", None, None) for sid, made, media in found)
-        self._all("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?, ?)", entries)
-        with self._left.open("w") as file:
-            for sid, media in self._database.execute("SELECT sid, media FROM records WHERE outcome = 'due'"):
-                file.write(f"{sid} {media}\n")
-
-    def _all(self, statement: str, entries: Iterable[tuple[Any, ...]]) -> None:
-        self._database.execute("BEGIN")
-        self._database.executemany(statement, entries)
-        self._database.execute("COMMIT")
-
-    def left(self) -> Iterator[tuple[str, int]]:
-        """Give what was to be done when it was planned: SID and number of media."""
-        with self._left.open() as file:
-            for line in file:
-                sid, media = line.split()
-                yield sid, int(media)
-
-    def record(self, outcome: Outcome) -> None:
-        """Take down what came of one. What failed before stays failed, whatever else goes well."""
-        kind = {"done": self._done, "later": "later"}.get(outcome.kind, "failed")
-        self._database.execute(
-            "UPDATE records SET outcome = ?, code = ?, reason = ? WHERE sid = ? AND outcome IN ('due', ?)",
-            (kind, outcome.code, outcome.reason or None, outcome.item.key, "later" if kind == "failed" else "due"),
-        )
-
-    @property
-    def records(self) -> int:
-        (count,) = self._database.execute("SELECT count(*) FROM records").fetchone()
-        return int(count)
-
-    @property
-    def due(self) -> int:
-        (count,) = self._database.execute("SELECT count(*) FROM records WHERE outcome = 'due'").fetchone()
-        return int(count)
-
-    def summary(self, before: int) -> dict[str, int]:
-        """Count what became of the records; it adds up to all of them."""
-        counts = dict(self._database.execute("SELECT outcome, count(*) FROM records GROUP BY outcome").fetchall())
-        return {
-            "records": self.records + before,
-            self._done: int(counts.get(self._done, 0)) + before,
-            "left": int(counts.get("due", 0)) + int(counts.get("unknown", 0)),
-            "later": int(counts.get("later", 0)),
-            "failed": int(counts.get("failed", 0)),
-        }
-
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """Give the report's rows, the oldest first."""
-        columns = "sid, made, outcome, code, reason"
-        for sid, made, outcome, code, reason in self._database.execute(
-            f"SELECT {columns} FROM records ORDER BY made, sid"  # noqa: S608 (they are ours)
-        ):
-            said = self._pending if outcome == "due" else outcome
-            values = (sid, made, said, code, reason, self._run_id)
-            yield dict(zip(COLUMNS, values, strict=True))
-
-
-def _range(context: Mapping[str, Any], days: int, start: Any, end: Any) -> tuple[datetime | None, datetime]:
-    """Give from when until when records were made that are meant: never younger than so many days."""
+def _selected_range(context: Mapping[str, Any], days: int, start: Any, end: Any) -> tuple[datetime | None, datetime]:
+    """Return the range of creation times of the records to select. It ends at least ``days`` before the DAG run."""
     now = getattr(context.get("dag_run"), "run_after", None) or datetime.now(UTC)
     until = now - timedelta(days=days)
     if start is None:
         return None, until
-    first, last = (_time(name, value) for name, value in (("start", start), ("end", end)))
+    first, last = (_parse_time(name, value) for name, value in (("start", start), ("end", end)))
     if first >= last:
-        raise BadParameter("start and end", "hold no time", "give the beginning, then the end, which is not in it")
+        raise BadParameter("start and end", "are an empty range", "pass a start that is before the end")
     return first, min(until, last)
 
 
-def _time(name: str, value: Any) -> datetime:
+def _parse_time(name: str, value: Any) -> datetime:
+    """Return a time in UTC from a day or a time."""
     text = str(value.isoformat() if hasattr(value, "isoformat") else value).strip()
-    when = checks.parse_timestamp(name, f"{text}T00:00:00+00:00" if len(text) == 10 else text)
-    if when is None:
-        raise BadParameter(name, "is empty", "give a day, or a time with a time zone")
-    return when.astimezone(UTC)
+    time = checks.parse_timestamp(name, f"{text}T00:00:00+00:00" if len(text) == 10 else text)
+    if time is None:
+        raise BadParameter(name, "is empty", "pass a day, or a time with a time zone")
+    return time.astimezone(UTC)
 
 
-def _earlier(report: str, run_id: str) -> Iterator[Mapping[str, Any]]:
-    """Read what an earlier try of the same run was about to do."""
-    for row in files.read_table("report", report):
+def _rows_of_earlier_try(report: str, run_id: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the rows of the report, if an earlier try of the same run has written it."""
+    for row in storage.read_table("report", report):
         if row.get("run_id") != run_id or not row.get("outcome"):
             return
         yield row
 
 
-# ---------------------------------------------------------------- the operators
-
-
 class RedactOldMessagesOperator(_RetentionOperator, color=COLORS["Messages"]):
-    """Take old messages' texts away, with ``apply``; their records stay. What became of them goes to XCom, counted.
+    """Redact the bodies of old messages. Their records remain.
 
-    Redaction empties only the text: ``media`` deletes what was sent with it, too. A message that is on its way yet is
-    left for later. What is done already isn't done again, and a task that is killed goes on where it was.
+    Returns the numbers of ``records``, and of those ``redacted``, ``left``, ``later`` and ``failed``, to XCom. Without
+    ``apply``, the task only reports which messages it would redact.
 
-    :param days: how old messages must be, 1 day or more, by the time they were made. (templated)
-    :param start: only those made from this time or day (UTC) on. (templated)
-    :param end: only those made before this time or day (UTC). (templated)
-    :param media: also delete their media. (templated)
-    :param include_unsent: also those that were never sent, such as failed ones. Twilio can't be asked for these, so the
-        whole list is read, a request for each 1,000 messages it holds. (templated)
-    :param report: a ``.csv`` or ``.jsonl`` file on any store of Airflow's, with a row for each message; give each run
-        one of its own. (templated)
-    :param apply: do it; otherwise the report tells what would be done. (templated)
-    :param concurrency: how many requests are on their way at once, up to 500. (templated)
+    .. code-block:: python
+
+        RedactOldMessagesOperator(
+            task_id="redact",
+            days=90,
+            media=True,
+            report="s3://aws_default@bucket/redacted/{{ run_id }}.csv",
+            apply=True,
+        )
+
+    Redaction cannot be undone. Messages that have not reached a final status are counted as ``later``. The report is
+    written first: if that fails, no message is redacted. A task that is killed resumes in its next try. If Twilio
+    rejects the redaction of a message, the others are still redacted, and the task fails without retry.
+
+    :param days: Minimum age of the messages in days, 1 or more, since their creation. (templated)
+    :param start: Only messages created at or after this time or day (UTC). Requires ``end``. (templated)
+    :param end: Only messages created before this time or day (UTC). Requires ``start``. (templated)
+    :param media: Whether to delete the media of the messages as well. (templated)
+    :param include_unsent: Whether to include messages that were never sent, such as failed ones. Twilio cannot filter
+        these by date, so the task reads the whole list, with a request per 1,000 messages. (templated)
+    :param report: ``.csv`` or ``.jsonl`` file for a report with a row per message, local or in an object store. Use
+        another file for each DAG run. (templated)
+    :param apply: Whether to redact the messages. By default, they are only reported. (templated)
+    :param concurrency: Maximum number of concurrent requests, up to 500. (templated)
     :param twilio_conn_id: Airflow connection. (templated)
     :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/messaging/api/message-resource#update-a-message-resource
     """
 
-    done = "redacted"
+    done_outcome = "redacted"
     media: Any
 
     def __init__(
@@ -334,70 +247,84 @@ class RedactOldMessagesOperator(_RetentionOperator, color=COLORS["Messages"]):
         self._set_arguments(locals())
 
     def _list_candidates(self, since: datetime | None, until: datetime, *, unsent: bool) -> Listing[Any]:
-        """List messages."""
-        return _messages(since, until, unsent)
+        """Return the listing of messages."""
+        return _list_messages(since, until, unsent)
 
     def _request_for(self, sid: str) -> Request[Any]:
-        """Redact one."""
+        """Return the request that redacts a message."""
         return Messages.update(sid, body="")
 
     def _is_due(self, record: Any) -> bool:
-        """Tell whether it has a text, or media that are to go."""
+        """Return whether a message has a body, or media to delete."""
         return bool(record.body) or self._media_of(record) > 0
 
     def _media_of(self, record: Any) -> int:
-        """Count its media, if they are to go."""
+        """Return the number of a message's media, or 0 if media are retained."""
         return (record.num_media or 0) if self._parse("media", self.media) else 0
 
-    async def _before_run(self, client: Any, ledger: WorkList, concurrency: int) -> None:
-        """Delete the media."""
+    async def _before_run(self, client: Any, work_list: WorkList, concurrency: int) -> None:
+        """Delete the media of the messages."""
         from airflow_provider_twilio.runtime.bulk.engine import run
         from airflow_provider_twilio.runtime.bulk.items import WorkItem
 
-        def asked() -> Iterator[WorkItem]:
-            for sid, media in ledger.left():
-                page = MEDIA.build(sid).first_page() if media else None
+        def list_requests() -> Iterator[WorkItem]:
+            for sid, media_count in work_list.pending():
+                page = LIST_MEDIA.build(sid).first_page() if media_count else None
                 if page is not None:
                     yield WorkItem(page, key=sid)
 
         found: list[tuple[str, str]] = []
 
-        def listed(outcome: Outcome) -> None:
+        def on_listed(outcome: Outcome) -> None:
             if outcome.kind == "done" and outcome.result is not None:
                 found.extend((outcome.item.key, media.sid) for media in outcome.result.records)
             elif outcome.kind != "done":
-                ledger.record(outcome)
+                work_list.record(outcome)
 
-        def deleted(outcome: Outcome) -> None:
+        def on_deleted(outcome: Outcome) -> None:
             if outcome.kind != "done":
-                ledger.record(outcome)
+                work_list.record(outcome)
 
-        await run(client, asked(), listed, concurrency=concurrency)
-        deletes = (WorkItem(MediaItems.delete(sid, media), key=sid) for sid, media in found)
-        await run(client, deletes, deleted, concurrency=concurrency)
+        await run(client, list_requests(), on_listed, concurrency=concurrency)
+        delete_requests = (WorkItem(MediaItems.delete(sid, media_sid), key=sid) for sid, media_sid in found)
+        await run(client, delete_requests, on_deleted, concurrency=concurrency)
 
 
 class DeleteOldMessagesOperator(_RetentionOperator, color=COLORS["Messages"]):
-    """Delete old messages, with their media, with ``apply``. What became of them goes to XCom, counted.
+    """Delete old messages with their media.
 
-    A message that is on its way yet is left for later. A task that is killed goes on where it was.
+    Returns the numbers of ``records``, and of those ``deleted``, ``left``, ``later`` and ``failed``, to XCom. Without
+    ``apply``, the task only reports which messages it would delete.
 
-    :param days: how old messages must be, 1 day or more, by the time they were made. (templated)
-    :param start: only those made from this time or day (UTC) on. (templated)
-    :param end: only those made before this time or day (UTC). (templated)
-    :param include_unsent: also those that were never sent, such as failed ones. Twilio can't be asked for these, so the
-        whole list is read, a request for each 1,000 messages it holds. (templated)
-    :param report: a ``.csv`` or ``.jsonl`` file on any store of Airflow's, with a row for each message; give each run
-        one of its own. (templated)
-    :param apply: do it; otherwise the report tells what would be done. (templated)
-    :param concurrency: how many requests are on their way at once, up to 500. (templated)
+    .. code-block:: python
+
+        DeleteOldMessagesOperator(
+            task_id="delete",
+            days=400,
+            report="s3://aws_default@bucket/deleted/{{ run_id }}.csv",
+            apply=True,
+        )
+
+    Deleted messages cannot be restored. Messages that have not reached a final status are counted as ``later``. The
+    report is written first: if that fails, no message is deleted. A task that is killed resumes in its next try. If
+    Twilio rejects the deletion of a message, the others are still deleted, and the task fails without retry.
+
+    :param days: Minimum age of the messages in days, 1 or more, since their creation. (templated)
+    :param start: Only messages created at or after this time or day (UTC). Requires ``end``. (templated)
+    :param end: Only messages created before this time or day (UTC). Requires ``start``. (templated)
+    :param include_unsent: Whether to include messages that were never sent, such as failed ones. Twilio cannot filter
+        these by date, so the task reads the whole list, with a request per 1,000 messages. (templated)
+    :param report: ``.csv`` or ``.jsonl`` file for a report with a row per message, local or in an object store. Use
+        another file for each DAG run. (templated)
+    :param apply: Whether to delete the messages. By default, they are only reported. (templated)
+    :param concurrency: Maximum number of concurrent requests, up to 500. (templated)
     :param twilio_conn_id: Airflow connection. (templated)
     :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/messaging/api/message-resource#delete-a-message-resource
     """
 
-    done = "deleted"
+    done_outcome = "deleted"
 
     def __init__(
         self,
@@ -417,35 +344,49 @@ class DeleteOldMessagesOperator(_RetentionOperator, color=COLORS["Messages"]):
         self._set_arguments(locals())
 
     def _list_candidates(self, since: datetime | None, until: datetime, *, unsent: bool) -> Listing[Any]:
-        """List messages."""
-        return _messages(since, until, unsent)
+        """Return the listing of messages."""
+        return _list_messages(since, until, unsent)
 
     def _request_for(self, sid: str) -> Request[Any]:
-        """Delete one."""
+        """Return the request that deletes a message."""
         return Messages.delete(sid)
 
 
 class DeleteOldCallsOperator(_RetentionOperator, color=COLORS["Calls"]):
-    """Delete the records of old calls, with ``apply``. What became of them goes to XCom, counted.
+    """Delete the records of old calls. Their recordings remain.
 
-    A call that goes on is left for later. A task that is killed goes on where it was. Recordings stay.
+    Returns the numbers of ``records``, and of those ``deleted``, ``left``, ``later`` and ``failed``, to XCom. Without
+    ``apply``, the task only reports which calls it would delete.
 
-    :param days: how old calls must be, 1 day or more, by the time they were made. (templated)
-    :param start: only those made from this time or day (UTC) on. (templated)
-    :param end: only those made before this time or day (UTC). (templated)
-    :param include_unsent: also those that were never placed, such as calls canceled in the queue. Twilio can't be asked
-        for these, so the whole list is read, a request for each 1,000 calls it holds. (templated)
-    :param report: a ``.csv`` or ``.jsonl`` file on any store of Airflow's, with a row for each call; give each run one
-        of its own. (templated)
-    :param apply: do it; otherwise the report tells what would be done. (templated)
-    :param concurrency: how many requests are on their way at once, up to 500. (templated)
+    .. code-block:: python
+
+        DeleteOldCallsOperator(
+            task_id="delete",
+            days=400,
+            report="s3://aws_default@bucket/calls/{{ run_id }}.csv",
+            apply=True,
+        )
+
+    Deleted records cannot be restored. Calls in progress are counted as ``later``. The report is written first: if that
+    fails, no call is deleted. A task that is killed resumes in its next try. If Twilio rejects the deletion of a call,
+    the others are still deleted, and the task fails without retry.
+
+    :param days: Minimum age of the calls in days, 1 or more, since their creation. (templated)
+    :param start: Only calls created at or after this time or day (UTC). Requires ``end``. (templated)
+    :param end: Only calls created before this time or day (UTC). Requires ``start``. (templated)
+    :param include_unsent: Whether to include calls that were never placed, such as calls canceled in the queue. Twilio
+        cannot filter these by date, so the task reads the whole list, with a request per 1,000 calls. (templated)
+    :param report: ``.csv`` or ``.jsonl`` file for a report with a row per call, local or in an object store. Use
+        another file for each DAG run. (templated)
+    :param apply: Whether to delete the calls. By default, they are only reported. (templated)
+    :param concurrency: Maximum number of concurrent requests, up to 500. (templated)
     :param twilio_conn_id: Airflow connection. (templated)
     :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/voice/api/call-resource#delete-a-call-resource
     """
 
-    done = "deleted"
+    done_outcome = "deleted"
 
     def __init__(
         self,
@@ -465,35 +406,49 @@ class DeleteOldCallsOperator(_RetentionOperator, color=COLORS["Calls"]):
         self._set_arguments(locals())
 
     def _list_candidates(self, since: datetime | None, until: datetime, *, unsent: bool) -> Listing[Any]:
-        """List calls."""
+        """Return the listing of calls."""
         dated = {} if unsent else {"start_time_after": since, "start_time_before": until}
         listing: Listing[Any] = definition(Calls.list).build(**dated)
         return listing
 
     def _request_for(self, sid: str) -> Request[Any]:
-        """Delete one."""
+        """Return the request that deletes a call."""
         return Calls.delete(sid)
 
 
 class DeleteOldRecordingsOperator(_RetentionOperator, color=COLORS["Calls"]):
-    """Delete old recordings of calls and conferences, with ``apply``. What became of them goes to XCom, counted.
+    """Delete old recordings of calls and conferences.
 
-    A recording that goes on is left for later. A task that is killed goes on where it was.
+    Returns the numbers of ``records``, and of those ``deleted``, ``left``, ``later`` and ``failed``, to XCom. Without
+    ``apply``, the task only reports which recordings it would delete.
 
-    :param days: how old recordings must be, 1 day or more. (templated)
-    :param start: only those made from this time or day (UTC) on. (templated)
-    :param end: only those made before this time or day (UTC). (templated)
-    :param report: a ``.csv`` or ``.jsonl`` file on any store of Airflow's, with a row for each recording; give each run
-        one of its own. (templated)
-    :param apply: do it; otherwise the report tells what would be done. (templated)
-    :param concurrency: how many requests are on their way at once, up to 500. (templated)
+    .. code-block:: python
+
+        DeleteOldRecordingsOperator(
+            task_id="delete",
+            days=30,
+            report="s3://aws_default@bucket/recordings/{{ run_id }}.csv",
+            apply=True,
+        )
+
+    Deleted recordings cannot be restored. Recordings in progress are counted as ``later``. The report is written first:
+    if that fails, no recording is deleted. A task that is killed resumes in its next try. If Twilio rejects the
+    deletion of a recording, the others are still deleted, and the task fails without retry.
+
+    :param days: Minimum age of the recordings in days, 1 or more, since their creation. (templated)
+    :param start: Only recordings created at or after this time or day (UTC). Requires ``end``. (templated)
+    :param end: Only recordings created before this time or day (UTC). Requires ``start``. (templated)
+    :param report: ``.csv`` or ``.jsonl`` file for a report with a row per recording, local or in an object store. Use
+        another file for each DAG run. (templated)
+    :param apply: Whether to delete the recordings. By default, they are only reported. (templated)
+    :param concurrency: Maximum number of concurrent requests, up to 500. (templated)
     :param twilio_conn_id: Airflow connection. (templated)
     :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
     https://www.twilio.com/docs/voice/api/recording#delete-a-recording-resource
     """
 
-    done = "deleted"
+    done_outcome = "deleted"
 
     def __init__(
         self,
@@ -512,17 +467,20 @@ class DeleteOldRecordingsOperator(_RetentionOperator, color=COLORS["Calls"]):
         self._set_arguments(locals())
 
     def _list_candidates(self, since: datetime | None, until: datetime, *, unsent: bool) -> Listing[Any]:
-        """List recordings."""
+        """Return the listing of recordings."""
         listing: Listing[Any] = definition(Recordings.list).build(date_created_after=since, date_created_before=until)
         return listing
 
     def _request_for(self, sid: str) -> Request[Any]:
-        """Delete one."""
+        """Return the request that deletes a recording."""
         return Recordings.delete(sid)
 
 
-def _messages(since: datetime | None, until: datetime, unsent: bool) -> Listing[Any]:
-    """List all messages, or those that were sent in the range; one that was made in it and sent later is for later."""
+def _list_messages(since: datetime | None, until: datetime, unsent: bool) -> Listing[Any]:
+    """Return the listing of all messages, or of the messages sent in the range.
+
+    The latter omits messages that were created in the range and sent after it. A later run finds them.
+    """
     dated = {} if unsent else {"date_sent_after": since, "date_sent_before": until}
     listing: Listing[Any] = definition(Messages.list).build(**dated)
     return listing

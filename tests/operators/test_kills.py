@@ -58,8 +58,8 @@ def test_retention_operator_resumes_after_kill(emulator: Emulator, tmp_path: Pat
     arguments = {"days": 30, "report": str(report), "apply": True, "concurrency": 3}
     result, killed = until_done(operator, arguments, tmp_path / "task", emulator.connection_uri, kills=4, within=1.5)
     assert killed >= 1
-    assert (result["records"], result[operator.done], result["left"], result["failed"]) == (300, 300, 0, 0)
-    assert count_outcomes(report) == {operator.done: 300}
+    assert (result["records"], result[operator.done_outcome], result["left"], result["failed"]) == (300, 300, 0, 0)
+    assert count_outcomes(report) == {operator.done_outcome: 300}
     verb = "POST" if operator is RedactOldMessagesOperator else "DELETE"
     done = Counter(entry.path for entry in emulator.journal.find(verb, "Messages/SM") if entry.status in (200, 204))
     # Twilio may have carried out a request that the kill interrupted. At most those requests are made again.

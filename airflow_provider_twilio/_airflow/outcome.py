@@ -37,7 +37,7 @@ def raise_for_event(
     skip_opted_out: bool = False,
     timeout_error: type[Exception] = AirflowFailException,
 ) -> dict[str, Any]:
-    """Return the record's facts if a wait has reached its goal, and raise Airflow's exception for it otherwise.
+    """Return the record's facts if a wait has reached its goal, and raise otherwise.
 
     :param event: The event of the wait, as the trigger yields it.
     :param skip_opted_out: Whether to skip the task instead of failing it if the recipient has opted out.

@@ -181,7 +181,10 @@ class ApproveBySmsOperator(SendOnceOperator):
         return request
 
     def execute(self, context: Context) -> Any:
-        """Ask, and wait for the reply. An error that would occur again fails the task without retry."""
+        """Ask, and wait for the reply.
+
+        An error that would occur again fails the task without retry.
+        """
         from airflow_provider_twilio.runtime.polling.approvals import check_reply_once, wait_for_reply_blocking
         from airflow_provider_twilio.runtime.polling.events import approval_event, wait_event
 
@@ -241,7 +244,10 @@ class ApproveBySmsOperator(SendOnceOperator):
         )
 
     def _derive_code(self, context: Context) -> str:
-        """Derive a code that is the same in every try, and that nobody can compute without the credentials."""
+        """Derive a code that is the same in every try of the task.
+
+        Nobody can compute it without the credentials.
+        """
         from airflow_provider_twilio.runtime.idempotency.fingerprint import KeyedHash
 
         ti = context["ti"]

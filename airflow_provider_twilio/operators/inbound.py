@@ -166,7 +166,10 @@ class ReadInboundMessagesOperator(TwilioOperator):
         return f"twilio_inbound.{hashlib.sha256(name.encode()).hexdigest()}"
 
     def _first_start(self, context: Context) -> float:
-        """Return where the first run begins: ``lookback`` before it was due, however long it has been queued since."""
+        """Return the start of the first run: ``lookback`` before it was due.
+
+        The run may have been queued for some time since.
+        """
         run_after = getattr(context.get("dag_run"), "run_after", None)
         return min(time.time(), run_after.timestamp() if run_after else time.time()) - self.lookback
 
@@ -181,7 +184,10 @@ class ReadInboundMessagesOperator(TwilioOperator):
             Variable.set(name, reads, description="Inbound messages read by a task of this name", serialize_json=True)
 
     def _fetch_messages(self, sids: Iterable[str], listed: Mapping[str, Message]) -> list[Message]:
-        """Return the messages of this run. Those that an earlier try has read may have to be fetched."""
+        """Return the messages of this run.
+
+        Those that an earlier try has read may have to be fetched.
+        """
         messages = []
         for sid in sids:
             try:

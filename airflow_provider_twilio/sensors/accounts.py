@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_twilio._airflow.outcome import fail_on_permanent_errors
-from airflow_provider_twilio._airflow.templates import is_mapped_at_runtime, resolve_literal
+from airflow_provider_twilio._airflow.templates import TextRendering, is_mapped_at_runtime, resolve_literal
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import TwilioError
 from airflow_provider_twilio.hooks.twilio import TwilioHook
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_twilio._airflow.parameters import SensorParameters
 
 
-class BalanceSensor(BaseSensorOperator):
+class BalanceSensor(TextRendering, BaseSensorOperator):
     """Wait until the balance of an account has reached a minimum. The balance goes to XCom.
 
     A subaccount, which has no balance of its own, fails the task without retry, and so does any other error that would

@@ -1,4 +1,4 @@
-"""Base class of the sensors that wait for a final status, by poke, reschedule or in the triggerer."""
+"""Base class of the sensors that wait for a final status."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_twilio._airflow.compat import AirflowSensorTimeout, conf
 from airflow_provider_twilio._airflow.outcome import fail_on_permanent_errors, raise_for_event
-from airflow_provider_twilio._airflow.templates import is_mapped_at_runtime, resolve_literal
+from airflow_provider_twilio._airflow.templates import TextRendering, is_mapped_at_runtime, resolve_literal
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.defaults import DRY_RUN
 from airflow_provider_twilio.hooks.twilio import TwilioHook
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # importing Airflow's triggers.
 
 
-class WaitSensor(BaseSensorOperator):
+class WaitSensor(TextRendering, BaseSensorOperator):
     """Base class of the sensors that wait for the final status of one message or call.
 
     While Twilio cannot be polled (429, 5xx, no network) the sensor continues to wait. An error that would occur again
@@ -67,7 +67,9 @@ class WaitSensor(BaseSensorOperator):
         self._check_sid("account_sid", account_sid, "AC")
 
     def _check_sid(self, name: str, value: str | None, *prefixes: str) -> None:
-        """Check a literal SID when the DAG is parsed. The trigger checks SIDs that are known only at run time.
+        """Check a literal SID when the DAG is parsed.
+
+        The trigger checks SIDs that are known only at run time.
 
         :raises BadParameter: The SID is of another type.
         """
@@ -122,7 +124,10 @@ class WaitSensor(BaseSensorOperator):
         return False
 
     def _is_unsent_in_dry_run(self) -> bool:
-        """Return whether the record has no SID because the connection's ``dry_run`` has kept it from being sent."""
+        """Return whether the connection's ``dry_run`` has kept the record from being sent.
+
+        The record has no SID then.
+        """
         return self._sid in (None, "None") and self.hook.client.settings.dry_run  # from an XCom, and from a template
 
     def _started(self, context: Context) -> float:

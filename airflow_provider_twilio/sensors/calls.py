@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 
 class CallCompletionSensor(WaitSensor):
-    """Wait until a call has ended. ``completed`` is success; every other final status fails the task without retry.
+    """Wait until a call has ended, and fail if it was not answered.
+
+    ``completed`` is success. Every other final status fails the task without retry.
 
     ``completed`` says that the call was answered, possibly by a machine. ``answered_by`` asks for more.
 

@@ -94,11 +94,14 @@ class StopOnKill:
                 client.send(self.request)
 
     def _is_kill(self, state: str | None, *, cleared: bool) -> bool:
-        """Return whether the state says that a user marked the task failed, or cleared it to send again."""
+        """Return whether a user marked the task failed, or cleared it to send again."""
         return state == "failed" or (cleared and self.on_clear == "resend")
 
     async def _was_replaced(self) -> bool:
-        """Return whether the task was cleared and has sent another message or call: then its link shows that one."""
+        """Return whether the task was cleared and has created another message or call.
+
+        Its link shows that one then.
+        """
         link = await get_own_xcom(self.task_instance, TwilioLogLink().xcom_key)
         return bool(link) and self.sid not in str(link)
 

@@ -1,4 +1,4 @@
-"""Base classes of the triggers: serialization, the shared poll, and what happens when a user kills the task."""
+"""Base classes of the triggers."""
 
 from __future__ import annotations
 
@@ -66,7 +66,10 @@ class SharedPollTrigger(BaseTrigger):
 
     @property
     def connect(self) -> Connect:
-        """The function that opens a client for the poll. It holds no reference to the trigger, which ends earlier."""
+        """The function that opens a client for the poll.
+
+        It has no reference to the trigger, which ends before the poll.
+        """
         return partial(open_client, *self.account)
 
 
@@ -91,7 +94,10 @@ class WaitTrigger(SharedPollTrigger):
 
     @abstractmethod
     def stop_request(self) -> Request[Any] | None:
-        """Return the request that stops the message or call when a user kills the task; None to leave it."""
+        """Return the request that stops the message or call if a user kills the task.
+
+        None leaves the message or call as it is.
+        """
 
     @property
     def spec(self) -> WaitSpec[Goal]:

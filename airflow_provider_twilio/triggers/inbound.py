@@ -33,7 +33,9 @@ ERROR_DELAYS = (60.0, 300.0)
 
 
 class InboundMessageTrigger(SharedPollTrigger, BaseEventTrigger):
-    """Watch for inbound messages, for an ``AssetWatcher``: a DAG scheduled on the asset starts when a message comes in.
+    """Watch for inbound messages, as the trigger of an ``AssetWatcher``.
+
+    A DAG that is scheduled on the asset starts when a message comes in.
 
     .. code-block:: python
 
@@ -82,7 +84,10 @@ class InboundMessageTrigger(SharedPollTrigger, BaseEventTrigger):
         self.selected = Filter(to, from_, pattern)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield an event for new messages, without end. Requests that Twilio rejects are logged and retried later."""
+        """Yield an event whenever there are new messages, without end.
+
+        Requests that Twilio rejects are logged, and retried later.
+        """
         delays = iter(ERROR_DELAYS)
         delay = next(delays)
         cursor = _CursorStore(self.arguments, asset_stores(self))
@@ -136,7 +141,10 @@ class _CursorStore:
         self._has_unsaved_events = False
 
     async def load(self) -> None:
-        """Resume from the stored cursor, or store the first one, so that messages during an outage count, too."""
+        """Resume from the stored cursor, or store the first one.
+
+        Messages that come in during an outage count, too, once a cursor is stored.
+        """
         self.cursor.resume([await store.get(self._key) for store in self._stores])
         await self._write()
 
@@ -147,7 +155,9 @@ class _CursorStore:
         return new
 
     async def save(self) -> None:
-        """Store the cursor if it has changed enough. All earlier events have left this process by then.
+        """Store the cursor if it has changed enough.
+
+        All earlier events have left this process by then.
 
         Airflow's supervisor alternates between answering requests and storing events. An event that it had received
         before it answered one request is stored before it takes the next.

@@ -75,7 +75,7 @@ class SendAndWaitOperator(SendOnceOperator):
 
     @property
     def _scheduled_for(self) -> float:
-        """The time a scheduled message is due, in seconds since the epoch; 0 if nothing is scheduled."""
+        """When a scheduled message is due, in seconds since the epoch; 0 if it is not."""
         send_at = parse_timestamp("send_at", getattr(self, "send_at", None))
         return 0.0 if send_at is None else send_at.timestamp()
 
@@ -99,7 +99,10 @@ class SendAndWaitOperator(SendOnceOperator):
         )
 
     def execute(self, context: Context) -> Any:
-        """Send, and wait if asked to. An error that would occur again fails the task without retry."""
+        """Send, and wait if asked to.
+
+        An error that would occur again fails the task without retry.
+        """
         if self._should_wait:
             with fail_on_permanent_errors():
                 self._wait_spec(time.time())  # invalid parameters must fail the task before anything is sent

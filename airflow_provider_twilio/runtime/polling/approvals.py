@@ -100,7 +100,10 @@ async def wait_for_reply(
 
 
 def wait_for_reply_blocking(spec: ApprovalSpec, client: Client) -> ApprovalEvent:
-    """Wait on a worker, which holds its slot, until the phone has replied or cannot reply, and return the event."""
+    """Wait on a worker until the phone has replied or cannot reply, and return the event.
+
+    The task occupies its worker slot meanwhile.
+    """
     while True:
         is_last = time.time() >= spec.deadline
         event = check_reply_once(spec, client)
@@ -112,7 +115,10 @@ def wait_for_reply_blocking(spec: ApprovalSpec, client: Client) -> ApprovalEvent
 
 
 def check_reply_once(spec: ApprovalSpec, client: Client) -> ApprovalEvent | None:
-    """Read the question's status and the conversation once; return the event, or None to check again later."""
+    """Read the question's status and the conversation once, and return the event.
+
+    Return None if there is none yet.
+    """
     number, failed = spec.from_, None
     try:
         try:
@@ -139,7 +145,10 @@ def check_reply_once(spec: ApprovalSpec, client: Client) -> ApprovalEvent | None
 
 
 async def _wait_for_failed_delivery(spec: ApprovalSpec, name: Hashable, connect: Connect) -> ApprovalEvent | None:
-    """Wait for the question's final status; return the event if it was not delivered, since no reply can follow."""
+    """Wait for the question's final status, and return the event if it was not delivered.
+
+    No reply can follow then.
+    """
     wait = WaitSpec(spec.sid, Delivery(), interval=spec.interval, deadline=spec.deadline, created=spec.created)
     with suppress(PollFailed):
         event = await wait_for(wait, MESSAGES, name, connect)

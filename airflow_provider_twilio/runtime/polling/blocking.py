@@ -1,4 +1,7 @@
-"""Waiting on a worker, which holds its slot: the record is fetched and the process sleeps, by turns."""
+"""Waiting on a worker: fetch the record and sleep, until the status is final.
+
+The task occupies its worker slot meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,9 @@ def check_once(spec: WaitSpec[Goal], source: Source, client: Client) -> WaitEven
 
 
 def _fetch(spec: WaitSpec[Goal], source: Source, client: Client) -> Record | None:
-    """Fetch the record; return None if it was created too recently for "not found" to mean anything.
+    """Fetch the record, or return None if Twilio may not find it yet.
+
+    That is in the first minute after its creation.
 
     :raises NotFound: The record was not found twice in a row.
     """

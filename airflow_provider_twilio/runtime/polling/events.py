@@ -1,4 +1,7 @@
-"""The events that waits end with: plain JSON, typed from the trigger to ``execute_complete``."""
+"""The events that waits end with, as plain JSON.
+
+Their types reach from the trigger to ``execute_complete``.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,10 @@ class WaitEvent(RecordFacts):
 
 
 class ApprovalEvent(WaitEvent):
-    """The outcome of an approval question, without the phone number and without the text of the reply."""
+    """The outcome of an approval question.
+
+    It has no phone number, and not the text of the reply.
+    """
 
     answer: NotRequired[Literal["yes", "no"]]
     reply_sid: NotRequired[str]

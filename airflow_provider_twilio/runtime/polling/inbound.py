@@ -1,4 +1,6 @@
-"""The shared poll for inbound messages: every listener for one account in a process shares its reads.
+"""The shared poll for inbound messages.
+
+All listeners for one account in a process share its requests.
 
 Twilio does not promise how soon a message shows in its list, nor in which order. So each poll reads the most recent
 messages again, as far back as an overlap, and a :class:`Cursor` determines by SID which of them are new. A message that
@@ -62,14 +64,20 @@ def is_inbound(message: Message) -> bool:
 
 
 def earliest_first(listed: Sequence[Message]) -> list[Message]:
-    """Return listed messages, newest first, in the order of their times, which are whole seconds."""
+    """Return the messages of a list from oldest to newest.
+
+    Twilio lists the newest first. Times are whole seconds, so the list's order decides within a second.
+    """
     ordered = list(listed)[::-1]
     ordered.sort(key=timestamp)
     return ordered
 
 
 def messages_since(after: float, *, to: str | None = None, from_: str | None = None) -> Listing[Message]:
-    """Return the list of the messages sent or received since a time, in seconds since the epoch."""
+    """Return the list of the messages sent or received since a time.
+
+    :param after: The time, in seconds since the epoch.
+    """
     return Messages.list(to=to, from_=from_, date_sent_after=datetime.fromtimestamp(max(after, 0.0), UTC))
 
 
@@ -118,7 +126,9 @@ class StoredCursor(TypedDict):
 
 @dataclass(slots=True)
 class Cursor:
-    """A position in the stream of inbound messages. Times are in seconds since the epoch, by Twilio's clock.
+    """A position in the stream of inbound messages.
+
+    Times are in seconds since the epoch, by Twilio's clock.
 
     :param after: Messages received before this time have been handled.
     :param overlap: Seconds by which a message may show late in Twilio's list.
@@ -133,7 +143,7 @@ class Cursor:
         self.after = math.floor(self.after)  # Twilio's times are whole seconds
 
     def advance(self, snapshot: Snapshot, selected: Filter) -> list[Message]:
-        """Return the selected messages that are new, oldest first, and move on to the time of the snapshot."""
+        """Return the selected messages that are new, oldest first, and advance the position."""
         new = {
             str(message.sid): message
             for message in snapshot.messages
@@ -190,7 +200,10 @@ class Listener(Subscriber[Snapshot]):
         return snapshot
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
-        """Publish a snapshot. It is dropped if the previous one is still unread, since the next poll repeats it."""
+        """Publish a snapshot, unless the previous one is still unread.
+
+        The next poll repeats it.
+        """
         if not self.future.done():
             self.future.set_result(snapshot)
         self.postpone()
@@ -247,6 +260,9 @@ class InboundPoll(SharedPoll[Listener]):
             listener.on_snapshot(Snapshot(ordered, newest, last=listener in last))
 
     def _numbers(self, due: Sequence[Listener]) -> Sequence[str | None]:
-        """Return the numbers to list messages for, or None for the account's whole list, whichever is cheaper."""
+        """Return the numbers whose messages to list, or None for the account's whole list.
+
+        The cheaper of the two ways is chosen.
+        """
         numbers = {listener.key for listener in due}
         return [None] if None in numbers or len(numbers) > self._pages else sorted(map(str, numbers))

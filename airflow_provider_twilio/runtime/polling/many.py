@@ -18,7 +18,10 @@ MAX_WAITING = 20_000
 
 
 class BulkStatusWait(StatusWait):
-    """A wait that distinguishes rejected requests, as with wrong credentials, from a message that does not exist."""
+    """A wait that stores the error if Twilio rejects the requests of the poll.
+
+    Wrong credentials must not count as missing messages.
+    """
 
     rejection: TwilioError | None = None
 
@@ -38,7 +41,7 @@ async def wait_for_all(
     connect: Connect,
     not_before: float | None = None,
 ) -> DeliveryCounts:
-    """Wait until every message has its final status, or until the deadline, and return the number of each outcome.
+    """Wait until the final status of every message, or the deadline, and count the outcomes.
 
     Times are in seconds since the epoch.
 

@@ -100,7 +100,10 @@ class Subscriber(ABC, Generic[T]):
         self.due = self._next_due(time.monotonic())
 
     def _next_due(self, now: float) -> float:
-        """Return the next multiple of the interval, so that subscribers with one interval are due at the same time."""
+        """Return the next multiple of the interval.
+
+        Subscribers with the same interval are due at the same time.
+        """
         due = (math.floor(max(now, self._not_before) / self.interval) + 1) * self.interval
         return due if now >= self._deadline else min(due, self._deadline)
 
@@ -229,7 +232,10 @@ class SharedPoll(ABC, Generic[S]):
                 await self._back_off(error, unexpected_errors)
 
     def _merge_into_existing(self, client: AsyncClient) -> bool:
-        """Move the subscribers to a poll that serves this account by another connection; return False if none does."""
+        """Move the subscribers to the poll that another connection has for this account.
+
+        :return: Whether there is such a poll.
+        """
         account = (self.source.name, build_url(client.settings, "/{AccountSid}"))
         other = self._registry.setdefault(account, self)
         if other is self:
@@ -268,7 +274,10 @@ class SharedPoll(ABC, Generic[S]):
         return False
 
     async def _back_off(self, error: Exception, failures: int) -> None:
-        """Pause after a failed poll, longer with each failure. Subscribers past their deadline do not wait for it."""
+        """Pause after a failed poll, longer with each failure.
+
+        Subscribers past their deadline learn of the error before the pause.
+        """
         retry_after: float = getattr(error, "retry_after", None) or 0.0
         pause = max(min(2.0**failures, MAX_BACKOFF), min(retry_after, MAX_RETRY_AFTER))
         pause *= random.uniform(1.0, 1.25)  # noqa: S311 (not a secret)
@@ -281,7 +290,7 @@ class SharedPoll(ABC, Generic[S]):
             await self._sleep_until(until)
 
     async def _sleep_until(self, until: float) -> None:
-        """Sleep until a time, or until the subscribers have left, or until one joins that is due earlier."""
+        """Sleep until a time, unless a subscriber that is due earlier joins, or all leave."""
         self._wakes_at = until
         self._wake.clear()
         try:

@@ -99,7 +99,10 @@ class StatusWait(Subscriber[WaitEvent]):
         self._after_poll(event)
 
     def on_not_found(self, error: NotFound) -> None:
-        """Handle a missing record. It ends the wait when seen twice, not counting the minute after the creation."""
+        """Handle a missing record. It ends the wait when it occurs twice.
+
+        The minute after the creation does not count.
+        """
         self._not_found_count += time.monotonic() >= self._not_found_counts_from
         if self._not_found_count >= 2:
             self._after_poll(missing(self.sid, error))
@@ -123,7 +126,9 @@ class StatusWait(Subscriber[WaitEvent]):
 
 
 async def wait_for(spec: WaitSpec[Goal], source: Source, name: Hashable, connect: Connect) -> WaitEvent:
-    """Wait until a message or call reaches its final status or the deadline, and return the event.
+    """Wait until the final status of a message or call, or the deadline.
+
+    :return: The event of the wait.
 
     :param name: Name of the connection and account. Waits with one name share a poll from the start; waits with
         different names for one account share it once a client has been opened.
@@ -162,7 +167,9 @@ class StatusPoll(SharedPoll[StatusWait]):
         await self._fetch(client, queue)
 
     async def _walk_pages(self, client: AsyncClient, pending: dict[str, None]) -> TwilioError | None:
-        """List the newest pages while that is cheaper than fetching, and remove the records found from `pending`.
+        """List the newest pages while that is cheaper than fetching.
+
+        Records that are found are removed from `pending`.
 
         Return the error if the list cannot be requested.
 
@@ -189,7 +196,10 @@ class StatusPoll(SharedPoll[StatusWait]):
         return None
 
     def _fetch_order(self, pending: Mapping[str, None]) -> list[str]:
-        """Return the SIDs to fetch in this cycle: those past the deadline, then those polled longest ago."""
+        """Return the SIDs to fetch in this cycle, in order.
+
+        Those past their deadline come first, and then those that were polled longest ago.
+        """
 
         def priority(sid: str) -> tuple[bool, float]:
             waits = self.subscribers[sid]

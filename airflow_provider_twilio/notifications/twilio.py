@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import BaseNotifier
 
-from airflow_provider_twilio._airflow.templates import resolve_literal
+from airflow_provider_twilio._airflow.templates import TextRendering, resolve_literal
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.calls import Calls
 from airflow_provider_twilio.api.errors import BadParameter, TwilioError
@@ -44,7 +44,7 @@ class NotificationFailed(TwilioError):
         self.errors = dict(errors)
 
 
-class TwilioNotifier(BaseNotifier):
+class TwilioNotifier(TextRendering, BaseNotifier):
     """Notify people of an event by message, or by a call that reads the alert out.
 
     For callbacks of tasks and DAGs, deadline alerts (``AsyncCallback(TwilioNotifier, kwargs={…})``) and

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from airflow.sdk import BaseOperator
 
 from airflow_provider_twilio._airflow.outcome import fail_on_permanent_errors
-from airflow_provider_twilio._airflow.templates import is_mapped_at_runtime, parse_rendered, resolve_literal
+from airflow_provider_twilio._airflow.templates import (
+    TextRendering,
+    is_mapped_at_runtime,
+    parse_rendered,
+    resolve_literal,
+)
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import BadParameter, NotFound
 from airflow_provider_twilio.api.listing import Listing
@@ -51,7 +56,7 @@ def keyword_names(function: Callable[..., Any]) -> tuple[str, ...]:
     return code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
 
 
-class TwilioOperator(BaseOperator):
+class TwilioOperator(TextRendering, BaseOperator):
     """An operator that runs one Twilio operation, and returns its record or list of records to XCom.
 
     A subclass names its operation and lists the operation's parameters in ``__init__``, where Airflow,

@@ -6,8 +6,8 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,8 @@ from airflow_provider_twilio.links.twilio import TwilioLogLink
 
 if TYPE_CHECKING:
     from airflow_provider_twilio._airflow.send_once import OnClear
-    from airflow_provider_twilio.client.asynchronous import AsyncClient
     from airflow_provider_twilio.client.blocking import Client
+    from airflow_provider_twilio.runtime.polling.shared import Connect
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +40,12 @@ class StopOnKill:
     """The request that stops a message or call, and the conditions under which it is sent.
 
     Airflow calls ``on_kill`` in other cases, too: when a trigger moves to another triggerer, and when a worker is shut
-    down. So the state of the task is read first. If it cannot be read, nothing is stopped. Nothing is stopped after the
-    deadline either, since the task may have ended by itself.
+    down. So the state of the task is read first. If it cannot be read, nothing is stopped. In the triggerer, nothing is
+    stopped after the deadline either, since the task may have ended by itself.
 
     :param sid: SID of the message or call.
-    :param request: The request that stops it.
-    :param task_instance: The task instance that waits for it.
+    :param request: Request that stops it.
+    :param task_instance: Task instance that waits for it.
     :param on_clear: ``resend`` if a cleared task sends again; ``skip`` if it waits for the same record again, which is
         then not stopped.
     :param deadline: End of the wait, in seconds since the epoch; None for no end.
@@ -57,7 +57,7 @@ class StopOnKill:
     on_clear: OnClear
     deadline: float | None = None
 
-    async def run_in_triggerer(self, open_client: Callable[[], AbstractAsyncContextManager[AsyncClient]]) -> None:
+    async def run_in_triggerer(self, open_client: Connect) -> None:
         """Stop the record if a user has killed this try of a deferred task."""
         if self.deadline is not None and time.time() >= self.deadline:
             return
@@ -77,7 +77,7 @@ class StopOnKill:
         stopping.start()
         stopping.join(MAX_STOP_SECONDS)
 
-    async def _stop(self, open_client: Callable[[], AbstractAsyncContextManager[AsyncClient]]) -> None:
+    async def _stop(self, open_client: Connect) -> None:
         from asgiref.sync import sync_to_async
 
         # Only the blocking way to read the state is a public interface of Airflow's, so it runs in a thread.

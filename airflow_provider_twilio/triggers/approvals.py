@@ -31,14 +31,14 @@ class ApprovalTrigger(SharedPollTrigger):
     ``reply_sid`` and ``answered_at``, but no phone number and no body.
 
     :param message_sid: SID of the question's message.
-    :param to: The phone that was asked.
+    :param to: Phone that was asked.
     :param created: Time the question was sent, in seconds since the epoch.
     :param deadline: Time until which a reply counts, in seconds since the epoch.
-    :param from_: The number that asked; None if Twilio has not chosen it yet.
-    :param code: The code that a reply must repeat; None if it need not.
+    :param from_: Number that asked; None if Twilio has not chosen it yet.
+    :param code: Code that a reply must repeat; None if it need not.
     :param poll_interval: Seconds between two polls.
-    :param twilio_conn_id: The Airflow connection.
-    :param account_sid: The account that asked; the connection's own by default.
+    :param twilio_conn_id: Airflow connection.
+    :param account_sid: Account that asked; the connection's own by default.
 
     https://www.twilio.com/docs/messaging/api/message-resource#read-multiple-message-resources
     """

@@ -37,7 +37,7 @@ class SharedPollTrigger(BaseTrigger):
 
     Its arguments are JSON primitives without credentials and message bodies. They are checked on construction.
 
-    :param arguments: The local variables of the subclass's ``__init__``: ``self`` and its parameters.
+    :param arguments: Local variables of the subclass's ``__init__``: ``self`` and its parameters.
     :raises BadParameter: An argument cannot be stored, or is not a number of seconds where it must be.
     """
 

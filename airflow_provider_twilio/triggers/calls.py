@@ -31,8 +31,8 @@ class CallCompletionTrigger(WaitTrigger):
     ``status`` and further fields of the call, but no phone number.
 
     :param call_sid: SID of the call, CA….
-    :param twilio_conn_id: The Airflow connection.
-    :param account_sid: The account of the call; the connection's own by default.
+    :param twilio_conn_id: Airflow connection.
+    :param account_sid: Account of the call; the connection's own by default.
     :param poll_interval: Seconds between two polls.
     :param deadline: End of the wait, in seconds since the epoch, at which the call is polled once more; None for no
         end.

@@ -9,7 +9,7 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
@@ -18,7 +18,7 @@ from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import TwilioError
 from airflow_provider_twilio.api.messages import Message
 from airflow_provider_twilio.defaults import LOOKBACK, OVERLAP
-from airflow_provider_twilio.runtime.polling.events import InboundEvent
+from airflow_provider_twilio.runtime.polling.events import InboundEvent, InboundFields
 from airflow_provider_twilio.runtime.polling.inbound import Cursor, Filter, Listener, Snapshot, subscribe
 from airflow_provider_twilio.runtime.polling.shared import PollFailed
 from airflow_provider_twilio.triggers.base import SharedPollTrigger
@@ -57,8 +57,8 @@ class InboundMessageTrigger(SharedPollTrigger, BaseEventTrigger):
     :param poll_interval: Seconds between two polls, which all watchers of an account share.
     :param lookback: Seconds before the first start from which messages count; before Airflow 3.3, before each start.
     :param overlap: Seconds by which a message may show late in Twilio's list.
-    :param twilio_conn_id: The Airflow connection.
-    :param account_sid: The account of the messages; the connection's own by default.
+    :param twilio_conn_id: Airflow connection.
+    :param account_sid: Account of the messages; the connection's own by default.
 
     https://www.twilio.com/docs/messaging/api/message-resource#read-multiple-message-resources
     """
@@ -102,7 +102,7 @@ class InboundMessageTrigger(SharedPollTrigger, BaseEventTrigger):
                         delay = next(delays)
                         await cursor.save()
                         if new := cursor.advance(snapshot, self.selected):
-                            yield TriggerEvent(self.event(new))  # type: ignore[no-untyped-call]
+                            yield TriggerEvent(self._build_event(new))  # type: ignore[no-untyped-call]
             except (TwilioError, PollFailed) as error:
                 # If this raised, Airflow would restart the watcher every few seconds, and no task's log would say so.
                 log.error(
@@ -115,12 +115,13 @@ class InboundMessageTrigger(SharedPollTrigger, BaseEventTrigger):
             await asyncio.sleep(delay * random.uniform(1.0, 1.25))  # noqa: S311 (not a secret)
             delay = next(delays, delay)
 
-    def event(self, messages: Sequence[Message]) -> InboundEvent:
+    def _build_event(self, messages: Sequence[Message]) -> InboundEvent:
         """Build the event for messages, with only the fields that ``include`` names."""
         event: InboundEvent = {"sids": [message["sid"] for message in messages]}
         if include := self.arguments["include"]:
             fields = ("sid", "date_sent", *include)
-            event["messages"] = [{name: message.get(name) for name in fields} for message in messages]  # type: ignore[misc]
+            selected = [{name: message.get(name) for name in fields} for message in messages]
+            event["messages"] = cast("list[InboundFields]", selected)
         return event
 
 

@@ -37,8 +37,8 @@ class MessageDeliveryTrigger(WaitTrigger):
     ``status`` and further fields of the message, but no phone number and no body.
 
     :param message_sid: SID of the message, SM… or MM….
-    :param twilio_conn_id: The Airflow connection.
-    :param account_sid: The account of the message; the connection's own by default.
+    :param twilio_conn_id: Airflow connection.
+    :param account_sid: Account of the message; the connection's own by default.
     :param poll_interval: Seconds between two polls.
     :param deadline: End of the wait, in seconds since the epoch, at which the message is polled once more; None for no
         end.
@@ -143,15 +143,15 @@ class BulkDeliveryTrigger(SharedPollTrigger):
     (the number of messages without a final status at the deadline).
 
     :param key: Prefix of the checkpoints' names, or of the XCom keys.
-    :param checkpoint_path: The checkpoint folder; None if the SIDs are in XComs.
+    :param checkpoint_path: Checkpoint folder; None if the SIDs are in XComs.
     :param xcom_count: Number of XComs, whose keys are ``key`` with a dot and a number from 0.
     :param dag_id: DAG of the task that has pushed the XComs.
     :param run_id: Run of the task that has pushed the XComs.
     :param task_id: Task that has pushed the XComs.
     :param map_index: Map index of the task that has pushed the XComs; -1 if it is not mapped.
     :param message_count: Number of SIDs there must be.
-    :param twilio_conn_id: The Airflow connection.
-    :param account_sid: The account of the messages; the connection's own by default.
+    :param twilio_conn_id: Airflow connection.
+    :param account_sid: Account of the messages; the connection's own by default.
     :param poll_interval: Seconds between two polls.
     :param deadline: End of the wait, in seconds since the epoch, at which the messages are polled once more.
     :param created: Time the first message was created, or is scheduled for, in seconds since the epoch: they are not

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Hashable, Iterable
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import Hashable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -33,12 +33,9 @@ from airflow_provider_twilio.runtime.polling.spec import WaitSpec, check_interva
 from airflow_provider_twilio.runtime.polling.status import MESSAGES, NOT_FOUND_GRACE, wait_for
 
 if TYPE_CHECKING:
-    from airflow_provider_twilio.client.asynchronous import AsyncClient
     from airflow_provider_twilio.client.blocking import Client
 
 log = logging.getLogger(__name__)
-
-OpenClient = Callable[[], "AbstractAsyncContextManager[AsyncClient]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +45,11 @@ class ApprovalSpec:
     Times are in seconds since the epoch. The values are checked on construction.
 
     :param sid: SID of the question's message; empty while it has not been sent.
-    :param to: The phone that was asked.
+    :param to: Phone that was asked.
     :param created: Time the question was sent.
     :param deadline: Time until which a reply counts.
-    :param from_: The number that asked; None if the messaging service has not chosen it yet.
-    :param code: The code that a reply must repeat; None if it need not.
+    :param from_: Number that asked; None if the messaging service has not chosen it yet.
+    :param code: Code that a reply must repeat; None if it need not.
     :param interval: Seconds between two polls.
     :raises BadParameter: A value is invalid.
     """
@@ -77,9 +74,7 @@ class ApprovalSpec:
         return Question(self.code, self.created, self.deadline - self.created)
 
 
-async def wait_for_reply(
-    spec: ApprovalSpec, name: Hashable, connect: Connect, open_client: OpenClient
-) -> ApprovalEvent:
+async def wait_for_reply(spec: ApprovalSpec, name: Hashable, connect: Connect, open_client: Connect) -> ApprovalEvent:
     """Wait until the phone has replied, or cannot reply, and return the event.
 
     :param name: Name of the connection and account: see
@@ -157,7 +152,7 @@ async def _wait_for_failed_delivery(spec: ApprovalSpec, name: Hashable, connect:
     return None
 
 
-async def _listen(spec: ApprovalSpec, name: Hashable, connect: Connect, open_client: OpenClient) -> ApprovalEvent:
+async def _listen(spec: ApprovalSpec, name: Hashable, connect: Connect, open_client: Connect) -> ApprovalEvent:
     """Wait for messages from the phone, and read the conversation whenever there is a new one."""
     received, read_error = list[Message](), ""
     cursor, from_phone = Cursor(spec.created), Filter(from_=spec.to)
@@ -188,7 +183,7 @@ async def _listen(spec: ApprovalSpec, name: Hashable, connect: Connect, open_cli
 
 
 async def _read_conversation(
-    spec: ApprovalSpec, received: Iterable[Message], open_client: OpenClient
+    spec: ApprovalSpec, received: Iterable[Message], open_client: Connect
 ) -> ApprovalEvent | None:
     """List the conversation, and return the event if it has the reply to the question."""
     async with open_client() as client:

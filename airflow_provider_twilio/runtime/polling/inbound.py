@@ -76,7 +76,7 @@ def earliest_first(listed: Sequence[Message]) -> list[Message]:
 def messages_since(after: float, *, to: str | None = None, from_: str | None = None) -> Listing[Message]:
     """Return the list of the messages sent or received since a time.
 
-    :param after: The time, in seconds since the epoch.
+    :param after: Time, in seconds since the epoch.
     """
     return Messages.list(to=to, from_=from_, date_sent_after=datetime.fromtimestamp(max(after, 0.0), UTC))
 
@@ -132,7 +132,7 @@ class Cursor:
 
     :param after: Messages received before this time have been handled.
     :param overlap: Seconds by which a message may show late in Twilio's list.
-    :param seen: The messages since then that have been reported: when each was received, by SID.
+    :param seen: Messages since then that have been reported: when each was received, by SID.
     """
 
     after: float
@@ -177,9 +177,9 @@ class Cursor:
 class Listener(Subscriber[Snapshot]):
     """A subscriber for inbound messages. Its times are in seconds since the epoch.
 
-    :param to: The number or address to listen at; None for all of the account's.
+    :param to: Number or address to listen at; None for all of the account's.
     :param interval: Seconds between two polls.
-    :param cursor: The position of the listener, which each poll reads.
+    :param cursor: Position of the listener, which each poll reads.
     :param deadline: End of the wait, at which messages are polled once more; None for no end.
     """
 

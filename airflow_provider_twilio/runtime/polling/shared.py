@@ -48,6 +48,7 @@ MAX_UNEXPECTED_ERRORS = 5
 
 
 Connect = Callable[[], "AbstractAsyncContextManager[AsyncClient]"]
+"""A function that opens a client."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a bulk send stores between tries: where, and which run of the task its checkpoints belong to."""
+"""The stored state of a bulk send: its store, and the run of the task to which its checkpoints belong."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from airflow_provider_twilio.runtime.bulk.checkpoints import delete_checkpoints,
 from airflow_provider_twilio.runtime.state_store import FolderStore, StateStore, TaskStateStore
 
 STORE_KEY = "twilio_bulk"
-"""The key of the run's record, and the prefix of the keys of checkpoints and of XComs with SIDs."""
+"""Key of the run's record. Keys of checkpoints, and of XComs with SIDs, begin with it."""
 MAX_IN_STORE = 20_000
 """Maximum number of messages whose checkpoints fit into Airflow's task state store."""
 
 
 def object_path(path: str) -> Any:
-    """Return a path on any store that Airflow knows."""
+    """Return a path in any of Airflow's object stores."""
     from airflow.sdk import ObjectStoragePath
 
     return ObjectStoragePath(path.strip())
 
 
 def store_for(context: Mapping[str, Any], checkpoint_path: str | None, messages: int) -> StateStore:
-    """Return the store for the checkpoints: the task instance's own folder, or Airflow's task state store.
+    """Return the store for the checkpoints: a folder of the task instance, or Airflow's task state store.
 
-    :raises BadParameter: A folder is needed, and none is given.
+    :param messages: Number of messages to send.
+    :raises BadParameter: If a folder is required but ``checkpoint_path`` is not set.
     """
     if checkpoint_path:
         ti = context.get("ti")
@@ -38,23 +39,23 @@ def store_for(context: Mapping[str, Any], checkpoint_path: str | None, messages:
             folder = folder / re.sub(r"[^\w.+:-]", "_", part)
         return FolderStore(folder)
     store = context.get("task_state_store")
-    remedy = "give a folder, such as s3://bucket/checkpoints"
+    remedy = "pass a folder, such as s3://bucket/checkpoints"
     if store is None:
-        raise BadParameter("checkpoint_path", "is missing", f"{remedy}: this Airflow has no task state store")
+        raise BadParameter("checkpoint_path", "is missing", f"{remedy}; this Airflow version has no task state store")
     if messages > MAX_IN_STORE:
         raise BadParameter(
             "checkpoint_path",
             f"is missing for {messages} messages",
-            f"{remedy}: Airflow's task state store holds {MAX_IN_STORE} at most",
+            f"{remedy}; Airflow's task state store holds at most {MAX_IN_STORE}",
         )
     return TaskStateStore(store)
 
 
 class BulkRun:
-    """One run through all recipients. Its tries share it; clearing a finished task starts another one.
+    """One pass through all recipients, which all tries of a task share. Clearing a finished task starts another one.
 
-    :param store: Where the record of the run and its checkpoints are.
-    :param record: The stored record of the run.
+    :param store: Store of the run's record and checkpoints.
+    :param record: The stored record.
     """
 
     def __init__(self, store: StateStore, record: dict[str, Any]) -> None:
@@ -63,18 +64,18 @@ class BulkRun:
 
     @classmethod
     def load(cls, store: StateStore) -> BulkRun:
-        """Return the run that an earlier step of the same task has stored."""
+        """Return the run that an earlier step of the same task stored."""
         return cls(store, store.get(STORE_KEY))
 
     @classmethod
     def load_or_start(
         cls, store: StateStore, max_tries: int, *, resend_on_clear: bool, before_start: Callable[[], None]
     ) -> BulkRun:
-        """Return the run to resume, or start one.
+        """Return the stored run if it can be resumed, or start and store another one.
 
-        :param max_tries: The task instance's, which Airflow raises when a user clears the task.
-        :param resend_on_clear: Whether clearing a finished task sends again.
-        :param before_start: Checks what must hold when a run starts.
+        :param max_tries: ``max_tries`` of the task instance, which Airflow increases when a user clears the task.
+        :param resend_on_clear: Whether clearing a finished task sends all messages again.
+        :param before_start: Function with checks that only apply when a run starts.
         """
         record: dict[str, Any] | None = store.get(STORE_KEY)
         if record is None:
@@ -100,35 +101,35 @@ class BulkRun:
 
     @property
     def key(self) -> str:
-        """The prefix of the keys of this run's checkpoints."""
+        """Prefix of the keys of this run's checkpoints."""
         return f"{STORE_KEY}.{self._record['generation']}"
 
     @property
     def summary(self) -> dict[str, Any] | None:
-        """The final summary; None until the run has finished."""
+        """Final summary, or None if the run has not finished."""
         summary: dict[str, Any] | None = self._record["summary"]
         return summary
 
     @property
     def sent(self) -> dict[str, Any]:
-        """The summary of the sending, before any wait."""
+        """Summary after sending, before any wait for delivery."""
         summary: dict[str, Any] = self._record["sent"]
         return summary
 
     @property
     def started_at(self) -> float:
-        """When the run started, in seconds since the epoch."""
+        """Time at which the run started, in seconds since the epoch."""
         return float(self._record["started_at"])
 
     @property
     def sent_at(self) -> float:
-        """When its last message was sent, in seconds since the epoch."""
+        """Time at which the last message was sent, in seconds since the epoch."""
         return float(self._record["sent_at"])
 
     def record_sent(self, summary: dict[str, Any], *, sent_now: int) -> None:
-        """Store the summary of the sending.
+        """Store the summary after sending.
 
-        :param sent_now: Number of messages that this try has sent.
+        :param sent_now: Number of messages sent by this try.
         """
         if sent_now or self._record["sent_at"] is None:
             self._record["sent_at"] = time.time()
@@ -142,11 +143,11 @@ class BulkRun:
         delete_checkpoints(self.store, self.key, summary["rows"])
 
     def outcomes(self) -> Iterator[list[Any]]:
-        """Yield the stored outcomes, checkpoint by checkpoint."""
+        """Yield the stored outcomes, one list per checkpoint."""
         return stored_outcomes(self.store, self.key)
 
     def sids(self) -> Iterator[list[str]]:
-        """Yield the SIDs of the messages sent, checkpoint by checkpoint."""
+        """Yield the SIDs of the sent messages, one list per checkpoint."""
         return stored_sids(self.store, self.key)
 
     def _save(self) -> None:

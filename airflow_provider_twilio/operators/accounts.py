@@ -259,7 +259,7 @@ class _StatusOperator(CompositeOperator, color=COLORS["Accounts"]):
                 "pass the SID and the name of the same account. No account was changed",
             )
         if account.status == "closed" and self.status != "closed":
-            raise BadParameter("target_account_sid", "is a closed account", "open another account, since it cannot be reopened")
+            raise BadParameter("target_account_sid", "is a closed account", "open another account")
         return account
 
     def _change(self, account: Account) -> Any:

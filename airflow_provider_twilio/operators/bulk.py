@@ -1,11 +1,11 @@
-"""Send a message to each of many recipients."""
+"""The operator that sends a message to each of many recipients."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Unpack
@@ -22,6 +22,7 @@ from airflow_provider_twilio.api.messages import MAX_SCHEDULE_AHEAD, MAX_VALIDIT
 from airflow_provider_twilio.defaults import DRY_RUN, RECONCILE_TIMEOUT
 from airflow_provider_twilio.operators import _bulk_checks
 from airflow_provider_twilio.operators._base.operation import COLORS, TwilioOperator
+from airflow_provider_twilio.operators._bulk_summary import build_summary, enforce_max_failures, failure_limit
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -34,36 +35,60 @@ if TYPE_CHECKING:
     from airflow_provider_twilio.runtime.bulk.plan import MessagePlan, PlannedMessage, Preflight
     from airflow_provider_twilio.runtime.bulk.rows import Row
     from airflow_provider_twilio.runtime.idempotency.fingerprint import OnUnresolved
+    from airflow_provider_twilio.runtime.polling.events import DeliveryCounts
     from airflow_provider_twilio.triggers.messages import BulkDeliveryTrigger
 
     Planned = Callable[[], Iterator[PlannedMessage]]
 
-# Modules of `runtime` and `triggers` are imported where they are used: parsing a DAG must not pay for them.
+# Modules of `runtime` and `triggers` are imported in functions, so that parsing a DAG file does not import them.
 
 CREATE = _bulk_checks.CREATE
 OPTIONS = tuple(name for name in CREATE.names if name not in ("to", "max_price", "force_delivery"))
-"""The parameters of :meth:`Messages.create` that all rows share."""
+"""Parameters of :meth:`Messages.create` that apply to all rows."""
 
 
 class SendMessagesOperator(TwilioOperator):
-    """Send a message to each of many recipients, in one task. A summary goes to XCom.
+    """Send a message to each of many recipients in one task.
 
-    Each gets exactly one, whatever is retried, killed or lost: the next try goes on where this one was. A recipient who
-    can't be sent to is counted, and the rest go on. Numbers and texts of all rows are checked before the first message.
-    What a row says under ``from_``, ``messaging_service_sid``, ``body``, ``media_url``, ``content_sid`` or
-    ``content_variables`` takes the place of what is given here.
+    Returns a summary to XCom, with the numbers of rows by outcome: ``sent``, ``skipped``, ``failed`` (by error code),
+    ``later`` and ``duplicates``.
 
-    :param recipients: numbers or addresses, mappings with one each, or the path of a ``.csv``, ``.jsonl`` or
-        ``.ndjson`` file, local or in any object store. (templated)
+    .. code-block:: python
+
+        SendMessagesOperator(
+            task_id="remind",
+            recipients="s3://aws_default@lists/due-{{ ds }}.csv",
+            body="Dear {name}, {amount} is due on Friday.",
+            results="s3://aws_default@lists/due-{{ ds }}-results.csv",
+            max_failures=0.05,
+            retries=3,
+        )
+
+    All rows are checked before the first message is sent. Each recipient receives exactly one message, even if the
+    task is killed or a response is lost: the next try resumes where the earlier one stopped. A recipient that cannot
+    receive the message is counted as failed, and the rest of the messages are still sent.
+
+    The task fails without retry if more than ``max_failures`` messages fail, if the recipients differ from those of an
+    earlier try, or on an error that affects every request, such as rejected credentials. It is retried if a sender's
+    queue at Twilio stays full.
+
+    A row's own ``from_``, ``messaging_service_sid``, ``body``, ``media_url``, ``content_sid`` or ``content_variables``
+    takes precedence over the operator's parameter.
+
+    :param recipients: Numbers or addresses, mappings that contain one each, or the path of a ``.csv``, ``.jsonl`` or
+        ``.ndjson`` file, local or in an object store. (templated)
     :param from_: Sender: a number, short code, alphanumeric sender ID or channel address of the account. Required
-        without ``messaging_service_sid``, unless the connection has a default sender. (templated)
+        without ``messaging_service_sid``, unless the connection's extra ``from_`` is the sender, or the rows name one.
+        (templated)
     :param messaging_service_sid: Messaging service that selects the sender. With ``from_``, the service sends from that
         sender. (templated)
-    :param body: Message text, up to 1,600 characters. (templated)
-    :param media_url: URL of a media file to attach, or a list of up to 10. (templated)
+    :param body: Message text, up to 1,600 characters. ``{name}`` stands for the value in a row's column ``name``; write
+        ``{{`` and ``}}`` for braces. (templated)
+    :param media_url: URL of a media file to attach, or a list of up to 10. Accepts ``{name}`` as ``body`` does.
+        (templated)
     :param content_sid: Content template to send instead of ``body``. (templated)
-    :param content_variables: Values for the variables of the content template, as a mapping or JSON. Requires
-        ``content_sid``. (templated)
+    :param content_variables: Values for the variables of the content template, as a mapping or JSON. Accepts ``{name}``
+        as ``body`` does. Requires ``content_sid``. (templated)
     :param status_callback: URL to which Twilio reports each status of the message. (templated)
     :param application_sid: TwiML app whose status callback URL Twilio uses. (templated)
     :param provide_feedback: Whether you will report the message's delivery with the feedback resource. False by
@@ -92,26 +117,32 @@ class SendMessagesOperator(TwilioOperator):
         (templated)
     :param extra_params: Additional form parameters under Twilio's own names, such as ``{"NewParameter": "value"}``, for
         parameters that this operation does not have. A list repeats its parameter; None omits it. (templated)
-    :param recipient_column: where a row has its number or address.
-    :param one_per_recipient: send only the first message to each number; the same message to the same number is sent
-        once in any case.
-    :param concurrency: how many requests are on their way at the most; fewer while Twilio refuses for pace.
-    :param rate: segments a second, for each sender by itself; None for as fast as it goes.
-    :param max_failures: end the task when more have failed, or a share such as ``0.05``; None for any number.
-    :param min_balance: refuse to begin with less on the account.
-    :param checkpoint_path: a folder, local or in any object store, that remembers what has been done, each task
-        instance in a folder of its own: needed for more than 20,000 messages, and before Airflow 3.3. (templated)
-    :param results: a ``.csv``, ``.jsonl`` or ``.ndjson`` file to write what became of each row to. (templated)
-    :param wait_for_delivery: wait until all have been delivered or have failed, and count both.
-    :param accept_sent: take ``sent`` (the carrier has it) for delivered.
-    :param sent_grace: take ``sent`` for delivered when it has lasted so many seconds.
-    :param poll_interval: seconds between two looks.
-    :param wait_timeout: seconds from the last send, or from ``send_at``, after which no more is waited for.
-    :param deferrable: wait in the triggerer, which costs no worker slot.
-    :param on_clear: what to do when a user clears a task that had sent all: ``resend``, or ``skip``. One that had not
-        goes on in any case.
-    :param on_unresolved: ``resend`` or ``fail`` where the outcome of a request can't be known.
-    :param reconcile_timeout: seconds, beyond the connection's time-out, before what Twilio doesn't list was never sent.
+    :param recipient_column: Column of the number or address in a row.
+    :param one_per_recipient: Whether to send only the first message to each number. Identical messages to one number
+        are always sent once.
+    :param concurrency: Maximum number of concurrent requests. It is reduced while Twilio rejects requests with 429.
+    :param rate: Maximum number of segments per second, for each sender. By default, there is no limit.
+    :param max_failures: Number of failures above which the task fails, or a share of the rows such as ``0.05``. By
+        default, failed messages do not fail the task.
+    :param min_balance: Minimum balance of the account, in its currency. With less, no message is sent.
+    :param checkpoint_path: Folder for checkpoints, local or in an object store. Each task instance has a subfolder of
+        its own. Required for more than 20,000 messages, and on Airflow versions before 3.3. (templated)
+    :param results: ``.csv``, ``.jsonl`` or ``.ndjson`` file to which the outcome of each row is written. (templated)
+    :param wait_for_delivery: Whether to wait until each message is delivered or has failed, and add both to the
+        summary.
+    :param accept_sent: Whether ``sent`` (the carrier has accepted the message) counts as delivered.
+    :param sent_grace: Seconds after which ``sent`` counts as delivered. By default, it never does.
+    :param poll_interval: Seconds between two polls.
+    :param wait_timeout: Seconds after the last message is sent, or after ``send_at``, at which the wait ends. Messages
+        without a final status are then counted as ``waiting``.
+    :param deferrable: Whether to wait in the triggerer, which takes no worker slot; by default the setting
+        ``[operators] default_deferrable``.
+    :param on_clear: Whether a task that a user clears after it has sent all messages sends them again (``resend``), or
+        returns its summary (``skip``). A task that has not sent all messages resumes in either case.
+    :param on_unresolved: Whether to ``resend`` or ``fail`` a message if the outcome of its request is unknown and
+        Twilio lists no matching record. By default ``resend``, and ``fail`` with ``address_retention="obfuscate"``.
+    :param reconcile_timeout: Seconds after the connection timeout after which a message that Twilio does not list is
+        considered not sent.
     :param twilio_conn_id: Airflow connection. (templated)
     :param account_sid: Account to act on, if it is not the connection's own. (templated)
 
@@ -202,10 +233,8 @@ class SendMessagesOperator(TwilioOperator):
         options = {name: values[name] for name in OPTIONS}
         _bulk_checks.check_message(options, values["recipients"], values["recipient_column"])
 
-    # ------------------------------------------------------------ the task
-
     def execute(self, context: Context) -> Any:
-        """Send to every recipient that has not been sent to, and wait if requested."""
+        """Send the messages that no earlier try has sent, and wait if requested."""
         with fail_on_permanent_errors():
             return self._execute(context)
 
@@ -222,7 +251,7 @@ class SendMessagesOperator(TwilioOperator):
         def planned() -> Iterator[PlannedMessage]:
             return plan(read_rows(), checked.verdicts)
 
-        max_failures = self._failure_limit(checked.rows)
+        max_failures = failure_limit(self.max_failures, checked.rows)
         raise_for_preflight(checked, max_failures)
         self._log_preflight(checked, time.monotonic() - started)
         if settings.dry_run:
@@ -235,8 +264,8 @@ class SendMessagesOperator(TwilioOperator):
         )
         if run.summary is not None:
             self.log.info("Sending nothing: an earlier try has sent all messages")
-            return self._enforce_max_failures(run.summary)
-        if next(run.outcomes(), None) is None:  # messages of an earlier try have reduced the balance
+            return enforce_max_failures(run.summary, self.max_failures)
+        if next(run.outcomes(), None) is None:  # later, sent messages have reduced the balance
             self._check_balance()
         started = time.monotonic()
         try:
@@ -259,7 +288,7 @@ class SendMessagesOperator(TwilioOperator):
         return MessagePlan(options, settings, column=self.recipient_column, one_per_recipient=self.one_per_recipient)
 
     def _rows(self) -> Callable[[], Iterator[Row]]:
-        """Return a function that reads the rows, the same ones each time."""
+        """Return a function that reads the rows. Each call reads them from the start."""
         from airflow_provider_twilio.runtime.bulk.rows import rows
 
         return partial(rows, self._rendered_recipients(), self.recipient_column)
@@ -276,32 +305,26 @@ class SendMessagesOperator(TwilioOperator):
         recipients = parse_rendered("recipients", self.recipients, "Sequence")
         if isinstance(recipients, str):
             if not recipients.strip():
-                raise BadParameter("recipients", "is empty", "give a list, or the path of a file")
+                raise BadParameter("recipients", "is empty", "pass a list, or the path of a file")
             return object_path(recipients)
         if hasattr(recipients, "open") or isinstance(recipients, list | tuple | Mapping | bytes):
             return recipients
-        return list(recipients)  # the XComs of mapped tasks: a sequence that fetches each item at each access
-
-    def _failure_limit(self, rows: int) -> int | None:
-        limit = self.max_failures
-        if limit is None or isinstance(limit, int):
-            return limit
-        return int(limit) if limit > 1 else int(limit * rows)
+        return list(recipients)  # XComs of mapped tasks are a lazy sequence, which fetches an item on each access
 
     def _log_preflight(self, checked: Preflight, seconds: float) -> None:
-        """Log what is about to be sent, and warn about messages that would expire in the queue."""
+        """Log the numbers of messages and invalid rows, and warn if messages would expire in the queue."""
         self.log.info(
             "Checked %d rows in %.1f s: %d messages of %d segments, %d duplicates, %d invalid rows",
             checked.rows, seconds, checked.messages, checked.segments, checked.duplicates, checked.invalid,
         )  # fmt: skip
         for fault in checked.faults:
             self.log.warning("Not sending %s", fault)
-        if self.rate is not None and checked.of_sender:
-            duration = max(checked.of_sender.values()) / self.rate
+        if self.rate is not None and checked.segments_by_sender:
+            duration = max(checked.segments_by_sender.values()) / self.rate
             validity = float(self._rendered_option("validity_period") or MAX_VALIDITY_PERIOD)
             if duration > validity:
                 self.log.warning(
-                    "Sending at %g segments a second takes %.0f s, but a message is valid for %.0f s only",
+                    "Sending at %g segments per second takes %.0f s, but messages expire after %.0f s",
                     self.rate, duration, validity,
                 )  # fmt: skip
 
@@ -322,7 +345,7 @@ class SendMessagesOperator(TwilioOperator):
         if balance < self.min_balance:
             raise BadParameter(
                 "min_balance",
-                f"is {self.min_balance}, and the balance is {balance}",
+                f"is {self.min_balance}, but the balance is {balance}",
                 "top up the account, or lower min_balance. No message was sent",
             )
 
@@ -334,7 +357,7 @@ class SendMessagesOperator(TwilioOperator):
         run: BulkRun,
         max_failures: int | None,
     ) -> tuple[Tally, int]:
-        """Send what has not been sent; return the tally of all rows, and the number of messages sent by this try."""
+        """Send the remaining messages. Return the tally of all rows, and the number of messages sent by this try."""
         from airflow_provider_twilio.client.asynchronous import AsyncClient
         from airflow_provider_twilio.runtime.bulk.checkpoints import run_resumable
         from airflow_provider_twilio.runtime.bulk.items import Outcome, Tally
@@ -368,8 +391,6 @@ class SendMessagesOperator(TwilioOperator):
             )
         return tally, sent_now
 
-    # ------------------------------------------------------------ the wait
-
     def _wait(self, context: Context, settings: Settings, run: BulkRun, planned: Planned) -> Any:
         send_at = checks.parse_timestamp("send_at", self._rendered_option("send_at"))
         scheduled_for = 0.0 if send_at is None else send_at.timestamp()
@@ -400,7 +421,7 @@ class SendMessagesOperator(TwilioOperator):
         return self._finish(run, planned, {**run.sent, **counts})
 
     def _build_trigger(self, context: Context, run: BulkRun, *, created: float, deadline: float) -> BulkDeliveryTrigger:
-        """Build the trigger, which reads the SIDs from the checkpoint folder, or from XComs that this pushes."""
+        """Build the trigger. It reads the SIDs from the checkpoint folder, or from XComs that this method pushes."""
         from airflow_provider_twilio.runtime.state_store import FolderStore
         from airflow_provider_twilio.triggers.messages import BulkDeliveryTrigger
 
@@ -427,48 +448,32 @@ class SendMessagesOperator(TwilioOperator):
             sent_grace=self.sent_grace,
         )
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        """Finish with the counts of the trigger's event."""
+    def execute_complete(self, context: Context, event: DeliveryCounts) -> Any:
+        """Finish the task with the counts in the trigger's event."""
         from airflow_provider_twilio.operators._bulk_run import BulkRun, store_for
 
         with fail_on_permanent_errors():
             if "delivered" not in event:
-                raise AirflowFailException(f"The trigger's event is not understood: its keys are {sorted(event)}")
+                raise AirflowFailException(f"The trigger sent an unknown event, with the keys {sorted(event)}")
             plan, read_rows = self._plan(self.hook.client.settings), self._rows()
             run = BulkRun.load(store_for(context, self.checkpoint_path, 0))
             return self._finish(run, lambda: plan(read_rows()), {**run.sent, **event})
 
-    # ------------------------------------------------------------ the end
-
     def _finish(self, run: BulkRun, planned: Planned, summary: dict[str, Any]) -> dict[str, Any]:
-        """Write the results, delete the checkpoints, and return what goes to XCom."""
-        with_states = self.results and "delivered" in summary
-        states = self._run_in_background(self._fetch_states(run)) if with_states else {}
-        self._write_results(planned, run.outcomes(), states, "unsent")
+        """Write the results, delete the checkpoints, and return the summary."""
+        with_statuses = self.results and "delivered" in summary
+        statuses = self._run_in_background(self._fetch_statuses(run)) if with_statuses else {}
+        self._write_results(planned, run.outcomes(), statuses, "unsent")
         if not summary["later"]:
             run.finish(summary)
-        self._enforce_max_failures(summary)
+        enforce_max_failures(summary, self.max_failures)
         if summary["later"]:
             raise RateLimited(
-                f"{summary['later']} messages are left for the next try: the queues of their senders are full. {summary}"
+                f"{summary['later']} messages are left for the next try, as their senders' queues are full. {summary}"
             )
         return summary
 
-    def _enforce_max_failures(self, summary: dict[str, Any]) -> dict[str, Any]:
-        """Return the summary, unless there are more failures than allowed.
-
-        An earlier try may have been killed after it had stored the summary, so this runs for a stored one as well.
-        """
-        limit = self._failure_limit(summary["rows"])
-        failed = sum(summary["failed"].values())
-        undelivered = sum(summary.get("undelivered", {}).values()) + summary.get("waiting", 0)
-        if limit is not None and failed + undelivered > limit:
-            raise AirflowFailException(
-                f"{failed} messages failed and {undelivered} were not delivered; max_failures allows {limit}. {summary}"
-            )
-        return summary
-
-    async def _fetch_states(self, run: BulkRun) -> dict[str, Any]:
+    async def _fetch_statuses(self, run: BulkRun) -> dict[str, Any]:
         from airflow_provider_twilio.client.asynchronous import AsyncClient
         from airflow_provider_twilio.runtime.bulk.reconcile import CONCURRENCY, fetch_statuses
 
@@ -476,11 +481,13 @@ class SendMessagesOperator(TwilioOperator):
         async with AsyncClient(self.hook.client.settings, mask_secret=mask_secret, concurrency=CONCURRENCY) as client:
             return await fetch_statuses(client, sids)
 
-    def _write_results(self, planned: Planned, outcomes: Any, states: Mapping[str, Any], outcome_without: str) -> None:
-        """Write the table of results, if one is requested.
+    def _write_results(
+        self, planned: Planned, outcomes: Any, statuses: Mapping[str, Any], default_outcome: str
+    ) -> None:
+        """Write the results table, if one is requested.
 
-        :param outcomes: The stored outcomes, checkpoint by checkpoint.
-        :param outcome_without: The outcome of rows that have none.
+        :param outcomes: Stored outcomes, one list per checkpoint.
+        :param default_outcome: Outcome of a message without a stored one.
         """
         if not self.results:
             return
@@ -489,27 +496,5 @@ class SendMessagesOperator(TwilioOperator):
         check(self.results)
         target = storage.resolve_path("results", self.results.strip())
         with storage.atomic_write("results", target, self.hook) as local:
-            write(local, table(planned(), chain.from_iterable(outcomes), states, outcome_without))
+            write(local, table(planned(), chain.from_iterable(outcomes), statuses, default_outcome))
         self.log.info("Wrote the outcome of each row to %s", self.results)
-
-
-def build_summary(checked: Preflight, tally: Tally, seconds: float, sent_now: int) -> dict[str, Any]:
-    """Return the numbers that go to XCom. ``rows`` is the sum of sent, skipped, failed, later and duplicates.
-
-    :param sent_now: Number of messages sent within ``seconds``.
-    """
-    failed = {str(code or "without a code"): number for code, number in sorted(tally.failed.items())}
-    if checked.invalid:
-        failed["invalid"] = checked.invalid
-    return {
-        "rows": checked.rows,
-        "sent": tally.done,
-        "skipped": tally.skipped.total(),
-        "failed": failed,
-        "later": tally.later,
-        "duplicates": checked.duplicates,
-        "segments": checked.segments,
-        "seconds": round(seconds, 3),
-        "rate": round(sent_now / seconds, 1) if seconds else 0.0,
-        "ended": datetime.now(UTC).isoformat(),
-    }

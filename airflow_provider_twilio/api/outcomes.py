@@ -8,6 +8,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_twilio.api import codes
+from airflow_provider_twilio.api.error_body import ErrorBody, parse_error_body
 from airflow_provider_twilio.api.errors import (
     AuthenticationFailed,
     InvalidRequest,
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
     from airflow_provider_twilio.api.request import Request
     from airflow_provider_twilio.api.response import Response
 
+GATEWAY_STATUSES = frozenset({302, 303, 307, 407, 408, 421, 425})
+"""Statuses of a failure on the way to Twilio: redirects, proxy login, timeout, misdirected, too early."""
+
+PAGE_STATUSES = frozenset({401, 403, 404, 405, 410, 451})
+"""Statuses that come from a proxy or gateway if the body is a page for people."""
+
 MAX_QUOTED_MESSAGE = 500
 """Maximum number of characters to quote from Twilio's own message."""
 
@@ -43,8 +50,11 @@ def error_for_unreadable(request: Request[Any], response: Response, shape: str |
     :param shape: Description of the body, instead of the one derived from its first bytes.
     """
     error_type = ServerError if request.idempotent else OutcomeUnknown
+    expected = "JSON" if shape is None and response.json() is None else "JSON of the expected structure"
     return error_type(
-        _describe(request, response, f"responded {response.status} with {shape or response.shape()} instead of JSON"),
+        _describe(
+            request, response, f"responded {response.status} with {shape or response.shape()} instead of {expected}"
+        ),
         status=response.status,
         request_id=response.request_id,
     )
@@ -58,33 +68,47 @@ def error_from_response(request: Request[Any], response: Response, conn_id: str 
     status = response.status
     if 200 <= status < 300:
         return None
-    body = response.json()
-    body = body if isinstance(body, dict) else {}
-    code = next((value for value in (body.get("code"), body.get("error_code")) if isinstance(value, int)), None)
+    body = parse_error_body(response)
+    code = body.code
     attributes: dict[str, Any] = {
         "code": code,
         "status": status,
         "request_id": response.request_id,
         "retry_after": retry_after(response.headers.get("retry-after")),
     }
-    message = " ".join(str(body.get("message") or body.get("detail") or body.get("title") or response.shape()).split())
-    text = (
-        f"rejected it with {status}"
-        + (f", code {code}: " if code else ": ")
-        + mask(message)[:MAX_QUOTED_MESSAGE].rstrip(".")
-    )
+    message = mask(" ".join(body.message.split()) or response.shape())[:MAX_QUOTED_MESSAGE].rstrip(".")
+    if _is_from_gateway(response, body):
+        gateway_error = ServerError if request.idempotent else OutcomeUnknown
+        text = (
+            f"responded {status} with {message}, which is not an error of Twilio's API but of a proxy or gateway: check"
+            " the connection's host and proxy"
+        )
+        return gateway_error(_describe(request, response, text), **attributes)
+    text = f"rejected it with {status}" + (f", code {code}: " if code else ": ") + message
     if code:
         text += f". See {codes.page(code)}"
+    if remedy := codes.REMEDIES.get(code or 0):
+        text += f". {remedy}"
     error_type = _error_type(request, status, code)
     if error_type is AuthenticationFailed and conn_id:
         text += f". The credentials are those of the connection {conn_id}"
     return error_type(_describe(request, response, text), **attributes)
 
 
+def _is_from_gateway(response: Response, body: ErrorBody) -> bool:
+    """Return whether a proxy, gateway or load balancer has answered, instead of Twilio's API.
+
+    Its rejection says nothing about the request, so it must not count as a permanent error or a missing record.
+    """
+    if response.status in GATEWAY_STATUSES:
+        return body.code is None
+    return response.status in PAGE_STATUSES and body.is_page and response.request_id is None
+
+
 def _error_type(request: Request[Any], status: int, code: int | None) -> type[TwilioError]:
-    if status == 429 and code in (None, codes.TOO_MANY_REQUESTS):
+    if status == 429 and code not in codes.CAPS:
         return RateLimited
-    if status >= 500:
+    if status >= 500 or status in GATEWAY_STATUSES:
         return ServerError if request.idempotent else OutcomeUnknown
     if code in codes.OPTED_OUT:
         return OptedOut
@@ -118,13 +142,12 @@ def is_retryable(request: Request[Any], error: BaseException) -> bool:
     """Return whether a client may retry the request immediately after this error.
 
     A request that is not idempotent is retried only if Twilio certainly did not carry it out. A large page that fails
-    with
-    status 500 is not retried as it is: the client requests a smaller page.
+    with status 500 is not retried as it is: the client requests a smaller page.
     """
     if isinstance(error, NotSent):
         return True
     if isinstance(error, RateLimited):
-        return error.status == 429 and error.code in (None, codes.TOO_MANY_REQUESTS)
+        return error.status == 429 and error.code not in codes.RETRY_LATER
     if isinstance(error, ServerError):
         return request.idempotent and not (error.status == 500 and request.with_smaller_page())
     return False

@@ -34,18 +34,29 @@ class Response(NamedTuple):
         except (ValueError, RecursionError):
             return None
 
+    def is_html(self) -> bool:
+        """Return whether the body is an HTML page, as a proxy or a load balancer sends it."""
+        start = self.body[:1000].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+        if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
+            return True
+        content_type = self.headers.get("content-type", "").lower()
+        return content_type.startswith("text/html") and not start.startswith((b"{", b"[", b"<?xml"))
+
     def shape(self) -> str:
         """Describe the body without quoting it."""
-        start = self.body[:200].lstrip().lower()
+        start = self.body[:200].lstrip()
         content_type = self.headers.get("content-type", "no content type").split(";")[0]
         if not start:
             return "an empty body"
-        if start.startswith((b"<!doctype html", b"<html")):
+        if self.is_html():
             return f"an HTML page of {len(self.body)} bytes"
         if start.startswith(b"<"):
             return f"XML of {len(self.body)} bytes"
         if start.startswith((b"{", b"[")):
-            return f"truncated or invalid JSON ({len(self.body)} bytes)"
+            parsed = self.json()
+            if parsed is None:
+                return f"truncated or invalid JSON ({len(self.body)} bytes)"
+            return f"a JSON {'object' if isinstance(parsed, dict) else 'list'} of {len(self.body)} bytes"
         return f"{len(self.body)} bytes of {content_type}"
 
     def __repr__(self) -> str:

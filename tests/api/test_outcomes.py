@@ -69,6 +69,13 @@ TABLE: list[tuple[int, int | None, type[TwilioError], type[TwilioError], bool, b
     (429, None, RateLimited, RateLimited, True, True),
     (429, 63038, InvalidRequest, InvalidRequest, False, False),
     (429, 21611, RateLimited, RateLimited, False, False),
+    (429, 99999, RateLimited, RateLimited, True, True),
+    (429, 60212, RateLimited, RateLimited, True, True),
+    (429, 60202, InvalidRequest, InvalidRequest, False, False),
+    (429, 60203, InvalidRequest, InvalidRequest, False, False),
+    (400, 10004, RateLimited, RateLimited, False, False),
+    (401, 70051, PermissionDenied, PermissionDenied, False, False),
+    (409, 20409, InvalidRequest, InvalidRequest, False, False),
     (500, 20500, OutcomeUnknown, ServerError, False, True),
     (502, None, OutcomeUnknown, ServerError, False, True),
     (503, 20503, OutcomeUnknown, ServerError, False, True),
@@ -158,7 +165,6 @@ def test_error_messages_contain_no_parameter():
     ("body", "told"),
     [
         (b"", "an empty body"),
-        (b"<html><body>secret</body></html>", "an HTML page of 32 bytes"),
         (b"<TwilioResponse><RestException/></TwilioResponse>", "XML of 49 bytes"),
         (b'{"code": 20404, "mess', "truncated or invalid JSON"),
         (b"\xff\xfe\x00", "3 bytes of no content type"),
@@ -175,6 +181,82 @@ def test_error_from_response_describes_unreadable_body(body: bytes, told: str, s
     assert f"rejected it with {status}" in str(error)
     assert told in str(error)
     assert "secret" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "body", [b"{}", b"", b'{"message": "x"}', b"<html></html>"], ids=["object", "empty", "json", "html"]
+)
+@pytest.mark.parametrize("status", [302, 303, 307, 407, 408, 421, 425])
+def test_error_from_response_of_gateway_status_is_not_permanent(status: int, body: bytes):
+    create, fetch = error_for(CREATE, Response(status, {}, body)), error_for(FETCH, Response(status, {}, body))
+    assert (type(create), type(fetch)) == (OutcomeUnknown, ServerError)
+    assert not is_retryable(CREATE, create)
+    assert is_retryable(FETCH, fetch)
+    assert "proxy" in str(create)
+
+
+PAGES = {
+    "html": ({}, b"<!DOCTYPE html><title>Blocked by policy</title> secret"),
+    "html by its type": ({"content-type": "text/html; charset=utf-8"}, b"\n<div>secret</div>"),
+    "text": ({"content-type": "text/plain"}, b"secret: access denied"),
+    "XML of a storage service": ({}, b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>"),
+}
+
+
+@pytest.mark.parametrize(("headers", "body"), PAGES.values(), ids=PAGES)
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_error_from_response_with_page_of_proxy_is_not_permanent(status: int, headers: dict[str, str], body: bytes):
+    create, fetch = (error_for(request, Response(status, headers, body)) for request in (CREATE, FETCH))
+    assert (type(create), type(fetch)) == (OutcomeUnknown, ServerError)
+    assert f"responded {status}" in str(fetch)
+    assert "check the connection's host and proxy" in str(fetch)
+    assert "secret" not in str(fetch)
+
+
+def test_error_from_response_with_page_of_twilio_is_permanent():
+    response = Response(404, {"twilio-request-id": "RQ1"}, b"<html>secret</html>")
+    assert type(error_for(FETCH, response)) is NotFound
+
+
+BODIES = {
+    "error": b'{"error": {"code": 21211, "message": "No number"}}',
+    "error, nested": b'{"status": 400, "error": {"error": {"code": "21211", "detail": "No number"}}}',
+    "errors": b'{"errors": [{"code": 21211, "message": "No number", "infoUrl": "x"}]}',
+    "errors, second": b'{"errors": [{"message": "No number"}, {"code": 21211, "message": "No number"}]}',
+    "RFC 9457": b'{"type": "x", "title": "Bad", "detail": "No number", "status": 400, "code": 21211}',
+    "code as text": b'{"code": "21211", "message": "No number"}',
+    "code as float": b'{"code": 21211.0, "message": "No number"}',
+    "camel case": b'{"errorCode": 21211, "errorMessage": "No number"}',
+    "XML": (
+        b'<?xml version="1.0"?><TwilioResponse><RestException><Code>21211</Code><Message>No number</Message>'
+        b"<MoreInfo>x</MoreInfo><Status>400</Status></RestException></TwilioResponse>"
+    ),
+    "list": b'[{"code": 21211, "message": "No number"}]',
+}
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_error_from_response_reads_code_and_message_of_each_form(body: bytes):
+    error = error_for(CREATE, Response(400, {}, body))
+    assert (type(error), error.code) == (InvalidRequest, 21211)
+    assert "code 21211: No number. See" in str(error)
+
+
+def test_error_from_response_quotes_oauth_error_description():
+    error = error_for(CREATE, Response(401, {}, b'{"error": "invalid_client", "error_description": "Unknown client"}'))
+    assert "401: Unknown client" in str(error)
+    assert error.code is None
+
+
+@pytest.mark.parametrize("body", [b"[]", b"{}", b'{"code": true}', b'{"errors": []}', b'{"message": ""}'])
+def test_error_from_response_calls_valid_json_not_truncated(body: bytes):
+    assert "truncated" not in str(error_for(CREATE, Response(400, {}, body)))
+    assert "truncated" not in str(error_for_unreadable(FETCH, Response(200, {}, body)))
+
+
+def test_error_from_response_states_remedy_of_code():
+    text = str(error_for(CREATE, rejection(409, 21712, "Number is associated with another service")))
+    assert "Remove the number from its messaging service first" in text
 
 
 def test_error_from_response_reads_error_code():

@@ -47,6 +47,21 @@ SENT = {"sid": SID, "account_sid": ACCOUNT, "status": "queued", "to": TO, "from"
         ("'917000123456' is not valid", "'9170•••3456' is not valid"),
         ("/v2/PhoneNumbers/+14155551234?x", "/v2/PhoneNumbers/+1415•••1234?x"),
         ("+14155551234,+14155551235", "+1415•••1234,+1415•••1235"),
+        ("+1\u00a0415\u202f555\u20071234 x", "+1415•••1234 x"),
+        ("+1\u2011415\u2011555\u20111234", "+1415•••1234"),
+        ("+1\u200b415\u2060555\u00ad1234", "+1415•••1234"),
+        ("+49/171/1234567", "+4917•••4567"),
+        ("+49 (0)171 / 1234567", "+4901•••4567"),
+        ("%2B1%C2%A0415%E2%80%91555%2F1234", "+1415•••1234"),
+        ("\uff0b14155551234", "+1415•••1234"),
+        ("(415) 555-1234 is no number", "41•••34 is no number"),
+        ("415.555.1234", "41•••34"),
+        ("1-415-555-1234", "1415•••1234"),
+        ("030/1234567", "03•••67"),
+        ("tel:020 7946 0958", "tel:0207•••0958"),
+        ("06 12 34 56 78", "06•••78"),
+        ("8 (912) 345-67-89", "8912•••6789"),
+        ("0049 171 1234567", "0049•••4567"),
     ],
 )
 def test_mask_replaces_numbers(text, masked):
@@ -63,7 +78,16 @@ def test_mask_replaces_numbers(text, masked):
         "/2010-04-01/Accounts",
         "1 + 2 = 3",
         "http://127.0.0.1:8765",
+        "http://192.168.100.200:8080",
         "12345",
+        "2026-01-31 08:00:00",
+        "01/02/2026 10:00",
+        "31.01.2026 08:15",
+        "2026-01-31/2026-02-28",
+        "manual__2026-01-31T08:00:00+00:00",
+        "0.123456789012",
+        "took 1700000.123456 s",
+        "21211: 19, 21408: 2",
     ],
 )
 def test_mask_keeps_text_without_numbers(text):
@@ -94,6 +118,11 @@ SCRIPTS = {
     "rejected": [
         ScriptedResponse(
             400, {"code": 21211, "message": f"The 'To' number {TO} is not a valid phone number.", "status": 400}
+        )
+    ],
+    "rejected with separators": [
+        ScriptedResponse(
+            400, {"errors": [{"code": 21211, "message": "(415)\u00a0555\u20110123 and +1/415/555/0123 are invalid"}]}
         )
     ],
     "rejected without +": [ScriptedResponse(400, {"code": 21211, "message": f"{TO[1:]} is not valid", "status": 400})],
@@ -132,7 +161,17 @@ def asynchronous(settings, request):
 
 def assert_no_secret(*texts):
     for text in texts:
-        for secret in (TOKEN, TO, TO[1:], FROM, BODY, BODY.replace(" ", "%20"), Basic(ACCOUNT, TOKEN).header[-20:]):
+        for secret in (
+            TOKEN,
+            TO,
+            TO[1:],
+            "555\u20110123",
+            "555/0123",
+            FROM,
+            BODY,
+            BODY.replace(" ", "%20"),
+            Basic(ACCOUNT, TOKEN).header[-20:],
+        ):
             assert secret not in text
 
 

@@ -199,9 +199,8 @@ def send_concurrently(count: int, *apis: Api) -> list[list[requests.Response]]:
 
 @pytest.mark.parametrize("latency", [0, 0.5])
 def test_concurrency_limits_requests_in_flight(emulator: Emulator, api: Api, latency: float, monkeypatch) -> None:
-    monkeypatch.setattr(
-        app, "MIN_CONCURRENT_TIME", 0.5
-    )  # ten clients in one process need some time to send their requests
+    # Ten clients in one process need some time to send their requests.
+    monkeypatch.setattr(app, "MIN_CONCURRENT_TIME", 0.5)
     emulator.quirks.set(concurrency=2, latency=latency)
     (responses,) = send_concurrently(10, api)
     rejected = [response for response in responses if response.status_code == 429]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk import DAG
 from jinja2 import StrictUndefined
 
 from airflow_provider_twilio._airflow import compat as _airflow
@@ -27,10 +28,7 @@ def render_fields(notifier: BaseNotifier, context: Mapping[str, Any], alert: Ale
 
     :raises BadParameter: When another field cannot be rendered.
     """
-    dag = context.get("dag")
-    environment = notifier.get_template_env(dag)
-    if dag is None:  # a DAG sets its own policy for missing names
-        environment.undefined = StrictUndefined
+    environment = _template_environment(notifier, context.get("dag"))
     names = _template_names(context, alert)
 
     def render(field: str, template: Any) -> Any:
@@ -42,7 +40,12 @@ def render_fields(notifier: BaseNotifier, context: Mapping[str, Any], alert: Ale
                 raise BadParameter(field, f"cannot be rendered ({reason})", "fix the template") from None
             notifier.log.warning("Cannot render %s, sending the default text instead: %s", field, reason)
             return None if field == "body" else alert.text_within(partial(fits_segments, 1))
-        return value if isinstance(value, str | Sequence) or value is None else str(value)
+        if field == "body" and isinstance(value, str) and not value.strip():  # Twilio would reject it
+            notifier.log.warning("The body is empty, sending the default text instead")
+            return None
+        if field == "to" and isinstance(value, Iterable) and not isinstance(value, str | Mapping):
+            return list(value)
+        return value if isinstance(value, str) or value is None else str(value)
 
     fields = {}
     for field in notifier.template_fields:
@@ -53,6 +56,21 @@ def render_fields(notifier: BaseNotifier, context: Mapping[str, Any], alert: Ale
             value = render(field, template)
             fields[field] = value if field == "body" else _parse_field(field, value)
     return fields
+
+
+def _template_environment(notifier: BaseNotifier, dag: Any) -> Any:
+    """Return the Jinja environment of a DAG, or one that rejects missing names if there is no DAG.
+
+    ``dag.test()`` passes a serialized DAG, which has neither an environment nor the DAG's own macros and filters.
+    """
+    if dag is None:
+        environment = notifier.get_template_env(None)
+        environment.undefined = StrictUndefined
+        return environment
+    if not hasattr(dag, "get_template_env"):
+        native = bool(getattr(dag, "render_template_as_native_obj", False))
+        dag = DAG(dag.dag_id, schedule=None, render_template_as_native_obj=native)
+    return notifier.get_template_env(dag)
 
 
 def _template_names(context: Mapping[str, Any], alert: Alert) -> Any:

@@ -68,6 +68,87 @@ def test_notifier_body_with_missing_name_falls_back_to_default_text(
     assert "Cannot render body, sending the default text instead" in logged()
 
 
+def serialized_dag_context(*, native: bool = False) -> dict[str, Any]:
+    """Return the context of a DAG's callback in ``dag.test()``, which holds a serialized DAG."""
+    from airflow.serialization import serialized_objects
+
+    module: Any = serialized_objects
+    serialization = getattr(module, "DagSerialization", None) or module.SerializedDAG  # the latter in Airflow 3.1
+    context = native_dag_context() if native else dag_context()
+    return context | {"dag": serialization.from_dict(serialization.to_dict(context["dag"]))}
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_notifier_with_serialized_dag_renders_templates(
+    emulator: Emulator, notify: Notify, native: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("AIRFLOW_VAR_ONCALL", TO)
+    context = serialized_dag_context(native=native)
+    notify(TwilioNotifier(to="{{ var.value.oncall }}", body="{{ dag.dag_id }} {{ run_id }}"), context)
+    notify(TwilioNotifier(to=ALSO, body="{{ macro_of_the_dag() }}"), context)
+    assert bodies(emulator) == [f"orders {RUN}"]
+    assert bodies(emulator, ALSO)[0].startswith("Airflow: orders failed")
+
+
+def native_dag_context() -> dict[str, Any]:
+    """Return the context of the callback of a DAG that renders native objects."""
+    from airflow.sdk import DAG
+
+    macros = {"none": None, "one": 1}
+    dag = DAG("orders", schedule=None, render_template_as_native_obj=True, user_defined_macros=macros)
+    return {"dag": dag, "run_id": RUN, "reason": "task_failure"}
+
+
+@pytest.mark.parametrize(
+    ("template", "value"),
+    [
+        ("{{ var.value.setting }}", "007"),
+        ("{{ var.value.setting }}", "1e5"),
+        ("{{ var.value.setting }}", "1_000"),
+        ("{{ var.value.setting }}", "+1"),
+        ("{{ var.value.setting }}", "'quoted'"),
+        ("{{ var.value.setting }}", "[1,2]"),
+        ("{{ var.value.setting }}", "{'a':1}"),
+        ("{{ one }}", "1"),
+        ("{{ [one] }}", "[1]"),
+    ],
+)
+def test_notifier_in_native_dag_sends_body_as_written(
+    emulator: Emulator, notify: Notify, template: str, value: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("AIRFLOW_VAR_SETTING", value)
+    notify(TwilioNotifier(to=TO, body=template, from_="{{ none }}"), native_dag_context())
+    assert bodies(emulator) == [value]
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ var.value.oncall }}",
+        ["{{ var.value.oncall }}"],
+        "{{ [var.value.oncall] }}",
+        "{{ var.value.oncall.split() }}",
+        "{{ var.value.oncall.split() | map('trim') }}",
+        "{{ var.value.oncall }},",
+    ],
+)
+def test_notifier_in_native_dag_keeps_plus_of_recipient(
+    emulator: Emulator, notify: Notify, template: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("AIRFLOW_VAR_ONCALL", TO)
+    notify(TwilioNotifier(to=template, from_=f"{{{{ '{OWNED}' }}}}"), native_dag_context())
+    assert len(bodies(emulator)) == 1
+
+
+@pytest.mark.parametrize("context", [native_dag_context, dag_context])
+def test_notifier_body_that_renders_blank_falls_back_to_default_text(
+    emulator: Emulator, notify: Notify, context: Callable[[], dict[str, Any]], logged: Logged
+):
+    notify(TwilioNotifier(to=TO, body=" {{ '' }}\n"), context())
+    assert bodies(emulator)[0].startswith("Airflow: orders failed")
+    assert "The body is empty, sending the default text instead" in logged()
+
+
 def test_notifier_recipient_with_missing_name_raises(emulator: Emulator, notify: Notify):
     with pytest.raises(NotificationFailed, match=r"to cannot be rendered .UndefinedError: 'nope' is undefined"):
         notify(TwilioNotifier(to="{{ nope }}"), task_context())

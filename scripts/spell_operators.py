@@ -200,15 +200,15 @@ def of_operation(
 
 
 @cache
-def class_source(kind: type) -> ast.ClassDef:
-    tree = ast.parse(Path(inspect.getfile(kind)).read_text(encoding="utf-8"))
-    return next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == kind.__name__)
+def class_source(operator_class: type) -> ast.ClassDef:
+    tree = ast.parse(Path(inspect.getfile(operator_class)).read_text(encoding="utf-8"))
+    return next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == operator_class.__name__)
 
 
-def of_bases(kind: type[TwilioOperator]) -> Iterator[Spelled]:
+def of_bases(operator_class: type[TwilioOperator]) -> Iterator[Spelled]:
     """Yield the parameters that the base classes declare: their options and the connection."""
-    for name in kind._options:
-        owner = next(base for base in kind.__mro__ if name in vars(base).get("__annotations__", {}))
+    for name in operator_class._options:
+        owner = next(base for base in operator_class.__mro__ if name in vars(base).get("__annotations__", {}))
         declared = next(
             node
             for node in class_source(owner).body
@@ -216,7 +216,7 @@ def of_bases(kind: type[TwilioOperator]) -> Iterator[Spelled]:
         )
         assert declared.value is not None
         signature = f"{ast.unparse(declared.annotation)} = {as_written(declared.value)}"
-        text = TEXTS.get((kind.__name__, name)) or descriptions(owner.__doc__)[name]
+        text = TEXTS.get((operator_class.__name__, name)) or descriptions(owner.__doc__)[name]
         yield Spelled(name, signature, text)
     texts = descriptions(TwilioOperator.__doc__)
     yield Spelled("twilio_conn_id", 'str = "twilio_default"', texts["twilio_conn_id"])
@@ -240,9 +240,9 @@ def own_parameters(node: ast.ClassDef, function: ast.FunctionDef) -> dict[str, S
     return found
 
 
-def parameters(kind: type[TwilioOperator], node: ast.ClassDef, function: ast.FunctionDef) -> list[Spelled]:
+def parameters(operator_class: type[TwilioOperator], node: ast.ClassDef, function: ast.FunctionDef) -> list[Spelled]:
     """Return all parameters of an operator, in the order of its signature."""
-    name, own = kind.__name__, own_parameters(node, function)
+    name, own = operator_class.__name__, own_parameters(node, function)
     shared: list[Spelled] = []
     if name in SOURCES:
         for source in SOURCES[name]:
@@ -250,10 +250,10 @@ def parameters(kind: type[TwilioOperator], node: ast.ClassDef, function: ast.Fun
                 shared += [own[first] for first in source if isinstance(first, str)]
             else:
                 shared += of_operation(name, definition(source[0]), source[1], own)
-    elif hasattr(kind, "operation"):
-        names = tuple(parameter for parameter in kind.operation.names if parameter not in OMITTED)
-        shared += of_operation(name, kind.operation, names, own)
-    bases = list(of_bases(kind))
+    elif hasattr(operator_class, "operation"):
+        names = tuple(parameter for parameter in operator_class.operation.names if parameter not in OMITTED)
+        shared += of_operation(name, operator_class.operation, names, own)
+    bases = list(of_bases(operator_class))
     taken = {spelled.name for spelled in (*shared, *bases)}
     return [*shared, *(spelled for spelled in own.values() if spelled.name not in taken | OMITTED), *bases]
 
@@ -264,7 +264,7 @@ def spelled_signature(spelled: list[Spelled]) -> list[str]:
         "    def __init__(",
         "        self,",
         "        *,",
-        *(f"        {one.name}: {one.signature}," for one in spelled),
+        *(f"        {parameter.name}: {parameter.signature}," for parameter in spelled),
         "        **kwargs: Unpack[OperatorParameters],",
         "    ) -> None:",
     ]
@@ -274,7 +274,7 @@ def spelled_texts(spelled: list[Spelled]) -> str:
     wrap = textwrap.TextWrapper(
         WIDTH, initial_indent="    ", subsequent_indent="        ", break_long_words=False, break_on_hyphens=False
     )
-    return "\n".join(wrap.fill(f":param {one.name}: {one.text}") for one in spelled)
+    return "\n".join(wrap.fill(f":param {parameter.name}: {parameter.text}") for parameter in spelled)
 
 
 def spell(path: Path, text: str | None = None) -> str:
@@ -288,12 +288,12 @@ def spell(path: Path, text: str | None = None) -> str:
     for node in reversed(ast.parse(text).body):
         if not isinstance(node, ast.ClassDef) or not issubclass(getattr(module, node.name, object), TwilioOperator):
             continue
-        functions = [one for one in node.body if isinstance(one, ast.FunctionDef) and one.name == "__init__"]
+        functions = [item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == "__init__"]
         if not functions:
             continue
         function, doc = functions[0], node.body[0]
         spelled = parameters(getattr(module, node.name), node, function)
-        call = next(one for one in function.body if ast.unparse(one).startswith("super().__init__("))
+        call = next(statement for statement in function.body if ast.unparse(statement).startswith("super().__init__("))
         lines[call.lineno - 1 : call.end_lineno] = [SUPER]
         lines[function.lineno - 1 : function.body[0].lineno - 1] = spelled_signature(spelled)
         assert isinstance(doc, ast.Expr)

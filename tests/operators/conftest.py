@@ -1,4 +1,4 @@
-"""An emulator for the operators' tests, reached by the default connection, and ways to run an operator."""
+"""Fixtures of the operators' tests: an emulator behind the default connection, and functions that run an operator."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from airflow_provider_twilio.emulator import Emulator, serve
 
 
 @pytest.fixture(scope="session")
-def running() -> Iterator[Emulator]:
+def running_emulator() -> Iterator[Emulator]:
     with serve(speed=100) as emulator:
         yield emulator
 
 
 @pytest.fixture
-def emulator(running: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
-    running.reset()
-    monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", running.connection_uri)
-    return running
+def emulator(running_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
+    running_emulator.reset()
+    monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", running_emulator.connection_uri)
+    return running_emulator
 
 
 @pytest.fixture
 def run() -> Callable[..., Any]:
-    """Run an operator as a task does, with a context that has no task instance: templates first, then execute."""
+    """Return a function that runs an operator like a task: it renders the templates, then calls ``execute``."""
 
-    def run(kind: type[BaseOperator], /, context: dict[str, Any] | None = None, **arguments: Any) -> Any:
-        task = kind(task_id="task", **arguments)
+    def run(operator: type[BaseOperator], /, context: dict[str, Any] | None = None, **arguments: Any) -> Any:
+        task = operator(task_id="task", **arguments)
         task.render_template_fields(context or {})  # type: ignore[arg-type]
         return task.execute(context or {})  # type: ignore[arg-type]
 
@@ -38,11 +38,11 @@ def run() -> Callable[..., Any]:
 
 @pytest.fixture
 def run_mapped() -> Callable[..., Any]:
-    """Run an operator as a mapped task does, whose arguments are all known only then."""
+    """Return a function that runs an operator as a mapped task, whose arguments are only known at run time."""
 
-    def run_mapped(kind: type[BaseOperator], /, **arguments: Any) -> Any:
+    def run_mapped(operator: type[BaseOperator], /, **arguments: Any) -> Any:
         with DAG("dag", schedule=None):
-            mapped: Any = kind.partial(task_id="task").expand_kwargs([arguments])
+            mapped: Any = operator.partial(task_id="task").expand_kwargs([arguments])
         return mapped.unmap(arguments).execute({})
 
     return run_mapped

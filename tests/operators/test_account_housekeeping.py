@@ -29,9 +29,12 @@ ACCOUNT, CALL = "AC" + "a" * 32, "CA" + "a" * 32
 STATUS = (SuspendAccountOperator, ActivateAccountOperator, CloseAccountOperator)
 
 INVALID: list[tuple[type[Any], dict[str, Any], str]] = [
-    *((kind, {"target_account_sid": "shop", "friendly_name": "shop"}, "is not a SID") for kind in STATUS),
-    *((kind, {"target_account_sid": CALL, "friendly_name": "shop"}, "got a call SID") for kind in STATUS),
-    *((kind, {"target_account_sid": ACCOUNT, "friendly_name": ""}, "friendly_name is missing") for kind in STATUS),
+    *((operator, {"target_account_sid": "shop", "friendly_name": "shop"}, "is not a SID") for operator in STATUS),
+    *((operator, {"target_account_sid": CALL, "friendly_name": "shop"}, "got a call SID") for operator in STATUS),
+    *(
+        (operator, {"target_account_sid": ACCOUNT, "friendly_name": ""}, "friendly_name is missing")
+        for operator in STATUS
+    ),
     (FetchBalanceOperator, {"minimum": "much"}, "minimum is not an amount of money"),
     (FetchBalanceOperator, {"minimum": float("nan")}, "minimum is not an amount of money"),
     (UsageReportOperator, {"start": "-30days", "end": "", "path": "/tmp/a.csv"}, "end is missing"),
@@ -52,14 +55,14 @@ INVALID: list[tuple[type[Any], dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "arguments", "message"), INVALID)
+@pytest.mark.parametrize(("operator", "arguments", "message"), INVALID)
 def test_account_housekeeping_operators_reject_invalid_parameters(
-    run_mapped: Run, emulator: Emulator, kind: type[Any], arguments: dict[str, Any], message: str
+    run_mapped: Run, emulator: Emulator, operator: type[Any], arguments: dict[str, Any], message: str
 ):
     with pytest.raises(BadParameter, match=message):
-        kind(task_id="task", **arguments)
+        operator(task_id="task", **arguments)
     with pytest.raises(AirflowFailException, match=message):
-        run_mapped(kind, **arguments)
+        run_mapped(operator, **arguments)
     assert len(emulator.journal) == 0
 
 
@@ -96,17 +99,17 @@ def test_suspend_and_activate_account_change_status_once(run: Run, emulator: Emu
     assert emulator.journal.count("POST", f"Accounts/{shop}.json") == 2
 
 
-@pytest.mark.parametrize("kind", STATUS)
-def test_account_status_operators_reject_other_accounts(run: Run, emulator: Emulator, shop: str, kind: type[Any]):
+@pytest.mark.parametrize("operator", STATUS)
+def test_account_status_operators_reject_other_accounts(run: Run, emulator: Emulator, shop: str, operator: type[Any]):
     own = emulator.account_sid
-    apply = {"apply": True} if kind is CloseAccountOperator else {}
+    apply = {"apply": True} if operator is CloseAccountOperator else {}
     for arguments, message in (
         ({"target_account_sid": own, "friendly_name": "Emulator"}, "connection's own account"),
         ({"target_account_sid": shop, "friendly_name": "Shop"}, "is 'Shop', but the account .* is named 'shop'"),
         ({"target_account_sid": shop, "friendly_name": "shop", "account_sid": shop}, "connection's own account"),
     ):
         with pytest.raises(AirflowFailException, match=message):
-            run(kind, **arguments, **apply)
+            run(operator, **arguments, **apply)
     assert [status_of(sid) for sid in (own, shop)] == ["active", "active"]
 
 
@@ -119,9 +122,9 @@ def test_close_account_reports_lost_numbers_before_closing(run: Run, emulator: E
     closed = run(CloseAccountOperator, **target, apply="True")
     assert (closed["status"], closed["applied"], closed["phone_numbers"]) == ("closed", True, report["phone_numbers"])
     assert run(CloseAccountOperator, **target, apply=True)["status"] == "closed"
-    for kind in (SuspendAccountOperator, ActivateAccountOperator):
+    for operator in (SuspendAccountOperator, ActivateAccountOperator):
         with pytest.raises(AirflowFailException, match="is a closed account: open another account"):
-            run(kind, **target)
+            run(operator, **target)
 
 
 def test_close_account_closes_suspended_account(run: Run, emulator: Emulator, shop: str):

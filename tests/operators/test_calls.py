@@ -43,14 +43,14 @@ INVALID = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "arguments", "message"), INVALID)
+@pytest.mark.parametrize(("operator", "arguments", "message"), INVALID)
 def test_call_operators_reject_invalid_parameters(
-    run_mapped: Run, emulator: Emulator, kind: type[Any], arguments: dict[str, Any], message: str
+    run_mapped: Run, emulator: Emulator, operator: type[Any], arguments: dict[str, Any], message: str
 ):
     with pytest.raises(BadParameter, match=message):
-        kind(task_id="task", **arguments)
+        operator(task_id="task", **arguments)
     with pytest.raises(AirflowFailException, match=message):
-        run_mapped(kind, **arguments)
+        run_mapped(operator, **arguments)
     assert len(emulator.journal) == 0
 
 

@@ -1,7 +1,8 @@
-"""Conventions of all operators: signatures, templates, documentation."""
+"""Conventions of all operators: signatures, templates and documentation."""
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import json
@@ -35,28 +36,28 @@ from airflow_provider_twilio.operators._base.composite import CompositeOperator
 from airflow_provider_twilio.operators._base.operation import TwilioOperator
 
 PACKAGE = "airflow_provider_twilio.operators"
-# A module without an underscore is what a DAG author imports.
+# DAG authors import the modules whose names have no leading underscore.
 MODULES = [
     importlib.import_module(f"{PACKAGE}.{file.stem}")
     for file in sorted(Path(operators.__file__).parent.glob("*.py"))
     if not file.stem.startswith("_")
 ]
 OPERATORS = [
-    kind
+    operator
     for module in MODULES
-    for name, kind in sorted(vars(module).items())
-    if name.endswith("Operator") and not name.startswith("_") and kind.__module__ == module.__name__
+    for name, operator in sorted(vars(module).items())
+    if name.endswith("Operator") and not name.startswith("_") and operator.__module__ == module.__name__
 ]
-# Modules that name all operators of a family, those of other modules included.
+# Modules that export all operators of a family, including those of other modules.
 FAMILIES = {
-    kind: module.__name__
+    operator: module.__name__
     for module in (accounts, approvals, calls, inbound, messages, phone_numbers, twilio, usage)
-    for kind in OPERATORS
-    if kind in vars(module).values()
+    for operator in OPERATORS
+    if operator in vars(module).values()
 }
-SINGLE = [kind for kind in OPERATORS if hasattr(kind, "operation")]  # those that run one operation
+SINGLE = [operator for operator in OPERATORS if hasattr(operator, "operation")]  # operators that run one operation
 
-# Every operation of these resources has an operator; what has none goes by TwilioRequestOperator.
+# Resources with an operator for each operation. TwilioRequestOperator covers other operations.
 COVERED: tuple[type[Resource[Any]], ...] = (
     Messages,
     Calls,
@@ -66,20 +67,20 @@ COVERED: tuple[type[Resource[Any]], ...] = (
     Balances,
 )
 
-# Parameters without effect at Twilio: the hook has them, operators don't.
+# Parameters without effect at Twilio. The hook has them, the operators do not.
 OMITTED = {"max_price", "force_delivery"}
 
-# Where an operator's default is not its operation's, and why.
+# Defaults of operators that differ from those of their operations, with the reason.
 OTHER_DEFAULTS = {
-    "ReleaseNumberOperator": {"phone_number_sid": None},  # or the number itself
+    "ReleaseNumberOperator": {"phone_number_sid": None},  # the number is an alternative
 }
 
-# What is templated of those that run no one operation, beside their `_extra_template_fields`.
-BY_HAND = {"TwilioRequestOperator": {"method", "path", "data", "json"}}
+# Template fields of operators without a single operation, in addition to their `_extra_template_fields`.
+TEMPLATE_FIELDS = {"TwilioRequestOperator": {"method", "path", "data", "json"}}
 
 SID = "a" * 32
-# The least that each takes, as templates, so that nothing is checked before it runs.
-LEAST: dict[str, dict[str, Any]] = {
+# The required parameters of each operator, as templates, so that they are only checked at run time.
+REQUIRED: dict[str, dict[str, Any]] = {
     "SendMessageOperator": {"to": "{{ to }}", "body": "{{ body }}"},
     "SendMessagesOperator": {"recipients": "{{ path }}", "body": "{{ body }}"},
     "FetchMessageOperator": {"message_sid": "{{ sid }}"},
@@ -105,16 +106,16 @@ LEAST: dict[str, dict[str, Any]] = {
     "CloseAccountOperator": {"target_account_sid": "{{ sid }}", "friendly_name": "{{ name }}"},
     "UsageReportOperator": {"start": "{{ ds }}", "end": "{{ ds }}", "path": "/tmp/{{ ds }}.csv"},
     **{
-        f"{what}Operator": {"days": "{{ days }}", "apply": "{{ apply }}"}
-        for what in ("RedactOldMessages", "DeleteOldMessages", "DeleteOldCalls", "DeleteOldRecordings")
+        f"{action}Operator": {"days": "{{ days }}", "apply": "{{ apply }}"}
+        for action in ("RedactOldMessages", "DeleteOldMessages", "DeleteOldCalls", "DeleteOldRecordings")
     },
     "TwilioRequestOperator": {"method": "GET", "path": "{{ path }}", "data": {"Name": "{{ name }}"}},
 }
 
 
-def own_parameters(kind: type[BaseOperator]) -> dict[str, inspect.Parameter]:
-    parameters = dict(inspect.signature(kind.__init__).parameters)
-    return {name: one for name, one in parameters.items() if name not in ("self", "kwargs")}
+def own_parameters(operator: type[BaseOperator]) -> dict[str, inspect.Parameter]:
+    parameters = dict(inspect.signature(operator.__init__).parameters)
+    return {name: parameter for name, parameter in parameters.items() if name not in ("self", "kwargs")}
 
 
 def operations(resource: type[Resource[Any]]) -> list[Definition]:
@@ -122,116 +123,157 @@ def operations(resource: type[Resource[Any]]) -> list[Definition]:
     return [definition for definition in found if isinstance(definition, Definition)]
 
 
-def test_operators_are_found():
+def test_operators_are_found_in_public_modules():
     assert len(OPERATORS) >= 34
-    assert {"SendMessageOperator", "TwilioRequestOperator"} <= {kind.__name__ for kind in OPERATORS}
-    assert {kind.__name__ for kind in OPERATORS if kind not in FAMILIES} == set()
+    assert {"SendMessageOperator", "TwilioRequestOperator"} <= {operator.__name__ for operator in OPERATORS}
+    assert {operator.__name__ for operator in OPERATORS if operator not in FAMILIES} == set()
 
 
 @pytest.mark.parametrize(
     "operation", [operation for resource in COVERED for operation in operations(resource)], ids=str
 )
-def test_operation_has_an_operator(operation: Definition):
-    assert [kind.__name__ for kind in SINGLE if kind.operation is operation]
+def test_operation_has_operator(operation: Definition):
+    assert [operator.__name__ for operator in SINGLE if operator.operation is operation]
 
 
-@pytest.mark.parametrize("kind", SINGLE)
-def test_operator_parameters_are_those_of_the_operation(kind: type[TwilioOperator]):
-    wanted = {name: one.default for name, one in kind.operation.parameters.items() if name not in OMITTED}
-    wanted |= OTHER_DEFAULTS.get(kind.__name__, {})
-    given = own_parameters(kind)
-    assert {name: given[name].default for name in wanted} == wanted
-    further = given.keys() - wanted.keys() - set(kind._extra_template_fields)
-    assert all(given[name].default is not inspect.Parameter.empty for name in further)
+@pytest.mark.parametrize("operator", SINGLE)
+def test_operator_parameters_are_those_of_the_operation(operator: type[TwilioOperator]):
+    expected = {
+        name: parameter.default for name, parameter in operator.operation.parameters.items() if name not in OMITTED
+    }
+    expected |= OTHER_DEFAULTS.get(operator.__name__, {})
+    parameters = own_parameters(operator)
+    assert {name: parameters[name].default for name in expected} == expected
+    additional = parameters.keys() - expected.keys() - set(operator._extra_template_fields)
+    assert all(parameters[name].default is not inspect.Parameter.empty for name in additional)
 
 
-@pytest.mark.parametrize("kind", OPERATORS)
-def test_operator_signature_has_every_parameter(kind: type[TwilioOperator]):
-    """No parameter hides in ``**kwargs``, which takes those of BaseOperator only."""
-    assert {one.kind for one in own_parameters(kind).values()} <= {inspect.Parameter.KEYWORD_ONLY}
-    assert {*kind._options, "twilio_conn_id", "account_sid"} <= set(own_parameters(kind))
-    assert kind.__init__.__annotations__["kwargs"] == "Unpack[OperatorParameters]"
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_operator_signature_has_every_parameter(operator: type[TwilioOperator]):
+    """``**kwargs`` only contains parameters of BaseOperator."""
+    assert {parameter.kind for parameter in own_parameters(operator).values()} <= {inspect.Parameter.KEYWORD_ONLY}
+    assert {*operator._options, "twilio_conn_id", "account_sid"} <= set(own_parameters(operator))
+    assert operator.__init__.__annotations__["kwargs"] == "Unpack[OperatorParameters]"
 
 
-@pytest.mark.parametrize("kind", OPERATORS)
-def test_operator_parameters_of_twilio_are_templated(kind: type[TwilioOperator]):
-    if issubclass(kind, CompositeOperator):
-        of_twilio = set(own_parameters(kind)) - set(kind._options)
-    elif hasattr(kind, "operation"):
-        of_twilio = set(kind.operation.parameters) - OMITTED
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_operator_templates_every_parameter_of_twilio(operator: type[TwilioOperator]):
+    if issubclass(operator, CompositeOperator):
+        expected = set(own_parameters(operator)) - set(operator._options)
+    elif hasattr(operator, "operation"):
+        expected = set(operator.operation.parameters) - OMITTED
     else:
-        of_twilio = BY_HAND.get(kind.__name__, set())
-    assert isinstance(kind.template_fields, tuple)
-    assert set(kind.template_fields) == {*of_twilio, *kind._extra_template_fields, "twilio_conn_id", "account_sid"}
-    assert set(kind.template_fields_renderers) <= set(kind.template_fields)
+        expected = TEMPLATE_FIELDS.get(operator.__name__, set())
+    assert isinstance(operator.template_fields, tuple)
+    assert set(operator.template_fields) == {
+        *expected,
+        *operator._extra_template_fields,
+        "twilio_conn_id",
+        "account_sid",
+    }
+    assert set(operator.template_fields_renderers) <= set(operator.template_fields)
 
 
-@pytest.mark.parametrize("kind", OPERATORS)
-def test_operator_parameters_do_not_clash_with_airflow(kind: type[TwilioOperator]):
-    taken = {name for name in own_parameters(kind) if hasattr(BaseOperator(task_id="task"), name)}
-    assert taken == set()
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_operator_parameters_do_not_clash_with_airflow(operator: type[TwilioOperator]):
+    clashes = {name for name in own_parameters(operator) if hasattr(BaseOperator(task_id="task"), name)}
+    assert clashes == set()
 
 
-@pytest.mark.parametrize("kind", OPERATORS)
-def test_operator_helpers_are_private(kind: type[TwilioOperator]):
-    of_airflow = {"execute", "execute_complete", "on_kill", "post_execute", "partial", "hook", "output", "operation"}
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_operator_helpers_are_private(operator: type[TwilioOperator]):
+    names_of_airflow = {
+        "execute",
+        "execute_complete",
+        "on_kill",
+        "post_execute",
+        "partial",
+        "hook",
+        "output",
+        "operation",
+    }
     public = {
         name
-        for base in kind.__mro__
+        for base in operator.__mro__
         if base.__module__.startswith(PACKAGE)
         for name, value in vars(base).items()
         if not name.startswith("_") and (callable(value) or isinstance(value, property | classmethod | cached_property))
     }
-    assert public <= of_airflow
+    assert public <= names_of_airflow
 
 
-@pytest.mark.parametrize("kind", [TwilioOperator, *OPERATORS])
-def test_operator_docstring_describes_every_parameter(kind: type[TwilioOperator]):
-    text = inspect.getdoc(kind) or ""
-    first = text.split("\n")[0]
-    word = first.split()[0].rstrip(",")
-    assert first.endswith(".")
-    assert word[0].isupper()
-    assert not word.endswith("s")  # "Send a message", not "Sends"
-    said = dict(re.findall(r":param (\w+): (.+?)(?=\n:|\n\n|\Z)", text, re.DOTALL))
-    assert set(said) == set(own_parameters(kind))
-    templated = {name for name, words in said.items() if words.endswith("(templated)")}
-    assert templated == set(said) & {*kind.template_fields, "twilio_conn_id", "account_sid"}
-    assert kind is TwilioOperator or re.search(r"\n\nhttps://www\.twilio\.com/docs/\S+$", text)
+@pytest.mark.parametrize("operator", [TwilioOperator, *OPERATORS])
+def test_operator_docstring_describes_every_parameter(operator: type[TwilioOperator]):
+    text = inspect.getdoc(operator) or ""
+    summary = text.split("\n")[0]
+    verb = summary.split()[0].rstrip(",")
+    assert summary.endswith(".")
+    assert verb[0].isupper()
+    assert not verb.endswith("s")  # "Send a message", not "Sends"
+    descriptions = dict(re.findall(r":param (\w+): (.+?)(?=\n:|\n\n|\Z)", text, re.DOTALL))
+    assert set(descriptions) == set(own_parameters(operator))
+    templated = {name for name, description in descriptions.items() if description.endswith("(templated)")}
+    assert templated == set(descriptions) & {*operator.template_fields, "twilio_conn_id", "account_sid"}
+    assert operator is TwilioOperator or re.search(r"\n\nhttps://www\.twilio\.com/docs/\S+$", text)
+    for description in descriptions.values():
+        assert description[0].isupper() or description.startswith("`")
+        assert re.search(r"\.( \(templated\))?$", " ".join(description.split()))
 
 
-@pytest.mark.parametrize("kind", OPERATORS)
-def test_operator_color_tells_its_family(kind: type[TwilioOperator]):
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_operator_docstring_has_valid_example(operator: type[TwilioOperator]):
+    """The example is a call of the operator, with parameters that exist, before the parameters' descriptions."""
+    text = inspect.getdoc(operator) or ""
+    prose, _, _ = text.partition("\n:param ")
+    (example,) = re.findall(r"^\.\. code-block:: python\n\n((?:    .*\n|\n)+)", prose + "\n", re.MULTILINE)
+    calls = [
+        node
+        for node in ast.walk(ast.parse(inspect.cleandoc(example)))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == operator.__name__
+    ]
+    assert calls
+    known = {*own_parameters(operator), *OperatorParameters.__annotations__}
+    assert {keyword.arg for call in calls for keyword in call.keywords} <= known
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_operator_docstring_names_xcom(operator: type[TwilioOperator]):
+    prose, _, _ = (inspect.getdoc(operator) or "").partition("\n:param ")
+    assert "XCom" in prose
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_operator_has_color_of_its_family(operator: type[TwilioOperator]):
     colors = {other.ui_color: FAMILIES[other] for other in OPERATORS}
-    assert colors[kind.ui_color] == FAMILIES[kind]
+    assert colors[operator.ui_color] == FAMILIES[operator]
 
 
-@pytest.mark.parametrize("kind", OPERATORS)
+@pytest.mark.parametrize("operator", OPERATORS)
 @pytest.mark.parametrize("name", ["doc", "doc_md", "doc_json", "doc_yaml", "doc_rst"])
-def test_operator_leaves_the_users_documentation_alone(kind: type[TwilioOperator], name: str):
-    task = kind(task_id="task", **LEAST.get(kind.__name__, {}), **{name: "Mine"})
+def test_operator_keeps_documentation_of_user(operator: type[TwilioOperator], name: str):
+    task = operator(task_id="task", **REQUIRED.get(operator.__name__, {}), **{name: "Mine"})
     fields = ("doc", "doc_md", "doc_json", "doc_yaml", "doc_rst")
     assert {field: getattr(task, field) for field in fields} == {**dict.fromkeys(fields), name: "Mine"}
 
 
-def test_operator_parameters_type_names_those_of_base_operator():
-    taken = set(inspect.signature(BaseOperator.__init__).parameters) - {"self", "kwargs"}
-    assert taken <= set(OperatorParameters.__annotations__)
+def test_operator_parameters_type_covers_base_operator():
+    accepted = set(inspect.signature(BaseOperator.__init__).parameters) - {"self", "kwargs"}
+    assert accepted <= set(OperatorParameters.__annotations__)
     sensor = set(inspect.signature(BaseSensorOperator.__init__).parameters) - {"self", "kwargs"}
     assert sensor | set(OperatorParameters.__annotations__) == set(SensorParameters.__annotations__)
 
 
-@pytest.mark.parametrize("kind", OPERATORS)
-def test_operator_survives_serialization(kind: type[TwilioOperator]):
-    both: Any = serialized_objects
-    serialization = getattr(both, "DagSerialization", None) or both.SerializedDAG  # the latter in Airflow 3.1
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_operator_survives_serialization(operator: type[TwilioOperator]):
+    module: Any = serialized_objects
+    serialization = getattr(module, "DagSerialization", None) or module.SerializedDAG  # the latter in Airflow 3.1
     with DAG("dag", schedule=None) as dag:
-        kind(task_id="task", twilio_conn_id="other", **LEAST.get(kind.__name__, {}))
+        operator(task_id="task", twilio_conn_id="other", **REQUIRED.get(operator.__name__, {}))
     text = json.dumps(serialization.to_dict(dag))
     task = serialization.from_dict(json.loads(text)).get_task("task")
-    assert task.task_type == kind.__name__
-    assert set(task.template_fields) == set(kind.template_fields)
-    assert task.ui_color == kind.ui_color
+    assert task.task_type == operator.__name__
+    assert set(task.template_fields) == set(operator.template_fields)
+    assert task.ui_color == operator.ui_color
     assert task.twilio_conn_id == "other"
-    for name, value in LEAST.get(kind.__name__, {}).items():
+    for name, value in REQUIRED.get(operator.__name__, {}).items():
         assert getattr(task, name) == value

@@ -181,7 +181,7 @@ def test_update_message_cancels_scheduled_message(run: Run, emulator: Emulator):
 
 
 @pytest.mark.parametrize(
-    ("kind", "arguments", "message"),
+    ("operator", "arguments", "message"),
     [
         (FetchMessageOperator, {"message_sid": "CA" + "a" * 32}, "expected a message SID, SM… or MM….*got a call SID"),
         (DeleteMessageOperator, {"message_sid": "SM123"}, "message_sid starts like a SID but has 5 characters"),
@@ -190,12 +190,12 @@ def test_update_message_cancels_scheduled_message(run: Run, emulator: Emulator):
     ],
 )
 def test_message_operators_reject_invalid_parameters(
-    run_mapped: Run, emulator: Emulator, kind: type[Any], arguments: dict[str, Any], message: str
+    run_mapped: Run, emulator: Emulator, operator: type[Any], arguments: dict[str, Any], message: str
 ):
     with pytest.raises(BadParameter, match=message):
-        kind(task_id="task", **arguments)
+        operator(task_id="task", **arguments)
     with pytest.raises(AirflowFailException, match=message):
-        run_mapped(kind, **arguments)
+        run_mapped(operator, **arguments)
     assert len(emulator.journal) == 0
 
 

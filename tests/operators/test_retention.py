@@ -39,14 +39,14 @@ INVALID = [
 
 
 @pytest.mark.parametrize(("arguments", "message"), INVALID)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("operator", KINDS)
 def test_retention_operators_reject_invalid_parameters(
-    run_mapped: Run, emulator: Emulator, kind: type[Any], arguments: dict[str, Any], message: str
+    run_mapped: Run, emulator: Emulator, operator: type[Any], arguments: dict[str, Any], message: str
 ):
     with pytest.raises(BadParameter, match=message):
-        kind(task_id="task", **arguments)
+        operator(task_id="task", **arguments)
     with pytest.raises(AirflowFailException, match=message):
-        run_mapped(kind, **arguments)
+        run_mapped(operator, **arguments)
     assert len(emulator.journal) == 0
 
 
@@ -156,28 +156,28 @@ def test_delete_old_messages_rejected_by_twilio_fails_and_reports(run: Run, emul
     assert Counter(row["outcome"] for row in rows.values()) == {"failed": 1, "deleted": 2}
 
 
-@pytest.mark.parametrize("kind", [RedactOldMessagesOperator, DeleteOldMessagesOperator])
+@pytest.mark.parametrize("operator", [RedactOldMessagesOperator, DeleteOldMessagesOperator])
 @pytest.mark.parametrize("with_report", [True, False])
 def test_retention_operators_resume_after_failure(
-    run: Run, emulator: Emulator, tmp_path: Path, kind: type[Any], with_report: bool
+    run: Run, emulator: Emulator, tmp_path: Path, operator: type[Any], with_report: bool
 ):
     sids = {create_message(emulator, 40) for _ in range(12)}
     report = str(tmp_path / "report.csv") if with_report else None
-    store, verb = Store(), "POST" if kind is RedactOldMessagesOperator else "DELETE"
+    store, verb = Store(), "POST" if operator is RedactOldMessagesOperator else "DELETE"
     context = {"task_state_store": store, "run_id": "run"}
     # An error that affects every request ends the run.
     emulator.fail_next(99, status=401, code=20003, method=verb, path="Messages/SM", skip=5)
     with pytest.raises((AirflowFailException, TwilioError)):
-        run(kind, context, days=30, report=report, apply=True, concurrency=1)
+        run(operator, context, days=30, report=report, apply=True, concurrency=1)
     emulator.state.faults.clear()
-    summary = run(kind, context, days=30, report=report, apply=True, concurrency=1)
-    assert (summary["records"], summary[kind.done_outcome], summary["left"]) == (12, 12, 0)
+    summary = run(operator, context, days=30, report=report, apply=True, concurrency=1)
+    assert (summary["records"], summary[operator.done_outcome], summary["left"]) == (12, 12, 0)
     paths = [entry.path for entry in emulator.journal.find(verb, "Messages/SM") if entry.status in (200, 204)]
     assert len(paths) == len(set(paths)) == 12
     if report:
         rows = list(csv.DictReader(Path(report).read_text().splitlines()))
         assert {row["sid"] for row in rows} == sids
-        assert {row["outcome"] for row in rows} == {kind.done_outcome}
+        assert {row["outcome"] for row in rows} == {operator.done_outcome}
 
 
 def outcomes(report: Path) -> dict[str, str]:

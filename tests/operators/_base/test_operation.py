@@ -239,7 +239,7 @@ class PushRecorder:
 
 def test_operator_pushes_sid_as_xcom_of_its_own(emulator: Emulator):
     """Other tasks can then use ``send.output["sid"]``. Airflow calls ``post_execute`` without the result."""
-    for kind, arguments, names in (
+    for operator, arguments, names in (
         (SendMessageOperator, {"to": TO, "from_": FROM, "body": "x"}, {"sid"}),
         (PurchaseNumberOperator, {"area_code": 415}, {"sid", "phone_number"}),
         (TwilioRequestOperator, {"method": "GET", "path": f"/2010-04-01/Accounts/{emulator.account_sid}"}, {"sid"}),
@@ -247,7 +247,7 @@ def test_operator_pushes_sid_as_xcom_of_its_own(emulator: Emulator):
         (ListMessagesOperator, {}, set()),
     ):
         for do_xcom_push in (True, False):
-            task = kind(task_id="task", do_xcom_push=do_xcom_push, **arguments)
+            task = operator(task_id="task", do_xcom_push=do_xcom_push, **arguments)
             context: Any = {"ti": PushRecorder()}
             result = task.execute({})
             task.post_execute(context)

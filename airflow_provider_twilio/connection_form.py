@@ -46,12 +46,12 @@ FIELDS: dict[str, dict[str, Any]] = {
     },
     "region": {
         "label": "Region",
-        "description": "Twilio region of the credentials, such as ie1. Sets a matching edge if that is empty.",
+        "description": "Twilio region of the credentials: us1, ie1 or au1. Sets its own edge if that is empty.",
         "schema": {"type": ["string", "null"]},
     },
     "edge": {
         "label": "Edge",
-        "description": "Twilio edge location, such as dublin. Sets a matching region if that is empty.",
+        "description": "Twilio edge, such as dublin. Does not change the region: us1 by default.",
         "schema": {"type": ["string", "null"]},
     },
     "timeout": {

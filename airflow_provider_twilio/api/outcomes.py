@@ -8,7 +8,6 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_twilio.api import codes
-from airflow_provider_twilio.api.error_body import ErrorBody, parse_error_body
 from airflow_provider_twilio.api.errors import (
     AuthenticationFailed,
     InvalidRequest,
@@ -24,6 +23,7 @@ from airflow_provider_twilio.api.errors import (
 from airflow_provider_twilio.privacy import mask
 
 if TYPE_CHECKING:
+    from airflow_provider_twilio.api.error_body import ErrorBody
     from airflow_provider_twilio.api.request import Request
     from airflow_provider_twilio.api.response import Response
 
@@ -68,6 +68,8 @@ def error_from_response(request: Request[Any], response: Response, conn_id: str 
     status = response.status
     if 200 <= status < 300:
         return None
+    from airflow_provider_twilio.api.error_body import parse_error_body  # Not needed to import a DAG file.
+
     body = parse_error_body(response)
     code = body.code
     attributes: dict[str, Any] = {

@@ -6,6 +6,7 @@ An extra is a JSON value. In a connection written as a URI, it is always a strin
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from math import isfinite
 from pathlib import Path
@@ -103,10 +104,47 @@ def _parse_list(value: Any) -> tuple[str, ...]:
     return tuple(item.strip() for item in value if item.strip())
 
 
+def _parse_sender(value: Any) -> str | None:
+    _check_plus(value)
+    return _parse_string(value)
+
+
+def _check_plus(value: Any) -> None:
+    """Check that no number has lost its ``+``, which a connection URI turns into a blank unless it is encoded."""
+    if isinstance(value, str) and re.match(r"(\w+:)?\s+[0-9]|\s+$", value):
+        raise ValueError("a number with a leading +; in a connection URI, write + as %2B")
+
+
+def _recipient_fault(entry: str) -> str | None:
+    """Return why an entry of ``allowed_recipients`` can match no recipient, or None."""
+    channel, colon, number = entry.rpartition(":")
+    if colon and not number:
+        return "names a channel only: give an address or a pattern such as whatsapp:*"
+    literal = re.sub(r"\[[^\]]+\]", "?", number)
+    is_pattern = any(character in literal for character in "*?")
+    if number.startswith("+"):
+        digits = literal[1:]
+        if not re.fullmatch(r"[0-9*?]*", digits):
+            return "has characters other than + and digits: give a prefix such as +1415, or a pattern such as +1415*"
+        if digits.startswith("0"):
+            return "starts with +0: give a country code after the +"
+        if sum(character != "*" for character in digits) > 15:
+            return "has more than 15 digits: give a number in E.164"
+        if colon and not is_pattern and len(digits) < 7:
+            return f"is a prefix with a channel: leave out the channel, or give {channel}:{number}*"
+        return None
+    if re.fullmatch(r"[\d\s().*?/-]*\d[\d\s().*?/-]*", number) and channel.lower() in ("", "whatsapp", "tel", "rcs"):
+        return "has no leading +: give the number in E.164; in a connection URI, write + as %2B"
+    return None
+
+
 def _parse_recipients(value: Any) -> tuple[str, ...]:
     recipients = tuple(split_recipients(_parse_list(value)))
     if value and not recipients:  # an empty list would allow every recipient
         raise ValueError("at least one prefix or pattern, or remove the extra")
+    for position, entry in enumerate(recipients, start=1):
+        if fault := _recipient_fault(entry):
+            raise ValueError(f"entries that can match a recipient: entry {position} {fault}")
     return recipients
 
 
@@ -131,7 +169,7 @@ EXTRAS: Mapping[str, Callable[[Any], Any]] = {
     "verify": _parse_verify,
     "cert": _parse_cert,
     "validate": _parse_boolean,
-    "from_": _parse_string,
+    "from_": _parse_sender,
     "messaging_service_sid": _parse_string,
     "allowed_recipients": _parse_recipients,
     "dry_run": _parse_boolean,

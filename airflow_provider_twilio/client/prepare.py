@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.request import Request, ResponseParser, percent_encode
 from airflow_provider_twilio.client import guards
+from airflow_provider_twilio.client.regions import check_product
 from airflow_provider_twilio.client.settings import HOST, Settings
 from airflow_provider_twilio.privacy import mask
 
@@ -140,27 +141,34 @@ def build_url(settings: Settings, template: str) -> str:
     """
     filled = template.replace("{AccountSid}", settings.account_sid)
     if filled.startswith("/"):
-        return _root(settings, HOST) + percent_encode(filled, _UNESCAPED_IN_PATHS)
+        return _root(settings, HOST, filled) + percent_encode(filled, _UNESCAPED_IN_PATHS)
     parts = urlsplit(filled)
+    path = percent_encode(parts.path, _UNESCAPED_IN_PATHS)
     root = f"{parts.scheme}://{parts.netloc}"
-    if root not in (_origin(settings.base), _root(settings, HOST)):
-        if parts.scheme != "https" or not _TWILIO_HOST.fullmatch(parts.netloc):
-            raise BadParameter(
-                "path",
-                f"is on the host {parts.hostname or 'unknown'}",
-                "give a path, or a URL on https://….twilio.com: requests carry the credentials; no request was sent",
-            )
-        if parts.netloc.count(".") == 2:  # A longer host name contains the region.
-            root = _root(settings, parts.netloc)
-    return root + percent_encode(parts.path, _UNESCAPED_IN_PATHS)
+    if root == _origin(settings.base):
+        return root + path
+    if parts.scheme != "https" or not _TWILIO_HOST.fullmatch(parts.netloc):
+        raise BadParameter(
+            "path",
+            f"is on the host {parts.hostname or 'unknown'}",
+            "give a path, or a URL on https://….twilio.com: requests carry the credentials; no request was sent",
+        )
+    product, *location = parts.netloc.removesuffix(".twilio.com").split(".")
+    if location and settings.base is None:  # The URL names its own region.
+        check_product(location[-1], product, parts.path)
+        return root + path
+    return _root(settings, f"{product}.twilio.com", parts.path) + path
 
 
-def _root(settings: Settings, host: str) -> str:
-    if settings.base is not None:
+def _root(settings: Settings, host: str, path: str) -> str:
+    """Return the root of a product's URLs: on the connection's base URL, or else in its region."""
+    if settings.base is not None:  # Never on one of Twilio's own hosts.
         return settings.base if host == HOST else f"{settings.base}/{host}"
     if settings.region is None:
         return f"https://{host}"
-    return f"https://{host.removesuffix('.twilio.com')}.{settings.edge}.{settings.region}.twilio.com"
+    product = host.removesuffix(".twilio.com")
+    check_product(settings.region, product, path)
+    return f"https://{product}.{settings.edge}.{settings.region}.twilio.com"
 
 
 def _origin(url: str | None) -> str | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import ipaddress
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
@@ -14,23 +13,11 @@ from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.records import is_sid
 from airflow_provider_twilio.api.values import address_text
 from airflow_provider_twilio.client.extras import BadConnection, parse_extras
+from airflow_provider_twilio.client.regions import parse_region
 
 HOST = "api.twilio.com"
 MAX_CONNECT_TIMEOUT = 10.0
 """Maximum time to connect, in seconds."""
-EDGES: Mapping[str, str] = {
-    "us1": "ashburn",
-    "us2": "umatilla",
-    "au1": "sydney",
-    "br1": "sao-paulo",
-    "ie1": "dublin",
-    "de1": "frankfurt",
-    "jp1": "tokyo",
-    "jp2": "osaka",
-    "sg1": "singapore",
-}
-"""The edge of each region. Either one can be derived from the other: https://www.twilio.com/docs/global-infrastructure"""
-
 _HOST_NAME = re.compile(r"[\w.:-]+")
 _NOT_IN_BASE_URL = re.compile(r"[?#@\s]")
 
@@ -77,9 +64,10 @@ class Settings:
     :param auth: Credentials.
     :param conn_id: Name of the connection, for error messages.
     :param base: Base URL instead of Twilio's, such as the emulator's.
-    :param region: Twilio region, such as ``ie1``. None for the default one.
-    :param edge: Edge location of the region, such as ``dublin``.
-    :param timeout: Maximum seconds to wait for the next bytes of a response. Connecting takes at most 10 of them.
+    :param region: Twilio region that processes requests, such as ``ie1``. None for the default one.
+    :param edge: Edge where requests enter Twilio's network, such as ``dublin``.
+    :param timeout: Maximum seconds of one attempt at a request, from connecting to the last byte of the response.
+        Connecting takes at most 10 of them.
     :param retries: Maximum number of retries of a request that is safe to retry.
     :param retry_max_wait: Maximum delay before a retry, in seconds, also when Twilio's Retry-After asks for more.
     :param proxy: URL of the proxy. None for the environment's.
@@ -122,12 +110,13 @@ class Settings:
         login, secret = (connection.login or "").strip(), connection.password or ""
         connection_account = extras.pop("account_sid", None)
         _check_login(conn_id, login, secret, auth_type, connection_account)
+        _check_characters(conn_id, login, secret)
         if connection_account is not None and not is_sid(connection_account, ("AC",)):
             raise BadConnection(f"connection {conn_id}, extra account_sid", "is not an account SID", "give AC…")
         if account_sid is not None:
             checks.sid("account_sid", account_sid, "AC")
         base = _base_url(conn_id, connection.host, connection.port, allow_insecure=extras.pop("allow_insecure", False))
-        region, edge = _region_and_edge(conn_id, extras.pop("region", None), extras.pop("edge", None))
+        region, edge = parse_region(conn_id, extras.pop("region", None), extras.pop("edge", None))
         service, from_ = extras.pop("messaging_service_sid", None), extras.pop("from_", None)
         if service is not None:
             checks.sid(f"connection {conn_id}, extra messaging_service_sid", service, "MG")
@@ -161,6 +150,18 @@ class Settings:
     def is_local(self) -> bool:
         """Whether the base URL is on this machine, so that the environment's proxies don't apply."""
         return self.base is not None and is_loopback(urlsplit(self.base).hostname or "")
+
+
+def _check_characters(conn_id: str, login: str, secret: str) -> None:
+    """Check that the credentials contain no blanks or line breaks, which copying them may add."""
+    for name, value in (("login", login), ("password", secret)):
+        if any(character.isspace() or not character.isprintable() for character in value):
+            outside = value != value.strip()
+            raise BadConnection(
+                f"connection {conn_id}, {name}",
+                f"{'starts or ends with' if outside else 'contains'} a blank, line break or invisible character",
+                "remove it: Twilio's credentials have none, and would be rejected",
+            )
 
 
 def _check_login(conn_id: str, login: str, secret: str, auth_type: str, account_sid: str | None) -> None:
@@ -242,26 +243,3 @@ def _base_url(conn_id: str, host: str | None, port: int | None, *, allow_insecur
         return None
     name = f"[{name}]" if ":" in name else name
     return f"{scheme}://{name}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
-
-
-def _region_and_edge(conn_id: str, region: str | None, edge: str | None) -> tuple[str | None, str | None]:
-    for name, value in (("region", region), ("edge", edge)):
-        if value is not None and not re.fullmatch(r"[a-z0-9-]+", value):
-            raise BadConnection(
-                f"connection {conn_id}, extra {name}", "is not a valid name", "give one such as ie1 or dublin"
-            )
-    if region and not edge:
-        edge = EDGES.get(region)
-        if edge is None:
-            raise BadConnection(
-                f"connection {conn_id}, extra edge",
-                f"is missing, and the region {region} is unknown",
-                "set both extras",
-            )
-    if edge and not region:
-        region = {edge: region for region, edge in EDGES.items()}.get(edge)
-        if region is None:
-            raise BadConnection(
-                f"connection {conn_id}, extra region", f"is missing, and the edge {edge} is unknown", "set both extras"
-            )
-    return region, edge

@@ -10,9 +10,11 @@ from urllib.parse import quote
 import pytest
 from airflow.sdk import Connection
 
+from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.client.extras import BadConnection
 from airflow_provider_twilio.client.prepare import build_url
-from airflow_provider_twilio.client.settings import EDGES, Basic, OAuth, Settings, is_loopback
+from airflow_provider_twilio.client.regions import EDGES, LEGACY_REGIONS
+from airflow_provider_twilio.client.settings import Basic, OAuth, Settings, is_loopback
 
 ACCOUNT = "AC" + "a" * 32
 SUBACCOUNT = "AC" + "5" * 32
@@ -150,7 +152,8 @@ def test_extras_unknown_name_lists_all():
         ("allowed_recipients", "+1415, +44", ("+1415", "+44")),
         ("allowed_recipients", "+1415; +44\n client:test-* +49,", ("+1415", "+44", "client:test-*", "+49")),
         ("allowed_recipients", ["+1415, +44"], ("+1415", "+44")),
-        ("allowed_recipients", ["+1 415"], ("+1 415",)),
+        ("allowed_recipients", ["client:a b"], ("client:a b",)),
+        ("allowed_recipients", ["+", "+1[2-9]*", "*", "eve", "sip:*@corp.example", "whatsapp:+1415*"], None),
         ("allowed_recipients", ["+1415"], ("+1415",)),
         ("allowed_recipients", '["+1415", "+44"]', ("+1415", "+44")),
         ("proxy", "proxy.corp:3128", "http://proxy.corp:3128"),
@@ -164,7 +167,7 @@ def test_extras_unknown_name_lists_all():
 def test_extras_are_parsed_from_json_and_strings(name, value, parsed):
     settings = read_settings(**{name: value})
     field = "defaults" if name in ("from_", "messaging_service_sid") else name
-    assert getattr(settings, field) == parsed
+    assert getattr(settings, field) == (tuple(value) if parsed is None else parsed)
 
 
 @pytest.mark.parametrize(
@@ -204,6 +207,21 @@ def test_extras_empty_value_is_ignored(name, empty):
         ("proxy", "socks5://proxy:1080", "http://user:password@host:3128"),
         ("proxy", "http://proxy:99999", "http://user:password@host:3128"),
         ("proxy", "http://", "http://user:password@host:3128"),
+        ("allowed_recipients", "+1415,1415", "entry 2 has no leading +"),
+        ("allowed_recipients", " 1415", "write + as %2B"),
+        ("allowed_recipients", ["+1 415"], "characters other than + and digits"),
+        ("allowed_recipients", ["(415)*"], "no leading +"),
+        ("allowed_recipients", ["+1-415-*"], "characters other than + and digits"),
+        ("allowed_recipients", ["+\uff11415"], "characters other than + and digits"),
+        ("allowed_recipients", ["+0171"], "a country code"),
+        ("allowed_recipients", ["+1415555012345678"], "more than 15 digits"),
+        ("allowed_recipients", ["whatsapp:"], "whatsapp:*"),
+        ("allowed_recipients", ["whatsapp:+1415"], "leave out the channel"),
+        ("allowed_recipients", ["whatsapp:1415*"], "no leading +"),
+        ("from_", " 14155550100", "write + as %2B"),
+        ("from_", " 49151", "write + as %2B"),
+        ("from_", "whatsapp: 14155550100", "write + as %2B"),
+        ("from_", " ", "write + as %2B"),
         ("region", "not a name", "ie1"),
         ("edge", "x.evil.example/", "ie1"),
     ],
@@ -332,21 +350,79 @@ def test_loopback_hosts_are_recognized():
 
 
 @pytest.mark.parametrize(("region", "edge"), EDGES.items())
-def test_settings_region_and_edge_complete_each_other(region, edge):
+def test_settings_region_implies_its_edge(region, edge):
     settings = read_settings(region=region)
-    assert settings == read_settings(edge=edge) == read_settings(region=region, edge=edge)
+    assert settings == read_settings(region=region, edge=edge)
     assert build_url(settings, "/x") == f"https://api.{edge}.{region}.twilio.com/x"
-    assert build_url(settings, "https://messaging.twilio.com/v1/Services") == (
-        f"https://messaging.{edge}.{region}.twilio.com/v1/Services"
+    assert (
+        build_url(settings, "https://accounts.twilio.com/v1/x") == f"https://accounts.{edge}.{region}.twilio.com/v1/x"
     )
 
 
+@pytest.mark.parametrize("edge", [*EDGES.values(), *LEGACY_REGIONS.values(), "ashburn-ix"])
+def test_settings_edge_alone_implies_us1(edge):
+    settings = read_settings(edge=edge)
+    assert (settings.region, settings.edge) == ("us1", edge)
+    assert build_url(settings, "/x") == f"https://api.{edge}.us1.twilio.com/x"
+
+
+def test_settings_accept_another_edge_for_a_region():
+    assert build_url(read_settings(region="ie1", edge="frankfurt"), "/x") == "https://api.frankfurt.ie1.twilio.com/x"
+
+
+@pytest.mark.parametrize(("region", "edge"), LEGACY_REGIONS.items())
+@pytest.mark.parametrize("both", [False, True])
+def test_settings_legacy_region_raises_and_names_edge(region, edge, both):
+    with pytest.raises(BadConnection, match=f"connection t, extra region is {region}, .*us1, ie1 or au1.* {edge}"):
+        read_settings(region=region, **({"edge": edge} if both else {}))
+
+
+def test_settings_edge_as_region_raises():
+    with pytest.raises(BadConnection, match="extra region is dublin, which is an edge"):
+        read_settings(region="dublin")
+
+
 def test_settings_unknown_region_requires_edge():
-    with pytest.raises(BadConnection, match="extra edge is missing, and the region zz9 is unknown"):
+    with pytest.raises(BadConnection, match="extra region is zz9, which is unknown, and the extra edge is missing"):
         read_settings(region="zz9")
-    with pytest.raises(BadConnection, match="extra region is missing, and the edge atlantis is unknown"):
-        read_settings(edge="atlantis")
     assert build_url(read_settings(region="zz9", edge="atlantis"), "/x") == "https://api.atlantis.zz9.twilio.com/x"
+
+
+@pytest.mark.parametrize(
+    ("region", "template", "product"),
+    [
+        ("ie1", "https://verify.twilio.com/v2/Services", "verify"),
+        ("ie1", "https://bulkexports.twilio.com/v1/Exports", "bulkexports"),
+        ("au1", "https://messaging.twilio.com/v1/Services", "messaging"),
+        ("au1", "/2010-04-01/Accounts/{AccountSid}/Messages.json", "messaging"),
+        (None, "https://verify.dublin.ie1.twilio.com/v2/Services", "verify"),
+    ],
+)
+def test_build_url_product_missing_in_region_raises(region, template, product):
+    settings = read_settings(**({"region": region} if region else {}))
+    with pytest.raises(
+        BadParameter, match=f"product {product}, which the region .* does not offer.* no request was sent"
+    ):
+        build_url(settings, template)
+
+
+def test_build_url_product_of_region_is_accepted():
+    url = build_url(read_settings(region="ie1"), "/2010-04-01/Accounts/{AccountSid}/Messages.json")
+    assert url.startswith("https://api.dublin.ie1.twilio.com/")
+    assert build_url(read_settings(region="au1"), "/2010-04-01/Accounts/{AccountSid}/Calls.json")
+
+
+@pytest.mark.parametrize("secret", ["secret\n", " secret", "sec ret", "secret\u200b", "\ufeffsecret", "secret\t"])
+def test_settings_password_with_blank_raises(secret):
+    with pytest.raises(BadConnection, match=r"connection t, password .* blank, line break") as caught:
+        read_settings(ACCOUNT, secret)
+    assert "sec" not in str(caught.value)
+
+
+def test_settings_from_uri_with_bare_plus_raises(monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_BARE_PLUS", f"twilio://{ACCOUNT}:secret@/?from_=+14155550100")
+    with pytest.raises(BadConnection, match=r"connection bare_plus, extra from_ .*write . as %2B"):
+        Settings.from_connection(Connection.get("bare_plus"))
 
 
 # ---------------------------------------------------------------- settings as values

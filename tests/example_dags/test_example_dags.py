@@ -166,6 +166,7 @@ def test_example_dags_send_and_buy_as_documented(finished: FinishedRuns):
     assert sum("says hello" in body for body in bodies) == 1 + 3
     assert sum("pipelines are green" in body for body in bodies) == 1
     assert sum("twilio_alert_on_failure.load failed, try 3 of 3" in body for body in bodies) == 1
+    assert sum("of twilio_alert_on_failure failed. Nobody was billed." in body for body in bodies) == 1
     assert [call["status"] for call in emulator.calls] == ["completed"]
     assert "needs you" in emulator.transcript(emulator.calls[0]["sid"])[0]
 

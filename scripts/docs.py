@@ -1,12 +1,13 @@
-"""Pages that are written elsewhere already: a hook of MkDocs's, which `make docs` runs.
+"""Generated pages of the documentation: a hook of MkDocs, which ``make docs`` runs.
 
-The reference has a page for each module that the provider info names, so that none is forgotten. The example DAGs, the
-changelog and CONTRIBUTING are shown as they stand, and links to them lead there.
+The reference has a page for each module in the provider metadata. The example DAGs, the changelog and CONTRIBUTING
+become pages as well, and links to these files lead to the pages.
 """
 
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,16 +21,21 @@ from airflow_provider_twilio.get_provider_info import get_provider_info
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "airflow_provider_twilio"
 
-CLASSES = '["!^_", "!^[a-z]", "!^[A-Z_]+$"]'  # an operator's parameters are of interest, not what Airflow calls
-ALL = '["!^_", "!^[A-Z_]+$"]'  # but for constants
-ELSEWHERE = {
+CLASSES = ["!^_", "!^[a-z]", "!^[A-Z_]+$"]
+"""Filter of classes without their methods, which Airflow calls."""
+ALL = ["!^_", "!^[A-Z_]+$"]
+"""Filter of everything public, except constants."""
+LINK_TARGETS = {
     "../CHANGELOG.md": "changelog.md",
     "../CONTRIBUTING.md": "contributing.md",
     "../example_dags": "examples.md",
+    "docs/": "",
 }
 TITLES = {
     "hooks.twilio": "TwilioHook",
     "notifications.twilio": "TwilioNotifier",
+    "operators.bulk": "Bulk sends",
+    "operators.ensure_number": "Ensuring a number",
     "operators.twilio": "Any other operation",
 }
 RESOURCES = ("messages", "calls", "phone_numbers", "accounts", "recordings", "usage")
@@ -44,7 +50,7 @@ SECTIONS = {
 
 
 def modules(section: str) -> Iterator[str]:
-    """Name the modules of a section of the provider info, below the package."""
+    """Yield the modules in a section of the provider metadata, without the package's name."""
     for entry in get_provider_info().get(section, []):
         if isinstance(entry, str):  # notifiers are classes
             yield entry.rsplit(".", 1)[0].removeprefix(f"{PACKAGE}.")
@@ -54,12 +60,12 @@ def modules(section: str) -> Iterator[str]:
 
 
 def title(module: str) -> str:
-    """Turn `operators.phone_numbers` into `Phone numbers`."""
+    """Return the title of a module's page: ``Phone numbers`` for ``operators.phone_numbers``."""
     return TITLES.get(module) or module.rsplit(".", 1)[1].replace("_", " ").capitalize()
 
 
-def reference() -> dict[str, dict[str, tuple[str, str]]]:
-    """Give the pages of the reference: by section and title, the module and which of its names are shown."""
+def reference() -> dict[str, dict[str, tuple[str, list[str]]]]:
+    """Return the module and the filter of each page of the reference, by section and title."""
     pages = {
         heading: {title(module): (module, ALL if section == "hooks" else CLASSES) for module in modules(section)}
         for heading, section in SECTIONS.items()
@@ -71,61 +77,90 @@ def reference() -> dict[str, dict[str, tuple[str, str]]]:
         "Segments": ("api.segments", ALL),
         "Retry policy": ("retry_policy", ALL),
     }
-    return {heading: found for heading, found in pages.items() if found}
+    return {heading: section_pages for heading, section_pages in pages.items() if section_pages}
 
 
 def address(module: str) -> str:
+    """Return the path of a module's page."""
     return f"reference/{module.replace('.', '/')}.md"
 
 
+def exports(module: str) -> dict[str, str]:
+    """Return the classes that a module exports from other modules of the package, with the modules that define them."""
+    tree = ast.parse((ROOT / PACKAGE / f"{module.replace('.', '/')}.py").read_text())
+    exported = {
+        name
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+        for name in ast.literal_eval(node.value)
+    }
+    return {
+        alias.name: node.module.removeprefix(f"{PACKAGE}.")
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+        if alias.name in exported
+    }
+
+
+def reference_page(name: str, module: str, filters: list[str]) -> str:
+    """Return the page of a module. Classes that it exports from other modules are links to their pages."""
+    exported = exports(module)
+    links = [
+        f"[`{exported_name}`]({source.rsplit('.', 1)[1]}.md#{PACKAGE}.{source}.{exported_name})"
+        for exported_name, source in exported.items()
+    ]
+    note = f"\n\nThe module also exports {', '.join(links)}." if links else ""
+    shown = json.dumps([*filters, *(f"!^{exported_name}$" for exported_name in exported)])
+    return f"# {name}\n\n`{PACKAGE}.{module}`{note}\n\n::: {PACKAGE}.{module}\n    options:\n      filters: {shown}\n"
+
+
 def example(file: Path) -> str:
-    """Show an example DAG: what it teaches is its docstring."""
+    """Return the section of an example DAG: its docstring and its code."""
     source = file.read_text()
-    said = ast.get_docstring(ast.parse(source)) or ""
+    docstring = ast.get_docstring(ast.parse(source)) or ""
     code = source.split('"""', 2)[2].strip()
-    first, _, rest = said.partition("\n")
-    return f'## {first.rstrip(".")}\n\n{rest}\n\n```python title="{file.relative_to(ROOT)}"\n{code}\n```\n'
+    summary, _, rest = docstring.partition("\n")
+    return f'## {summary.rstrip(".")}\n\n{rest}\n\n```python title="{file.relative_to(ROOT)}"\n{code}\n```\n'
 
 
 def pages() -> dict[str, str]:
-    """Write all of these pages: by address, their Markdown."""
-    written = {
+    """Return the Markdown of the generated pages, by path."""
+    texts = {
         "changelog.md": (ROOT / "CHANGELOG.md").read_text(),
         "contributing.md": (ROOT / "CONTRIBUTING.md").read_text(),
         "examples.md": "\n".join(
-            ["# Example DAGs", "", "Each runs as it stands, and a test runs it. They are in `example_dags/`.", ""]
+            ["# Example DAGs", "", "These DAGs are in `example_dags/`. Tests run each of them unchanged.", ""]
             + [example(file) for file in sorted((ROOT / "example_dags").glob("*.py"))]
         ),
     }
-    for found in reference().values():
-        for name, (module, shown) in found.items():
-            written[address(module)] = (
-                f"# {name}\n\n`{PACKAGE}.{module}`\n\n::: {PACKAGE}.{module}\n    options:\n      filters: {shown}\n"
-            )
-    return written
+    for section_pages in reference().values():
+        for name, (module, filters) in section_pages.items():
+            texts[address(module)] = reference_page(name, module, filters)
+    return texts
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Put the reference into the navigation."""
+    """Add the reference to the navigation."""
     nav: list[Any] = config.nav or []
     for entry in nav:
         if "Reference" in entry:
             entry["Reference"] = [
-                {heading: [{name: address(module)} for name, (module, _) in found.items()]}
-                for heading, found in reference().items()
+                {heading: [{name: address(module)} for name, (module, _) in section_pages.items()]}
+                for heading, section_pages in reference().items()
             ]
     return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages to those of docs/."""
+    """Add the generated pages to those in docs/."""
     for name, text in pages().items():
         files.append(File.generated(config, name, content=text))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Lead links that leave docs/, which is what they do on a forge, to the pages made here."""
-    for path, name in ELSEWHERE.items():
+    """Replace links to files outside docs/, which work in the repository, by links to the generated pages."""
+    for path, name in LINK_TARGETS.items():
         markdown = markdown.replace(f"]({path}", f"]({name}")
     return markdown

@@ -54,6 +54,21 @@ def test_site_reference_contains_every_public_class(site: Path):
                 assert f'id="{module.__name__}.{public}"' in text, f"{public} is not in the page of {name}"
 
 
+def test_site_reference_contains_each_operator_once(site: Path):
+    pages = [page.read_text() for page in sorted((site / "reference" / "operators").glob("*.html"))]
+    identifiers = [
+        name for text in pages for name in re.findall(r'id="airflow_provider_twilio[\w.]*\.(\w+Operator)"', text)
+    ]
+    assert len(identifiers) == len(set(identifiers)) >= 34
+
+
+def test_site_reference_renders_sphinx_markup(site: Path):
+    for page in sorted((site / "reference").rglob("*.html")):
+        text = re.sub(r"<[^>]+>", "", page.read_text())
+        assert ".. code-block" not in text, page
+        assert not re.search(r":(?:attr|class|data|exc|func|meth|mod):", text), page
+
+
 def test_site_reference_shows_inherited_parameters(site: Path):
     text = re.sub(r"<[^>]+>", "", (site / "reference" / "operators" / "messages.html").read_text())
     assert "wait_timeout: float = 3600.0," in text

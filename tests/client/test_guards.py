@@ -8,6 +8,7 @@ from airflow_provider_twilio.api import raw
 from airflow_provider_twilio.api.calls import Calls
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.messages import Messages
+from airflow_provider_twilio.api.phone_numbers import IncomingPhoneNumbers
 from airflow_provider_twilio.client.guards import check_recipients
 from tests.support.scripted import ScriptedResponse
 
@@ -66,6 +67,83 @@ REJECTED = {
     "TwiML that dials a client": dial(SAY.format("<Dial><Client>eve</Client></Dial>")),
     "TwiML that sends a message": dial(SAY.format('<Message to="+19005550100">x</Message>')),
 }
+CONVERSATIONS = "https://conversations.twilio.com/v1/ConversationWithParticipants"
+NS = '<t:Response xmlns:t="urn:x"><t:Dial>{}</t:Dial></t:Response>'
+
+
+def raw_post(path, data):
+    return raw.raw_request("POST", path, data)
+
+
+REJECTED |= {
+    "a participant in JSON": raw_post(
+        CONVERSATIONS,
+        {
+            "Participant": [
+                '{"messaging_binding": {"address": "+14155550123", "proxy_address": "+14155550100"}}',
+                '{"messaging_binding": {"address": "+19005550100", "proxy_address": "+14155550100"}}',
+            ]
+        },
+    ),
+    "a participant whose address is repeated": raw_post(
+        CONVERSATIONS,
+        {"Participant": '{"messaging_binding": {"address": "+19005550100", "address": "+14155550123"}}'},
+    ),
+    "a participant in broken JSON": raw_post(CONVERSATIONS, {"Participant": '{"messaging_binding": {"address": "+1'}),
+    "a participant in no JSON": raw_post(CONVERSATIONS, {"Participant": "address=+19005550100"}),
+    "participants of a proxy session": raw_post(
+        "https://proxy.twilio.com/v1/Services/KS1/Sessions", {"Participants": '[{"Identifier": "+19005550100"}]'}
+    ),
+    "a participant of a proxy session": raw_post(
+        "https://proxy.twilio.com/v1/Services/KS1/Sessions/KC1/Participants", {"Identifier": "+19005550100"}
+    ),
+    "a channel of Flex": raw_post(
+        "https://flex-api.twilio.com/v1/Interactions",
+        {"Channel": '{"type": "sms", "participants": [{"address": "+19005550100"}]}', "Routing": "{}"},
+    ),
+    "a flow's parameters": raw_post(
+        "https://studio.twilio.com/v2/Flows/FW1/Executions",
+        {"To": "+14155550123", "From": "+14155550100", "Parameters": '{"next": ["+19005550100"]}'},
+    ),
+    "a flow's definition": raw_post(
+        "https://studio.twilio.com/v2/Flows", {"Definition": '{"states": [{"properties": {"to": "+19005550100"}}]}'}
+    ),
+    "an instruction of TaskRouter": raw_post(
+        "https://taskrouter.twilio.com/v1/Workspaces/WS1/Tasks/WT1/Reservations/WR1", {"DialTo": "+19005550100"}
+    ),
+    "JSON in JSON": raw_post(
+        "https://taskrouter.twilio.com/v1/x", {"Attributes": '{"a": "{\\"to\\": \\"+19005550100\\"}"}'}
+    ),
+    "an unknown parameter": raw_post("https://new.twilio.com/v1/Things", {"Callee": "whatsapp:+19005550100"}),
+    "a verification": raw_post("https://verify.twilio.com/v2/Services/VA1/Verifications", {"To": "eve@example.com"}),
+    "a number to host": raw_post("https://numbers.twilio.com/v2/HostedNumber/Orders", {"PhoneNumber": "+19005550100"}),
+    "a notification by identity": raw_post(
+        "https://notify.twilio.com/v1/Services/IS1/Notifications", {"Identity": "eve", "Body": "x"}
+    ),
+    "a URL that forwards": Calls.create(
+        to="+14155550123", from_="+14155550100", url="http://twimlets.com/forward?PhoneNumber=+1900-555-0100"
+    ),
+    "a URL that echoes TwiML": Calls.create(
+        to="+14155550123",
+        from_="+14155550100",
+        url="http://twimlets.com/echo?Twiml=%3CResponse%3E%3CDial%3E%2B19005550100%3C%2FDial%3E%3C%2FResponse%3E",
+    ),
+    "TwiML that dials WhatsApp": dial(SAY.format("<Dial><WhatsApp>+19005550100</WhatsApp></Dial>")),
+    "TwiML that dials an identity": dial(SAY.format("<Dial><Client><Identity>eve</Identity></Client></Dial>")),
+    "TwiML with an unknown noun": dial(SAY.format("<Dial><Pager>+19005550100</Pager></Dial>")),
+    "TwiML that dials after a noun": dial(SAY.format("<Dial><Number>+14155550123</Number>+19005550100</Dial>")),
+    "TwiML with a namespace": raw_post("Calls", {"To": "+14155550123", "Twiml": NS.format("+19005550100")}),
+    "TwiML with a prefixed attribute": raw_post(
+        "Calls", {"To": "+14155550123", "Twiml": '<Response xmlns:t="u"><Sms t:to="+19005550100">x</Sms></Response>'}
+    ),
+    "TwiML with a document type": raw_post(
+        "Calls", {"Twiml": '<!DOCTYPE r [<!ENTITY n "+19005550100">]><Response><Dial>&n;</Dial></Response>'}
+    ),
+    "broken TwiML": raw_post("Calls", {"To": "+14155550123", "Twiml": "<Response><Dial>+19005550100</Dial>"}),
+    "JSON, a list of pairs": raw.raw_request("POST", "/v1/x", json=[{"recipients": ["+19005550100"]}]),
+    "JSON, a number": raw.raw_request("POST", "/v1/x", json={"to": 19005550100}),
+    "JSON, a key": raw.raw_request("POST", "/v1/x", json={"people": {"+19005550100": {"name": "x"}}}),
+}
 ALLOWED = {
     "the prefix": send("+14155550123"),
     "the prefix on a channel": send("whatsapp:+14155550123"),
@@ -77,6 +155,26 @@ ALLOWED = {
     "TwiML that dials": dial(SAY.format("<Dial> +14155550123 </Dial>")),
     "a request without a recipient": Messages.update(SID, body=""),
     "a list of messages to others": Messages.list(to="+19005550100").first_page(),
+    "a body like an address": Messages.create(to="+14155550123", from_="+14155550100", body="+19005550100"),
+    "a body like JSON": Messages.create(to="+14155550123", from_="+14155550100", body='{"to": "+19005550100"'),
+    "a purchase": IncomingPhoneNumbers.create(phone_number="+19005550100"),
+    "a lookup": raw_post("https://lookups.twilio.com/v2/batch/query", {"PhoneNumber": "+19005550100"}),
+    "an opt-out": raw_post("https://accounts.twilio.com/v1/Consents/Bulk", {"Items": '{"contact_id": "+19005550100"}'}),
+    "a participant in JSON": raw_post(
+        CONVERSATIONS,
+        {"Participant": '{"messaging_binding": {"address": "+14155550123", "proxy_address": "+19005550100"}}'},
+    ),
+    "a flow": raw_post(
+        "https://studio.twilio.com/v2/Flows/FW1/Executions",
+        {"To": "+14155550123", "From": "+19005550100", "Parameters": '{"text": "+19005550100", "n": 3}'},
+    ),
+    "TwiML with a conference": dial(SAY.format("<Dial callerId='+19005550100'><Conference>eve</Conference></Dial>")),
+    "JSON, an object with a name": raw.raw_request(
+        "POST", "/v1/x", json={"to": {"phone": "+14155550123", "name": "Bo"}}
+    ),
+    "a URL with parameters": Calls.create(
+        to="+14155550123", from_="+14155550100", url="https://example.com/?to=bo&id=12345678"
+    ),
     "a raw read": raw.raw_request("GET", "Messages", {"To": "+19005550100"}),
 }
 

@@ -29,11 +29,39 @@ MAX_PAGE_SIZE = 1000
 """Maximum number of records per page."""
 
 
+TOKEN_PAGING = frozenset({"nextToken", "next_token", "previousToken", "previous_token"})
+"""Keys of ``meta`` in lists whose pages are requested by a token."""
+
+UNKNOWN_PAGING = frozenset({"nextToken", "next_token", "nextPageToken", "next_page_token", "next", "pagination"})
+"""Keys that paging of an unknown form may have outside ``meta``."""
+
+
 class Page(NamedTuple, Generic[T]):
     """A page of a list: its records, and the request for the next page, if any."""
 
     records: Sequence[T]
     next: Request[Page[T]] | None
+
+
+class Progress(NamedTuple):
+    """Progress through the pages of a list, by Brent's algorithm: a page that recurs is detected in constant memory.
+
+    :param landmark: Path and parameters of an earlier page, which no later page may have.
+    :param distance: Number of pages since the landmark.
+    :param stride: Number of pages after which the current page becomes the landmark.
+    """
+
+    landmark: tuple[str, tuple[tuple[str, str], ...]]
+    distance: int = 0
+    stride: int = 1
+
+    def advance(self, page: tuple[str, tuple[tuple[str, str], ...]]) -> Progress | None:
+        """Return the progress after a further page, or None if the page recurs."""
+        if page == self.landmark:
+            return None
+        if self.distance + 1 == self.stride:
+            return Progress(page, 0, self.stride * 2)
+        return self._replace(distance=self.distance + 1)
 
 
 class Listing(Generic[T]):
@@ -45,6 +73,7 @@ class Listing(Generic[T]):
     :param limit: Maximum number of records. None lists all.
     :param page_size: Records per page, 1 to 1,000. None for the maximum.
     :param paged: False for the few lists that Twilio returns in one response.
+    :param progress: Progress through the pages, to detect pages that follow each other in a circle.
     :raises BadParameter: When ``limit`` or ``page_size`` is invalid.
     """
 
@@ -56,6 +85,7 @@ class Listing(Generic[T]):
         limit: int | None = None,
         page_size: int | None = None,
         paged: bool = True,
+        progress: Progress | None = None,
     ) -> None:
         self.path = path
         self.record = record
@@ -63,6 +93,7 @@ class Listing(Generic[T]):
         self.limit = parse_int("limit", limit, 0)
         self.page_size = parse_int("page_size", page_size, 1, MAX_PAGE_SIZE)
         self.paged = paged
+        self.progress = progress
 
     def replace(self, **fields: Any) -> Listing[T]:
         """Return a copy of the list with other values for these fields."""
@@ -97,10 +128,36 @@ class Listing(Generic[T]):
         make_record = cast("Callable[[Any], T]", self.record)
         records = [make_record(item) for item in items[: self.limit]]
         remaining = None if self.limit is None else self.limit - len(records)
-        next_url = body.get("next_page_uri") or _meta(body).get("next_page_url")
-        if not next_url or remaining == 0:
+        if remaining == 0:
             return Page(records, None)
-        return Page(records, self.replace(limit=remaining)._next_page(request, str(next_url)))
+        following = self._following(request, response, body)
+        if following is None:
+            return Page(records, None)
+        return Page(records, self.replace(limit=remaining)._next_page(request, *following))
+
+    def _following(
+        self, request: Request[Any], response: Response, body: dict[str, Any]
+    ) -> tuple[str, tuple[tuple[str, str], ...]] | None:
+        """Return the path and parameters of the next page, or None if this page is the last.
+
+        :raises ServerError: When the page does not state in a known form whether another one follows.
+        """
+        meta = body.get("meta")
+        if meta is None or isinstance(meta, dict):
+            for container, key in ((body, "next_page_uri"), (meta or {}, "next_page_url")):
+                if key in container and isinstance(container[key], str | None):
+                    return self._following_url(request, container[key]) if container[key] else None
+            if meta is None and not body.keys() & UNKNOWN_PAGING:
+                return None
+            for key in ("nextToken", "next_token"):
+                if isinstance((meta or {}).get(key), str) and meta[key]:
+                    kept = tuple(pair for pair in request.data if pair[0] not in ("PageToken", "Page"))
+                    return request.template, (*kept, ("PageToken", meta[key]))
+            if meta and meta.keys() & TOKEN_PAGING and not (meta.get("nextToken") or meta.get("next_token")):
+                return None
+        raise error_for_unreadable(
+            request, response, "a page that does not state in a known form whether another follows"
+        )
 
     @staticmethod
     def _items(body: dict[str, Any]) -> list[Any] | None:
@@ -110,8 +167,8 @@ class Listing(Generic[T]):
             return None
         return lists[0]
 
-    def _next_page(self, request: Request[Any], next_url: str) -> Request[Page[T]]:
-        """Return the request for the next page.
+    def _following_url(self, request: Request[Any], next_url: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+        """Return the path and parameters of the next page's URL.
 
         The page must be on the same host, since the request carries the credentials.
         """
@@ -123,8 +180,21 @@ class Listing(Generic[T]):
                 f"{request}: the next page is on another host ({target.netloc or 'unknown'}). It was not requested,"
                 " because the request would send the credentials to that host"
             )
-        path = target._replace(query="", fragment="").geturl()
-        return Request("GET", path, self, tuple(parse_qsl(target.query, keep_blank_values=True)))
+        return target._replace(query="", fragment="").geturl(), tuple(parse_qsl(target.query, keep_blank_values=True))
+
+    def _next_page(self, request: Request[Any], path: str, data: tuple[tuple[str, str], ...]) -> Request[Page[T]]:
+        """Return the request for the next page.
+
+        :raises TwilioError: When the page is one that has been read before, so that the list would never end.
+        """
+        current = self.progress or Progress((urlsplit(request.template).path, request.data))
+        progress = current.advance((urlsplit(path).path, data))
+        if progress is None:
+            raise TwilioError(
+                f"{request}: the next page is one that has been read already, so the list would never end. It was not"
+                " requested"
+            )
+        return Request("GET", path, self.replace(progress=progress), data)
 
     def __repr__(self) -> str:
         return f"<Listing of {self.record.__name__} at {mask(self.path)}>"

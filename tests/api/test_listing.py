@@ -190,6 +190,76 @@ def test_listing_accepts_next_page_in_another_region():
     assert page.next is not None
 
 
+V3 = "https://intelligence.twilio.com/v3/Conversations"
+
+
+@pytest.mark.parametrize("key", ["nextToken", "next_token"])
+def test_listing_follows_next_token_in_meta(key: str):
+    listing: Listing[Any] = Listing(V3, Record, (("Channel", "voice"),))
+    request = first_page(listing)
+    tokens: list[str | None] = []
+    for token in ("T1", "T2", None):
+        body = {"meta": {"key": "conversations", key: token, "pageSize": 2}, "conversations": [{"sid": token}]}
+        page = listing.parse(request, json_response(body))
+        tokens.append(page.records[0]["sid"])
+        if page.next is None:
+            break
+        request = page.next
+        assert request.template == V3
+        assert request.data == (("Channel", "voice"), ("PageSize", "1000"), ("PageToken", token))
+    assert tokens == ["T1", "T2", None]
+
+
+def test_listing_last_page_may_lack_next_token():
+    listing: Listing[Any] = Listing(V3, Record)
+    body = {"meta": {"key": "items", "previousToken": "T1", "pageSize": 2}, "items": []}
+    assert listing.parse(first_page(listing), json_response(body)).next is None
+
+
+@pytest.mark.parametrize(
+    "paging",
+    [
+        {"meta": {}},
+        {"meta": {"key": "items", "page": 0, "page_size": 50}},
+        {"meta": {"key": "items", "next": "https://x"}},
+        {"meta": {"next_page_url": 5}},
+        {"meta": {"nextToken": ["T1"]}},
+        {"meta": "none"},
+        {"nextToken": "T1"},
+        {"pagination": {"next": "https://x"}},
+    ],
+)
+def test_listing_unknown_paging_raises_instead_of_ending(paging: dict[str, Any]):
+    listing: Listing[Any] = Listing(V3, Record)
+    with pytest.raises(ServerError, match="does not state in a known form whether another follows"):
+        listing.parse(first_page(listing), json_response({**paging, "items": [{"sid": "1"}]}))
+
+
+@pytest.mark.parametrize("cycle", [1, 2, 3, 7])
+@pytest.mark.parametrize("lead", [0, 1, 5])
+def test_listing_pages_in_a_circle_raise(cycle: int, lead: int):
+    listing = Messages.list(page_size=1)
+    request = first_page(listing)
+    number, pages = 0, 0
+    with pytest.raises(TwilioError, match="has been read already"):
+        while pages < 100:
+            pages += 1
+            number = number + 1 if number < lead + cycle - 1 else lead
+            body = {"messages": numbered(number), "next_page_uri": NEXT.format(number) if number else NEXT.format("")}
+            page = request.parser.parse(request, json_response(body))
+            assert page.next is not None
+            request = page.next
+    assert pages < 40
+
+
+def test_listing_page_that_links_to_itself_is_read_once():
+    listing: Listing[Any] = Listing("https://messaging.twilio.com/v1/Services", Record, page_size=5)
+    request = first_page(listing)
+    body = {"meta": {"key": "x", "next_page_url": "https://messaging.twilio.com/v1/Services?PageSize=5"}, "x": []}
+    with pytest.raises(TwilioError, match="has been read already"):
+        listing.parse(request, json_response(body))
+
+
 @pytest.mark.parametrize("limit", [-1, True, 1.5, "ten", "-1", "²", []])
 def test_listing_rejects_invalid_limit(limit: Any):
     with pytest.raises(BadParameter, match="limit is"):

@@ -71,6 +71,12 @@ class OperatorParameters(TypedDict, total=False):
     render_template_as_native_obj: bool | None
 
 
+class NotifierParameters(TypedDict, total=False):
+    """Parameters of ``airflow.sdk.BaseNotifier``, as of Airflow 3.3."""
+
+    context: Any
+
+
 class SensorParameters(OperatorParameters, total=False):
     """Parameters of ``airflow.sdk.BaseSensorOperator``, as of Airflow 3.3."""
 

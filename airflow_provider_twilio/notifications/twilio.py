@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from airflow.sdk import BaseNotifier
 
@@ -24,6 +24,7 @@ from airflow_provider_twilio.privacy import mask
 if TYPE_CHECKING:  # imported when an alert is sent: DAG files only construct the notifier
     from airflow.sdk import Context
 
+    from airflow_provider_twilio._airflow.parameters import NotifierParameters
     from airflow_provider_twilio.notifications.modes import ExecutionMode
     from airflow_provider_twilio.notifications.quiet_hours import QuietHours
 
@@ -135,7 +136,7 @@ class TwilioNotifier(TextRendering, BaseNotifier):
         on_error: Literal["raise", "log"] = "raise",
         twilio_conn_id: str = TwilioHook.default_conn_name,
         account_sid: str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[NotifierParameters],
     ) -> None:
         super().__init__(**kwargs)
         self.to = to

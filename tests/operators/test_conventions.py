@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG, BaseOperator, BaseSensorOperator
+from airflow.sdk import DAG, BaseNotifier, BaseOperator, BaseSensorOperator
 from airflow.serialization import serialized_objects
 
 from airflow_provider_twilio import operators
-from airflow_provider_twilio._airflow.parameters import OperatorParameters, SensorParameters
+from airflow_provider_twilio._airflow.parameters import NotifierParameters, OperatorParameters, SensorParameters
 from airflow_provider_twilio.api.accounts import Accounts, Balances
 from airflow_provider_twilio.api.calls import Calls
 from airflow_provider_twilio.api.messages import Messages
@@ -256,11 +256,12 @@ def test_operator_keeps_documentation_of_user(operator: type[TwilioOperator], na
     assert {field: getattr(task, field) for field in fields} == {**dict.fromkeys(fields), name: "Mine"}
 
 
-def test_operator_parameters_type_covers_base_operator():
+def test_parameter_types_cover_base_classes_of_airflow():
     accepted = set(inspect.signature(BaseOperator.__init__).parameters) - {"self", "kwargs"}
     assert accepted <= set(OperatorParameters.__annotations__)
     sensor = set(inspect.signature(BaseSensorOperator.__init__).parameters) - {"self", "kwargs"}
     assert sensor | set(OperatorParameters.__annotations__) == set(SensorParameters.__annotations__)
+    assert set(inspect.signature(BaseNotifier).parameters) == set(NotifierParameters.__annotations__)
 
 
 @pytest.mark.parametrize("operator", OPERATORS)

@@ -1,4 +1,4 @@
-"""Type checkers infer the types that the hook returns, and reject invalid calls."""
+"""Type checkers infer the types that the hook returns, and reject invalid calls of the hook and the operators."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-USES = Path(__file__).with_name("uses_hook.py").read_text()
 
-INVALID_EXPRESSIONS = (
+INVALID_HOOK_USES = (
     'hook.messages.create(too="+14155550123", body="hello")',
     'hook.messages.create("+14155550123", body="hello")',
     'hook.messages.create(body="hello")',
@@ -26,19 +26,37 @@ INVALID_EXPRESSIONS = (
     'await client.messages.create(too="+14155550123", body="hello")',
     "[message for message in client.messages.list()]",
 )
-INVALID_USES = """
-
+INVALID_HOOK_FUNCTION = """
 async def invalid(hook: TwilioHook) -> None:
     async with hook.aclient() as client:
-""" + "".join(f"        _ = {line}\n" for line in INVALID_EXPRESSIONS)
+"""
+INVALID_OPERATOR_USES = (
+    'SendMessageOperator(task_id="a", to="+14155550123", body="x", on_cler="skip")',
+    'SendMessageOperator(task_id="a", to="+14155550123", body="x", on_clear="again")',
+    'SendMessageOperator(task_id="a", to="+14155550123", body="x", trigger_rul="all_done")',
+    'SendMessageOperator(task_id="a", to="+14155550123", body="x", retries="3")',
+    'SendMessageOperator(task_id="a", body="x")',
+    'CreateCallOperator(task_id="a", to="+14155550123", say="x", ring_timout=20)',
+    'CreateCallOperator(task_id="a", to="+14155550123", say="x", retry_dely=60)',
+    'SendMessagesOperator(task_id="a", recipients=["+14155550123"], body="x", max_failure=0.05)',
+    'MessageDeliverySensor(task_id="a", message_sid="SM", poke_intervall=60)',
+    'MessageDeliverySensor(task_id="a", message_sid="SM", mode="wait")',
+    'TwilioNotifier(to="+14155550123", max_per_houre=5)',
+    'TwilioNotifier(body="x")',
+)
+INVALID_OPERATOR_FUNCTION = """
+def invalid() -> None:
+    if TO:
+"""
 
 
 def lines_rejected_by_mypy(file: Path) -> list[int]:
     command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", str(file)]
     completed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert completed.stderr == ""
-    lines = [re.fullmatch(r".*uses_hook\.py:(\d+): error: .*", line) for line in completed.stdout.splitlines()]
-    return [int(line[1]) for line in lines if line]
+    pattern = rf".*{re.escape(file.name)}:(\d+): error: .*"
+    matches = [re.fullmatch(pattern, line) for line in completed.stdout.splitlines()]
+    return [int(match[1]) for match in matches if match]
 
 
 def lines_rejected_by_pyright(file: Path) -> list[int]:
@@ -59,8 +77,19 @@ def lines_rejected_by_pyright(file: Path) -> list[int]:
 
 
 @pytest.mark.parametrize("rejected_lines", [lines_rejected_by_mypy, lines_rejected_by_pyright])
-def test_type_checkers_accept_valid_uses_and_reject_invalid_ones(rejected_lines, tmp_path):
-    file = tmp_path / "uses_hook.py"
-    file.write_text(USES + INVALID_USES)
-    first = len((USES + INVALID_USES).splitlines()) - len(INVALID_EXPRESSIONS) + 1
-    assert sorted(set(rejected_lines(file))) == list(range(first, first + len(INVALID_EXPRESSIONS)))
+@pytest.mark.parametrize(
+    ("name", "function", "invalid_uses"),
+    [
+        ("uses_hook.py", INVALID_HOOK_FUNCTION, INVALID_HOOK_USES),
+        ("uses_operators.py", INVALID_OPERATOR_FUNCTION, INVALID_OPERATOR_USES),
+    ],
+    ids=["hook", "operators"],
+)
+def test_type_checkers_accept_valid_uses_and_reject_invalid_ones(
+    rejected_lines: Callable[[Path], list[int]], tmp_path: Path, name: str, function: str, invalid_uses: tuple[str, ...]
+):
+    valid = f"{Path(__file__).with_name(name).read_text()}\n{function}"
+    file = tmp_path / name
+    file.write_text(valid + "".join(f"        _ = {use}\n" for use in invalid_uses))
+    first = len(valid.splitlines()) + 1
+    assert sorted(set(rejected_lines(file))) == list(range(first, first + len(invalid_uses)))

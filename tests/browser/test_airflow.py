@@ -159,9 +159,3 @@ def test_twilio_log_link_opens_inbox_during_and_after_run(
     page.get_by_role("link", name="wait").first.wait_for()
     page.get_by_text("Success").first.wait_for()
     screenshot(page, "green-dag.png", 550)
-
-
-def test_task_documentation_tab_describes_operator(open_airflow: Callable[[str], Page]):
-    page = open_airflow(f"dags/{DAG}/tasks/send")
-    page.get_by_role("button", name="Documentation").click()
-    page.get_by_text("It is sent once, whatever is retried, killed or lost.").wait_for()

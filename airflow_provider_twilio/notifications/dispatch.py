@@ -18,7 +18,7 @@ from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.client.prepare import prepare
 from airflow_provider_twilio.notifications.alert import Alert, fits_segments, format_time
 from airflow_provider_twilio.notifications.history import MORE_HELD_BACK, AlertHistory, history_request
-from airflow_provider_twilio.notifications.modes import ExecutionMode, NotifierClient, TimeBoxedClient
+from airflow_provider_twilio.notifications.modes import ExecutionMode, TimeBoxedClient
 from airflow_provider_twilio.notifications.policy import CALL_FIELDS, CONTENT_VARIABLES, MESSAGE_FIELDS, AlertPolicy
 from airflow_provider_twilio.privacy import mask
 
@@ -40,7 +40,7 @@ class Dispatch:
     policy: AlertPolicy
     alert: Alert
     fields: Mapping[str, Any]
-    client: NotifierClient | TimeBoxedClient
+    client: TimeBoxedClient
     mode: ExecutionMode
     context: Mapping[str, Any]
     log: Any
@@ -73,7 +73,7 @@ class Dispatch:
         window, max_per_hour = self.policy.dedupe_window, self.policy.max_per_hour
         if not self.policy.needs_history:
             return []
-        for delay in (self.policy.burst_window, 0):
+        for max_delay in (self.policy.burst_window, 0):
             history = await self._read_history(draft, due)
             if history is None:
                 return []
@@ -93,6 +93,7 @@ class Dispatch:
                 return None
             # The last alerts were sent at the same instant, so none of them announced the limit. One of the alerts
             # after them has to; a random delay keeps those from all reading the same history again.
+            delay = min(max_delay, self.client.seconds_left / 2)
             await self.mode.sleep(random.uniform(0, delay))  # noqa: S311 (not a secret)
         return await self._build_notes(history, max_per_hour, held_until) if history and max_per_hour else []
 

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CALLBACK_LIMITS = {"timeout": 6.0, "retries": 1, "retry_max_wait": 3.0}
-"""Upper bounds of the connection's settings outside a task (times in seconds).
+"""Upper bounds of the connection's settings in a notifier (times in seconds).
 
-The DAG processor kills callbacks that take long, without a log line.
+Airflow kills callbacks that take long, without a log line in some places.
 """
 LIMITS_AFTER_FAILURE = {"timeout": 2.0, "retries": 0}
 """Upper bounds of the connection's settings once a request has failed for lack of a response (times in seconds)."""
@@ -44,24 +44,31 @@ class NotifierClient(Protocol):
 
 
 class TimeBoxedClient:
-    """A client with a time budget, so that the remaining recipients and the fallback get their turn.
+    """A client with a deadline, so that the remaining recipients and the fallback get their turn.
 
     :param client: The client that sends the requests.
-    :param seconds: Time budget in seconds. No request is started after it has passed.
+    :param deadline: Time after which no request is started or awaited, by the monotonic clock.
     """
 
-    def __init__(self, client: NotifierClient, seconds: float) -> None:
+    def __init__(self, client: NotifierClient, deadline: float) -> None:
         self._client = client
-        self._deadline = time.monotonic() + seconds
+        self._deadline = deadline
+        self.settings = client.settings
         self._limit_settings(CALLBACK_LIMITS)
 
     @property
-    def settings(self) -> Settings:
-        return self._client.settings
+    def seconds_left(self) -> float:
+        """The time until the deadline, in seconds."""
+        return max(0.0, self._deadline - time.monotonic())
 
     async def send(self, request: Request[T] | PreparedRequest[T], /) -> T:
-        if time.monotonic() >= self._deadline:
+        seconds_left = self.seconds_left
+        if not seconds_left:
             raise NotSent(f"{request}: the time budget of the notifier is used up. The request was not sent")
+        timeout, retries = min(self.settings.timeout, seconds_left), self.settings.retries
+        if timeout * (retries + 1) + self.settings.retry_max_wait * retries > seconds_left:
+            retries = 0
+        self._client.settings = replace(self.settings, timeout=timeout, retries=retries)
         try:
             return await self._client.send(request)
         except (NotSent, ServerError, OutcomeUnknown):  # not specific to this recipient: the next ones will fail, too
@@ -69,13 +76,14 @@ class TimeBoxedClient:
             raise
 
     def _limit_settings(self, limits: Mapping[str, float]) -> None:
-        settings = self._client.settings
-        limited = {name: min(getattr(settings, name), limit) for name, limit in limits.items()}
-        self._client.settings = replace(settings, **limited)
+        limited = {name: min(getattr(self.settings, name), limit) for name, limit in limits.items()}
+        self.settings = replace(self.settings, **limited)
 
 
 class ExecutionMode(Protocol):
     """Anything that can run a notifier's steps, by blocking or by awaiting."""
+
+    is_blocking: bool
 
     def open_client(self, hook: TwilioHook) -> AbstractAsyncContextManager[NotifierClient]: ...
     async def run(self, function: Callable[..., T], *arguments: Any) -> T: ...
@@ -86,6 +94,8 @@ class ExecutionMode(Protocol):
 
 class SyncMode:
     """The blocking mode. Its coroutines never suspend."""
+
+    is_blocking = True
 
     @asynccontextmanager
     async def open_client(self, hook: TwilioHook) -> AsyncIterator[NotifierClient]:
@@ -142,6 +152,8 @@ def run_to_completion(coroutine: Coroutine[Any, Any, T]) -> T:
 
 class AsyncMode:
     """The asynchronous mode. Blocking functions run in a thread."""
+
+    is_blocking = False
 
     @asynccontextmanager
     async def open_client(self, hook: TwilioHook) -> AsyncIterator[NotifierClient]:

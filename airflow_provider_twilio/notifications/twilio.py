@@ -110,9 +110,10 @@ class TwilioNotifier(TextRendering, BaseNotifier):
     burst_window: float = 10.0
     """Time, in seconds, over which simultaneous callbacks above ``max_per_hour`` spread before they read again."""
     time_budget: float = 20.0
-    """Time, in seconds, after which no further recipient is notified outside a task.
+    """Maximum time, in seconds, for all recipients and the fallback.
 
-    The DAG processor kills callbacks that exceed ``dag_file_processor_timeout`` (50 s), including their fallback.
+    It is less where Airflow would end the process earlier: a task's own process after ``[core] task_success_overtime``
+    (20 s), and the DAG processor after ``[dag_processor] dag_file_processor_timeout`` (50 s).
     """
 
     def __init__(
@@ -218,7 +219,9 @@ class TwilioNotifier(TextRendering, BaseNotifier):
         from airflow_provider_twilio.notifications.dispatch import Dispatch
         from airflow_provider_twilio.notifications.modes import TimeBoxedClient
         from airflow_provider_twilio.notifications.rendering import render_fields
+        from airflow_provider_twilio.notifications.time_budget import compute_deadline, inherit_deadline, own_share
 
+        deadline = compute_deadline(context, self.time_budget, blocking=mode.is_blocking)
         alert = Alert.from_context(context)
         if self.only_last_try and alert.will_retry:
             self.log.info("Not notifying (only_last_try): try %s of %s %s", alert.try_number, alert.tries, alert.event)
@@ -229,9 +232,8 @@ class TwilioNotifier(TextRendering, BaseNotifier):
             fields = await mode.run(render_fields, self, context, alert)
             conn_id = fields["twilio_conn_id"]
             recipients = _parse_recipients(fields["to"])
-            async with mode.open_client(TwilioHook(conn_id, fields["account_sid"])) as task_client:
-                in_task_process = "exception" in context
-                client = task_client if in_task_process else TimeBoxedClient(task_client, self.time_budget)
+            async with mode.open_client(TwilioHook(conn_id, fields["account_sid"])) as unlimited_client:
+                client = TimeBoxedClient(unlimited_client, own_share(deadline, self.fallback))
                 for to in recipients:
                     dispatch = Dispatch(
                         policy=self._policy,
@@ -249,7 +251,8 @@ class TwilioNotifier(TextRendering, BaseNotifier):
         except Exception as error:
             errors["all recipients"] = error
         if errors:
-            await self._handle_failure(NotificationFailed(conn_id, errors), context, mode)
+            with inherit_deadline(deadline):
+                await self._handle_failure(NotificationFailed(conn_id, errors), context, mode)
 
     @property
     def _policy(self) -> AlertPolicy:

@@ -1,4 +1,4 @@
-"""The time limits of a notifier outside a task's own process."""
+"""The requests of a notifier within its time budget."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ def check_limits(values: Mapping[str, Any]) -> None:
         if value is not None and value is not UNRESOLVED and not value > 0:
             raise BadParameter(name, f"is {value}", "pass a number above 0")
     checks.choice("on_clear", values["on_clear"], ("resend", "skip"))
+    checks.choice("on_missing", values["on_missing"], ("invalid", "empty"))
     checks.choice("on_unresolved", values["on_unresolved"], ("resend", "fail"))
     failures = values["max_failures"]
     if (
@@ -44,12 +45,15 @@ def check_message(options: Mapping[str, Any], recipients: Any, recipient_column:
     :param options: Parameters of :meth:`Messages.create`, without ``to``.
     :raises BadParameter: If an option is invalid, or names a placeholder for which the recipients have no value.
     """
-    from airflow_provider_twilio.runtime.bulk.plan import FORMATTED_FIELDS, ROW_OVERRIDES, placeholders
+    from airflow_provider_twilio.runtime.bulk.placeholders import ESCAPE, find_names, has_braces, parse_variables
+    from airflow_provider_twilio.runtime.bulk.plan import FORMATTED_FIELDS, ROW_OVERRIDES
 
     arguments = dict(options)
-    formatted = {
-        name for name in FORMATTED_FIELDS if arguments[name] is not UNRESOLVED and placeholders(arguments[name])
-    }
+    arguments_with_braces = {name: arguments[name] for name in FORMATTED_FIELDS if has_braces(arguments[name])}
+    if "content_variables" in arguments_with_braces:
+        arguments_with_braces["content_variables"] = parse_variables(arguments["content_variables"])
+    names = {name: find_names(name, value) for name, value in arguments_with_braces.items()}
+    formatted = [name for name in names if names[name]]
     if not any(checks.is_set(arguments[name]) for name in ("body", "media_url", "content_sid")):
         arguments["body"] = UNRESOLVED
     if arguments["content_variables"] is not None and arguments["content_sid"] is None:
@@ -61,11 +65,12 @@ def check_message(options: Mapping[str, Any], recipients: Any, recipient_column:
     if not recipients:
         raise BadParameter("recipients", "is empty", "pass at least one")
     if formatted and isinstance(recipients, list | tuple) and all(isinstance(item, str) for item in recipients):
-        names = {name for field in formatted for name in placeholders(arguments[field])}
-        unknown = names - {recipient_column, *ROW_OVERRIDES}
-        if unknown:
-            raise BadParameter(
-                "body",
-                f"has the placeholder {{{min(unknown)}}}, for which the recipients have no value",
-                "pass mappings as recipients, or correct the name",
-            )
+        for field in formatted:
+            unknown = names[field] - {recipient_column, *ROW_OVERRIDES}
+            if unknown:
+                raise BadParameter(
+                    field,
+                    f"has the placeholder {{{min(unknown)}}}, for which the recipients have no value",
+                    "pass mappings as recipients, or correct the name: a placeholder is a plain name of a column in"
+                    f" braces; {ESCAPE}",
+                )

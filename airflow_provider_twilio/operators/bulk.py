@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from airflow_provider_twilio.client.settings import Settings
     from airflow_provider_twilio.operators._bulk_run import BulkRun
     from airflow_provider_twilio.runtime.bulk.items import Tally, WorkItem
+    from airflow_provider_twilio.runtime.bulk.placeholders import OnMissing
     from airflow_provider_twilio.runtime.bulk.plan import MessagePlan, PlannedMessage, Preflight
     from airflow_provider_twilio.runtime.bulk.rows import Row
     from airflow_provider_twilio.runtime.idempotency.fingerprint import OnUnresolved
@@ -118,6 +119,8 @@ class SendMessagesOperator(TwilioOperator):
     :param extra_params: Additional form parameters under Twilio's own names, such as ``{"NewParameter": "value"}``, for
         parameters that this operation does not have. A list repeats its parameter; None omits it. (templated)
     :param recipient_column: Column of the number or address in a row.
+    :param on_missing: Whether a row without a value for a placeholder is ``invalid``, or the placeholder ``empty``. A
+        value is missing if it is absent, None, blank or NaN.
     :param one_per_recipient: Whether to send only the first message to each number. Identical messages to one number
         are always sent once.
     :param concurrency: Maximum number of concurrent requests. It is reduced while Twilio rejects requests with 429.
@@ -156,6 +159,7 @@ class SendMessagesOperator(TwilioOperator):
 
     recipients: Any
     recipient_column: str
+    on_missing: OnMissing
     one_per_recipient: bool
     concurrency: int
     rate: float | None
@@ -203,6 +207,7 @@ class SendMessagesOperator(TwilioOperator):
         max_segments: int | str | None = None,
         extra_params: Mapping[str, Any] | str | None = None,
         recipient_column: str = "to",
+        on_missing: OnMissing = "invalid",
         one_per_recipient: bool = False,
         concurrency: int = 50,
         rate: float | None = None,
@@ -285,7 +290,13 @@ class SendMessagesOperator(TwilioOperator):
         from airflow_provider_twilio.runtime.bulk.plan import MessagePlan
 
         options = {name: self._rendered_option(name) for name in OPTIONS}
-        return MessagePlan(options, settings, column=self.recipient_column, one_per_recipient=self.one_per_recipient)
+        return MessagePlan(
+            options,
+            settings,
+            column=self.recipient_column,
+            one_per_recipient=self.one_per_recipient,
+            on_missing=self.on_missing,
+        )
 
     def _rows(self) -> Callable[[], Iterator[Row]]:
         """Return a function that reads the rows. Each call reads them from the start."""

@@ -81,14 +81,14 @@ def test_send_messages_applies_row_values_and_overrides(emulator: Emulator, run)
         {"to": "+14155550001", "name": "Ada", "due": 3},
         {"to": "+1 (415) 555-0002", "name": "{due}", "due": "4"},
         {"to": "whatsapp:+14155550003", "name": "Bob", "due": 5, "from_": "whatsapp:" + SENDER},
-        {"to": "+14155550004", "name": "x", "due": 1, "body": "just {this}"},
+        {"to": "+14155550004", "name": "x", "due": 1, "body": "just {name}, {{ '{{' }}this{{ '}}' }}"},
     ]
     send(run, recipients=rows, body="Dear {name}, {{ '{{' }}due{{ '}}' }}: {due}")
     assert bodies(emulator) == {
         "+14155550001": "Dear Ada, {due}: 3",
         "+14155550002": "Dear {due}, {due}: 4",
         "whatsapp:+14155550003": "Dear Bob, {due}: 5",
-        "+14155550004": "just {this}",
+        "+14155550004": "just x, {this}",
     }
 
 

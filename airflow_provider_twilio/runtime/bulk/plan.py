@@ -6,8 +6,6 @@ A message combines the task's options, the overrides of its row, and the row's v
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -20,6 +18,14 @@ from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.api.values import UNRESOLVED, wire_value
 from airflow_provider_twilio.client.prepare import PreparedRequest, prepare, prepare_like
 from airflow_provider_twilio.client.settings import Settings
+from airflow_provider_twilio.runtime.bulk.placeholders import (
+    OnMissing,
+    PlaceholderFiller,
+    find_names,
+    has_braces,
+    is_missing,
+    parse_variables,
+)
 from airflow_provider_twilio.runtime.bulk.rows import PLAIN_NUMBER, Row, SeenHashes, normalize_address
 
 if TYPE_CHECKING:
@@ -32,71 +38,8 @@ FORMATTED_FIELDS = ("body", "media_url", "content_variables")
 SENT, DUPLICATE, FAULTY = range(3)
 """Verdicts of :func:`preflight` on a row."""
 CREATE = definition(Messages.create)
-MAX_REMEDY = 300
-"""Maximum length of a remedy that lists a row's columns, in characters."""
 MAX_REPORTED_ROWS = 20
 """Maximum number of invalid rows that are reported one by one."""
-
-_BRACES = re.compile(r"\{\{|\}\}|\{([A-Za-z_]\w*)\}|\{([A-Za-z_]\w*[^\s{}\w][^{}]*)\}")
-
-
-def placeholders(value: Any) -> set[str]:
-    """Return the names in braces in a string, or in the strings of a list or mapping.
-
-    :raises BadParameter: If a name is followed by an attribute, index or format.
-    """
-    if isinstance(value, Mapping):
-        return placeholders(list(value.values()))
-    if isinstance(value, list | tuple):
-        return {name for item in value for name in placeholders(item)}
-    if not isinstance(value, str):
-        return set()
-    names = set()
-    for braces in _BRACES.finditer(value):
-        if braces[2]:
-            raise BadParameter(
-                "body", f"has {{{braces[2][:20]}}}", "a placeholder is a plain name in braces, such as {name}"
-            )
-        if braces[1]:
-            names.add(braces[1])
-    return names
-
-
-def format_fields(value: Any, row: Row) -> Any:
-    """Return a value with each name in braces replaced by the row's value. ``{{`` and ``}}`` stand for braces.
-
-    :raises BadParameter: If the row has no value for a name.
-    """
-    if isinstance(value, Mapping):
-        return {key: format_fields(item, row) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [format_fields(item, row) for item in value]
-    if not isinstance(value, str):
-        return value
-
-    def replacement(braces: re.Match[str]) -> str:
-        name = braces[1]
-        if name is None:
-            return braces[0][:1]
-        replaced = row.get(name)
-        if replaced is None:
-            raise BadParameter(
-                "body",
-                f"has the placeholder {{{name}}}, for which the row has no value",
-                f"add the value, or correct the name; the row has {', '.join(map(str, row))}"[:MAX_REMEDY],
-            )
-        return str(replaced)
-
-    return _BRACES.sub(replacement, value)
-
-
-def _parse_variables(variables: str) -> Any:
-    try:
-        return json.loads(variables)
-    except ValueError:
-        raise BadParameter(
-            "content_variables", "is not JSON", 'give a mapping, or JSON such as {"1": "{name}"}'
-        ) from None
 
 
 @dataclass(slots=True)
@@ -130,20 +73,28 @@ class MessagePlan:
     :param settings: Settings of the connection, which supplies a default sender and restricts recipients.
     :param column: Column of the number or address.
     :param one_per_recipient: Whether to send only the first message to each address, even if later ones differ.
+    :param on_missing: Whether a row without a value for a placeholder is ``invalid``, or the placeholder ``empty``.
+    :raises BadParameter: If an option has a brace without its counterpart, or content variables that are not JSON.
     """
 
     def __init__(
-        self, options: Mapping[str, Any], settings: Settings, *, column: str = "to", one_per_recipient: bool = False
+        self,
+        options: Mapping[str, Any],
+        settings: Settings,
+        *,
+        column: str = "to",
+        one_per_recipient: bool = False,
+        on_missing: OnMissing = "invalid",
     ) -> None:
         self._options = {name: value for name, value in options.items() if value is not None}
         self._settings, self._column, self._one_per_recipient = settings, column, one_per_recipient
-        variables, body = self._options.get("content_variables"), self._options.get("body")
-        if isinstance(variables, str) and placeholders(variables):
-            # Parsed before values are inserted, since a value may contain quotes.
-            self._options["content_variables"] = _parse_variables(variables)
-        self._formatted = [name for name in FORMATTED_FIELDS if placeholders(self._options.get(name))]
-        if isinstance(body, str) and ("{{" in body or "}}" in body) and "body" not in self._formatted:
-            self._formatted.append("body")
+        self._filler = PlaceholderFiller(on_missing)
+        variables = parse_variables(self._options.get("content_variables"))
+        if has_braces(variables):
+            self._options["content_variables"] = variables
+        self._formatted = [name for name in FORMATTED_FIELDS if has_braces(self._options.get(name))]
+        for name in self._formatted:
+            find_names(name, self._options[name])
         self._smart_encoded = bool(self._options.get("smart_encoded"))
         self._last_counted = ("", 1)  # the last body, and its segments
         self._templates: dict[bool, PreparedRequest[Message]] = {}  # by whether the row has a body of its own
@@ -152,13 +103,17 @@ class MessagePlan:
         """Yield the message of each row. The same message to the same address is planned once.
 
         :param verdicts: The verdicts of an earlier :func:`preflight`, which save repeating its checks.
+        :raises BadParameter: If a placeholder is no column of any row, and was to be left empty.
         """
         seen = SeenHashes()
+        self._filler.start()
         for number, row in enumerate(rows, 1):
             planned = self._plan_row(number, row, verdicts)
             if verdicts is None and planned.request is not None and not seen.add(self._hash(planned)):
                 planned.request, planned.segments = None, 0
             yield planned
+        if verdicts is None:
+            self._filler.check_columns()
 
     async def items(self, rows: Iterable[Row], verdicts: bytearray) -> AsyncIterator[WorkItem]:
         """Yield the messages to send as the rows are read. The key of an item is the number of its row.
@@ -203,11 +158,16 @@ class MessagePlan:
     def _request(self, to: str, row: Row) -> PreparedRequest[Message]:
         """Return the request of a row, built from a template where possible."""
         overrides = {}
+        self._filler.add_columns(row)
         if len(row) > 1:
-            overrides = {name: row[name] for name in ROW_OVERRIDES if row.get(name) not in (None, "")}
-        for name in self._formatted:
-            if name not in overrides:
-                overrides[name] = format_fields(self._options[name], row)
+            overrides = {name: row[name] for name in ROW_OVERRIDES if not is_missing(row.get(name))}
+        for name in FORMATTED_FIELDS:
+            if name in overrides:
+                if has_braces(overrides[name]):
+                    own = parse_variables(overrides[name]) if name == "content_variables" else overrides[name]
+                    overrides[name] = self._filler.fill(name, own, row, is_own=True)
+            elif name in self._formatted:
+                overrides[name] = self._filler.fill(name, self._options[name], row)
         body = overrides.get("body")
         has_plain_body = body is None or (isinstance(body, str) and body != "")
         fits_template = has_plain_body and overrides.keys() <= {"body"} and PLAIN_NUMBER.fullmatch(to) is not None

@@ -43,21 +43,23 @@ OVERRIDES: list[dict[str, Any]] = [
 ROWS = [{"to": f"+1415555{1000 + number}", **override} for number, override in enumerate(OVERRIDES)]
 
 
+@pytest.mark.parametrize("on_missing", ["invalid", "empty"])
 @pytest.mark.parametrize("shared", SHARED)
-def test_plan_of_a_row_is_the_same_alone_and_after_other_rows(shared: str):
+def test_plan_of_a_row_is_the_same_alone_and_after_other_rows(shared: str, on_missing: Any):
     for row in ROWS:
-        (alone,) = MessagePlan(SHARED[shared], SETTINGS)([row])
+        (alone,) = MessagePlan(SHARED[shared], SETTINGS, on_missing=on_missing)([row])
         others = [other for other in ROWS if other is not row]
         for earlier in ([other] for other in others), [others]:
             for rows in earlier:
-                *_, after = MessagePlan(SHARED[shared], SETTINGS)([*rows, row])
+                *_, after = MessagePlan(SHARED[shared], SETTINGS, on_missing=on_missing)([*rows, row])
                 assert after.request == alone.request
                 assert (after.to, after.segments, str(after.fault)) == (alone.to, alone.segments, str(alone.fault))
 
 
+@pytest.mark.parametrize("on_missing", ["invalid", "empty"])
 @pytest.mark.parametrize("shared", SHARED)
-async def test_plan_items_are_those_that_preflight_accepted(shared: str):
-    plan = MessagePlan(SHARED[shared], SETTINGS)
+async def test_plan_items_are_those_that_preflight_accepted(shared: str, on_missing: Any):
+    plan = MessagePlan(SHARED[shared], SETTINGS, on_missing=on_missing)
     checked = preflight(plan(ROWS))
     items = [item async for item in plan.items(ROWS, checked.verdicts)]
     assert [item.key for item in items] == [n for n, verdict in enumerate(checked.verdicts, 1) if verdict == SENT]

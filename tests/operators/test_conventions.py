@@ -251,7 +251,8 @@ def test_operator_has_color_of_its_family(operator: type[TwilioOperator]):
 @pytest.mark.parametrize("operator", OPERATORS)
 @pytest.mark.parametrize("name", ["doc", "doc_md", "doc_json", "doc_yaml", "doc_rst"])
 def test_operator_keeps_documentation_of_user(operator: type[TwilioOperator], name: str):
-    task = operator(task_id="task", **REQUIRED.get(operator.__name__, {}), **{name: "Mine"})
+    documentation: dict[str, Any] = {name: "Mine"}
+    task = operator(task_id="task", **REQUIRED.get(operator.__name__, {}), **documentation)
     fields = ("doc", "doc_md", "doc_json", "doc_yaml", "doc_rst")
     assert {field: getattr(task, field) for field in fields} == {**dict.fromkeys(fields), name: "Mine"}
 

@@ -55,7 +55,7 @@ class Subclass(Composite):
 class SubclassWithoutAnnotations(Composite):
     """Accept a parameter without an annotation, and one that is not stored."""
 
-    def __init__(self, *, team, note="", **kwargs):  # type: ignore[no-untyped-def]
+    def __init__(self, *, team, note="", **kwargs):
         super().__init__(**kwargs)
         self.team = team or note
 

@@ -10,6 +10,7 @@ from typing import Any
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import BadParameter, NotFound
 from airflow_provider_twilio.api.phone_numbers import IncomingPhoneNumber
+from airflow_provider_twilio.api.recipients import split_recipients
 from airflow_provider_twilio.api.records import is_sid
 from airflow_provider_twilio.api.values import UNRESOLVED
 from airflow_provider_twilio.privacy import mask
@@ -23,9 +24,13 @@ SID_PATTERN = r"(?i)PN[0-9a-f]*[*?[]"
 EXACT_REMEDY = "pass SIDs (PN…) or numbers in E.164, each in full"
 
 
-def as_list(value: Any) -> list[Any]:
-    """Return a list of entries, also from a single string."""
-    return [value] if isinstance(value, str) else list(value)
+def as_patterns(value: Any) -> list[Any]:
+    """Return the patterns of a list, or of a string that may hold several, as they are and split at separators.
+
+    A name may contain separators, so a pattern with some counts both as a whole and in parts: more is protected then.
+    """
+    whole = [value] if isinstance(value, str) else list(value)
+    return [*whole, *(part for part in split_recipients(whole) if part not in whole)]
 
 
 def is_pattern(text: str) -> bool:
@@ -40,7 +45,7 @@ def check_patterns(name: str, value: Any) -> None:
     """
     if value is UNRESOLVED:
         return
-    for entry in as_list(value):
+    for entry in as_patterns(value):
         if not isinstance(entry, str) or not entry:
             raise BadParameter(name, f"has an entry that is {checks.describe(entry)}", "pass strings such as '+1415*'")
         if all(fnmatchcase(number, entry) for number in SAMPLE_NUMBERS):
@@ -59,9 +64,10 @@ def check_selection(name: str, value: Any, *, patterns: bool) -> None:
     """
     if value is UNRESOLVED:
         return
-    if not as_list(value):
+    entries = split_recipients(value)
+    if not entries:
         raise BadParameter(name, "is empty", EXACT_REMEDY)
-    for entry in as_list(value):
+    for entry in entries:
         if not isinstance(entry, str):
             raise BadParameter(name, f"has an entry of type {type(entry).__name__}", EXACT_REMEDY)
         if is_pattern(entry):

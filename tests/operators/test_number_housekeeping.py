@@ -49,6 +49,7 @@ INVALID = [
     (FindIdleNumbersOperator, {"days": 0}, "days is 0"),
     (FindIdleNumbersOperator, {"days": 401}, "days is 401"),
     (FindIdleNumbersOperator, {"days": 30, "protect": "*"}, "protect has the pattern.*every number"),
+    (FindIdleNumbersOperator, {"days": 30, "protect": "+1800*, *"}, "protect has the pattern.*every number"),
     (FindIdleNumbersOperator, {"days": 30, "protect": ["pn0*"]}, "protect has the pattern.*pass SIDs in full"),
     (ReleaseNumbersOperator, {"phone_numbers": "+1415*"}, "phone_numbers has the pattern.*in full"),
     (ReleaseNumbersOperator, {"phone_numbers": ["PN123"]}, "phone_numbers starts like a SID"),
@@ -245,6 +246,16 @@ def test_release_numbers_protect_ignores_case_and_accepts_sids(run: Run, emulato
     rows = run(ReleaseNumbersOperator, **arguments)
     assert [row["outcome"] for row in rows] == ["protected", "protected", "protected", "released"]
     assert names_of_numbers(emulator) == {"Alerts EU", "STRASSE 1", "main"}
+
+
+@pytest.mark.parametrize("separator", [", ", ";", "\n"])
+@pytest.mark.parametrize("listed", [False, True])
+def test_release_numbers_accepts_any_separator(run: Run, emulator: Emulator, separator: str, listed: bool):
+    sids = buy("main", "fax, Berlin", "other")
+    chosen, protected = separator.join([*sids, ""]), separator.join(["main*", "nothing*"])
+    protect = [protected, "fax, Berlin"] if listed else protected
+    run(ReleaseNumbersOperator, phone_numbers=[chosen] if listed else chosen, protect=protect, apply=True)
+    assert names_of_numbers(emulator) == ({"main", "fax, Berlin"} if listed else {"main"})
 
 
 def test_update_numbers_pattern_does_not_match_part_of_sid(run: Run, emulator: Emulator):

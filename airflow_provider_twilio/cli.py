@@ -63,6 +63,17 @@ def get_twilio_cli_commands() -> list[CLICommand]:
                             default=[],
                             metavar="NUMBER",
                         ),
+                        option(
+                            ("--callbacks",),
+                            help="Destinations of callbacks (default: local on a loopback address, none elsewhere)",
+                            choices=("local", "any", "none"),
+                        ),
+                        option(
+                            ("--credentials",),
+                            help="The documented credentials, or new secrets (default: fixed on a loopback address, "
+                            "random elsewhere)",
+                            choices=("fixed", "random"),
+                        ),
                     ),
                 ),
             ],
@@ -79,4 +90,5 @@ def emulator(arguments: Namespace) -> None:
 
     options = [f"--{name}={getattr(arguments, name)}" for name in ("host", "port", "speed")]
     options += [f"--{name}={value}" for name in ("fail", "quirk", "verify") for value in getattr(arguments, name)]
+    options += [f"--{name}={value}" for name in ("callbacks", "credentials") if (value := getattr(arguments, name))]
     sys.exit(main(options))

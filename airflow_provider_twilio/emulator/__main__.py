@@ -5,9 +5,17 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_provider_twilio.emulator.server import Emulator
 
 STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
+_CALLBACKS = {
+    "local": "local addresses",
+    "any": "any address",
+    "none": "no address; switch them on with --callbacks local",
+}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -41,6 +49,16 @@ def main(argv: list[str] | None = None) -> int:
         metavar="NUMBER",
         help="verify a number: the account may call from it, and reach it with --quirk trial=true",
     )
+    parser.add_argument(
+        "--callbacks",
+        choices=("local", "any", "none"),
+        help="destinations of callbacks (default: local on a loopback address, none elsewhere)",
+    )
+    parser.add_argument(
+        "--credentials",
+        choices=("fixed", "random"),
+        help="the documented credentials, or new secrets (default: fixed on a loopback address, random elsewhere)",
+    )
     options = parser.parse_args(argv)
 
     from airflow_provider_twilio.emulator.faults import parse_fault, parse_quirk
@@ -55,7 +73,9 @@ def main(argv: list[str] | None = None) -> int:
     # Event could deadlock: it may run while the Event's `wait` holds the lock.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
-        emulator = serve(options.host, options.port, options.speed)
+        emulator = serve(
+            options.host, options.port, options.speed, callbacks=options.callbacks, credentials=options.credentials
+        )
     except (OSError, OverflowError, ValueError) as error:
         print(f"cannot listen on {options.host}:{options.port}: {error}", file=sys.stderr)  # noqa: T201
         return 1
@@ -73,19 +93,22 @@ def main(argv: list[str] | None = None) -> int:
         print(f"Inbox             {emulator.url}/")  # noqa: T201
         print(f"Connection URI    {emulator.connection_uri}")  # noqa: T201
         print(f"Connection JSON   {emulator.connection_json}")  # noqa: T201
-        print(f"Sends from        {emulator.phone_number}", flush=True)  # noqa: T201
-        if not _is_loopback(options.host):
-            warning = "Warning: other machines can reach this address, and the credentials are public."
-            print(warning, file=sys.stderr, flush=True)  # noqa: T201
+        print(f"Sends from        {emulator.phone_number}")  # noqa: T201
+        print(f"Callbacks to      {_CALLBACKS[emulator.quirks.callbacks]}", flush=True)  # noqa: T201
+        if emulator.is_exposed:
+            print(_warning(emulator), file=sys.stderr, flush=True)  # noqa: T201
         signal.sigwait(STOP_SIGNALS)
     return 0
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _warning(emulator: Emulator) -> str:
+    """Return the warning of an emulator that other machines can reach."""
+    warning = "Warning: other machines can reach this address, and read the inbox without credentials."
+    if not emulator.has_random_credentials:
+        warning += " The credentials are public."
+    if emulator.quirks.callbacks != "none":
+        warning += " With the credentials, callbacks let them read the web servers of this network."
+    return warning
 
 
 if __name__ == "__main__":

@@ -9,16 +9,11 @@ import binascii
 from base64 import b64decode
 from hmac import compare_digest
 
+from airflow_provider_twilio.emulator.credentials import TEST_ACCOUNT_SID
 from airflow_provider_twilio.emulator.models.account import Account, Identity
 from airflow_provider_twilio.emulator.params import Params
 from airflow_provider_twilio.emulator.responses import ApiError, Response, not_found
-from airflow_provider_twilio.emulator.state import (
-    OAUTH_CLIENT,
-    TEST_ACCOUNT_SID,
-    TEST_AUTH_TOKEN,
-    TOKEN_LIFETIME,
-    State,
-)
+from airflow_provider_twilio.emulator.state import TOKEN_LIFETIME, State
 
 MAX_CACHED_IDENTITIES = 1000
 
@@ -45,7 +40,7 @@ def authenticate(state: State, authorization: bytes | None) -> Identity:
         token = state.tokens.get(value.strip())
         if token is None or token[1] <= state.clock.now():
             raise _unauthorized()
-        return Identity(token[0], "oauth", OAUTH_CLIENT[0])
+        return Identity(token[0], "oauth", state.credentials.oauth_client[0])
     if scheme.lower() != "basic":
         raise _unauthorized()
     try:
@@ -69,7 +64,7 @@ def _equal(given: str, expected: str) -> bool:
 
 
 def _find_identity(state: State, name: str, secret: str) -> Identity | None:
-    if name == TEST_ACCOUNT_SID and _equal(secret, TEST_AUTH_TOKEN):
+    if name == TEST_ACCOUNT_SID and _equal(secret, state.credentials.test_auth_token):
         return Identity(name, "test", name)
     account = state.accounts.get(name)
     if account is not None and _equal(secret, account.auth_token):
@@ -130,7 +125,8 @@ def create_token(state: State, form: Params) -> Response:
     """
     if form.get("grant_type") != "client_credentials":
         raise ApiError(20001, "grant_type must be client_credentials")
-    if form.get("client_id") != OAUTH_CLIENT[0] or not _equal(form.get("client_secret") or "", OAUTH_CLIENT[1]):
+    client_id, client_secret = state.credentials.oauth_client
+    if form.get("client_id") != client_id or not _equal(form.get("client_secret") or "", client_secret):
         raise _unauthorized()
     token = f"{state.new_sid('eyJ')}.{state.new_sid('')}"
     state.tokens[token] = (state.main.sid, state.clock.now() + TOKEN_LIFETIME)

@@ -126,6 +126,8 @@ class CallbackSender:
         """
         import httpx
 
+        from airflow_provider_twilio.emulator.callback_transport import CallbackTransport
+
         address, fragment = urldefrag(url)
         overrides = dict(parse_qsl(fragment))
         tries = 1 + _override(overrides.get("rc"), RETRIES, MAX_RETRIES)
@@ -138,7 +140,7 @@ class CallbackSender:
             )
         )
         if self._client is None:
-            self._client = httpx.AsyncClient(trust_env=False)
+            self._client = httpx.AsyncClient(transport=CallbackTransport(self.state), trust_env=False)
         attempt = CallbackAttempt(self.state.clock.now(), method, address, params)
         with self.state.lock:
             self.state.callback_attempts.append(attempt)

@@ -126,8 +126,13 @@ class Control:
         return {name: getattr(quirks, name) for name in quirks.__slots__}
 
     def _set_quirks(self, query: Params, body: Json) -> Json:
+        quirks = self.state.quirks
+        if self.state.is_exposed and body.get("callbacks", quirks.callbacks) != quirks.callbacks:
+            raise ControlError(
+                "other machines can reach this emulator: restart it with --callbacks to change this", 403
+            )
         try:
-            self.state.quirks.set(**body)
+            quirks.set(**body)
         except ValueError as error:
             raise ControlError(str(error)) from None
         return self._list_quirks(query, body)

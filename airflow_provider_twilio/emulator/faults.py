@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from airflow_provider_twilio.emulator.destinations import POLICIES
 from airflow_provider_twilio.emulator.responses import Response, error_body
 
 DEFAULT_ERRORS = {
@@ -360,7 +361,7 @@ _QUIRK_CHECKS: dict[str, Check] = {
     "concurrency": _or_none(_COUNT),
     "latency": _LAG,
     "jitter": _LAG,
-    "callbacks": _one_of("local", "any", "none"),
+    "callbacks": _one_of(*POLICIES),
     "callback_copies": _integer(0, 10),
     "callback_order": _one_of("kept", "reversed"),
     "trial": _is_bool,

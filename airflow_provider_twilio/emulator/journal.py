@@ -9,6 +9,8 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 MAX_ENTRIES = 200_000
+SECRET_PARAMS = frozenset({"client_secret", "SipAuthPassword"})
+"""Parameters that the control API and the inbox do not show."""
 
 
 @dataclass(slots=True, eq=False)
@@ -60,7 +62,7 @@ class Entry:
             "fault": self.fault,
             "sid": self.sid,
             "user": self.user,
-            "params": self.params,
+            "params": {name: "***" if name in SECRET_PARAMS else value for name, value in self.params.items()},
         }
 
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from airflow_provider_twilio.emulator.params import is_private_name
+from airflow_provider_twilio.emulator.destinations import is_private_name
 
 
 def rejection_reason(listen_host: str, method: str, path: str, headers: dict[bytes, bytes]) -> str | None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from ipaddress import ip_address
 from urllib.parse import parse_qsl, urlsplit
 
+from airflow_provider_twilio.emulator.destinations import METADATA_NAMES, is_address_allowed, is_private_name
 from airflow_provider_twilio.emulator.responses import ApiError
 
 Address = tuple[str, str]
@@ -154,31 +155,25 @@ def e164(value: str | None) -> str | None:
 
 
 def is_callback_allowed(policy: str, url: str) -> bool:
-    """Return whether a URL may be called back.
+    """Return whether a URL may be called back, as far as its text shows.
+
+    The addresses that its host resolves to are checked when the callback is sent.
 
     :param policy: The ``callbacks`` quirk: ``local`` for local addresses only, ``any``, or ``none``.
     """
-    if policy != "local":
-        return policy == "any"
-    try:
-        host = urlsplit(url).hostname or ""
-    except ValueError:
+    if policy == "none":
         return False
-    if is_private_name(host):
-        return True
+    try:
+        host = (urlsplit(url).hostname or "").rstrip(".")
+    except ValueError:
+        return policy == "any"
+    if host in METADATA_NAMES:
+        return False
     try:
         address = ip_address(host)
     except ValueError:
-        return False
-    return address.is_loopback or address.is_private
-
-
-def is_private_name(host: str) -> bool:
-    """Return whether a name cannot be in the public DNS.
-
-    Such a name has no dots, or belongs to a reserved domain.
-    """
-    return ("." not in host and ":" not in host) or host.endswith((".localhost", ".local", ".internal", ".test"))
+        return policy == "any" or is_private_name(host)
+    return is_address_allowed(policy, address)
 
 
 class DateRange:

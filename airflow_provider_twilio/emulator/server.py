@@ -15,10 +15,21 @@ from urllib.parse import quote
 import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from airflow_provider_twilio.emulator import state
 from airflow_provider_twilio.emulator.app import Application
 from airflow_provider_twilio.emulator.clock import Clock
 from airflow_provider_twilio.emulator.control import Control, ControlError
+from airflow_provider_twilio.emulator.credentials import (
+    ACCOUNT_SID,
+    AUTH_TOKEN,
+    MAIN_KEY,
+    OAUTH_CLIENT,
+    RESTRICTED_KEY,
+    STANDARD_KEY,
+    TEST_ACCOUNT_SID,
+    TEST_AUTH_TOKEN,
+    Credentials,
+)
+from airflow_provider_twilio.emulator.destinations import POLICIES
 from airflow_provider_twilio.emulator.faults import Fault, Quirks
 from airflow_provider_twilio.emulator.handlers.calls import render_call
 from airflow_provider_twilio.emulator.handlers.messages import render_message
@@ -27,6 +38,7 @@ from airflow_provider_twilio.emulator.handlers.usage import compute_balance
 from airflow_provider_twilio.emulator.journal import Journal
 from airflow_provider_twilio.emulator.models.account import Account
 from airflow_provider_twilio.emulator.models.callback import CallbackAttempt
+from airflow_provider_twilio.emulator.state import FIRST_NUMBER, State
 
 BACKLOG = 2048
 """Number of connections that wait to be accepted."""
@@ -45,27 +57,42 @@ class Emulator:
             TwilioHook().messages.create(to="+14155550100", from_=emulator.phone_number, body="Hello")
             print(emulator.messages[0]["status"])
 
-    :param host: Address to listen on. Other machines can reach any address except loopback.
-    :param port: Port to listen on; 0 for a free one.
-    :param speed: Number of seconds of a lifecycle that pass in one second.
+    :func:`serve` describes the parameters.
     """
 
-    account_sid = state.ACCOUNT_SID
-    auth_token = state.AUTH_TOKEN
-    main_key = state.MAIN_KEY
-    standard_key = state.STANDARD_KEY
-    restricted_key = state.RESTRICTED_KEY
-    oauth_client = state.OAUTH_CLIENT
-    test_account_sid = state.TEST_ACCOUNT_SID
-    test_auth_token = state.TEST_AUTH_TOKEN
-    phone_number = state.FIRST_NUMBER
+    account_sid = ACCOUNT_SID
+    auth_token = AUTH_TOKEN
+    main_key = MAIN_KEY
+    standard_key = STANDARD_KEY
+    restricted_key = RESTRICTED_KEY
+    oauth_client = OAUTH_CLIENT
+    test_account_sid = TEST_ACCOUNT_SID
+    test_auth_token = TEST_AUTH_TOKEN
+    phone_number = FIRST_NUMBER
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 0, speed: float = 1.0) -> None:
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        speed: float = 1.0,
+        *,
+        callbacks: str | None = None,
+        credentials: str | None = None,
+    ) -> None:
+        _check_option("callbacks", callbacks, (*POLICIES, None))
+        _check_option("credentials", credentials, ("fixed", "random", None))
         self.clock = Clock(speed)
-        self.state = state.State(self.clock)
         self.host = host
         self._socket = _listen(host, port)
         self.port: int = self._socket.getsockname()[1]
+        self.is_exposed = not ip_address(self._socket.getsockname()[0]).is_loopback
+        """Whether other machines can reach the emulator."""
+        self.has_random_credentials = (credentials or ("random" if self.is_exposed else "fixed")) == "random"
+        secrets = Credentials.random() if self.has_random_credentials else Credentials()
+        for name in Credentials.__slots__:
+            setattr(self, name, getattr(secrets, name))
+        callbacks = callbacks or ("none" if self.is_exposed else "local")
+        self.state = State(self.clock, secrets, callbacks, is_exposed=self.is_exposed)
         self.state.base_url = self.url
         connections: Connections = {}
         self._application = Application(self.state, host, connections)
@@ -120,16 +147,8 @@ class Emulator:
     @property
     def connection_json(self) -> str:
         """The Airflow connection to the emulator as JSON."""
-        host = self._netloc.rpartition(":")[0]
-        return json.dumps(
-            {
-                "conn_type": "twilio",
-                "login": self.account_sid,
-                "password": self.auth_token,
-                "host": host,
-                "port": self.port,
-            }
-        )
+        values = {"conn_type": "twilio", "login": self.account_sid, "password": self.auth_token}
+        return json.dumps({**values, "host": self._netloc.rpartition(":")[0], "port": self.port})
 
     @property
     def journal(self) -> Journal:
@@ -285,14 +304,31 @@ class Emulator:
         self.state.reset()
 
 
-def serve(host: str = "127.0.0.1", port: int = 0, speed: float = 1.0) -> Emulator:
+def serve(
+    host: str = "127.0.0.1",
+    port: int = 0,
+    speed: float = 1.0,
+    *,
+    callbacks: str | None = None,
+    credentials: str | None = None,
+) -> Emulator:
     """Return an emulator, which serves in its own thread inside ``with``.
 
-    :param host: Address to listen on.
+    :param host: Address to listen on. Other machines can reach any address except loopback.
     :param port: Port to listen on; 0 for a free one.
     :param speed: Number of seconds of a lifecycle that pass in one second: at 10, a message is delivered in 0.2 s.
+    :param callbacks: Destinations of callbacks: ``local`` addresses, ``any``, or ``none``. By default, ``local`` on a
+        loopback address, and ``none`` elsewhere. Link-local addresses and cloud metadata services never get callbacks.
+    :param credentials: ``fixed`` for the documented credentials, or ``random`` for new secrets. By default, ``fixed``
+        on a loopback address, and ``random`` elsewhere.
+    :raises ValueError: When a parameter has none of these values.
     """
-    return Emulator(host, port, speed)
+    return Emulator(host, port, speed, callbacks=callbacks, credentials=credentials)
+
+
+def _check_option(name: str, value: str | None, values: tuple[str | None, ...]) -> None:
+    if value not in values:
+        raise ValueError(f"{name} is {value!r}: use {', '.join(map(str, values))}")
 
 
 def _listen(host: str, port: int) -> socket.socket:

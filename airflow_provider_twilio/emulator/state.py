@@ -12,6 +12,7 @@ from collections.abc import Callable
 from secrets import token_hex
 
 from airflow_provider_twilio.emulator.clock import Clock
+from airflow_provider_twilio.emulator.credentials import ACCOUNT_SID, TEST_ACCOUNT_SID, Credentials
 from airflow_provider_twilio.emulator.faults import Faults, Quirks
 from airflow_provider_twilio.emulator.journal import Journal
 from airflow_provider_twilio.emulator.models.account import Account, ApiKey, Identity
@@ -21,14 +22,6 @@ from airflow_provider_twilio.emulator.models.message import Message
 from airflow_provider_twilio.emulator.models.phone_number import PhoneNumber, national_format
 from airflow_provider_twilio.emulator.record_store import RecordStore
 
-ACCOUNT_SID = "AC" + "e" * 31 + "1"
-AUTH_TOKEN = "e1" * 16
-MAIN_KEY = ("SK" + "e" * 31 + "1", "main-key-secret")
-STANDARD_KEY = ("SK" + "e" * 31 + "2", "standard-key-secret")
-RESTRICTED_KEY = ("SK" + "e" * 31 + "3", "restricted-key-secret")
-OAUTH_CLIENT = ("OQ" + "e" * 31 + "1", "oauth-client-secret")
-TEST_ACCOUNT_SID = "AC" + "e" * 31 + "2"
-TEST_AUTH_TOKEN = "e2" * 16
 FIRST_NUMBER = "+15005550006"
 START_BALANCE = 100.0
 """Balance of a new emulator, in USD."""
@@ -39,16 +32,27 @@ MAX_CALLBACK_ATTEMPTS = 100_000
 
 
 class State:
-    """Everything that an emulator knows. Every reader and writer holds :attr:`lock`."""
+    """Everything that an emulator knows. Every reader and writer holds :attr:`lock`.
 
-    def __init__(self, clock: Clock) -> None:
+    :param credentials: Credentials to accept.
+    :param callbacks: Initial value of the ``callbacks`` quirk.
+    :param is_exposed: Whether other machines can reach the emulator. They can then neither change the ``callbacks``
+        quirk nor read the credentials.
+    """
+
+    def __init__(
+        self, clock: Clock, credentials: Credentials, callbacks: str = "local", *, is_exposed: bool = False
+    ) -> None:
         self.lock = threading.RLock()
         self.clock = clock
         self.base_url = ""
         """The address that the emulator is served at."""
         self.journal = Journal()
         self.faults = Faults()
-        self.quirks = Quirks()
+        self.credentials = credentials
+        self.initial_callbacks = callbacks
+        self.is_exposed = is_exposed
+        self.quirks = Quirks(callbacks=callbacks)
         self.random = _seeded_random()
         self.on_change: Callable[[Message | Call], None] = lambda record: None
         """Called with a message or call when it is created or changed, if it may have callbacks to send."""
@@ -66,12 +70,17 @@ class State:
         """The account SID and the expiry of each OAuth access token."""
         self.identities: dict[str, Identity] = {}
         """The identities of Authorization headers that have been checked."""
-        now = self.clock.now()
-        self.main = Account(ACCOUNT_SID, self.next_seq(), now, AUTH_TOKEN, "Emulator", ACCOUNT_SID)
+        now, credentials = self.clock.now(), self.credentials
+        self.main = Account(ACCOUNT_SID, self.next_seq(), now, credentials.auth_token, "Emulator", ACCOUNT_SID)
         self.accounts.add(self.main)
-        self.test_account = Account(TEST_ACCOUNT_SID, 0, now, TEST_AUTH_TOKEN, "Test", TEST_ACCOUNT_SID)
+        self.test_account = Account(TEST_ACCOUNT_SID, 0, now, credentials.test_auth_token, "Test", TEST_ACCOUNT_SID)
         """The account of the test credentials. It owns nothing and is not listed."""
-        for (sid, secret), type_ in ((MAIN_KEY, "main"), (STANDARD_KEY, "standard"), (RESTRICTED_KEY, "restricted")):
+        keys = {
+            "main": credentials.main_key,
+            "standard": credentials.standard_key,
+            "restricted": credentials.restricted_key,
+        }
+        for type_, (sid, secret) in keys.items():
             self.keys[sid] = ApiKey(sid, secret, type_, self.main.sid)
         self.add_number(self.main, FIRST_NUMBER)
 
@@ -83,7 +92,7 @@ class State:
             self.faults.clear()
             self.callback_attempts.clear()
             self.on_reset()
-            self.quirks = Quirks()
+            self.quirks = Quirks(callbacks=self.initial_callbacks)
             self.random = _seeded_random()
             self._set_up()
 

@@ -9,7 +9,7 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-from airflow_provider_twilio.emulator import Emulator, state
+from airflow_provider_twilio.emulator import Emulator, credentials, state
 from airflow_provider_twilio.emulator.faults import Fault, Quirks
 from airflow_provider_twilio.emulator.magic_numbers import (
     CALL_BEHAVIORS,
@@ -71,8 +71,20 @@ def test_documentation_lists_every_control_route(emulator: Emulator):
 
 def test_documentation_lists_credentials():
     documented = {names(row[0])[0]: row[1] for row in rows(section("Start the emulator"))}
-    for sid, secret in (state.MAIN_KEY, state.STANDARD_KEY, state.RESTRICTED_KEY, state.OAUTH_CLIENT):
+    for sid, secret in (
+        credentials.MAIN_KEY,
+        credentials.STANDARD_KEY,
+        credentials.RESTRICTED_KEY,
+        credentials.OAUTH_CLIENT,
+    ):
         assert documented[sid] == f"`{secret}`"
-    assert state.TEST_ACCOUNT_SID in documented
-    assert state.ACCOUNT_SID in TEXT
+    assert credentials.TEST_ACCOUNT_SID in documented
+    assert credentials.ACCOUNT_SID in TEXT
     assert state.FIRST_NUMBER in TEXT
+
+
+def test_documentation_lists_options_of_exposed_emulator():
+    exposure = TEXT.split("### Network access\n")[1].split("\n## ")[0]
+    for option in ("--callbacks", "--credentials", 'callbacks="local"', 'credentials="fixed"'):
+        assert option in exposure
+    assert "169.254.169.254" in exposure

@@ -116,12 +116,14 @@ class Inbox:
         view = self.view(query)
         host = headers.get(b"host", b"").decode("latin-1")
         main = self.state.main
+        token = "AUTH_TOKEN" if self.state.is_exposed else main.auth_token
         return render(
             "page.html",
             parts={name: (_version(html), html) for name, html in self.parts(view)},
             view=view,
             epoch=self.phones.epoch,
-            connection=f"twilio://{main.sid}:{main.auth_token}@{host}",
+            is_exposed=self.state.is_exposed,
+            connection=f"twilio://{main.sid}:{token}@{host}",
             numbers=[number.phone_number for account in self.state.accounts for number in account.numbers],
             faults=[(label, json.dumps(fault)) for label, fault in FAULTS.items()],
             request_filters=[(label, json.dumps(fields)) for label, fields in REQUEST_FILTERS.items()],

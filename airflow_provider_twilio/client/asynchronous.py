@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -188,8 +189,12 @@ class AsyncClient(Resources[AwaitingClient]):
             cookie_jar=aiohttp.DummyCookieJar(),
             proxy=wire.proxy(self.settings),
             timeout=aiohttp.ClientTimeout(
-                total=None, connect=self.settings.connect_timeout, sock_read=self.settings.timeout
+                total=self.settings.timeout,
+                # Shorter than the total, so that a timeout while connecting is known to be one.
+                connect=min(self.settings.connect_timeout, 0.9 * self.settings.timeout),
+                ceil_threshold=math.inf,
             ),
+            auto_decompress=False,  # The module wire decompresses, up to a maximum size.
             **options,
         )
         if hasattr(session, "_retry_connection"):
@@ -215,10 +220,13 @@ class AsyncClient(Resources[AwaitingClient]):
                 async with session.request(
                     prepared.method, yarl.URL(url, encoded=True), data=body, headers=headers, allow_redirects=False
                 ) as response:
-                    content = await response.read()
+                    content = bytearray()
+                    async for chunk in response.content.iter_chunked(wire.CHUNK_BYTES):
+                        content += chunk
+                        wire.check_size(prepared, response.status, response.headers, content)
         except (aiohttp.ClientError, OSError) as error:
             raise error_without_response(prepared.with_url, _reason(error), sent=_was_sent(error)) from None
-        received = Response(response.status, response.headers, content)
+        received = wire.decode(prepared, response.status, response.headers, content)
         self.twilio_clock.observe(received, started)
         return received
 

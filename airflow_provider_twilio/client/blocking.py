@@ -28,7 +28,7 @@ from airflow_provider_twilio.privacy import mask_logs
 
 if TYPE_CHECKING:
     import requests
-    from requests.adapters import HTTPAdapter
+    from urllib3.exceptions import HTTPError
 
 T = TypeVar("T")
 
@@ -184,6 +184,8 @@ class Client(Resources[BlockingClient]):
     def _session(self) -> requests.Session:
         import requests
 
+        from airflow_provider_twilio.client.adapter import Adapter
+
         mask_logs("urllib3.connectionpool", "urllib3.util.retry")
         if self.settings.cert or isinstance(self.settings.verify, str):
             wire.tls(self.settings)  # Raises a clearer error, and earlier, than requests would.
@@ -195,7 +197,7 @@ class Client(Resources[BlockingClient]):
         session.cert = self.settings.cert[0] if len(self.settings.cert) == 1 else self.settings.cert or None  # type: ignore[assignment]
         session.proxies = {"http": proxy, "https": proxy} if proxy else {}
         for scheme in ("http://", "https://"):
-            session.mount(scheme, _adapter())
+            session.mount(scheme, Adapter(pool_maxsize=MAX_IDLE_CONNECTIONS))
         return session
 
     def _send_single_request(self, prepared: PreparedRequest[Any], authorization: str | None) -> Response:
@@ -206,24 +208,35 @@ class Client(Resources[BlockingClient]):
         :raises OutcomeUnknown: If the response was lost, and the request is not idempotent.
         """
         import requests
+        from urllib3.exceptions import HTTPError
+
+        from airflow_provider_twilio.client.adapter import deadline
 
         url, headers, body = wire.encode(prepared, authorization)
         session = self._session
         started = time.monotonic()
+        content = bytearray()
         try:
-            response = session.request(
-                prepared.method,
-                url,
-                data=body,
-                headers=headers,
-                timeout=(self.settings.connect_timeout, self.settings.timeout),
-                allow_redirects=False,
-            )
-        except requests.RequestException as error:
+            with (
+                deadline(self.settings.timeout),
+                session.request(
+                    prepared.method,
+                    url,
+                    data=body,
+                    headers=headers,
+                    timeout=(self.settings.connect_timeout, self.settings.timeout),
+                    allow_redirects=False,
+                    stream=True,
+                ) as received,
+            ):
+                for chunk in received.raw.stream(wire.CHUNK_BYTES, decode_content=False):
+                    content += chunk
+                    wire.check_size(prepared, received.status_code, received.headers, content)
+        except (requests.RequestException, HTTPError) as error:
             raise error_without_response(prepared.with_url, _reason(error), sent=_was_sent(error)) from None
-        received = Response(response.status_code, response.headers, response.content)
-        self.twilio_clock.observe(received, started)
-        return received
+        response = wire.decode(prepared, received.status_code, received.headers, content)
+        self.twilio_clock.observe(response, started)
+        return response
 
 
 def _no_cookies() -> Any:
@@ -232,39 +245,17 @@ def _no_cookies() -> Any:
     return DefaultCookiePolicy(allowed_domains=[])
 
 
-def _adapter() -> HTTPAdapter:
-    """Return an adapter that reports a timeout during the TLS handshake as a connection error.
-
-    Otherwise urllib3 reports it as a read timeout, as if the request had been sent.
-    """
-    from requests.adapters import HTTPAdapter
-    from urllib3.connection import HTTPSConnection
-    from urllib3.exceptions import ConnectTimeoutError
-
-    class Connection(HTTPSConnection):
-        def connect(self) -> None:
-            try:
-                super().connect()
-            except TimeoutError as error:
-                raise ConnectTimeoutError(self, "connecting timed out") from error
-
-    class Adapter(HTTPAdapter):
-        def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-            pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
-            if pool.scheme == "https":
-                pool.ConnectionCls = Connection
-            return pool
-
-    return Adapter(pool_maxsize=MAX_IDLE_CONNECTIONS)
-
-
-def _cause(error: requests.RequestException) -> Any:
+def _cause(error: requests.RequestException | HTTPError) -> Any:
     """Return the error of urllib3 or of the socket that caused an error of requests."""
+    import requests
+
+    if not isinstance(error, requests.RequestException):
+        return error
     cause: Any = error.args[0] if error.args else error
     return getattr(cause, "reason", cause)
 
 
-def _was_sent(error: requests.RequestException) -> bool:
+def _was_sent(error: requests.RequestException | HTTPError) -> bool:
     """Return whether any byte of the request may have reached the server."""
     import ssl
 
@@ -285,7 +276,7 @@ def _was_sent(error: requests.RequestException) -> bool:
     return not isinstance(cause, u3.NewConnectionError | u3.ConnectTimeoutError)
 
 
-def _reason(error: requests.RequestException) -> str:
+def _reason(error: requests.RequestException | HTTPError) -> str:
     """Return the reason of a failure. The error's own message is not used: it contains the URL, with phone numbers."""
     import requests
     from urllib3 import exceptions as u3

@@ -1,7 +1,7 @@
 """Preparation of requests: adding the connection's sender, checking the guards, and building the URL.
 
-Only :func:`prepare` and :func:`prepare_like` create a :class:`PreparedRequest`. So the type of a request shows whether
-the guards have accepted it, and the clients send a prepared request unchanged.
+Only :func:`prepare`, :func:`prepare_like` and :func:`prepare_redirect` create a :class:`PreparedRequest`. So the type
+of a request shows whether the guards have accepted it, and the clients send a prepared request unchanged.
 """
 
 from __future__ import annotations
@@ -9,32 +9,40 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
-from airflow_provider_twilio.api.errors import BadParameter
+from airflow_provider_twilio.api.errors import BadParameter, TwilioError
 from airflow_provider_twilio.api.request import Request, ResponseParser, percent_encode
 from airflow_provider_twilio.client import guards
 from airflow_provider_twilio.client.regions import check_product
-from airflow_provider_twilio.client.settings import HOST, Settings
+from airflow_provider_twilio.client.settings import HOST, Settings, is_loopback
 from airflow_provider_twilio.privacy import mask
 
 T = TypeVar("T")
 
 _PARAMETERS = {"From": "from_", "MessagingServiceSid": "messaging_service_sid"}
 _TWILIO_HOST = re.compile(r"([a-z0-9-]+\.)+twilio\.com")
+MAX_REDIRECTS = 5
+"""Maximum number of redirects of a request."""
+
+_UNESCAPED_IN_URLS = "/:?#[]@!$&'()*+,;=%~"
 _UNESCAPED_IN_PATHS = "/:@!$&'()*+,;=%~"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PreparedRequest(Generic[T]):
-    """A request that is ready to be sent. Only :func:`prepare` and :func:`prepare_like` create one.
+    """A request that is ready to be sent. Only the functions of this module create one.
 
     :param request: The completed request. Its path may still be relative.
     :param url: The URL of the request.
+    :param with_credentials: Whether to send the credentials. False for other hosts, to which Twilio redirects.
+    :param redirects: Number of redirects that led to this request.
     """
 
     request: Request[T]
     url: str
+    with_credentials: bool = True
+    redirects: int = 0
 
     @property
     def method(self) -> str:
@@ -103,6 +111,35 @@ def prepare_like(
     request = prepared.request.with_data(data)
     check_guards(settings, request)
     return PreparedRequest(request, prepared.url)
+
+
+def prepare_redirect(settings: Settings, prepared: PreparedRequest[T], location: str) -> PreparedRequest[T]:
+    """Return the request for the URL to which Twilio redirects a GET. Another host receives no credentials.
+
+    :param location: The URL, absolute or relative.
+    :raises TwilioError: If the URL is not safe to request, or there were too many redirects.
+    """
+    url = percent_encode(urljoin(prepared.url, location), _UNESCAPED_IN_URLS)
+    origin, target = urlsplit(prepared.url), urlsplit(url)
+    fault = None
+    if prepared.redirects >= MAX_REDIRECTS:
+        fault = f"after {MAX_REDIRECTS} other redirects"
+    elif "@" in target.netloc or not target.hostname:
+        fault = "and the URL is not valid"
+    elif settings.base is not None and _TWILIO_HOST.fullmatch(target.hostname.lower()):
+        fault = "which the connection's host replaces"
+    elif settings.is_local and not is_loopback(target.hostname):
+        fault = "and the connection's host is this machine"
+    elif target.scheme != "https" and not (settings.is_local and target.scheme == "http"):
+        fault = "and the URL is not https"
+    if fault is not None:
+        raise TwilioError(
+            f"{prepared}: Twilio redirects to the host {target.hostname or 'unknown'}, {fault}. The redirect was not"
+            " followed"
+        )
+    same = (origin.scheme, origin.netloc) == (target.scheme, target.netloc)
+    request = Request("GET", url, prepared.parser)
+    return PreparedRequest(request, url, prepared.with_credentials and same, prepared.redirects + 1)
 
 
 def complete(settings: Settings, request: Request[T]) -> Request[T]:

@@ -6,16 +6,25 @@ import json
 import os
 import platform
 import ssl
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from airflow_provider_twilio import __version__
+from airflow_provider_twilio.api.decoding import MAX_BODY_BYTES, BodyTooLarge, BodyUndecodable, decode_body
+from airflow_provider_twilio.api.errors import TwilioError
+from airflow_provider_twilio.api.outcomes import error_for_unreadable
+from airflow_provider_twilio.api.response import Response
 from airflow_provider_twilio.client.extras import BadConnection
 from airflow_provider_twilio.client.prepare import PreparedRequest, build_url
 from airflow_provider_twilio.client.settings import Settings
 
+CHUNK_BYTES = 65_536
+"""Maximum number of bytes of a response to read at once."""
+
 HEADERS = {
     "Accept": "application/json",
+    "Accept-Encoding": "gzip, deflate",
     "User-Agent": f"airflow-provider-twilio/{__version__} (Python {platform.python_version()})",
 }
 FORM = {**HEADERS, "Content-Type": "application/x-www-form-urlencoded"}
@@ -31,7 +40,44 @@ def encode(prepared: PreparedRequest[Any], authorization: str | None) -> tuple[s
         headers, body = FORM, request.query().encode("ascii")
     if request.data and headers is not FORM:
         url = f"{url}?{request.query()}"
-    return url, headers if authorization is None else {**headers, "Authorization": authorization}, body
+    if authorization is not None and prepared.with_credentials:
+        headers = {**headers, "Authorization": authorization}
+    return url, headers, body
+
+
+def check_size(
+    prepared: PreparedRequest[Any], status: int, headers: Mapping[str, str], content: bytes | bytearray
+) -> None:
+    """Check that a response is not too large to be read into memory.
+
+    :raises ServerError: If it is too large, and the request is idempotent.
+    :raises OutcomeUnknown: If it is too large, and the request is not idempotent.
+    """
+    if len(content) > MAX_BODY_BYTES:
+        raise _too_large(prepared, Response(status, headers, b""))
+
+
+def decode(
+    prepared: PreparedRequest[Any], status: int, headers: Mapping[str, str], content: bytes | bytearray
+) -> Response:
+    """Return a response with its decompressed body.
+
+    :raises ServerError: If the body cannot be decompressed or is too large, and the request is idempotent.
+    :raises OutcomeUnknown: If the same happens to a request that is not idempotent.
+    """
+    body = bytes(content)
+    try:
+        return Response(status, headers, decode_body(body, headers.get("content-encoding")))
+    except BodyTooLarge:
+        raise _too_large(prepared, Response(status, headers, b"")) from None
+    except BodyUndecodable:
+        shape = f"{len(body)} bytes that are not in their content encoding"
+        raise error_for_unreadable(prepared.with_url, Response(status, headers, b""), shape) from None
+
+
+def _too_large(prepared: PreparedRequest[Any], response: Response) -> TwilioError:
+    shape = f"a body of more than {MAX_BODY_BYTES // 1024**2} MiB"
+    return error_for_unreadable(prepared.with_url, response, shape)
 
 
 def proxy(settings: Settings) -> str | None:

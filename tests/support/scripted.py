@@ -40,6 +40,7 @@ class ScriptedResponse:
     :param delay: Seconds before the response is sent.
     :param cut: Number of bytes of the body that are sent before the connection is closed. By default all.
     :param close: Whether to close the connection after the response.
+    :param drip: Seconds between single bytes of the response. By default it is sent at once.
     """
 
     status: int = 200
@@ -48,6 +49,7 @@ class ScriptedResponse:
     delay: float = 0.0
     cut: int | None = None
     close: bool = False
+    drip: float | None = None
 
     def encode(self) -> bytes:
         body = self.body
@@ -191,7 +193,12 @@ class ScriptedServer:
             return False
         if response.delay:
             time.sleep(response.delay)
-        connection.sendall(response.encode())
+        if response.drip is None:
+            connection.sendall(response.encode())
+        else:
+            for byte in response.encode():
+                connection.sendall(bytes([byte]))
+                self._stopped.wait(response.drip)
         if response.cut is not None or response.close:
             connection.shutdown(socket.SHUT_RDWR)
             return False

@@ -15,7 +15,6 @@ from airflow_provider_twilio.api.calls import Calls
 from airflow_provider_twilio.api.errors import BadParameter, TwilioError
 from airflow_provider_twilio.api.messages import Messages
 from airflow_provider_twilio.api.operation import definition
-from airflow_provider_twilio.api.recipients import split_recipients
 from airflow_provider_twilio.api.values import UNRESOLVED, parse_int
 from airflow_provider_twilio.hooks.twilio import TwilioHook
 from airflow_provider_twilio.notifications.policy import CALL_FIELDS, CONTENT_VARIABLES, MESSAGE_FIELDS, AlertPolicy
@@ -325,6 +324,8 @@ def _parse_quiet_hours(value: Sequence[str]) -> QuietHours:
 
 def _parse_recipients(value: Any) -> list[Any]:
     """Return the distinct recipients of a list, or of a string that may hold several, as a Variable does."""
+    from airflow_provider_twilio.api.recipients import split_recipients  # not needed to import the notifier
+
     remedy = "pass a phone number, or a list with at least one"
     if not value or not isinstance(value, Sequence):
         raise BadParameter("to", f"is {checks.describe(value)}", remedy)

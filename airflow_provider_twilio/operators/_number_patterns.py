@@ -10,7 +10,6 @@ from typing import Any
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import BadParameter, NotFound
 from airflow_provider_twilio.api.phone_numbers import IncomingPhoneNumber
-from airflow_provider_twilio.api.recipients import split_recipients
 from airflow_provider_twilio.api.records import is_sid
 from airflow_provider_twilio.api.values import UNRESOLVED
 from airflow_provider_twilio.privacy import mask
@@ -24,13 +23,20 @@ SID_PATTERN = r"(?i)PN[0-9a-f]*[*?[]"
 EXACT_REMEDY = "pass SIDs (PN…) or numbers in E.164, each in full"
 
 
+def as_list(value: Any) -> list[Any]:
+    """Return the entries of a list, or of a string that may hold several."""
+    from airflow_provider_twilio.api.recipients import split_recipients  # not needed to parse most DAG files
+
+    return split_recipients(value)
+
+
 def as_patterns(value: Any) -> list[Any]:
     """Return the patterns of a list, or of a string that may hold several, as they are and split at separators.
 
     A name may contain separators, so a pattern with some counts both as a whole and in parts: more is protected then.
     """
     whole = [value] if isinstance(value, str) else list(value)
-    return [*whole, *(part for part in split_recipients(whole) if part not in whole)]
+    return [*whole, *(part for part in as_list(whole) if part not in whole)]
 
 
 def is_pattern(text: str) -> bool:
@@ -64,7 +70,7 @@ def check_selection(name: str, value: Any, *, patterns: bool) -> None:
     """
     if value is UNRESOLVED:
         return
-    entries = split_recipients(value)
+    entries = as_list(value)
     if not entries:
         raise BadParameter(name, "is empty", EXACT_REMEDY)
     for entry in entries:

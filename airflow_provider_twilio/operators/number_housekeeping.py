@@ -14,13 +14,13 @@ from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import BadParameter, NotFound, TwilioError
 from airflow_provider_twilio.api.operation import definition
 from airflow_provider_twilio.api.phone_numbers import IncomingPhoneNumber, IncomingPhoneNumbers
-from airflow_provider_twilio.api.recipients import split_recipients
 from airflow_provider_twilio.api.records import is_sid
 from airflow_provider_twilio.api.values import UNRESOLVED, parse_int
 from airflow_provider_twilio.operators._base.composite import CompositeOperator
 from airflow_provider_twilio.operators._base.operation import COLORS
 from airflow_provider_twilio.operators._idle_numbers import CONCURRENCY, find_idle, is_old_enough, usage_category
 from airflow_provider_twilio.operators._number_patterns import (
+    as_list,
     as_patterns,
     check_patterns,
     check_selection,
@@ -137,7 +137,7 @@ class UpdateNumbersOperator(CompositeOperator, color=COLOR):
     def _perform(self, context: Context, *, phone_numbers: Any, apply: bool, **settings: Any) -> list[dict[str, Any]]:
         """Find the differences and, with ``apply``, update the numbers."""
         client = self.hook.client
-        selected, missing = select(client.incoming_phone_numbers.list(), split_recipients(phone_numbers))
+        selected, missing = select(client.incoming_phone_numbers.list(), as_list(phone_numbers))
         if missing:
             raise unowned_error(missing, client.settings.account_sid, "changed")
         rows: list[dict[str, Any]] = []
@@ -309,7 +309,7 @@ class ReleaseNumbersOperator(CompositeOperator, color=COLOR):
     def _check(cls, values: Mapping[str, Any]) -> None:
         """Check the selection of numbers, the patterns, the maximum and the report's path."""
         selection = values["phone_numbers"]
-        if selection is not UNRESOLVED and split_recipients(selection):  # an upstream task may have found no number
+        if selection is not UNRESOLVED and as_list(selection):  # an upstream task may have found no number
             check_selection("phone_numbers", selection, patterns=False)
         check_patterns("protect", values["protect"])
         checks.required(max_releases=values["max_releases"])
@@ -329,7 +329,7 @@ class ReleaseNumbersOperator(CompositeOperator, color=COLOR):
         """Release the numbers, after all checks have passed and the report has been written."""
         client, plan = self.hook.client, ReleasePlan(context)
         planned = plan.read()
-        selected, missing = select(client.incoming_phone_numbers.list(), split_recipients(phone_numbers))
+        selected, missing = select(client.incoming_phone_numbers.list(), as_list(phone_numbers))
         released_earlier = _unique(planned[entry] for entry in missing if entry in planned)
         unexplained = [entry for entry in missing if entry not in planned]
         is_retry_without_store = not plan.store.durable and getattr(context.get("ti"), "try_number", 1) > 1

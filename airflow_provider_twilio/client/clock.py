@@ -14,6 +14,9 @@ MAX_DURATION = 5.0
 HALF_RESOLUTION = timedelta(seconds=0.5)
 """Half of the resolution of a ``Date`` header."""
 
+MIN_OFFSET = 2.0
+"""Minimum offset from another clock, in seconds. A smaller one may come from the resolution and from delays."""
+
 
 class TwilioClock:
     """Twilio's clock: the time of the last response, and the time that has passed since.
@@ -40,6 +43,11 @@ class TwilioClock:
         # A date without a time zone is in UTC, too.
         self._last = (date if date.tzinfo else date.replace(tzinfo=UTC)) + HALF_RESOLUTION, now
 
+    @property
+    def observed_at(self) -> float | None:
+        """Time of the last response that showed Twilio's time, by the monotonic clock; None before the first one."""
+        return None if self._last is None else self._last[1]
+
     def now(self) -> datetime | None:
         """Return the current time of Twilio's clock, in UTC; None before the first response."""
         if self._last is None:
@@ -50,7 +58,12 @@ class TwilioClock:
     def offset(self, local: datetime) -> float | None:
         """Return the seconds by which Twilio's clock is ahead of a clock; None before the first response.
 
+        A difference within the resolution of the measurement is zero.
+
         :param local: The current time of the other clock.
         """
         now = self.now()
-        return None if now is None else (now - local).total_seconds()
+        if now is None:
+            return None
+        offset = (now - local).total_seconds()
+        return 0.0 if abs(offset) < MIN_OFFSET else offset

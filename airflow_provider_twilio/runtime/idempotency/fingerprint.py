@@ -19,6 +19,7 @@ from airflow_provider_twilio.api.messages import Message, Messages
 from airflow_provider_twilio.api.phone_numbers import IncomingPhoneNumber, IncomingPhoneNumbers
 from airflow_provider_twilio.api.records import Field, Record
 from airflow_provider_twilio.api.request import Request
+from airflow_provider_twilio.api.segments import smart_encode
 from airflow_provider_twilio.runtime.idempotency.intent import Intent
 
 if TYPE_CHECKING:
@@ -98,12 +99,18 @@ TRIAL_PREFIX = "Sent from your Twilio trial account - "
 
 
 def _normalize(text: str) -> str:
-    return unicodedata.normalize("NFC", text.removeprefix(TRIAL_PREFIX)).strip()
+    """Return a body in the form in which bodies that look the same are equal."""
+    return unicodedata.normalize("NFC", text).strip()
 
 
-def _letters_and_digits(text: str) -> str:
-    """Return the characters that smart encoding leaves alone; it replaces quotes, dashes, dots and spaces."""
-    return "".join(c for c in unicodedata.normalize("NFKC", text.removeprefix(TRIAL_PREFIX)) if c.isalnum())
+def _may_be_smart_encoded(request: Request[Any]) -> bool:
+    """Return whether Twilio may replace characters of the body by similar ones in GSM-7.
+
+    Smart encoding is a parameter of the request, or a setting of the messaging service, which the request does not
+    show. It applies to SMS, not to channels such as WhatsApp.
+    """
+    is_channel = ":" in (request.get("To") or "")
+    return not is_channel and (request.get("SmartEncoded") == "true" or bool(request.get("MessagingServiceSid")))
 
 
 def _values(request: Request[Any], name: str) -> list[str]:
@@ -129,11 +136,15 @@ class MessageMatcher:
             "to": keyed_hash(get("To") or ""),
             "from": keyed_hash(sender) if sender else None,
             "service": get("MessagingServiceSid"),
-            "body": (
-                None if hidden or not body else [keyed_hash(_normalize(body)), keyed_hash(_letters_and_digits(body))]
-            ),
+            "body": None if hidden or not body else self._body_hashes(request, body, keyed_hash),
             "media": None if get("ContentSid") or get("SendAsMms") else media,
         }
+
+    @staticmethod
+    def _body_hashes(request: Request[Any], body: str, keyed_hash: KeyedHash) -> list[str | None]:
+        """Return the hash of the body, and that of the body that Twilio lists if it applies smart encoding."""
+        encoded = keyed_hash(_normalize(smart_encode(body))) if _may_be_smart_encoded(request) else None
+        return [keyed_hash(_normalize(body)), encoded]
 
     def listing(self, request: Request[Any], expected: Mapping[str, Any]) -> Listing[Any]:
         sender = request.get("From") or ""
@@ -151,10 +162,9 @@ class MessageMatcher:
         if expected["from"] and not sender_is_pending and keyed_hash(message.from_ or "") != expected["from"]:
             return Match.NONE
         if expected["body"] and message.body:
-            whole, letters = expected["body"]
-            if keyed_hash(_normalize(message.body)) == whole:
-                return Match.EXACT
-            return Match.partial_if(keyed_hash(_letters_and_digits(message.body)) == letters)
+            whole, encoded = expected["body"]
+            listed = {keyed_hash(_normalize(body)) for body in (message.body, message.body.removeprefix(TRIAL_PREFIX))}
+            return Match.EXACT if whole in listed else Match.partial_if(encoded in listed)
         if expected["body"]:  # an account can have Twilio redact message bodies at once
             return Match.PARTIAL
         return Match.partial_if(expected["media"] is None or message.num_media in (None, expected["media"]))
@@ -255,19 +265,64 @@ class HasDateCreated(Record):
     date_created = Field(datetime)
 
 
-def match(request: Request[Any], record: Record, intent: Intent, keyed_hash: KeyedHash) -> Match:
-    """Return how well a record matches an intent, including its creation time."""
-    # An account can own a phone number only once, so the creation time of its record does not matter.
-    if not intent.fingerprint.get("number") and not intent.covers(created_at(record)):
+def match(
+    request: Request[Any], record: Record, intent: Intent, keyed_hash: KeyedHash, clock_offset: float | None = None
+) -> Match:
+    """Return how well a record matches an intent, including its creation time.
+
+    :param clock_offset: Seconds by which Twilio's clock is ahead of this machine's; None if unknown.
+    """
+    if not is_created_within(record, intent, clock_offset):
         return Match.NONE
-    expected = intent.fingerprint
-    if expected["key_id"] != keyed_hash.key_id:
-        # The secret has changed since the intent was stored: compare with the fingerprint of the current request. Its
-        # body may differ from the one that was sent, as a template may render differently.
-        expected = fingerprint(request, keyed_hash)
-        if "body" in expected:
-            expected["body"] = None
-    return matcher_for(request).match(record, expected, keyed_hash)
+    return match_content(request, record, intent, keyed_hash)
+
+
+def is_created_within(record: Record, intent: Intent, clock_offset: float | None = None) -> bool:
+    """Return whether a record was created while the request of an intent was in flight."""
+    # An account can own a phone number only once, so the creation time of its record does not matter.
+    return bool(intent.fingerprint.get("number")) or intent.covers(created_at(record), clock_offset)
+
+
+def match_content(request: Request[Any], record: Record, intent: Intent, keyed_hash: KeyedHash) -> Match:
+    """Return how well a record matches an intent, regardless of when it was created.
+
+    After the secret has changed, the stored hashes cannot be compared. The record is then compared with the current
+    request.
+    """
+    matcher = matcher_for(request)
+    if intent.fingerprint["key_id"] == keyed_hash.key_id:
+        return matcher.match(record, intent.fingerprint, keyed_hash)
+    return min(matcher.match(record, fingerprint(request, keyed_hash), keyed_hash), Match.PARTIAL)
+
+
+def cannot_exclude(
+    request: Request[Any],
+    record: Record,
+    intent: Intent,
+    keyed_hash: KeyedHash,
+    *,
+    since: datetime,
+    clock_offset: float | None = None,
+) -> bool:
+    """Return whether a record may be the result although it does not match: its absence would not be certain.
+
+    There are two reasons. The clock of the process that sent the request is unknown, and only the creation time does
+    not match. Or the secret has changed, and only the body does not match: a template may render differently than it
+    did for the request that was sent.
+
+    :param since: Time before which the request cannot have been sent, by Twilio's clock.
+    """
+    created = created_at(record)
+    if intent.clock_offset is None:
+        if created is not None and created < since:
+            return False
+    elif not is_created_within(record, intent, clock_offset):
+        return False
+    if intent.fingerprint["key_id"] == keyed_hash.key_id:
+        return bool(match_content(request, record, intent, keyed_hash))
+    current = fingerprint(request, keyed_hash)
+    any_body = {**current, "body": None} if "body" in current else current
+    return bool(matcher_for(request).match(record, any_body, keyed_hash))
 
 
 def created_at(record: Record) -> datetime | None:

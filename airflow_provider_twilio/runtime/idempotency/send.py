@@ -19,12 +19,12 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from airflow_provider_twilio.api.errors import BadParameter, InvalidRequest, NotFound, OutcomeUnknown, TwilioError
+from airflow_provider_twilio.api.errors import BadParameter, InvalidRequest, OutcomeUnknown, TwilioError
 from airflow_provider_twilio.api.records import Record
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.client.prepare import prepare
 from airflow_provider_twilio.defaults import RECONCILE_TIMEOUT
-from airflow_provider_twilio.runtime.idempotency.clock import SystemTime, TimeSource
+from airflow_provider_twilio.runtime.idempotency.clock import SendClock, SystemTime, TimeSource
 from airflow_provider_twilio.runtime.idempotency.fingerprint import (
     KeyedHash,
     OnUnresolved,
@@ -32,8 +32,8 @@ from airflow_provider_twilio.runtime.idempotency.fingerprint import (
     matcher_for,
 )
 from airflow_provider_twilio.runtime.idempotency.intent import Intent
-from airflow_provider_twilio.runtime.idempotency.journal import SendJournal, sent_at
-from airflow_provider_twilio.runtime.idempotency.reconcile import SendReconciler, poll_delays
+from airflow_provider_twilio.runtime.idempotency.journal import Overtaken, SendJournal, TakenOver
+from airflow_provider_twilio.runtime.idempotency.reconcile import SendReconciler, fetch_record
 from airflow_provider_twilio.runtime.idempotency.siblings import SiblingRegistry, Siblings
 from airflow_provider_twilio.runtime.state_store import StateStore
 
@@ -60,6 +60,9 @@ def send_once(
     siblings: Siblings | None = None,
     claimed_sids: Callable[[], Collection[str]] | None = None,
     possible_since: datetime | None = None,
+    not_before: datetime | None = None,
+    is_probably_unsent: bool = False,
+    keep_unsent: bool = False,
     finalize_request: Callable[[Request[R]], Request[R]] | None = None,
 ) -> R:
     """Send a request that creates a record, unless an earlier try has sent it; return the record.
@@ -75,40 +78,43 @@ def send_once(
         default, messages and calls are sent again, and phone numbers and accounts fail.
     :param siblings: The task instances of the DAG run that may send the same request.
     :param claimed_sids: Returns SIDs that are known to belong to other requests. It is called only to reconcile.
-    :param possible_since: If the state store is not durable, the earliest time at which an earlier try may have sent
-        the request; None if there was no earlier try.
+    :param possible_since: The earliest time at which an earlier try may have sent the request, if nothing is stored;
+        None if there was no earlier try.
+    :param not_before: Time before which no try can have sent the request, such as the start of the DAG run. By default,
+        12 hours before the stored time.
+    :param is_probably_unsent: Whether earlier tries have probably not reached the request, if nothing is stored.
+        Twilio's list is then read once, without waiting, and a request that is not listed is sent unless
+        ``on_unresolved`` is ``fail``.
+    :param keep_unsent: Whether to store that a request was not sent. Pass the same value in all tries if you pass
+        ``possible_since``, so that a later try need not reconcile.
     :param finalize_request: Called before the intent is stored. It returns the request to send, such as with the number
         to purchase, or raises BadParameter if the request can no longer be sent.
     :raises BadParameter: When the request is invalid.
     :raises OutcomeUnresolved: When the outcome of an earlier attempt is unknown, and the request must not be sent
         again.
     :raises AmbiguousOutcome: When several records may be the result, or one that may belong to a sibling.
-    :raises OutcomeUnknown: When the second attempt also received no response. The next try reconciles.
+    :raises OutcomeUnknown: When the second attempt also received no response, or when another process of the task has
+        taken over. The next try reconciles.
     """
     if client.settings.dry_run:
         return client.send(finalize_request(request) if finalize_request else request)
-    clock = clock or SystemTime()
+    send_clock = SendClock(clock or SystemTime(), client.twilio_clock)
     keyed_hash = KeyedHash.from_settings(client.settings)
-    registry = SiblingRegistry(siblings, keyed_hash, clock)
+    registry = SiblingRegistry(siblings, keyed_hash, send_clock)
+    journal = SendJournal(store, key, send_clock, registry, keep_unsent=keep_unsent)
     reconciler = SendReconciler(
         client,
         keyed_hash,
         registry,
-        clock,
+        journal,
+        send_clock,
         reconcile_timeout=reconcile_timeout,
-        on_unresolved=on_unresolved or _default_on_unresolved(request),
+        on_unresolved=on_unresolved,
         claimed_sids=claimed_sids,
+        not_before=not_before,
     )
-    journal = SendJournal(store, key, clock, registry)
-    send = _SendOnce(client, request, journal, reconciler, keyed_hash, clock, finalize_request)
-    return cast("R", send.run(possible_since))
-
-
-def _default_on_unresolved(request: Request[Any]) -> OnUnresolved:
-    """Return what to do by default if Twilio lists no matching record."""
-    # Twilio may list the message under an obfuscated recipient, so its absence proves nothing.
-    is_obfuscated = request.get("AddressRetention") == "obfuscate"
-    return "fail" if is_obfuscated else matcher_for(request).on_unresolved
+    send = _SendOnce(client, request, journal, reconciler, keyed_hash, send_clock, finalize_request)
+    return cast("R", send.run(possible_since, is_probably_unsent))
 
 
 class _SendOnce:
@@ -121,12 +127,12 @@ class _SendOnce:
         journal: SendJournal,
         reconciler: SendReconciler,
         keyed_hash: KeyedHash,
-        clock: TimeSource,
+        clock: SendClock,
         finalize_request: Callable[[Request[Any]], Request[Any]] | None,
     ) -> None:
         self._client, self._journal, self._reconciler = client, journal, reconciler
         self._keyed_hash, self._clock, self._finalize_request = keyed_hash, clock, finalize_request
-        self._matcher = matcher_for(request)
+        matcher_for(request)  # raises an error before anything is stored
         self._prepared = prepare(client.settings, request)
         self._attempts = 0
 
@@ -135,63 +141,62 @@ class _SendOnce:
         """The request, completed with the defaults of the connection."""
         return self._prepared.request
 
-    def run(self, possible_since: datetime | None) -> Record:
-        """Return the record of the request, from an earlier try or by sending it."""
+    def run(self, possible_since: datetime | None, is_probably_unsent: bool) -> Record:
+        """Return the record of the request, from an earlier try or by sending it. See :func:`send_once`."""
         state = self._journal.load()
         if state and state.get("sid"):
             return self._return_existing(state)
-        if state:
-            self._journal.intent = Intent.from_json(state)
+        if state and "sent_at" in state:
             log.info("Reconciling with Twilio: an earlier try may have sent this request")
-        elif possible_since is not None and not self._journal.durable:
-            expected = fingerprint(self._request, self._keyed_hash)
-            self._journal.intent = Intent(expected, self._digest(), possible_since, self._clock.now(), 0.0)
+            self._journal.take_over(Intent.from_json(state))
+            return self._reconcile()
+        if state is None and possible_since is not None:
             log.info("Reconciling with Twilio: an earlier try may have sent this request, and no state is stored")
-        if self._journal.intent is None:
-            return self._send()
-        self._journal.publish()
-        return self._reconcile(self._journal.intent)
+            expected = fingerprint(self._request, self._keyed_hash)
+            self._journal.take_over(Intent(expected, self._digest(), possible_since, self._clock.now(), 0.0))
+            return self._reconcile(is_probably_unsent)
+        return self._send()
 
     def _digest(self) -> str:
         return self._keyed_hash.json(self._request.data)
 
     def _return_existing(self, state: Mapping[str, Any]) -> Record:
-        """Return the record that an earlier try created. Twilio may not find a new one for a moment."""
-        sid = state["sid"]
-        log.info("Not sending: an earlier try has sent this request (%s)", sid)
-        self._journal.publish(sid)
-        seconds_left = RECONCILE_TIMEOUT - (self._clock.now() - sent_at(state)).total_seconds()
-        for delay in poll_delays():
-            try:
-                return cast("Record", self._client.send(self._matcher.fetch(sid)))
-            except NotFound:
-                if seconds_left <= 0:
-                    break
-                seconds_left -= delay
-                self._clock.sleep(delay)
-        log.warning("Returning a record with the SID only: Twilio no longer has %s", sid)
-        return cast("Callable[[Any], Record]", self._request.parser)({"sid": sid})
+        """Return the record that another try created."""
+        log.info("Not sending: another try has sent this request (%s)", state["sid"])
+        self._journal.publish(state["sid"])
+        return fetch_record(self._client, self._request, state, self._clock)
 
-    def _reconcile(self, intent: Intent) -> Record:
+    def _reconcile(self, is_probably_unsent: bool = False) -> Record:
         """Return the record that an earlier attempt created, or send the request again."""
-        record = self._reconciler.find_record(self._request, intent)
+        record = self._reconciler.find_record(self._request, is_probably_unsent)
         if record is None:
-            log.warning("No matching record found at Twilio: sending again")
+            log.warning("No matching record found at Twilio: sending%s", "" if is_probably_unsent else " again")
             return self._send()
         self._journal.store_sid(record["sid"])
         return record
 
     def _send(self) -> Record:
         """Send the request, and reconcile if there is no response."""
-        self._finalize()
+        try:
+            self._finalize()
+        except Exception:
+            self._journal.store_unsent()
+            raise
         self._attempts += 1
         try:
             record = self._send_with_retries()
+        except Overtaken as overtaken:
+            if overtaken.state.get("sid"):
+                return self._return_existing(overtaken.state)
+            log.warning("Reconciling with Twilio: an earlier process of this task is still sending this request")
+            return self._reconcile()
+        except TakenOver:
+            raise
         except OutcomeUnknown as error:
             if self._attempts >= MAX_ATTEMPTS:
                 raise
             log.warning("Reconciling with Twilio after an unknown outcome: %s", error)
-            return self._reconcile(self._journal.extend_intent())
+            return self._reconcile()
         except TwilioError:
             self._journal.discard_intent()
             raise
@@ -234,9 +239,14 @@ class _SendOnce:
                 expected = fingerprint(self._request, self._keyed_hash)
                 self._journal.store_intent(expected, self._digest(), settings.timeout, attempts)
                 tries += 1
+                started = self._clock.elapsed
                 try:
                     return cast("Record", single.send(self._prepared))
+                except OutcomeUnknown:
+                    self._journal.extend_intent(self._clock.elapsed - started)
+                    raise
                 except TwilioError as error:
+                    self._clock.measure()
                     delay = retry_delay(settings, self._request, error, tries)
                     if delay is None:
                         raise

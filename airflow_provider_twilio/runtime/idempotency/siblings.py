@@ -13,7 +13,7 @@ from typing import Any, NotRequired, Protocol, TypedDict
 
 from airflow_provider_twilio.runtime.idempotency.clock import TimeSource
 from airflow_provider_twilio.runtime.idempotency.fingerprint import KeyedHash
-from airflow_provider_twilio.runtime.idempotency.intent import Intent
+from airflow_provider_twilio.runtime.idempotency.intent import Intent, Window
 
 CLAIM_DELAY = 1.0
 """Time between claiming a record and checking whether a sibling has claimed it, too, in seconds."""
@@ -34,6 +34,8 @@ class SiblingEntry(TypedDict):
     """Time at which it first sent the request, in ISO 8601."""
     ends_at: NotRequired[str]
     """Time at which its last attempt has ended, in ISO 8601."""
+    clock_offset: NotRequired[float]
+    """Seconds by which Twilio's clock was ahead of its clock; absent if it does not know."""
 
 
 class Siblings(Protocol):
@@ -81,7 +83,7 @@ class SiblingRegistry:
         owner = self._siblings.owner
         if intent is None:
             return {"owner": owner, "fingerprint": None, "sid": sid}
-        return {
+        entry: SiblingEntry = {
             "owner": owner,
             "fingerprint": self._keyed_hash.json(dict(intent.fingerprint)),
             "digest": intent.digest,
@@ -89,6 +91,9 @@ class SiblingRegistry:
             "ends_at": intent.ends_at.isoformat(),
             "sid": sid,
         }
+        if intent.clock_offset is not None:
+            entry["clock_offset"] = intent.clock_offset
+        return entry
 
     def publish(self, intent: Intent | None, sid: str | None = None) -> None:
         """Publish what this task instance has sent and, if known, the SID of its record."""
@@ -122,11 +127,7 @@ class SiblingRegistry:
         return True
 
 
-def first_sent_at(entry: SiblingEntry) -> datetime:
-    """Return the time at which a task instance first sent its request."""
-    return datetime.fromisoformat(entry["first_sent_at"])
-
-
-def ends_at(entry: SiblingEntry) -> datetime:
-    """Return the time at which the last attempt of a task instance has ended."""
-    return datetime.fromisoformat(entry["ends_at"])
+def window(entry: SiblingEntry) -> Window:
+    """Return the time during which the requests of a task instance were in flight."""
+    start, end = (datetime.fromisoformat(time) for time in (entry["first_sent_at"], entry["ends_at"]))
+    return Window(start, end, entry.get("clock_offset"))

@@ -7,6 +7,7 @@ new key may be added if its absence is accepted. No key may be renamed or remove
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -38,8 +39,19 @@ FINGERPRINTS: dict[str, tuple[Request[Any], dict[str, Any]]] = {
             "to": "82abc4398215c8ff4ccb4059",
             "from": "3afeb2659a662cebb4a1452c",
             "service": None,
-            "body": ["23643c4a412ade27cfbe8d1f", "da55c1b3557f0f5794b573b0"],
+            "body": ["23643c4a412ade27cfbe8d1f", None],
             "media": 1,
+        },
+    ),
+    "message with smart encoding": (
+        message(body="“The nightly load” has failed…", smart_encoded=True),
+        {
+            "key_id": "f9e66e17",
+            "to": "82abc4398215c8ff4ccb4059",
+            "from": "3afeb2659a662cebb4a1452c",
+            "service": None,
+            "body": ["767e9584645f30bc347ff8a8", "fc083ceb05f993c83a569d8e"],
+            "media": 0,
         },
     ),
     "message from a template and a service": (
@@ -95,6 +107,9 @@ def test_intent_has_stored_format():
     intent = Intent(stored["fingerprint"], "71ccf50235684a398a0a1a21", NOW, NOW, 60.0, 2)  # type: ignore[arg-type]
     assert intent.as_json() == stored
     assert Intent.from_json(stored) == intent
+    owned = {**stored, "clock_offset": -20.5, "owner": "1122334455667788", "generation": 2}
+    assert replace(intent, clock_offset=-20.5, owner="1122334455667788", generation=2).as_json() == owned
+    assert Intent.from_json(owned).as_json() == owned
     assert Intent.from_json({**stored, "a key of a later release": 1}) == intent
 
 
@@ -135,8 +150,33 @@ def published(sender: Task) -> Any:
 def test_send_once_in_flight_has_stored_format(sender: Task, intent_json: Any, entry_json: Any):
     with pytest.raises(Killed):
         sender.run(message(), kill_at=STORED)
-    assert json.loads(sender.state["k"]) == intent_json
+    stored = json.loads(sender.state["k"])
+    assert len(stored.pop("owner")) == 16
+    assert stored == {**intent_json, "generation": 1}
     assert published(sender) == entry_json
+
+
+def test_send_once_lost_response_stores_clock_offset(sender: Task, emulator: Emulator, entry_json: Any):
+    emulator.fail_next(method="POST", accept_then_drop=True)
+    emulator.quirks.set(list_lag=5)
+    sender.sleep = kill  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        sender.run(message())
+    assert json.loads(sender.state["k"])["clock_offset"] == 0
+    assert published(sender) == {**entry_json, "clock_offset": 0}
+
+
+def kill(seconds: float) -> None:
+    raise Killed
+
+
+def test_send_once_keeping_unsent_has_stored_format(sender: Task, emulator: Emulator):
+    emulator.fail_next(method="POST", status=400)
+    with pytest.raises(InvalidRequest):
+        sender.run(message(), keep_unsent=True)
+    assert json.loads(sender.state["k"]) == {"not_sent": True}
+    sender.run(message(), possible_since=sender.now(), keep_unsent=True)
+    assert emulator.journal.count("GET") == 0
 
 
 def test_send_once_completed_has_stored_format(sender: Task, entry_json: Any):

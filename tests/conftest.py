@@ -1,4 +1,4 @@
-"""What all tests share: an Airflow home of their own, and a whole Airflow to run DAGs in."""
+"""Fixtures and settings of all tests: a separate Airflow home, and a complete Airflow to run DAGs in."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-# No test is about seconds: a busy machine is no failure.
+# No test asserts seconds: a busy machine must not fail one.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
-# Before anything imports Airflow, which reads its home then and writes a configuration file there.
+# Set before anything imports Airflow, which then reads its home and writes a configuration file there.
 for _name in [name for name in os.environ if name.startswith(("AIRFLOW_", "_AIRFLOW_"))]:
     del os.environ[_name]
 _home = tempfile.TemporaryDirectory(prefix="airflow-home-")
@@ -27,12 +27,12 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Take Airflow's deprecations for errors. Here and not in pyproject.toml, which would import Airflow too early."""
+    """Make Airflow's deprecations errors. In pyproject.toml this would import Airflow too early."""
     config.addinivalue_line("filterwarnings", "error::airflow.exceptions.AirflowProviderDeprecationWarning")
 
 
 @pytest.fixture(scope="session")
 def airflow() -> Iterator[Airflow]:
-    """Start a whole Airflow, once for all tests that ask for it; it runs the DAGs of `tests/dags`."""
+    """Start a complete Airflow with the DAGs of `tests/dags`, once for all tests that request it."""
     with Airflow([ROOT / "tests" / "dags"]) as running:
         yield running

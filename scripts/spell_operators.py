@@ -78,15 +78,18 @@ def send_once_texts(operator: str, action: str, noun: str, done: str, default: s
     :param default: Default of ``on_unresolved``: ``resend`` or ``fail``.
     """
     other = "fail" if default == "resend" else "resend"
-    verb, article, _ = action.split()
-    once, repeated = ("once", "it") if article == "the" else ("only", "another one")
+    verb, article, created = action.split()
+    if article == "the":
+        once, repeated, again = "once", "it", f"the {created} again"
+    else:
+        once, repeated, again = "only", "another one", f"another {created}"
     return {
         (operator, "once"): (
             f"Whether all tries of the task together {action} {once}. If ``False``, every try {verb}s {repeated}."
         ),
         (operator, "on_clear"): (
-            f"Whether a task that a user clears {verb}s again (``resend``), or returns the record of the {noun} that"
-            " it has already created (``skip``)."
+            f"Whether a task that a user clears {verb}s {again} (``resend``), or returns the record of the {noun} that"
+            f" it has already {done} (``skip``)."
         ),
         (operator, "on_unresolved"): (
             f"Whether to ``{default}`` (default) or ``{other}`` if the outcome of an earlier try is unknown and Twilio"
@@ -127,6 +130,13 @@ TEXTS: dict[tuple[str, str], str] = {
     ),
     ("SendMessageOperator", "wait_timeout"): (
         "Seconds after the message is sent, or after ``send_at``, at which the task fails without retry."
+    ),
+    ("CreateCallOperator", "url"): (
+        "URL that returns the TwiML of the call. Pass exactly one of ``url``, ``twiml``, ``say`` and"
+        " ``application_sid``. (templated)"
+    ),
+    ("PurchaseNumberOperator", "area_code"): (
+        "Area code in which to search for an available number, 200 to 999 (US and Canada only). (templated)"
     ),
     ("CreateCallOperator", "wait_timeout"): "Seconds after the call is placed at which the task fails without retry.",
     ("SendMessageOperator", "from_"): (

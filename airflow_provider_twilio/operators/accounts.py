@@ -125,8 +125,8 @@ class CreateAccountOperator(SendOnceOperator, operation=Accounts.create):
         parameters that this operation does not have. A list repeats its parameter; None omits it. (templated)
     :param once: Whether all tries of the task together open one subaccount only. If ``False``, every try opens another
         one.
-    :param on_clear: Whether a task that a user clears opens again (``resend``), or returns the record of the subaccount
-        that it has already created (``skip``).
+    :param on_clear: Whether a task that a user clears opens another subaccount (``resend``), or returns the record of
+        the subaccount that it has already opened (``skip``).
     :param on_unresolved: Whether to ``fail`` (default) or ``resend`` if the outcome of an earlier try is unknown and
         Twilio lists no matching record.
     :param reconcile_timeout: Seconds after the connection timeout during which Twilio's list is polled before a

@@ -85,8 +85,8 @@ class ApproveBySmsOperator(SendOnceOperator):
     :param deferrable: Whether to wait in the triggerer, which takes no worker slot; by default the setting
         ``[operators] default_deferrable``.
     :param once: Whether all tries of the task together send the question once. If ``False``, every try sends it.
-    :param on_clear: Whether a task that a user clears sends again (``resend``), or returns the record of the message
-        that it has already created (``skip``).
+    :param on_clear: Whether a task that a user clears sends the question again (``resend``), or returns the record of
+        the message that it has already sent (``skip``).
     :param on_unresolved: Whether to ``resend`` (default) or ``fail`` if the outcome of an earlier try is unknown and
         Twilio lists no matching record.
     :param reconcile_timeout: Seconds after the connection timeout during which Twilio's list is polled before a message

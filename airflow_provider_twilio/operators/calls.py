@@ -59,8 +59,8 @@ class CreateCallOperator(SendAndWaitOperator, operation=Calls.create):
     :param to: Recipient: a number in E.164, or a ``client:``, ``sip:`` or ``whatsapp:`` address. (templated)
     :param from_: Caller: a number of the account, a verified number, or a ``client:`` or ``sip:`` address. Required
         unless the connection has a default sender. (templated)
-    :param url: URL that returns the TwiML of the call. Pass exactly one of ``url``, ``twiml`` and ``application_sid``.
-        (templated)
+    :param url: URL that returns the TwiML of the call. Pass exactly one of ``url``, ``twiml``, ``say`` and
+        ``application_sid``. (templated)
     :param twiml: TwiML of the call, up to 4,000 characters. (templated)
     :param application_sid: TwiML app that handles the call. Twilio takes all URLs and methods from the app. (templated)
     :param method: HTTP method for ``url``: ``GET`` or ``POST`` (default). (templated)
@@ -110,8 +110,7 @@ class CreateCallOperator(SendAndWaitOperator, operation=Calls.create):
     :param client_notification_url: URL for the push notification of the call. (templated)
     :param extra_params: Additional form parameters under Twilio's own names, such as ``{"NewParameter": "value"}``, for
         parameters that this operation does not have. A list repeats its parameter; None omits it. (templated)
-    :param say: Text to speak, as an alternative to ``url``, ``twiml`` and ``application_sid``. It is escaped for TwiML.
-        (templated)
+    :param say: Text to speak, instead of TwiML. It is escaped. (templated)
     :param voice: One of Twilio's voices for ``say``, such as ``Polly.Joanna``. (templated)
     :param language: Language tag for ``say``, such as ``en-GB``. (templated)
     :param wait_for_completion: Whether to wait until the call has ended.
@@ -120,8 +119,8 @@ class CreateCallOperator(SendAndWaitOperator, operation=Calls.create):
         ``machine_detection``. By default, any result is.
     :param hang_up_on_kill: Whether to hang up when a user kills the task.
     :param once: Whether all tries of the task together place the call once. If ``False``, every try places it.
-    :param on_clear: Whether a task that a user clears places again (``resend``), or returns the record of the call that
-        it has already created (``skip``).
+    :param on_clear: Whether a task that a user clears places the call again (``resend``), or returns the record of the
+        call that it has already placed (``skip``).
     :param on_unresolved: Whether to ``resend`` (default) or ``fail`` if the outcome of an earlier try is unknown and
         Twilio lists no matching record.
     :param reconcile_timeout: Seconds after the connection timeout during which Twilio's list is polled before a call of

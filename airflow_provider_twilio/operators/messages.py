@@ -106,8 +106,8 @@ class SendMessageOperator(SendAndWaitOperator, operation=Messages.create):
         provider's own list.
     :param skip_opted_out: Whether to skip the task, instead of failing it, if the recipient has opted out.
     :param once: Whether all tries of the task together send the message once. If ``False``, every try sends it.
-    :param on_clear: Whether a task that a user clears sends again (``resend``), or returns the record of the message
-        that it has already created (``skip``).
+    :param on_clear: Whether a task that a user clears sends the message again (``resend``), or returns the record of
+        the message that it has already sent (``skip``).
     :param on_unresolved: Whether to ``resend`` or ``fail`` if the outcome of an earlier try is unknown and Twilio lists
         no matching record. By default ``resend``, and ``fail`` with ``address_retention="obfuscate"``.
     :param reconcile_timeout: Seconds after the connection timeout during which Twilio's list is polled before a message

@@ -138,8 +138,7 @@ class PurchaseNumberOperator(SendOnceOperator, operation=IncomingPhoneNumbers.cr
     remains unknown, the task fails without retry by default.
 
     :param phone_number: Number to buy, in E.164. Pass ``phone_number`` or ``area_code``, not both. (templated)
-    :param area_code: Area code in which to buy any available number, 200 to 999 (US and Canada only). Each request buys
-        another number. (templated)
+    :param area_code: Area code in which to search for an available number, 200 to 999 (US and Canada only). (templated)
     :param friendly_name: Name of the number, up to 64 characters. By default the formatted number. (templated)
     :param sms_url: URL that Twilio requests when a message arrives. (templated)
     :param sms_method: HTTP method for ``sms_url``: ``GET`` or ``POST`` (default). (templated)
@@ -167,8 +166,8 @@ class PurchaseNumberOperator(SendOnceOperator, operation=IncomingPhoneNumbers.cr
     :param country: Two-letter code of the country in which to search by area code. (templated)
     :param kind: Type of number to search for by area code, such as ``Local`` or ``TollFree``. (templated)
     :param once: Whether all tries of the task together buy one number only. If ``False``, every try buys another one.
-    :param on_clear: Whether a task that a user clears buys again (``resend``), or returns the record of the number that
-        it has already created (``skip``).
+    :param on_clear: Whether a task that a user clears buys another number (``resend``), or returns the record of the
+        number that it has already bought (``skip``).
     :param on_unresolved: Whether to ``fail`` (default) or ``resend`` if the outcome of an earlier try is unknown and
         Twilio lists no matching record.
     :param reconcile_timeout: Seconds after the connection timeout during which Twilio's list is polled before a number

@@ -21,6 +21,7 @@ from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.hooks.twilio import TwilioHook
 
 if TYPE_CHECKING:
+    from airflow_provider_twilio.client.asynchronous import AsyncClient
     from airflow_provider_twilio.client.prepare import PreparedRequest
     from airflow_provider_twilio.client.settings import Settings
 
@@ -158,7 +159,7 @@ class AsyncMode:
     @asynccontextmanager
     async def open_client(self, hook: TwilioHook) -> AsyncIterator[NotifierClient]:
         async with hook.aclient() as client:
-            yield client
+            yield _ReconnectingClient(client)
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
         from asgiref.sync import sync_to_async
@@ -177,3 +178,20 @@ class AsyncMode:
 
     async def count_failed_tasks(self, context: Mapping[str, Any], dag_id: str, run_ids: list[str]) -> int | None:
         return await self.run(_airflow.failed_tasks, dag_id, run_ids)
+
+
+class _ReconnectingClient:
+    """An asynchronous client that reconnects when its timeout changes.
+
+    aiohttp applies the timeout that the settings had when the session was opened.
+    """
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+        self.settings = client.settings
+
+    async def send(self, request: Request[T] | PreparedRequest[T], /) -> T:
+        if self.settings.timeout != self._client.settings.timeout:
+            await self._client.close()
+        self._client.settings = self.settings
+        return await self._client.send(request)

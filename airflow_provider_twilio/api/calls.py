@@ -139,7 +139,7 @@ class Calls(Resource[C_co]):
             (default).
         :param status_callback_method: HTTP method for ``status_callback``: ``GET`` or ``POST`` (default).
         :param send_digits: Keys to press once connected, up to 32: ``0``-``9``, ``A``-``D``, ``#``, ``*``; ``w`` waits
-            0.5 seconds and ``W`` 1 second.
+            0.5 seconds and ``W`` 1 second. Not together with ``machine_detection``.
         :param ring_timeout: Seconds the call may ring unanswered, 1 to 600. Twilio's default is 60.
         :param time_limit: Maximum duration of the call, in seconds.
         :param record: Whether to record the call. False by default.
@@ -193,6 +193,12 @@ class Calls(Resource[C_co]):
             async_amd_status_callback_method=async_amd_status_callback_method,
         )
         _check_digits(send_digits)
+        if all(checks.is_set(value) and value is not UNRESOLVED for value in (send_digits, machine_detection)):
+            raise BadParameter(
+                "send_digits and machine_detection",
+                "are mutually exclusive",
+                "pass one of them: Twilio does not detect machines on a call that it sends digits to",
+            )
         checks.between("ring_timeout", ring_timeout, 1, MAX_RING_TIMEOUT, " seconds")
         milliseconds = " milliseconds"
         checks.between(

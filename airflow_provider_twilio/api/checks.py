@@ -241,7 +241,7 @@ def within_future(name: str, value: Any, minimum: timedelta, maximum: timedelta)
     ahead = time - datetime.now(UTC)
     if not minimum <= ahead <= maximum:
         fault = "is in the past" if ahead < timedelta(0) else f"is {ahead.total_seconds():.0f} s ahead"
-        raise BadParameter(name, fault, f"Twilio accepts {minimum.total_seconds():.0f} s to {maximum.days} days ahead")
+        raise BadParameter(name, fault, f"pass a time {minimum.total_seconds():.0f} s to {maximum.days} days ahead")
 
 
 def parse_timestamp(name: str, value: Any) -> datetime | None:

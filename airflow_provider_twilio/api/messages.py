@@ -36,7 +36,10 @@ MAX_BODY_LENGTH = 1600
 MAX_MEDIA = 10
 
 
-MIN_SCHEDULE_AHEAD, MAX_SCHEDULE_AHEAD = timedelta(seconds=300), timedelta(days=35)
+MIN_SCHEDULE_AHEAD = timedelta(seconds=330)
+"""Minimum time ahead of a scheduled message: Twilio's 300 seconds, and a margin for the request and for clocks."""
+
+MAX_SCHEDULE_AHEAD = timedelta(days=35)
 
 
 MAX_VALIDITY_PERIOD = 36_000
@@ -163,14 +166,17 @@ class Messages(Resource[C_co]):
             send it later.
         :param force_delivery: Reserved by Twilio.
         :param content_retention: ``discard`` to have Twilio delete the body after sending, ``retain`` to keep it.
+            Requires Message Redaction, which Twilio enables for an account on request; without it, the message fails
+            with code 30029.
         :param address_retention: ``obfuscate`` to have Twilio mask the recipient in its records, ``retain`` to keep it.
+            Requires Message Redaction, as ``content_retention`` does.
         :param smart_encoded: Whether Twilio replaces characters outside GSM-7 with similar ones inside it.
         :param persistent_action: Rich actions for channels other than SMS and MMS, such as a location.
         :param traffic_type: Twilio's traffic class for the message, such as ``free``.
         :param shorten_urls: Whether Twilio shortens links in the body. Works with messaging services that have link
             shortening only. False by default.
         :param schedule_type: ``fixed``, together with ``send_at``.
-        :param send_at: Time at which Twilio sends the message, 300 seconds to 35 days ahead: an aware datetime or ISO
+        :param send_at: Time at which Twilio sends the message, 330 seconds to 35 days ahead: an aware datetime or ISO
             8601. Requires ``schedule_type="fixed"`` and a messaging service.
         :param send_as_mms: Whether to send a single MMS even without media.
         :param message_intent: Purpose of the message, which Twilio evaluates for compliance.
@@ -234,7 +240,7 @@ class Messages(Resource[C_co]):
         status: Literal["canceled"] | None = None,
         extra_params: Mapping[str, Any] | None = None,
     ) -> Request[Message]:
-        """Update a message: redact its body, or cancel it if it is scheduled.
+        """Update a message: redact its body, or cancel it if it is scheduled. One request cannot do both.
 
         :param message_sid: SID of the message.
         :param body: ``""``, which removes the body permanently. Twilio accepts no other value.
@@ -248,6 +254,12 @@ class Messages(Resource[C_co]):
         checks.choice("status", status, ("canceled",))
         if body is not None and body is not UNRESOLVED and body != "":
             raise BadParameter("body", f"is {checks.describe(body)}", 'pass body="": Twilio can only remove a body')
+        if body == "" and status == "canceled":
+            raise BadParameter(
+                "body and status",
+                "are mutually exclusive",
+                "cancel the message in one request, and redact it in another: Twilio rejects both at once (30400)",
+            )
         if body is None and status is None and not extra_params:
             raise BadParameter(
                 "body or status", "is missing", 'pass body="" to redact the message, or status="canceled"'

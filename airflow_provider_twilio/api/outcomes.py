@@ -92,6 +92,11 @@ def error_from_response(request: Request[Any], response: Response, conn_id: str 
     if remedy := codes.REMEDIES.get(code or 0):
         text += f". {remedy}"
     error_type = _error_type(request, status, code)
+    if error_type is InvalidRequest and request.method == "DELETE" and "/IncomingPhoneNumbers/" in request.template:
+        text += (
+            ". If the number has an emergency address, unregister it first: update the number with"
+            " emergency_address_sid='', and release it when its emergency_address_status is unregistered"
+        )
     if error_type is AuthenticationFailed and conn_id:
         text += f". The credentials are those of the connection {conn_id}"
     return error_type(_describe(request, response, text), **attributes)

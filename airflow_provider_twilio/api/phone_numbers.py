@@ -310,9 +310,12 @@ class IncomingPhoneNumbers(Resource[C_co]):
     def delete(phone_number_sid: str) -> Request[None]:
         """Delete a phone number from the account by releasing it.
 
-        This cannot be undone: anyone may buy the number afterwards.
+        The API cannot undo this. For 10 days, the number can be bought back in Twilio's Console, in the list of
+        released numbers; afterwards anyone may buy it. A number with a registered emergency address must first be
+        updated with ``emergency_address_sid=""``.
 
         :param phone_number_sid: SID of the number.
+        :raises InvalidRequest: When Twilio rejects the release, such as that of a number with an emergency address.
 
         https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource#delete-an-incomingphonenumber-resource
         """
@@ -380,8 +383,9 @@ class AvailablePhoneNumbers(Resource[C_co]):
         :param kind: Type of number: ``Local``, ``TollFree``, ``Mobile``, ``National``, ``Voip``, ``SharedCost`` or
             ``MachineToMachine``. Few countries offer all types.
         :param area_code: Only numbers in this area code, 200 to 999 (US and Canada only).
-        :param contains: Only numbers that contain this pattern: 2 to 16 digits or letters, where ``*`` matches any
-            single digit and ``%`` any sequence.
+        :param contains: Only numbers that contain this pattern of 2 to 16 digits and letters. At its start or end,
+            ``*`` matches any single digit and ``%`` any sequence, next to at least two digits or letters. ``+`` at its
+            start matches the start of the number, and ``$`` at its end the end.
         :param sms_enabled: Only numbers that can, or cannot, receive SMS.
         :param mms_enabled: Only numbers that can, or cannot, receive MMS.
         :param voice_enabled: Only numbers that can, or cannot, receive calls.
@@ -410,9 +414,7 @@ class AvailablePhoneNumbers(Resource[C_co]):
         checks.required(kind=kind)
         checks.choice("kind", kind, TYPES)
         checks.between("area_code", area_code, 200, 999)
-        checks.max_length("contains", contains, 16)
-        if isinstance(contains, str) and len(contains) < 2:
-            raise BadParameter("contains", f"has {len(contains)} characters", "pass 2 to 16 characters")
+        _check_contains(contains)
         checks.phone_number("near_number", near_number)
         _check_lat_long(near_lat_long)
         checks.between("distance", distance, 0, MAX_DISTANCE, " miles")
@@ -431,6 +433,31 @@ def _check_settings(*, methods: dict[str, Any], voice_receive_mode: Any, emergen
         checks.choice(name, value, METHODS)
     checks.choice("voice_receive_mode", voice_receive_mode, ("voice", "fax"))
     checks.choice("emergency_status", emergency_status, ("Active", "Inactive"))
+
+
+def _check_contains(value: Any) -> None:
+    """Check a search pattern against the rules that Twilio documents."""
+    checks.max_length("contains", value, 16)
+    if not isinstance(value, str):
+        return
+    fault = None
+    literal = value.removeprefix("+").removesuffix("$")
+    if len(value) < 2:
+        fault = f"has {len(value)} characters"
+    elif not re.fullmatch(r"[0-9A-Za-z*%]*", literal):
+        fault = "contains characters other than digits, letters, * and %, a leading + and a trailing $"
+    elif not re.fullmatch(r"[*%]*[0-9A-Za-z]*[*%]*", literal):
+        fault = "has a wildcard between digits or letters"
+    elif literal != literal.strip("*%") and len(literal.strip("*%")) < 2:
+        fault = "has a wildcard next to fewer than two digits or letters"
+    elif not literal.strip("*%"):
+        fault = "contains no digit or letter"
+    elif re.search(r"\+[*%]|[*%]\$", value):
+        fault = "has a wildcard next to + or $"
+    if fault is not None:
+        raise BadParameter(
+            "contains", fault, "pass 2 to 16 characters, with wildcards only at the start or end, such as '510*****'"
+        )
 
 
 def _check_country(value: Any) -> None:

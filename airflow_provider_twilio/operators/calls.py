@@ -71,7 +71,7 @@ class CreateCallOperator(SendAndWaitOperator, operation=Calls.create):
         (templated)
     :param status_callback_method: HTTP method for ``status_callback``: ``GET`` or ``POST`` (default). (templated)
     :param send_digits: Keys to press once connected, up to 32: ``0``-``9``, ``A``-``D``, ``#``, ``*``; ``w`` waits 0.5
-        seconds and ``W`` 1 second. (templated)
+        seconds and ``W`` 1 second. Not together with ``machine_detection``. (templated)
     :param ring_timeout: Seconds the call may ring unanswered, 1 to 600. Twilio's default is 60. (templated)
     :param time_limit: Maximum duration of the call, in seconds. (templated)
     :param record: Whether to record the call. False by default. (templated)

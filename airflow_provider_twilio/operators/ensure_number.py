@@ -73,8 +73,9 @@ class EnsureNumberOperator(CompositeOperator, SendOnceOperator, color=COLOR):
     :param kind: Type of number: ``Local``, ``TollFree``, ``Mobile``, ``National``, ``Voip``, ``SharedCost`` or
         ``MachineToMachine``. Few countries offer all types. (templated)
     :param area_code: Only numbers in this area code, 200 to 999 (US and Canada only). (templated)
-    :param contains: Only numbers that contain this pattern: 2 to 16 digits or letters, where ``*`` matches any single
-        digit and ``%`` any sequence. (templated)
+    :param contains: Only numbers that contain this pattern of 2 to 16 digits and letters. At its start or end, ``*``
+        matches any single digit and ``%`` any sequence, next to at least two digits or letters. ``+`` at its start
+        matches the start of the number, and ``$`` at its end the end. (templated)
     :param sms_enabled: Only numbers that can, or cannot, receive SMS. (templated)
     :param mms_enabled: Only numbers that can, or cannot, receive MMS. (templated)
     :param voice_enabled: Only numbers that can, or cannot, receive calls. (templated)

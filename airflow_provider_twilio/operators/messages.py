@@ -76,17 +76,18 @@ class SendMessageOperator(SendAndWaitOperator, operation=Messages.create):
     :param attempt: Number of attempts made to send this message, this one included. (templated)
     :param validity_period: Seconds the message may stay in Twilio's queue, 1 to 36,000 (default). Twilio does not send
         it later. (templated)
-    :param content_retention: ``discard`` to have Twilio delete the body after sending, ``retain`` to keep it.
-        (templated)
+    :param content_retention: ``discard`` to have Twilio delete the body after sending, ``retain`` to keep it. Requires
+        Message Redaction, which Twilio enables for an account on request; without it, the message fails with code
+        30029. (templated)
     :param address_retention: ``obfuscate`` to have Twilio mask the recipient in its records, ``retain`` to keep it.
-        (templated)
+        Requires Message Redaction, as ``content_retention`` does. (templated)
     :param smart_encoded: Whether Twilio replaces characters outside GSM-7 with similar ones inside it. (templated)
     :param persistent_action: Rich actions for channels other than SMS and MMS, such as a location. (templated)
     :param traffic_type: Twilio's traffic class for the message, such as ``free``. (templated)
     :param shorten_urls: Whether Twilio shortens links in the body. Works with messaging services that have link
         shortening only. False by default. (templated)
     :param schedule_type: ``fixed``, together with ``send_at``. (templated)
-    :param send_at: Time at which Twilio sends the message, 300 seconds to 35 days ahead: an aware datetime or ISO 8601.
+    :param send_at: Time at which Twilio sends the message, 330 seconds to 35 days ahead: an aware datetime or ISO 8601.
         Requires ``schedule_type="fixed"`` and a messaging service. (templated)
     :param send_as_mms: Whether to send a single MMS even without media. (templated)
     :param message_intent: Purpose of the message, which Twilio evaluates for compliance. (templated)

@@ -59,8 +59,9 @@ class SearchNumbersOperator(TwilioOperator, operation=AvailablePhoneNumbers.list
     :param kind: Type of number: ``Local``, ``TollFree``, ``Mobile``, ``National``, ``Voip``, ``SharedCost`` or
         ``MachineToMachine``. Few countries offer all types. (templated)
     :param area_code: Only numbers in this area code, 200 to 999 (US and Canada only). (templated)
-    :param contains: Only numbers that contain this pattern: 2 to 16 digits or letters, where ``*`` matches any single
-        digit and ``%`` any sequence. (templated)
+    :param contains: Only numbers that contain this pattern of 2 to 16 digits and letters. At its start or end, ``*``
+        matches any single digit and ``%`` any sequence, next to at least two digits or letters. ``+`` at its start
+        matches the start of the number, and ``$`` at its end the end. (templated)
     :param sms_enabled: Only numbers that can, or cannot, receive SMS. (templated)
     :param mms_enabled: Only numbers that can, or cannot, receive MMS. (templated)
     :param voice_enabled: Only numbers that can, or cannot, receive calls. (templated)
@@ -396,8 +397,9 @@ class ReleaseNumberOperator(TwilioOperator, operation=IncomingPhoneNumbers.delet
 
         ReleaseNumberOperator(task_id="release", phone_number="{{ params.phone_number }}")
 
-    A released number cannot be restored, and anyone can buy it. The task fails without retry if the account does not
-    own exactly one such number. A retry succeeds if an earlier try has released the number.
+    The API cannot restore a released number. For 10 days, you can buy it back in Twilio's Console; then anyone can buy
+    it. A number with an emergency address must first be updated with ``emergency_address_sid=""``. The task fails
+    without retry if the account does not own exactly one such number. A retry succeeds if an earlier try has released the number.
 
     :param phone_number_sid: SID of the number. (templated)
     :param phone_number: Number in E.164. Pass ``phone_number_sid`` or ``phone_number``, not both. (templated)

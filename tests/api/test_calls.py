@@ -54,6 +54,10 @@ def test_create_call_sends_arguments_and_requires_a_caller():
         ({"url": URL, "send_digits": "1" * 33}, "send_digits has 33 keys: Twilio accepts at most 32"),
         ({"url": URL, "send_digits": "12,34"}, "send_digits contains characters that are not phone keys"),
         ({"url": URL, "send_digits": 1234}, "send_digits contains characters"),
+        (
+            {"url": URL, "send_digits": "1", "machine_detection": "Enable"},
+            "send_digits and machine_detection are mutually exclusive: pass one of them",
+        ),
         ({"url": URL, "method": "PUT"}, "method is not an allowed value.*GET, POST"),
         ({"url": URL, "status_callback_method": "get"}, "status_callback_method is not an allowed value"),
         ({"url": URL, "byoc": CA}, "byoc is a SID of the wrong type"),

@@ -49,6 +49,7 @@ def test_update_message_redacts_with_an_empty_body():
         ({}, "body or status is missing"),
         ({"body": "new text"}, 'body is 8 characters.*pass body=""'),
         ({"status": "delivered"}, "status is not an allowed value.*canceled"),
+        ({"body": "", "status": "canceled"}, "body and status are mutually exclusive: cancel the message in one"),
     ],
 )
 def test_update_message_rejects_invalid_arguments(arguments: dict[str, Any], message: str):

@@ -15,6 +15,7 @@ from airflow_provider_twilio.api.phone_numbers import (
     IncomingPhoneNumber,
     IncomingPhoneNumbers,
 )
+from tests.support.responses import error_for, rejection
 
 PN, AC, AP = (kind + "0" * 32 for kind in ("PN", "AC", "AP"))
 NUMBER = "+14155550100"
@@ -100,6 +101,17 @@ def test_list_available_numbers_uses_country_and_type_in_the_path(kind: Any):
         ("US", {"kind": None}, "kind is missing"),
         ("US", {"contains": "1"}, "contains has 1 characters: pass 2 to 16 characters"),
         ("US", {"contains": "1" * 17}, "contains has 17 characters"),
+        ("US", {"contains": "510*****55"}, "contains has a wildcard between digits or letters: .*'510"),
+        ("US", {"contains": "5%1"}, "contains has a wildcard between"),
+        ("US", {"contains": "*5"}, "contains has a wildcard next to fewer than two digits"),
+        ("US", {"contains": "***"}, "contains has a wildcard next to fewer than two digits"),
+        ("US", {"contains": "+$"}, "contains no digit or letter"),
+        ("US", {"contains": "4+15"}, "contains characters other than digits"),
+        ("US", {"contains": "415-555"}, "contains characters other than digits"),
+        ("US", {"contains": "4$15"}, "contains characters other than digits"),
+        ("US", {"contains": "caf\u00e9"}, "contains characters other than digits"),
+        ("US", {"contains": "+*415"}, "contains has a wildcard next to . or"),
+        ("US", {"contains": "415%$"}, "contains has a wildcard next to . or"),
         ("US", {"distance": 501, "near_number": NUMBER}, "distance is 501: use 0 to 500 miles"),
         ("US", {"distance": 10}, "near_number or near_lat_long is missing"),
         ("US", {"near_number": "415"}, r"near_number has no leading \+"),
@@ -115,8 +127,22 @@ def test_list_available_numbers_rejects_invalid_arguments(country: str, argument
 
 
 def test_list_available_numbers_accepts_valid_arguments():
-    near = AvailablePhoneNumbers.list("US", near_lat_long="37.84, -122.42", distance=500, contains="510*****55")
+    near = AvailablePhoneNumbers.list("US", near_lat_long="37.84, -122.42", distance=500, contains="51055*****")
     assert dict(near.data)["NearLatLong"] == "37.84, -122.42"
+
+
+@pytest.mark.parametrize(
+    "pattern", ["51034*****", "%1888", "*415*", "+1415", "0100$", "+1510$", "STORM", "storm%", "41", None]
+)
+def test_list_available_numbers_accepts_documented_pattern(pattern: Any):
+    AvailablePhoneNumbers.list("US", contains=pattern)
+
+
+def test_delete_number_rejected_says_to_unregister_emergency_address():
+    release = IncomingPhoneNumbers.delete(PN)
+    assert "emergency_address_sid=''" in str(error_for(release, rejection(400, 21999, "No")))
+    assert "emergency" not in str(error_for(release, rejection(404, 20404, "No")))
+    assert "emergency" not in str(error_for(IncomingPhoneNumbers.fetch(PN), rejection(400, 20001, "No")))
 
 
 def test_available_number_record_parses_coordinates_and_capabilities():

@@ -10,7 +10,11 @@ Module             Contents
 ``backoff``        Pauses after errors that affect every request
 ``sender_queue``   Handling of sender queues that overflow (21611)
 ``checkpoints``    Resumption after a crash, without a duplicate and without a gap
+``stored``         Stored form of checkpoints and outcomes
+``leases``         Periods in which each process may have been sending
+``repair``         Choice of the messages to send again after a failure
 ``reconcile``      Search for messages that may have been sent before a crash, and their statuses
+``cancel``         Cancellation of scheduled messages
 ``rows``           Recipients from a list or file, and the canonical form of their numbers
 ``plan``           The message of each row, and the checks before the first message is sent
 ``results``        The results table, one line for each row

@@ -38,15 +38,19 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from dataclasses import dataclass, field
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Final
+from itertools import chain
+from typing import Any
 
 from airflow_provider_twilio.api.errors import InvalidRequest, TwilioError
 from airflow_provider_twilio.api.records import Record
 from airflow_provider_twilio.runtime.bulk.engine import AsyncSender, Engine
-from airflow_provider_twilio.runtime.bulk.items import Outcome, OutcomeKind, Tally, WorkItem
+from airflow_provider_twilio.runtime.bulk.items import Outcome, Tally, WorkItem
+from airflow_provider_twilio.runtime.bulk.leases import Leases, lease_keys
 from airflow_provider_twilio.runtime.bulk.source import YIELD_EVERY, batches
+from airflow_provider_twilio.runtime.bulk.stored import DEFERRED, UNKNOWN, Checkpoint, decode_outcome, encode_outcome
+from airflow_provider_twilio.runtime.idempotency.intent import Window
 from airflow_provider_twilio.runtime.state_store import StateStore
 
 CHECKPOINT_SIZE = 1000
@@ -62,22 +66,17 @@ MIN_CHECK_INTERVAL = 0.05
 MAX_ATTEMPTS = 2
 """Maximum number of times that one run sends an item whose responses are lost. Each attempt is reconciled first."""
 
-UNKNOWN: Final = "?"
-"""Stored for an item that may have been sent."""
-DEFERRED: Final = "later"
-"""Stored for an item that a later try sends."""
-
 SUPERSEDED = "another try has started to send the same requests; this one has stopped"
 
 log = logging.getLogger(__name__)
 
 ClaimedSids = Callable[[Collection[str]], Awaitable[Collection[str]]]
 """A function that returns those of the given SIDs that belong to other items."""
-Reconcile = Callable[
-    [Sequence[tuple[WorkItem, datetime]], ClaimedSids], Awaitable[Mapping[int, "Record | TwilioError"]]
-]
-"""A function that queries Twilio for items that may have been sent since a time. It returns, by ``item.number``, the
-record of each item that was sent, and an error for each item whose outcome cannot be determined."""
+Unresolved = tuple[WorkItem, tuple[Window, ...]]
+"""An item that may have been sent, and the windows in which it may have been."""
+Reconcile = Callable[[Sequence[Unresolved], ClaimedSids], Awaitable[Mapping[int, "Record | TwilioError"]]]
+"""A function that queries Twilio for items that may have been sent. It returns, by ``item.number``, the record of each
+item that was sent, and an error for each item whose outcome cannot be determined."""
 
 
 class Superseded(TwilioError):
@@ -86,56 +85,6 @@ class Superseded(TwilioError):
 
 class InputChanged(InvalidRequest):
     """The items differ from those that an earlier try started to send."""
-
-
-@dataclass(slots=True)
-class Checkpoint:
-    """An open checkpoint.
-
-    :param index: Position in the stream, from 0.
-    :param digest: Hash of the requests of all items.
-    :param started_at: Time before which none of the items was sent.
-    :param outcomes: Stored outcome of each item; None for an item without one.
-    :param items: The items.
-    """
-
-    index: int
-    digest: str
-    started_at: datetime
-    outcomes: list[Any]
-    items: list[WorkItem]
-    attempts: dict[int, int] = field(default_factory=dict)
-    """Number of attempts whose response was lost, by item number."""
-    remaining: int = field(init=False)
-    """Number of items without an outcome."""
-
-    def __post_init__(self) -> None:
-        self.remaining = self.outcomes.count(None)
-
-    def record(self, position: int, stored: Any) -> None:
-        """Record the stored outcome of an item. None removes the outcome."""
-        self.remaining += (stored is None) - (self.outcomes[position] is None)
-        self.outcomes[position] = stored
-
-    def as_json(self, outcomes: list[Any] | None) -> dict[str, Any]:
-        """Return the value for the state store."""
-        return {"digest": self.digest, "started_at": self.started_at.isoformat(), "outcomes": outcomes}
-
-
-def encode_outcome(outcome: Outcome) -> Any:
-    """Return an outcome as it is stored: the SID, True without one, ``later``, or a list of kind and error code."""
-    if outcome.kind == "done":
-        return (outcome.result.get("sid") if isinstance(outcome.result, Record) else None) or True
-    return DEFERRED if outcome.kind == DEFERRED else [outcome.kind, outcome.code or 0]
-
-
-def decode_outcome(stored: Any) -> tuple[OutcomeKind, int, str | None]:
-    """Return the kind, error code and SID of a stored outcome. The code is 0 if there is none."""
-    if isinstance(stored, list):
-        return stored[0], stored[1], None
-    if stored == DEFERRED:
-        return DEFERRED, 0, None
-    return "done", 0, stored if isinstance(stored, str) else None
 
 
 async def digest(items: Sequence[WorkItem]) -> str:
@@ -162,6 +111,7 @@ async def run_resumable(
     concurrency: int = 50,
     rate: float | None = None,
     max_failures: int | None = None,
+    lane_count: int | None = None,
     tally: Tally | None = None,
 ) -> Tally:
     """Run a stream, resuming where an earlier try stopped.
@@ -187,6 +137,12 @@ async def run_resumable(
         tally=tally,
         reconcile=reconcile,
         reconcile_delay=reconcile_delay,
+        leases=Leases(
+            store,
+            key,
+            request_timeout=client.settings.timeout,
+            twilio_clock=getattr(client, "twilio_clock", None),
+        ),
     )
     engine = Engine(
         client,
@@ -194,6 +150,7 @@ async def run_resumable(
         concurrency=concurrency,
         rate=rate,
         max_failures=max_failures,
+        lane_count=lane_count,
         tally=tally,
     )
     await checkpoints.claim(engine)
@@ -202,8 +159,8 @@ async def run_resumable(
         await engine.run(checkpoints.batches())
     except Superseded:
         raise
-    except Exception:  # no request is in flight any more, unlike in a task that is being killed
-        await checkpoints.store_open()
+    except (Exception, asyncio.CancelledError):
+        await checkpoints.store_open(engine.interrupted)
         raise
     finally:
         if watch is not None:
@@ -213,10 +170,13 @@ async def run_resumable(
 
 
 def stored_outcomes(store: StateStore, key: str) -> Iterator[list[Any]]:
-    """Yield the stored outcomes of a stream, one list for each checkpoint. An item without an outcome has None."""
+    """Yield the stored outcomes of a stream, one list for each checkpoint. An item that was not sent has None.
+
+    Any item of a checkpoint that a crash has left open may have been sent. If it is the last one, it may be shorter.
+    """
     index = 0
     while (state := store.get(f"{key}.{index}")) is not None:
-        yield state["outcomes"] or []
+        yield state["outcomes"] or [UNKNOWN] * CHECKPOINT_SIZE
         index += 1
 
 
@@ -231,9 +191,11 @@ def _intersection(sids: Collection[str], outcomes: Iterable[Sequence[Any]]) -> s
 
 
 def delete_checkpoints(store: StateStore, key: str, item_count: int) -> None:
-    """Delete the checkpoints of a stream with this number of items, and its claim."""
+    """Delete the checkpoints of a stream with this number of items, its claim and its leases."""
     for index in range(-(-item_count // CHECKPOINT_SIZE)):
         store.delete(f"{key}.{index}")
+    for lease_key, _ in list(lease_keys(store, key)):
+        store.delete(lease_key)
     store.delete(f"{key}.owner")
 
 
@@ -242,6 +204,7 @@ class Checkpoints:
 
     :param on_outcome: Called with each outcome of this try once it is final.
     :param reconcile_delay: Seconds after which a request that Twilio does not list was never carried out.
+    :param leases: The leases of the stream.
     """
 
     def __init__(
@@ -252,6 +215,7 @@ class Checkpoints:
         store: StateStore,
         key: str,
         tally: Tally,
+        leases: Leases,
         reconcile: Reconcile | None = None,
         reconcile_delay: float = 0.0,
     ) -> None:
@@ -260,31 +224,39 @@ class Checkpoints:
         self._on_outcome, self._store, self._key = on_outcome, store, key
         self._reconcile, self._reconcile_delay = reconcile, reconcile_delay
         self._check_interval = max(reconcile_delay / CLAIM_CHECKS, MIN_CHECK_INTERVAL)
+        self._lease_seconds = LEASE_CHECKS * self._check_interval
+        self._leases = leases
         self._open: dict[int, Checkpoint] = {}
-        self._unresolved: list[tuple[WorkItem, datetime]] = []
+        self._replaced: set[str] = set()
+        self._unresolved: list[WorkItem] = []
         self._reconcile_at = 0.0
         self._owner_id = secrets.token_hex(8)
         self._writes: set[asyncio.Future[None]] = set()
         self._changed = asyncio.Event()
+        self._responded = asyncio.Event()
+        self._clock_is_read = False
         self._error: BaseException | None = None
 
     # ------------------------------------------------------------ ownership
 
     async def claim(self, engine: Engine) -> None:
         """Claim the stream for this process. If items are reconciled, limit the engine to the lease of the claim."""
-        started_at = time.monotonic()
         await asyncio.to_thread(self._store.set, f"{self._key}.owner", self._owner_id)
         if self._reconcile is not None:
-            engine.extend_lease(started_at + LEASE_CHECKS * self._check_interval)
+            started_at = time.monotonic()
+            await asyncio.to_thread(self._leases.acquire, self._lease_seconds)
+            engine.extend_lease(started_at + self._lease_seconds)
 
     async def watch(self, engine: Engine) -> None:
-        """Poll the claim and extend the engine's lease; stop the engine once another process owns the stream."""
+        """Poll the claim and extend the lease; stop the engine once another process owns the stream."""
         last_seen = time.monotonic()
         while True:
-            await asyncio.sleep(self._check_interval)
+            await self._wait_for_check()
             started_at = time.monotonic()
             try:
                 owner = await asyncio.to_thread(self._store.get, f"{self._key}.owner")
+                if owner == self._owner_id:
+                    await asyncio.to_thread(self._leases.extend, self._lease_seconds)
             except Exception as error:
                 if started_at - last_seen > self._reconcile_delay:
                     message = f"cannot determine whether another try has started to send the same requests: {error}"
@@ -296,7 +268,17 @@ class Checkpoints:
                     engine.stop(Superseded(SUPERSEDED))
                     return
                 last_seen = started_at
-                engine.extend_lease(started_at + LEASE_CHECKS * self._check_interval)
+                engine.extend_lease(started_at + self._lease_seconds)
+
+    async def _wait_for_check(self) -> None:
+        """Wait until the claim is to be polled: at once after the first response, which shows Twilio's clock."""
+        if self._clock_is_read:
+            await asyncio.sleep(self._check_interval)
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._check_interval):
+                await self._responded.wait()
+                self._clock_is_read = True
 
     # ------------------------------------------------------------ items to send
 
@@ -312,7 +294,8 @@ class Checkpoints:
             else:
                 while len(self._open) >= MAX_OPEN:
                     yield await self._next_unresolved()
-                checkpoint = Checkpoint(index, items_digest, datetime.now(UTC), [None] * len(items), items)
+                now, outcomes = datetime.now(UTC), list[Any]([None] * len(items))
+                checkpoint = Checkpoint(index, items_digest, now, outcomes, items, self._leases.index)
                 await asyncio.to_thread(self._open_checkpoint, checkpoint)
                 self._open[index] = checkpoint
                 yield items
@@ -347,15 +330,25 @@ class Checkpoints:
                 " Nothing was sent from that checkpoint on"
             )
         started_at, outcomes = datetime.fromisoformat(state["started_at"]), state["outcomes"]
-        checkpoint = Checkpoint(index, items_digest, started_at, list(outcomes or [UNKNOWN] * len(items)), items)
+        checkpoint = Checkpoint(
+            index,
+            items_digest,
+            started_at,
+            list(outcomes or [UNKNOWN] * len(items)),
+            items,
+            state.get("lease"),
+            state.get("replaced", []),
+        )
+        self._replaced.update(checkpoint.replaced)
         to_send: list[WorkItem] = []
         for position, stored in enumerate(checkpoint.outcomes):
             if stored == UNKNOWN and self._reconcile is not None:
-                self._mark_unresolved(items[position], started_at)
+                self._mark_unresolved(items[position])
             elif stored in (None, DEFERRED, UNKNOWN):
                 to_send.append(items[position])
             else:
                 self.tally.count(*decode_outcome(stored)[:2])
+                self.tally.resumed += 1
                 continue
             checkpoint.record(position, None)
         if checkpoint.remaining:
@@ -365,9 +358,10 @@ class Checkpoints:
             await asyncio.to_thread(self._store.set, f"{self._key}.{index}", checkpoint.as_json(reopened))
         return to_send
 
-    def _mark_unresolved(self, item: WorkItem, started_at: datetime) -> None:
-        self._unresolved.append((item, started_at))
+    def _mark_unresolved(self, item: WorkItem) -> None:
+        self._unresolved.append(item)
         self._reconcile_at = time.monotonic() + self._reconcile_delay
+        self.tally.unresolved, self.tally.reconcile_at = len(self._unresolved), self._reconcile_at
 
     async def _next_unresolved(self) -> list[WorkItem]:
         """Wait until the unresolved items can be reconciled or something else has changed; return the items to send."""
@@ -385,12 +379,14 @@ class Checkpoints:
 
     async def _reconcile_unresolved(self) -> list[WorkItem]:
         """Query Twilio for the unresolved items. Return those that were not sent."""
-        unresolved = list(self._unresolved)
-        log.info("Reconciling with Twilio: an earlier attempt may have sent %d of the messages", len(unresolved))
+        items = list(self._unresolved)
+        log.info("Reconciling with Twilio: an earlier attempt may have sent %d of the messages", len(items))
+        unresolved = await asyncio.to_thread(self._with_windows, items)
         found = await self._reconcile(unresolved, self._claimed_elsewhere) if self._reconcile else {}
-        del self._unresolved[: len(unresolved)]
+        del self._unresolved[: len(items)]
+        self.tally.unresolved = len(self._unresolved)
         to_send = []
-        for item, _ in unresolved:
+        for item in items:
             checkpoint, result = self._open[item.number // CHECKPOINT_SIZE], found.get(item.number)
             if isinstance(result, TwilioError):
                 self._record_final(Outcome(item, "failed", error=result))
@@ -401,15 +397,23 @@ class Checkpoints:
                 self._record_final(Outcome(item, "failed", error=InvalidRequest(message)))
             else:
                 to_send.append(item)
-        log.info("Reconciled: %d were sent before, sending %d again", len(unresolved) - len(to_send), len(to_send))
+        log.info("Reconciled: %d have an outcome, sending %d again", len(items) - len(to_send), len(to_send))
         return to_send
+
+    def _with_windows(self, items: Sequence[WorkItem]) -> list[Unresolved]:
+        """Return items with the windows in which they may have been sent."""
+        opened = {item.number // CHECKPOINT_SIZE for item in items}
+        windows = {
+            index: self._leases.windows(self._open[index].lease, self._open[index].started_at) for index in opened
+        }
+        return [(item, windows[item.number // CHECKPOINT_SIZE]) for item in items]
 
     async def _claimed_elsewhere(self, sids: Collection[str]) -> set[str]:
         """Return those SIDs that belong to items, in closed or open checkpoints."""
         # Collected before the store is read, since a checkpoint may be closed meanwhile.
         outcomes = [checkpoint.outcomes for checkpoint in self._open.values()]
         closed = await asyncio.to_thread(lambda: _intersection(sids, stored_outcomes(self._store, self._key)))
-        return closed | _intersection(sids, outcomes)
+        return closed | _intersection(sids, [*outcomes, list(self._replaced)])
 
     # ------------------------------------------------------------ outcomes
 
@@ -419,12 +423,13 @@ class Checkpoints:
 
     def on_engine_outcome(self, outcome: Outcome) -> None:
         """Record an outcome. Close its checkpoint if it is the last one."""
+        self._responded.set()
         number = outcome.item.number
         checkpoint = self._open[number // CHECKPOINT_SIZE]
         if outcome.kind == "unknown" and self._reconcile is not None:
             self.tally.unknown -= 1
             checkpoint.attempts[number] = checkpoint.attempts.get(number, 0) + 1
-            self._mark_unresolved(outcome.item, checkpoint.started_at)
+            self._mark_unresolved(outcome.item)
             self._changed.set()
             return
         checkpoint.record(number % CHECKPOINT_SIZE, encode_outcome(outcome))
@@ -447,13 +452,19 @@ class Checkpoints:
             self._open.pop(checkpoint.index, None)
         self._changed.set()
 
-    async def store_open(self) -> None:
-        """Store the outcomes of the open checkpoints. Call it once no request is in flight."""
+    async def store_open(self, interrupted: Collection[WorkItem] = ()) -> None:
+        """Store the outcomes of the open checkpoints, once the engine has stopped.
+
+        :param interrupted: Items whose requests were interrupted.
+        """
         await asyncio.gather(*self._writes, return_exceptions=True)
-        unresolved = {item.number for item, _ in self._unresolved}
+        if await asyncio.to_thread(self._store.get, f"{self._key}.owner") != self._owner_id:
+            return
+        unresolved = {item.number for item in chain(self._unresolved, interrupted)}
         for checkpoint in list(self._open.values()):
             first = checkpoint.index * CHECKPOINT_SIZE
             outcomes = [
                 UNKNOWN if number in unresolved else stored for number, stored in enumerate(checkpoint.outcomes, first)
             ]
             await asyncio.to_thread(self._store.set, f"{self._key}.{checkpoint.index}", checkpoint.as_json(outcomes))
+        await asyncio.to_thread(self._leases.extend, 0.0)

@@ -10,7 +10,11 @@
 A request that Twilio throttles is sent again, at a lower concurrency. So is an idempotent request without a response.
 An error that affects every request ends the run: invalid credentials, a suspended account, no funds, the daily cap, or
 a host that stays unreachable for minutes. More failures than ``max_failures`` end it with :class:`TooManyFailures`.
-Requests in flight are always awaited first, and their outcomes reported.
+Requests in flight are always awaited first, and their outcomes reported. If the run is canceled, they are awaited for
+some seconds.
+
+An error that affects every request of a sender ends only the sender's lane: its remaining items fail with the same
+error, without a request.
 
 The client should have ``retries=0``: retrying is done here, where the errors of all requests are known. Memory use is
 bounded, however long the stream: some hundred items are read ahead, or two batches of a source with larger ones. A
@@ -56,8 +60,10 @@ MAX_DELAYED = 1000
 """Maximum number of items that are not due yet. With that many, no further items are started."""
 MAX_RETRIES = 5
 """Maximum number of times that an idempotent request is sent again after a server error."""
+MAX_DRAIN = 3.0
+"""Maximum time that a canceled run awaits its requests in flight, in seconds. Airflow kills a task soon afterwards."""
 
-Disposition = OutcomeKind | Literal["retry", "overflow", "abort"]
+Disposition = OutcomeKind | Literal["retry", "overflow", "reject_sender", "abort"]
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +83,7 @@ class AsyncSender(Protocol):
 
 
 def disposition(request: Request[Any], error: TwilioError) -> Disposition:
-    """Return what an error means: an outcome, a retry, an overflow of the sender's queue, or the end of the run."""
+    """Return what an error means: an outcome, a retry, an overflow of the queue, or the end of the lane or the run."""
     if isinstance(error, OutcomeUnknown):
         return "unknown"
     if is_retryable(request, error):
@@ -86,6 +92,8 @@ def disposition(request: Request[Any], error: TwilioError) -> Disposition:
         return "overflow"
     if isinstance(error, AuthenticationFailed) or error.code in codes.ACCOUNT_WIDE:
         return "abort"
+    if error.code in codes.SENDER_WIDE and not request.idempotent:
+        return "reject_sender"
     if isinstance(error, PermissionDenied) and error.code not in codes.GEO_PERMISSIONS:
         return "abort"
     if isinstance(error, OptedOut):
@@ -105,6 +113,7 @@ async def run(
     concurrency: int = 50,
     rate: float | None = None,
     max_failures: int | None = None,
+    lane_count: int | None = None,
     tally: Tally | None = None,
 ) -> Tally:
     """Send the requests of all items, report each outcome, and return the counts.
@@ -115,11 +124,20 @@ async def run(
     :param concurrency: Maximum number of requests in flight.
     :param rate: Maximum weight per second and lane; None for no limit.
     :param max_failures: End the run when more requests than this have failed.
+    :param lane_count: Number of lanes. The run ends with an error that has ended all of them.
     :param tally: Counts to update, for a caller that reads them during the run.
     :raises TooManyFailures: When more requests than ``max_failures`` have failed.
     :raises TwilioError: When an error affects every request. Exceptions of ``items`` are raised too.
     """
-    engine = Engine(client, on_outcome, concurrency=concurrency, rate=rate, max_failures=max_failures, tally=tally)
+    engine = Engine(
+        client,
+        on_outcome,
+        concurrency=concurrency,
+        rate=rate,
+        max_failures=max_failures,
+        lane_count=lane_count,
+        tally=tally,
+    )
     await engine.run(batches(items))
     return engine.tally
 
@@ -137,12 +155,15 @@ class Engine:
         concurrency: int = 50,
         rate: float | None = None,
         max_failures: int | None = None,
+        lane_count: int | None = None,
         tally: Tally | None = None,
     ) -> None:
         self.client = client
         self.tally = tally if tally is not None else Tally()
         self._on_outcome = on_outcome
-        self._max_failures = max_failures
+        self._max_failures, self._lane_count = max_failures, lane_count
+        self.interrupted: list[WorkItem] = []
+        """Items whose requests were canceled, so that Twilio may have carried them out."""
         self._concurrency = AdaptiveConcurrency(concurrency)
         self._limiter = RateLimiter(rate)
         self._queues = SenderQueues(self._limiter)
@@ -161,7 +182,7 @@ class Engine:
         workers = [asyncio.ensure_future(self._run_worker()) for _ in range(self._concurrency.maximum)]
         try:
             with relaxed_gc():
-                await asyncio.gather(*workers)
+                await self._gather(workers)
         finally:
             tasks = [*workers, *([self._input.task] if self._input.task else [])]
             for task in tasks:
@@ -169,6 +190,17 @@ class Engine:
             await asyncio.gather(*tasks, return_exceptions=True)
         if self._error is not None:
             raise self._error
+
+    async def _gather(self, workers: list[asyncio.Future[None]]) -> None:
+        """Await the workers. If the run is canceled, start no further request, and await those in flight briefly."""
+        gathered = asyncio.gather(*workers)
+        try:
+            await asyncio.shield(gathered)
+        except asyncio.CancelledError as error:
+            if not gathered.done():
+                self.stop(error)
+                await asyncio.wait([gathered], timeout=MAX_DRAIN)
+            raise
 
     def extend_lease(self, until: float) -> None:
         """Start no request after this time of the monotonic clock, unless the lease is extended again."""
@@ -189,7 +221,9 @@ class Engine:
             except TwilioError as error:
                 self._handle_error(item, error, started_at)
             except BaseException as error:  # an error of this program: it would affect the other items too
-                if isinstance(error, Exception) and not item.request.idempotent:  # Twilio may have the request
+                if not isinstance(error, Exception):
+                    self.interrupted.append(item)
+                elif not item.request.idempotent:  # Twilio may have the request
                     unknown = error_without_response(item.request, type(error).__name__, sent=True)
                     self._report(Outcome(item, "unknown", error=unknown))
                 self._fail(error)
@@ -247,12 +281,16 @@ class Engine:
     def _pop_due(self, now: float) -> WorkItem | None:
         """Return an item that is due, delayed items before new ones; None if there is none."""
         while (item := self._delayed.pop_due(now)) is not None:
+            if self._queues.rejected and self._reject(item):
+                continue
             if self._limiter.is_paused(item.lane, now):
                 self._delayed.push(item, self._limiter.reserve(item.lane, item.weight, now))
             elif self._admit(item, now):
                 return item
-        while self._input.items and len(self._delayed) < MAX_DELAYED:
+        while self._input.items and len(self._delayed) < MAX_DELAYED and self._error is None:
             item = self._input.pop()
+            if self._queues.rejected and self._reject(item):
+                continue
             due = self._limiter.reserve(item.lane, item.weight, now)
             if due > now:
                 self._delayed.push(item, due)
@@ -261,6 +299,13 @@ class Engine:
         if not self._input.items:
             self._input.refill()
         return None
+
+    def _reject(self, item: WorkItem) -> bool:
+        """Return whether an item's sender is rejected. The item then fails with the sender's error."""
+        error = self._queues.rejected.get(item.lane)
+        if error is not None:
+            self._report(Outcome(item, "failed", error=error))
+        return error is not None
 
     def _admit(self, item: WorkItem, now: float) -> bool:
         """Return whether the sender's queue admits an item; else delay the item, or defer it."""
@@ -297,6 +342,8 @@ class Engine:
                 now = time.monotonic()
                 self._queues.overflow(item.lane, error, started_at, now)
                 self._delayed.push(item, self._limiter.reserve(item.lane, item.weight, now))
+            case "reject_sender":
+                self._reject_sender(item, error)
             case "abort":
                 self._abort(error)
             case "unknown":
@@ -305,6 +352,19 @@ class Engine:
             case kind:
                 self._backoff.on_response()
                 self._report(Outcome(item, kind, error=error if kind != "done" else None))
+
+    def _reject_sender(self, item: WorkItem, error: TwilioError) -> None:
+        """End the lane of an item. End the run if no other lane is left."""
+        is_new = item.lane not in self._queues.rejected
+        self._queues.rejected.setdefault(item.lane, error)
+        if self._lane_count is not None and len(self._queues.rejected) >= self._lane_count:
+            self._abort(error)
+            return
+        if is_new:
+            log.error("Stopping one sender, whose remaining messages fail: %s", error)
+            self._delayed.expedite(item.lane)
+        self._backoff.on_response()
+        self._report(Outcome(item, "failed", error=error))
 
     def _report(self, outcome: Outcome) -> None:
         self.tally.add(outcome)

@@ -80,6 +80,12 @@ class Tally:
     failed: Counter[int] = field(default_factory=Counter)
     throttled: int = 0
     """Number of requests that Twilio rejected because of a rate or concurrency limit."""
+    resumed: int = 0
+    """Number of counted outcomes that an earlier try determined."""
+    unresolved: int = 0
+    """Number of items that wait for their reconciliation, and have no outcome yet."""
+    reconcile_at: float = 0.0
+    """Monotonic time from which on they are reconciled."""
 
     def add(self, outcome: Outcome) -> None:
         """Count an outcome."""

@@ -104,3 +104,8 @@ class DelayQueue:
         if self._heap and self._heap[0][0] <= now:
             return heapq.heappop(self._heap)[2]
         return None
+
+    def expedite(self, lane: str) -> None:
+        """Make all items of a lane due at once."""
+        self._heap = [(0.0 if item.lane == lane else due, number, item) for due, number, item in self._heap]
+        heapq.heapify(self._heap)

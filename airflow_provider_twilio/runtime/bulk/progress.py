@@ -13,6 +13,8 @@ from airflow_provider_twilio.runtime.bulk.items import Tally, format_codes
 
 FIRST_LINE, MAX_INTERVAL = 5.0, 60.0
 """Time before the first log line, and maximum time between two lines, in seconds. The interval doubles in between."""
+MAX_WAIT_INTERVAL = 15.0
+"""Maximum time between two lines while messages wait for their reconciliation, in seconds."""
 BAR_INTERVAL = 0.2
 """Time between two updates of the progress bar, in seconds."""
 BAR_WIDTH = 30
@@ -28,17 +30,18 @@ async def progress(tally: Tally, noun: str, total: int | None = None) -> AsyncIt
     :param noun: Name of the counted items, such as ``messages``.
     :param total: Number of items, if known.
     """
-    started_at, initial = time.monotonic(), tally.total
+    started_at, initial = time.monotonic(), tally.total - tally.resumed
 
     def line() -> str:
-        return format_progress(tally, noun, total, tally.total - initial, time.monotonic() - started_at)
+        recent = tally.total - tally.resumed - initial
+        return format_progress(tally, noun, total, recent, time.monotonic() - started_at)
 
     async def log_lines() -> None:
         interval = FIRST_LINE
         while True:
             await asyncio.sleep(interval)
             log.info(line())
-            interval = min(interval * 2, MAX_INTERVAL)
+            interval = min(interval * 2, MAX_WAIT_INTERVAL if tally.unresolved else MAX_INTERVAL)
 
     async def draw_bar() -> None:
         while True:
@@ -73,8 +76,14 @@ def format_progress(tally: Tally, noun: str, total: int | None, recent: int, sec
             parts.append(f"{outcome} {counts.total():,} ({format_codes(counts)})")
     if tally.later:
         parts.append(f"left for later {tally.later:,}")
-    if total and rate and done < total:
-        parts.append(f"{_format_duration((total - done) / rate)} left")
+    if tally.resumed:
+        parts.append(f"{tally.resumed:,} by earlier tries")
+    remaining = (total or 0) - done - tally.unresolved
+    if rate and remaining > 0:
+        parts.append(f"{_format_duration(remaining / rate)} left")
+    if tally.unresolved:
+        wait = _format_duration(max(0.0, tally.reconcile_at - time.monotonic()))
+        parts.append(f"{tally.unresolved:,} of unknown outcome to be reconciled in {wait}")
     return ", ".join(parts)
 
 

@@ -14,23 +14,29 @@ from airflow_provider_twilio.api.errors import OutcomeUnresolved, TwilioError
 from airflow_provider_twilio.api.messages import Message, Messages
 from airflow_provider_twilio.api.records import Record
 from airflow_provider_twilio.api.request import Request
-from airflow_provider_twilio.runtime.bulk.checkpoints import ClaimedSids
+from airflow_provider_twilio.runtime.bulk.checkpoints import ClaimedSids, Unresolved
 from airflow_provider_twilio.runtime.bulk.items import WorkItem
-from airflow_provider_twilio.runtime.idempotency.fingerprint import KeyedHash, Match, OnUnresolved, fingerprint, match
-from airflow_provider_twilio.runtime.idempotency.intent import CLOCK_SKEW, Intent
+from airflow_provider_twilio.runtime.idempotency.fingerprint import (
+    KeyedHash,
+    Match,
+    OnUnresolved,
+    fingerprint,
+    matcher_for,
+)
+from airflow_provider_twilio.runtime.idempotency.intent import CLOCK_SKEW, Window
 
 if TYPE_CHECKING:
     from airflow_provider_twilio.client.asynchronous import AsyncClient
 
 MAX_OLD_PAGES = 2
 """Number of consecutive pages without a relevant record after which the rest of the list is taken to be irrelevant."""
+MAX_CLOCK_ERROR = timedelta(hours=1)
+"""Maximum error of the clock of an earlier process whose offset from Twilio's clock is not known."""
 CONCURRENCY = 20
 """Number of recipients or messages that are fetched concurrently."""
 
 log = logging.getLogger(__name__)
 
-Unresolved = tuple[WorkItem, datetime]
-"""An item that may have been sent, and the time since when."""
 MessageStatus = tuple[str, int | None, str | None, str | None]
 """Status, error code, price and currency of a message."""
 
@@ -42,11 +48,13 @@ class CandidateGroup:
     :param degree: How well the records match the items.
     :param items: The items.
     :param candidates: The records, by SID.
+    :param mistimed: Records that match in everything but their creation time, where the clock may have been wrong.
     """
 
     degree: Match
     items: list[WorkItem] = field(default_factory=list)
     candidates: dict[str, Message] = field(default_factory=dict)
+    mistimed: dict[str, Message] = field(default_factory=dict)
 
     @property
     def is_incomplete(self) -> bool:
@@ -56,6 +64,7 @@ class CandidateGroup:
     def remove(self, sids: Collection[str]) -> None:
         """Remove records that belong to other items."""
         self.candidates = {sid: record for sid, record in self.candidates.items() if sid not in sids}
+        self.mistimed = {sid: record for sid, record in self.mistimed.items() if sid not in sids}
 
 
 def make_disjoint(groups: Sequence[CandidateGroup]) -> list[CandidateGroup]:
@@ -77,6 +86,7 @@ def make_disjoint(groups: Sequence[CandidateGroup]) -> list[CandidateGroup]:
         for part in (*overlapping, group):
             merged.items += part.items
             merged.candidates |= part.candidates
+            merged.mistimed |= part.mistimed
         disjoint.append(merged)
     return disjoint
 
@@ -108,9 +118,9 @@ class Reconciler:
         :param claimed_sids: Returns those of the given SIDs that belong to other items.
         """
         by_recipient: dict[str, list[Unresolved]] = {}
-        for item, sent_after in unresolved:
-            by_recipient.setdefault(item.request.get("To") or "", []).append((item, sent_after))
-        oldest = min(sent_after for _, sent_after in unresolved) - timedelta(seconds=CLOCK_SKEW)
+        for item, windows in unresolved:
+            by_recipient.setdefault(item.request.get("To") or "", []).append((item, windows))
+        oldest = min(map(_earliest, {window for _, windows in unresolved for window in windows}))
         found: dict[str, list[Message]] = {}
         is_complete = await self._read_newest(by_recipient, found, oldest, _common_sender(unresolved))
         groups = await self._groups(by_recipient, found, claimed_sids)
@@ -162,7 +172,9 @@ class Reconciler:
     ) -> dict[str, list[CandidateGroup]]:
         """Return, by recipient, the groups of indistinguishable items with their unclaimed candidates."""
         groups = {to: self._group(items, found.get(to, ())) for to, items in by_recipient.items()}
-        sids = {sid for group in chain.from_iterable(groups.values()) for sid in group.candidates}
+        sids = {
+            sid for group in chain.from_iterable(groups.values()) for sid in chain(group.candidates, group.mistimed)
+        }
         claimed = await claimed_sids(sids) if sids else ()
         for group in chain.from_iterable(groups.values()):
             group.remove(claimed)
@@ -171,14 +183,22 @@ class Reconciler:
     def _group(self, items: Sequence[Unresolved], records: Sequence[Message]) -> list[CandidateGroup]:
         """Group items by fingerprint. The candidates are the records that match best."""
         groups: dict[str, CandidateGroup] = {}
-        for item, sent_after in items:
-            intent = Intent(fingerprint(item.request, self.keyed_hash), "", sent_after, datetime.now(UTC), 0.0)
-            matches = [(match(item.request, record, intent, self.keyed_hash), record) for record in records]
-            best = max((degree for degree, _ in matches), default=Match.NONE)
-            group = groups.setdefault(self.keyed_hash.json(dict(intent.fingerprint)), CandidateGroup(best))
+        offset = self.client.twilio_clock.offset(datetime.now(UTC))
+        for item, windows in items:
+            expected, matcher = fingerprint(item.request, self.keyed_hash), matcher_for(item.request)
+            matches = [(matcher.match(record, expected, self.keyed_hash), record) for record in records]
+            timed = [
+                (degree, record)
+                for degree, record in matches
+                if degree and any(window.covers(record.date_created, offset) for window in windows)
+            ]
+            best = max((degree for degree, _ in timed), default=Match.NONE)
+            group = groups.setdefault(self.keyed_hash.json(expected), CandidateGroup(best))
             group.items.append(item)
-            if best:
-                group.candidates |= {str(record["sid"]): record for degree, record in matches if degree == best}
+            group.candidates |= {str(record["sid"]): record for degree, record in timed if degree == best}
+            if any(window.clock_offset is None for window in windows):
+                within = [record for degree, record in matches if degree and _may_be_mistimed(record, windows)]
+                group.mistimed |= {str(record["sid"]): record for record in within}
         return list(groups.values())
 
     def _assign(self, group: CandidateGroup) -> dict[int, Record | TwilioError]:
@@ -186,10 +206,14 @@ class Reconciler:
         candidates = group.candidates
         if len(candidates) == len(group.items):  # the items are interchangeable
             return {item.number: record for item, record in zip(group.items, candidates.values(), strict=True)}
-        if not candidates and not any(self._fails_unlisted(item.request) for item in group.items):
+        mistimed = {sid: record for sid, record in group.mistimed.items() if sid not in candidates}
+        if not candidates and not mistimed and not any(self._fails_unlisted(item.request) for item in group.items):
             return {}
         if candidates:
             reason = f"these messages may belong to it or to a similar row: {', '.join(candidates)}"
+        elif mistimed:
+            candidates = mistimed
+            reason = f"these messages match it, except that the clock of this machine differs: {', '.join(candidates)}"
         else:
             reason = "Twilio lists no matching message"
         return {
@@ -203,6 +227,22 @@ class Reconciler:
         """Return whether a message that Twilio does not list fails, instead of being sent again."""
         has_hidden_recipient = request.get("AddressRetention") == "obfuscate"
         return (self.on_unresolved or ("fail" if has_hidden_recipient else "resend")) == "fail"
+
+
+def _earliest(window: Window) -> datetime:
+    """Return the earliest time at which a record may have been created in a window, by Twilio's clock."""
+    if window.clock_offset is None:
+        return window.start - MAX_CLOCK_ERROR
+    return window.start + timedelta(seconds=window.clock_offset - CLOCK_SKEW)
+
+
+def _may_be_mistimed(record: Message, windows: Sequence[Window]) -> bool:
+    """Return whether a record may be from a window of a clock whose error is not known."""
+    moment = record.date_created
+    return moment is None or any(
+        window.clock_offset is None and window.start - MAX_CLOCK_ERROR <= moment <= window.end + MAX_CLOCK_ERROR
+        for window in windows
+    )
 
 
 def _common_sender(unresolved: Sequence[Unresolved]) -> str | None:

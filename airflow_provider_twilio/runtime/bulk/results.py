@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_twilio.api import codes
 from airflow_provider_twilio.api.errors import BadParameter
-from airflow_provider_twilio.runtime.bulk.checkpoints import decode_outcome
 from airflow_provider_twilio.runtime.bulk.plan import PlannedMessage
+from airflow_provider_twilio.runtime.bulk.stored import decode_outcome
 
 if TYPE_CHECKING:
     from airflow_provider_twilio.runtime.bulk.reconcile import MessageStatus

@@ -3,6 +3,8 @@
 Twilio queues the messages of each sender, and rejects further messages with error 21611 while the queue is full. The
 lane of that sender then pauses, and the other lanes continue. After the pause, one message at a time probes whether the
 queue has room again. A sender whose queue overflows too often in a row has its remaining messages deferred.
+
+Twilio rejects all messages of some senders, such as a number of another account. Those have no queue.
 """
 
 from __future__ import annotations
@@ -51,6 +53,8 @@ class SenderQueues:
 
     def __init__(self, limiter: RateLimiter) -> None:
         self.overflowed: dict[str, SenderQueue] = {}
+        self.rejected: dict[str, TwilioError] = {}
+        """The lanes whose sender Twilio rejects, and its error."""
         self._limiter = limiter
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -19,6 +19,7 @@ from airflow_provider_twilio.runtime.bulk.checkpoints import (
     ClaimedSids,
     InputChanged,
     Superseded,
+    Unresolved,
     decode_outcome,
     delete_checkpoints,
     run_resumable,
@@ -52,7 +53,7 @@ class EmulatorReconcile:
         self.item_counts: list[int] = []
 
     async def __call__(
-        self, unresolved: Sequence[tuple[WorkItem, datetime]], claimed_sids: ClaimedSids
+        self, unresolved: Sequence[Unresolved], claimed_sids: ClaimedSids
     ) -> Mapping[int, Record | TwilioError]:
         self.item_counts.append(len(unresolved))
         by_number = {message["to"]: Record(message) for message in self.emulator.messages}
@@ -91,9 +92,10 @@ async def test_run_resumable_takes_over_closed_checkpoints(emulator: Emulator, o
 async def test_run_resumable_after_crashes_sends_each_message_once(
     emulator: Emulator, open_client, store: DictStore, sent: int
 ):
-    async def cancel_at(task: asyncio.Task[Tally], minimum: int) -> None:
+    async def crash_at(task: asyncio.Task[Tally], minimum: int) -> dict[str, Any]:
         await until(lambda: len(emulator.state.main.messages) >= minimum, pause=0)
         task.cancel()
+        return dict(store.values)
 
     async with open_client() as client:
         for minimum in (sent, sent + 5):
@@ -102,8 +104,9 @@ async def test_run_resumable_after_crashes_sends_each_message_once(
                     client, message_items(emulator), store=store, key="k", reconcile=EmulatorReconcile(emulator)
                 )
             )
-            await asyncio.gather(cancel_at(task, minimum), task, return_exceptions=True)
+            stored, _ = await asyncio.gather(crash_at(task, minimum), task, return_exceptions=True)
             assert task.cancelled()
+            store.values = stored  # a killed process stores no outcomes
         await asyncio.sleep(0.2)  # requests in flight arrive
         reconcile = EmulatorReconcile(emulator)
         tally = await run_resumable(
@@ -113,6 +116,28 @@ async def test_run_resumable_after_crashes_sends_each_message_once(
     assert tally.done == MANY
     assert len(reconcile.item_counts) == 1
     assert all(decode_outcome(stored)[2] for some in stored_outcomes(store, "k") for stored in some)
+
+
+async def test_run_resumable_canceled_keeps_outcomes_and_needs_no_reconciliation(
+    emulator: Emulator, open_client, store: DictStore
+):
+    emulator.quirks.set(latency=0.02)
+    async with open_client() as client:
+        task = asyncio.create_task(
+            run_resumable(client, message_items(emulator), store=store, key="k", reconcile=EmulatorReconcile(emulator))
+        )
+        await until(lambda: len(emulator.state.main.messages) >= 70)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        sent = len(emulator.messages)
+        assert sum(stored is not None for some in stored_outcomes(store, "k") for stored in some) == sent < MANY
+        reconcile, tally = EmulatorReconcile(emulator), Tally()
+        await run_resumable(
+            client, message_items(emulator), store=store, key="k", reconcile=reconcile, reconcile_delay=60, tally=tally
+        )
+    assert (reconcile.item_counts, tally.done, tally.resumed) == ([], MANY, sent)
+    assert each_sent_once(emulator)
 
 
 async def test_run_resumable_sends_remaining_items_before_it_reconciles(
@@ -236,7 +261,7 @@ async def test_run_resumable_reconciles_again_after_a_failed_reconciliation(
 ):
     class RejectedReconcile(EmulatorReconcile):
         async def __call__(
-            self, unresolved: Sequence[tuple[WorkItem, datetime]], claimed_sids: ClaimedSids
+            self, unresolved: Sequence[Unresolved], claimed_sids: ClaimedSids
         ) -> Mapping[int, Record | TwilioError]:
             raise AuthenticationFailed("not now")
 
@@ -327,7 +352,7 @@ async def test_run_resumable_sends_nothing_once_its_successor_reconciles(
     async with open_client() as client:
         old = asyncio.create_task(start(client))
         await until(lambda: len(emulator.state.main.messages) >= 50)
-        assert len(store.values) == 1 + 3
+        assert len(store.values) == 1 + 1 + 3  # the claim, the lease, and the checkpoints
         new = asyncio.create_task(start(client))
         with pytest.raises(Superseded):
             await old

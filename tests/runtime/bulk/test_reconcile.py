@@ -17,6 +17,7 @@ from airflow_provider_twilio.runtime.bulk import reconcile as reconcile_module
 from airflow_provider_twilio.runtime.bulk.checkpoints import ClaimedSids
 from airflow_provider_twilio.runtime.bulk.items import WorkItem
 from airflow_provider_twilio.runtime.bulk.reconcile import Reconciler, fetch_statuses
+from airflow_provider_twilio.runtime.idempotency.intent import Window
 
 
 def item(request: Request[Any], number: int) -> WorkItem:
@@ -40,6 +41,11 @@ def claimed(*owned: str) -> ClaimedSids:
     return claimed_sids
 
 
+def window(start: datetime) -> tuple[Window, ...]:
+    """Return the windows of a process whose clock agreed with Twilio's, and that sent for an hour."""
+    return (Window(start, start + timedelta(hours=1), 0.0),)
+
+
 @pytest.fixture
 def since() -> datetime:
     return datetime.now(UTC)
@@ -56,7 +62,7 @@ async def test_reconciler_finds_the_messages_that_were_sent(
     emulator.quirks.set(unsent=unsent)
     async with open_client() as client:
         sent = {index: (await client.send(message(index)))["sid"] for index in range(0, 40, 2)}
-        unresolved = [(item(message(index), index), since) for index in range(40)]
+        unresolved = [(item(message(index), index), window(since)) for index in range(40)]
         found = await Reconciler(client)(unresolved, none_claimed)
     assert {number: record["sid"] for number, record in found.items()} == sent  # type: ignore[index]
 
@@ -65,7 +71,7 @@ async def test_reconciler_ignores_older_messages(emulator: Emulator, open_client
     async with open_client() as client:
         await client.send(message(1))
         sent_after = since + timedelta(minutes=10)
-        assert await Reconciler(client)([(item(message(1), 1), sent_after)], none_claimed) == {}
+        assert await Reconciler(client)([(item(message(1), 1), window(sent_after))], none_claimed) == {}
 
 
 async def long_list(client: AsyncClient, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> datetime:
@@ -88,9 +94,9 @@ async def test_reconciler_reads_only_the_newest_pages_of_a_long_list(emulator: E
         emulator.quirks.set(unsent="last")
         before = len(emulator.journal)
         unresolved = [
-            (item(message(200), 0), since),
-            (item(Messages.create(to="+15005559012", from_="+15005550006", body="hello"), 1), since),
-            (item(message(201), 2), since),
+            (item(message(200), 0), window(since)),
+            (item(Messages.create(to="+15005559012", from_="+15005550006", body="hello"), 1), window(since)),
+            (item(message(201), 2), window(since)),
         ]
         monkeypatch.setattr(reconcile_module, "datetime", LaterDatetime)
         found = await Reconciler(client)(unresolved, none_claimed)
@@ -112,7 +118,7 @@ async def test_reconciler_queries_a_recipient_whose_newest_message_differs(
         queued = await client.send(message(200))
         emulator.quirks.set(unsent="last")
         monkeypatch.setattr(reconcile_module, "datetime", LaterDatetime)
-        found = await Reconciler(client)([(item(message(200), 0), since)], none_claimed)
+        found = await Reconciler(client)([(item(message(200), 0), window(since))], none_claimed)
     assert {number: record["sid"] for number, record in found.items()} == {0: queued["sid"]}  # type: ignore[index]
 
 
@@ -129,7 +135,7 @@ async def test_reconciler_assigns_indistinguishable_records_only_if_none_is_miss
 ):
     content: dict[str, Any] = {"to": "+14155550001", "from_": "+15005550006", "content_sid": "HX" + "1" * 32}
     requests = [Messages.create(**content, content_variables={"1": str(index)}) for index in range(3)]
-    unresolved = [(item(request, index), since) for index, request in enumerate(requests)]
+    unresolved = [(item(request, index), window(since)) for index, request in enumerate(requests)]
     async with open_client() as client:
         reconciler = Reconciler(client)
         assert await reconciler(unresolved, none_claimed) == {}
@@ -151,14 +157,14 @@ async def test_reconciler_ignores_records_that_other_items_have_claimed(emulator
     second = Messages.create(**content, content_variables={"1": "second"})
     async with open_client() as client:
         first = await client.send(Messages.create(**content, content_variables={"1": "first"}))
-        assert await Reconciler(client)([(item(second, 1), since)], claimed(first["sid"])) == {}
+        assert await Reconciler(client)([(item(second, 1), window(since))], claimed(first["sid"])) == {}
 
 
 async def test_reconciler_assigns_an_exact_match_before_partial_ones(emulator: Emulator, open_client, since):
     """A body and a template to one recipient: the template's body is unknown, so any message matches it partially."""
     plain = message(1)
     template = Messages.create(to="+14155550001", from_="+15005550006", content_sid="HX" + "1" * 32)
-    unresolved = [(item(plain, 0), since), (item(template, 1), since)]
+    unresolved = [(item(plain, 0), window(since)), (item(template, 1), window(since))]
     async with open_client() as client:
         sent = await client.send(plain)
         assert await Reconciler(client)(unresolved, none_claimed) == {0: sent}
@@ -169,7 +175,7 @@ async def test_reconciler_assigns_an_exact_match_before_partial_ones(emulator: E
 async def test_reconciler_does_not_assign_one_record_to_two_items(emulator: Emulator, open_client, since):
     """Two messages with one body, one of them with media that Twilio's list may not show yet."""
     plain, with_media = message(1), message(1, media_url="https://example.com/a.png")
-    unresolved = [(item(plain, 0), since), (item(with_media, 1), since)]
+    unresolved = [(item(plain, 0), window(since)), (item(with_media, 1), window(since))]
     async with open_client() as client:
         await client.send(plain)
         found = await Reconciler(client)(unresolved, none_claimed)
@@ -178,9 +184,9 @@ async def test_reconciler_does_not_assign_one_record_to_two_items(emulator: Emul
 
 async def test_reconciler_fails_unlisted_messages_where_required(open_client, since):
     async with open_client() as client:
-        required = await Reconciler(client, "fail")([(item(message(1), 1), since)], none_claimed)
+        required = await Reconciler(client, "fail")([(item(message(1), 1), window(since))], none_claimed)
         obfuscated = item(message(1, address_retention="obfuscate"), 1)
-        hidden = await Reconciler(client)([(obfuscated, since)], none_claimed)
+        hidden = await Reconciler(client)([(obfuscated, window(since))], none_claimed)
     assert isinstance(required[1], OutcomeUnresolved)
     assert isinstance(hidden[1], OutcomeUnresolved)
 

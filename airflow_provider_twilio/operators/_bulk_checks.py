@@ -23,7 +23,7 @@ def check_limits(values: Mapping[str, Any]) -> None:
         value = values[name]
         if value is not None and value is not UNRESOLVED and not value > 0:
             raise BadParameter(name, f"is {value}", "pass a number above 0")
-    checks.choice("on_clear", values["on_clear"], ("resend", "skip"))
+    checks.choice("on_clear", values["on_clear"], ("resend", "resend_all", "skip"))
     checks.choice("on_missing", values["on_missing"], ("invalid", "empty"))
     checks.choice("on_unresolved", values["on_unresolved"], ("resend", "fail"))
     failures = values["max_failures"]

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import re
+import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_twilio.api.errors import BadParameter
+from airflow_provider_twilio.operators._bulk_folder import folder_for
 from airflow_provider_twilio.runtime.bulk.checkpoints import delete_checkpoints, stored_outcomes, stored_sids
-from airflow_provider_twilio.runtime.state_store import FolderStore, StateStore, TaskStateStore
+from airflow_provider_twilio.runtime.bulk.repair import is_repairable, reopen_checkpoints
+from airflow_provider_twilio.runtime.state_store import StateStore, TaskStateStore
+
+if TYPE_CHECKING:
+    from airflow_provider_twilio.runtime.bulk.reconcile import MessageStatus
 
 STORE_KEY = "twilio_bulk"
 """Key of the run's record. Keys of checkpoints, and of XComs with SIDs, begin with it."""
 MAX_IN_STORE = 20_000
 """Maximum number of messages whose checkpoints fit into Airflow's task state store."""
-
-
-def object_path(path: str) -> Any:
-    """Return a path in any of Airflow's object stores."""
-    from airflow.sdk import ObjectStoragePath
-
-    return ObjectStoragePath(path.strip())
 
 
 def store_for(context: Mapping[str, Any], checkpoint_path: str | None, messages: int) -> StateStore:
@@ -31,13 +29,7 @@ def store_for(context: Mapping[str, Any], checkpoint_path: str | None, messages:
     :raises BadParameter: If a folder is required but ``checkpoint_path`` is not set.
     """
     if checkpoint_path:
-        ti = context.get("ti")
-        map_index = getattr(ti, "map_index", -1)
-        parts = [getattr(ti, name, None) or name for name in ("dag_id", "run_id", "task_id")]
-        folder = object_path(checkpoint_path)
-        for part in [*parts, *([str(map_index)] if map_index >= 0 else [])]:
-            folder = folder / re.sub(r"[^\w.+:-]", "_", part)
-        return FolderStore(folder)
+        return folder_for(context, checkpoint_path)
     store = context.get("task_state_store")
     remedy = "pass a folder, such as s3://bucket/checkpoints"
     if store is None:
@@ -51,8 +43,14 @@ def store_for(context: Mapping[str, Any], checkpoint_path: str | None, messages:
     return TaskStateStore(store)
 
 
+class Interrupted(asyncio.CancelledError):
+    """The task was stopped by Airflow: a user marked or cleared it, it timed out, or its worker is shut down."""
+
+
 class BulkRun:
-    """One pass through all recipients, which all tries of a task share. Clearing a finished task starts another one.
+    """One pass through all recipients, which all tries of a task share.
+
+    Clearing a task that failed resumes its run. Clearing one that succeeded starts another run.
 
     :param store: Store of the run's record and checkpoints.
     :param record: The stored record.
@@ -63,32 +61,46 @@ class BulkRun:
         self._record = record
 
     @classmethod
-    def load(cls, store: StateStore) -> BulkRun:
-        """Return the run that an earlier step of the same task stored."""
-        return cls(store, store.get(STORE_KEY))
+    def load(cls, store: StateStore) -> BulkRun | None:
+        """Return the run that an earlier step of the same task stored; None if there is none."""
+        record = store.get(STORE_KEY)
+        return None if record is None else cls(store, record)
+
+    def is_resumed(self, max_tries: int, *, resend_on_clear: bool, start_over: bool = False) -> bool:
+        """Return whether a try resumes this run. Otherwise it starts another one.
+
+        :param max_tries: ``max_tries`` of the task instance, which Airflow increases when a user clears the task.
+        :param resend_on_clear: Whether clearing a task that succeeded sends all messages again.
+        :param start_over: Whether clearing a task sends all messages again in any case.
+        """
+        if not self.is_cleared(max_tries):
+            return True
+        return not start_over and (not self.has_succeeded or not resend_on_clear)
 
     @classmethod
     def load_or_start(
-        cls, store: StateStore, max_tries: int, *, resend_on_clear: bool, before_start: Callable[[], None]
+        cls,
+        store: StateStore,
+        max_tries: int,
+        *,
+        resend_on_clear: bool,
+        before_start: Callable[[], None],
+        start_over: bool = False,
     ) -> BulkRun:
-        """Return the stored run if it can be resumed, or start and store another one.
+        """Return the stored run if this try resumes it, or start and store another one.
 
-        :param max_tries: ``max_tries`` of the task instance, which Airflow increases when a user clears the task.
-        :param resend_on_clear: Whether clearing a finished task sends all messages again.
+        See :meth:`is_resumed` for the other parameters.
+
         :param before_start: Function with checks that only apply when a run starts.
         """
-        record: dict[str, Any] | None = store.get(STORE_KEY)
-        if record is None:
-            generation = 0
-        elif record["summary"] is None or record["max_tries"] == max_tries or not resend_on_clear:
-            return cls(store, record)
-        else:
-            generation = record["generation"] + 1
+        stored = cls.load(store)
+        if stored is not None and stored.is_resumed(max_tries, resend_on_clear=resend_on_clear, start_over=start_over):
+            return stored
         before_start()
         run = cls(
             store,
             {
-                "generation": generation,
+                "generation": 0 if stored is None else stored._record["generation"] + 1,
                 "max_tries": max_tries,
                 "started_at": time.time(),
                 "sent_at": None,
@@ -98,6 +110,26 @@ class BulkRun:
         )
         run._save()
         return run
+
+    def is_cleared(self, max_tries: int) -> bool:
+        """Return whether a user has cleared the task since this run started or was repaired."""
+        return bool(self._record["max_tries"] != max_tries)
+
+    @property
+    def has_succeeded(self) -> bool:
+        """Whether the run has finished, without more failures than allowed."""
+        return self.summary is not None and not self._record.get("failed")
+
+    def repair(self, max_tries: int, statuses: Mapping[str, MessageStatus]) -> int:
+        """Reopen the run, so that it sends the messages again that can now be delivered. Return their number.
+
+        :param statuses: Statuses of the sent messages by SID; empty if the task did not wait for delivery.
+        """
+        count = reopen_checkpoints(self.store, self.key, lambda stored: is_repairable(stored, statuses))
+        self._record.update(max_tries=max_tries, summary=None, sent=None, sent_at=None)
+        self._record.pop("failed", None)
+        self._save()
+        return count
 
     @property
     def key(self) -> str:
@@ -136,11 +168,18 @@ class BulkRun:
         self._record["sent"] = summary
         self._save()
 
-    def finish(self, summary: dict[str, Any]) -> None:
-        """Store the final summary, and delete the checkpoints."""
+    def finish(self, summary: dict[str, Any], *, failed: bool, keep: bool = False) -> None:
+        """Store the final summary. Delete the checkpoints, unless they are needed to repair the run.
+
+        :param failed: Whether more messages have failed than allowed.
+        :param keep: Whether to keep the checkpoints in any case.
+        """
         self._record["summary"] = summary
+        if failed:
+            self._record["failed"] = True
         self._save()
-        delete_checkpoints(self.store, self.key, summary["rows"])
+        if not failed and not keep:
+            delete_checkpoints(self.store, self.key, summary["rows"])
 
     def outcomes(self) -> Iterator[list[Any]]:
         """Yield the stored outcomes, one list per checkpoint."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -52,11 +53,22 @@ def enforce_max_failures(summary: dict[str, Any], max_failures: float | None) ->
 
     :raises AirflowFailException: If more messages failed, or were not delivered, than ``max_failures`` allows.
     """
-    limit = failure_limit(max_failures, summary["rows"])
-    failed = sum(summary["failed"].values())
-    undelivered = sum(summary.get("undelivered", {}).values()) + summary.get("waiting", 0)
-    if limit is not None and failed + undelivered > limit:
+    if has_too_many_failures(summary, max_failures):
+        failed, undelivered = count_failures(summary)
+        limit = failure_limit(max_failures, summary["rows"])
         raise AirflowFailException(
             f"{failed} messages failed and {undelivered} were not delivered; max_failures allows {limit}. {summary}"
         )
     return summary
+
+
+def has_too_many_failures(summary: Mapping[str, Any], max_failures: float | None) -> bool:
+    """Return whether more messages failed, or were not delivered, than ``max_failures`` allows."""
+    limit = failure_limit(max_failures, summary["rows"])
+    return limit is not None and sum(count_failures(summary)) > limit
+
+
+def count_failures(summary: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the numbers of messages that failed, and of messages that were not delivered."""
+    undelivered = sum(summary.get("undelivered", {}).values()) + summary.get("waiting", 0)
+    return sum(summary["failed"].values()), undelivered

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -22,21 +23,26 @@ from airflow_provider_twilio.api.messages import MAX_SCHEDULE_AHEAD, MAX_VALIDIT
 from airflow_provider_twilio.defaults import DRY_RUN, RECONCILE_TIMEOUT
 from airflow_provider_twilio.operators import _bulk_checks
 from airflow_provider_twilio.operators._base.operation import COLORS, TwilioOperator
-from airflow_provider_twilio.operators._bulk_summary import build_summary, enforce_max_failures, failure_limit
+from airflow_provider_twilio.operators._bulk_summary import (
+    build_summary,
+    enforce_max_failures,
+    failure_limit,
+    has_too_many_failures,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_twilio._airflow.parameters import OperatorParameters
-    from airflow_provider_twilio._airflow.send_once import OnClear
     from airflow_provider_twilio.client.settings import Settings
+    from airflow_provider_twilio.operators._bulk_folder import FolderMarker
     from airflow_provider_twilio.operators._bulk_run import BulkRun
-    from airflow_provider_twilio.runtime.bulk.items import Tally, WorkItem
     from airflow_provider_twilio.runtime.bulk.placeholders import OnMissing
     from airflow_provider_twilio.runtime.bulk.plan import MessagePlan, PlannedMessage, Preflight
     from airflow_provider_twilio.runtime.bulk.rows import Row
     from airflow_provider_twilio.runtime.idempotency.fingerprint import OnUnresolved
     from airflow_provider_twilio.runtime.polling.events import DeliveryCounts
+    from airflow_provider_twilio.runtime.state_store import StateStore
     from airflow_provider_twilio.triggers.messages import BulkDeliveryTrigger
 
     Planned = Callable[[], Iterator[PlannedMessage]]
@@ -46,6 +52,8 @@ if TYPE_CHECKING:
 CREATE = _bulk_checks.CREATE
 OPTIONS = tuple(name for name in CREATE.names if name not in ("to", "max_price", "force_delivery"))
 """Parameters of :meth:`Messages.create` that apply to all rows."""
+BulkOnClear = Literal["resend", "resend_all", "skip"]
+"""What to do when a user clears the task."""
 
 
 class SendMessagesOperator(TwilioOperator):
@@ -97,17 +105,18 @@ class SendMessagesOperator(TwilioOperator):
     :param attempt: Number of attempts made to send this message, this one included. (templated)
     :param validity_period: Seconds the message may stay in Twilio's queue, 1 to 36,000 (default). Twilio does not send
         it later. (templated)
-    :param content_retention: ``discard`` to have Twilio delete the body after sending, ``retain`` to keep it.
-        (templated)
+    :param content_retention: ``discard`` to have Twilio delete the body after sending, ``retain`` to keep it. Requires
+        Message Redaction, which Twilio enables for an account on request; without it, the message fails with code
+        30029. (templated)
     :param address_retention: ``obfuscate`` to have Twilio mask the recipient in its records, ``retain`` to keep it.
-        (templated)
+        Requires Message Redaction, as ``content_retention`` does. (templated)
     :param smart_encoded: Whether Twilio replaces characters outside GSM-7 with similar ones inside it. (templated)
     :param persistent_action: Rich actions for channels other than SMS and MMS, such as a location. (templated)
     :param traffic_type: Twilio's traffic class for the message, such as ``free``. (templated)
     :param shorten_urls: Whether Twilio shortens links in the body. Works with messaging services that have link
         shortening only. False by default. (templated)
     :param schedule_type: ``fixed``, together with ``send_at``. (templated)
-    :param send_at: Time at which Twilio sends the message, 300 seconds to 35 days ahead: an aware datetime or ISO 8601.
+    :param send_at: Time at which Twilio sends the message, 330 seconds to 35 days ahead: an aware datetime or ISO 8601.
         Requires ``schedule_type="fixed"`` and a messaging service. (templated)
     :param send_as_mms: Whether to send a single MMS even without media. (templated)
     :param message_intent: Purpose of the message, which Twilio evaluates for compliance. (templated)
@@ -140,8 +149,10 @@ class SendMessagesOperator(TwilioOperator):
         without a final status are then counted as ``waiting``.
     :param deferrable: Whether to wait in the triggerer, which takes no worker slot; by default the setting
         ``[operators] default_deferrable``.
-    :param on_clear: Whether a task that a user clears after it has sent all messages sends them again (``resend``), or
-        returns its summary (``skip``). A task that has not sent all messages resumes in either case.
+    :param on_clear: What to do when a user clears the task. ``resend`` (default): a task that succeeded sends all
+        messages again; a task that failed sends those not sent yet, and those that failed for a temporary reason.
+        ``resend_all``: the task sends all messages again in either case. ``skip``: a task that has sent all messages
+        returns its summary.
     :param on_unresolved: Whether to ``resend`` or ``fail`` a message if the outcome of its request is unknown and
         Twilio lists no matching record. By default ``resend``, and ``fail`` with ``address_retention="obfuscate"``.
     :param reconcile_timeout: Seconds after the connection timeout after which a message that Twilio does not list is
@@ -173,7 +184,7 @@ class SendMessagesOperator(TwilioOperator):
     poll_interval: float
     wait_timeout: float
     deferrable: bool
-    on_clear: OnClear
+    on_clear: BulkOnClear
     on_unresolved: OnUnresolved | None
     reconcile_timeout: float
 
@@ -221,7 +232,7 @@ class SendMessagesOperator(TwilioOperator):
         poll_interval: float = 30.0,
         wait_timeout: float = 3600.0,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        on_clear: OnClear = "resend",
+        on_clear: BulkOnClear = "resend",
         on_unresolved: OnUnresolved | None = None,
         reconcile_timeout: float = RECONCILE_TIMEOUT,
         twilio_conn_id: str = "twilio_default",
@@ -244,7 +255,9 @@ class SendMessagesOperator(TwilioOperator):
             return self._execute(context)
 
     def _execute(self, context: Context) -> Any:
-        from airflow_provider_twilio.operators._bulk_run import BulkRun, store_for
+        from airflow_provider_twilio.operators._bulk_run import BulkRun, Interrupted
+        from airflow_provider_twilio.operators._bulk_send import send_all
+        from airflow_provider_twilio.runtime.bulk.items import Tally
         from airflow_provider_twilio.runtime.bulk.plan import preflight, raise_for_preflight
 
         _bulk_checks.check_limits({name: getattr(self, name) for name in self._parameter_names})
@@ -259,32 +272,117 @@ class SendMessagesOperator(TwilioOperator):
         max_failures = failure_limit(self.max_failures, checked.rows)
         raise_for_preflight(checked, max_failures)
         self._log_preflight(checked, time.monotonic() - started)
-        if settings.dry_run:
-            return self._dry_run(planned, checked)
-        run = BulkRun.load_or_start(
-            store_for(context, self.checkpoint_path, checked.messages),
-            getattr(context.get("ti"), "max_tries", 0),
-            resend_on_clear=self.on_clear != "skip",
-            before_start=self._check_send_at,
-        )
+        store = self._store(context, checked.messages, settings)
+        stored = None if store is None else BulkRun.load(store)
+        marker = self._marker(context, store)
+        on_clear: dict[str, bool] = {
+            "resend_on_clear": self.on_clear != "skip",
+            "start_over": self.on_clear == "resend_all",
+        }
+        if stored is None and marker is not None:
+            marker.check(**on_clear)
+        max_tries = getattr(context.get("ti"), "max_tries", 0)
+        if store is None or settings.dry_run:
+            is_resumed = stored is not None and stored.is_resumed(max_tries, **on_clear)
+            return self._dry_run(planned, checked, stored if is_resumed else None)
+        run = BulkRun.load_or_start(store, max_tries, before_start=self._check_send_at, **on_clear)
+        if marker is not None:
+            marker.write(succeeded=run.has_succeeded)
+        if run.is_cleared(max_tries) and self.on_clear != "skip" and not run.has_succeeded:
+            self._repair(settings, run, max_tries)
         if run.summary is not None:
             self.log.info("Sending nothing: an earlier try has sent all messages")
             return enforce_max_failures(run.summary, self.max_failures)
         if next(run.outcomes(), None) is None:  # later, sent messages have reduced the balance
             self._check_balance()
-        started = time.monotonic()
+        started, tally = time.monotonic(), Tally()
         try:
             items = plan.items(read_rows(), checked.verdicts)
-            tally, sent_now = self._run_in_background(self._send_all(settings, items, checked, run, max_failures))
+            sent_now = self._run_in_background(
+                send_all(
+                    settings,
+                    items,
+                    checked,
+                    run,
+                    tally,
+                    concurrency=self.concurrency,
+                    rate=self.rate,
+                    max_failures=max_failures,
+                    on_unresolved=self.on_unresolved,
+                    reconcile_timeout=self.reconcile_timeout,
+                )
+            )
         except TwilioError:
             self._write_results(planned, run.outcomes(), {}, "unsent")
             raise
+        except asyncio.CancelledError as error:
+            self._cancel_if_killed(context, settings, run)
+            raise Interrupted(
+                f"Stopped while sending: {tally.total} of {checked.messages} messages have an outcome, and {tally.done}"
+                " of them were sent. The next try, or clearing the task, sends the rest"
+            ) from error
         summary = build_summary(checked, tally, time.monotonic() - started, sent_now)
         self.log.info("Sent: %s", summary)
         run.record_sent(summary, sent_now=sent_now)
         if not (self.wait_for_delivery and tally.done):
-            return self._finish(run, planned, summary)
+            return self._finish(context, run, planned, summary)
         return self._wait(context, settings, run, planned)
+
+    def _store(self, context: Context, messages: int, settings: Settings) -> StateStore | None:
+        """Return the store for the checkpoints; None for a dry run without one."""
+        from airflow_provider_twilio.operators._bulk_folder import check_local_path, object_path
+        from airflow_provider_twilio.operators._bulk_run import store_for
+
+        consequence = {
+            "checkpoint_path": "a next try on another machine cannot resume, and fails",
+            "results": "the table stays on this machine, and is lost with it",
+        }
+        for name, effect in consequence.items():
+            path = (getattr(self, name) or "").strip()
+            if path and (warning := check_local_path(name, object_path(path), effect)):
+                self.log.warning(warning)
+        try:
+            return store_for(context, self.checkpoint_path, messages)
+        except BadParameter:
+            if not settings.dry_run:
+                raise
+            return None
+
+    def _marker(self, context: Context, store: StateStore | None) -> FolderMarker | None:
+        from airflow_provider_twilio.operators._bulk_folder import FolderMarker
+        from airflow_provider_twilio.runtime.state_store import FolderStore
+
+        return FolderMarker(context, store) if isinstance(store, FolderStore) else None
+
+    def _repair(self, settings: Settings, run: BulkRun, max_tries: int) -> None:
+        """Reopen a run that failed, and log how many messages it sends again."""
+        from airflow_provider_twilio.operators._bulk_send import fetch_run_statuses
+
+        has_undelivered = bool((run.summary or {}).get("undelivered"))
+        statuses = self._run_in_background(fetch_run_statuses(settings, run)) if has_undelivered else {}
+        count = run.repair(max_tries, statuses)
+        self.log.info(
+            "Resuming the failed send: sending %d messages again that can be delivered now, and those not sent yet."
+            ' To send all messages again, clear the task with on_clear="resend_all"',
+            count,
+        )
+
+    def _cancel_if_killed(self, context: Context, settings: Settings, run: BulkRun) -> None:
+        """Cancel the messages that are still scheduled, if a user has marked the task as failed."""
+        from airflow_provider_twilio._airflow.compat import get_task_state
+        from airflow_provider_twilio.operators._bulk_send import cancel_in_client
+
+        if not self._is_scheduled or get_task_state(context.get("ti")) != "failed":
+            return
+        sids = list(chain.from_iterable(run.sids()))
+        self.log.info("Canceling %d scheduled messages, since the task was marked as failed", len(sids))
+        counts = self._run_in_background(cancel_in_client(settings, sids))
+        self.log.info("Canceled scheduled messages: %s", dict(counts))
+
+    @property
+    def _is_scheduled(self) -> bool:
+        """Whether Twilio sends the messages later."""
+        return self._rendered_option("send_at") is not None
 
     def _plan(self, settings: Settings) -> MessagePlan:
         from airflow_provider_twilio.runtime.bulk.plan import MessagePlan
@@ -311,14 +409,20 @@ class SendMessagesOperator(TwilioOperator):
         return parse_rendered(name, value, str(CREATE.parameters[name].annotation))
 
     def _rendered_recipients(self) -> Any:
-        from airflow_provider_twilio.operators._bulk_run import object_path
+        from airflow_provider_twilio.operators._bulk_folder import check_local_path, object_path
+        from airflow_provider_twilio.runtime.bulk.rows import check_type
 
         recipients = parse_rendered("recipients", self.recipients, "Sequence")
         if isinstance(recipients, str):
             if not recipients.strip():
                 raise BadParameter("recipients", "is empty", "pass a list, or the path of a file")
-            return object_path(recipients)
-        if hasattr(recipients, "open") or isinstance(recipients, list | tuple | Mapping | bytes):
+            recipients = object_path(recipients)
+        check_type(recipients)
+        if hasattr(recipients, "open"):
+            if warning := check_local_path("recipients", recipients, "a task on another machine cannot read the file"):
+                self.log.warning(warning)
+            return recipients
+        if isinstance(recipients, list | tuple):
             return recipients
         return list(recipients)  # XComs of mapped tasks are a lazy sequence, which fetches an item on each access
 
@@ -339,12 +443,31 @@ class SendMessagesOperator(TwilioOperator):
                     self.rate, duration, validity,
                 )  # fmt: skip
 
-    def _dry_run(self, planned: Planned, checked: Preflight) -> dict[str, Any]:
+    def _dry_run(self, planned: Planned, checked: Preflight, run: BulkRun | None) -> dict[str, Any]:
+        """Return the summary of a try that sends nothing.
+
+        :param run: The run that earlier tries without ``dry_run`` have begun; None if there is none.
+        """
+        from airflow_provider_twilio.operators._bulk_send import count_stored
         from airflow_provider_twilio.runtime.bulk.items import Tally
 
-        self.log.info("Dry run: sending nothing")
-        self._write_results(planned, (), {}, DRY_RUN)
-        return {**build_summary(checked, Tally(), 0.0, 0), "segments": checked.segments, "status": DRY_RUN}
+        if run is not None and run.summary is not None:
+            self.log.info("Dry run: sending nothing. An earlier try has sent all messages")
+            return enforce_max_failures(run.summary, self.max_failures)
+        tally = Tally()
+        if run is None:
+            self.log.info("Dry run: sending nothing")
+        else:
+            count_stored(tally, planned(), chain.from_iterable(run.outcomes()))
+            self.log.warning(
+                "Dry run: sending nothing more. Before dry_run was set, an earlier try sent %d messages, and may have"
+                " sent %d others",
+                tally.done,
+                tally.unknown,
+            )
+        self._write_results(planned, () if run is None else run.outcomes(), {}, DRY_RUN)
+        unknown = {"unknown": tally.unknown} if tally.unknown else {}
+        return {**build_summary(checked, tally, 0.0, 0), **unknown, "status": DRY_RUN}
 
     def _check_send_at(self) -> None:
         checks.within_future("send_at", self._rendered_option("send_at"), MIN_SCHEDULE_AHEAD, MAX_SCHEDULE_AHEAD)
@@ -360,48 +483,6 @@ class SendMessagesOperator(TwilioOperator):
                 "top up the account, or lower min_balance. No message was sent",
             )
 
-    async def _send_all(
-        self,
-        settings: Settings,
-        items: AsyncIterator[WorkItem],
-        checked: Preflight,
-        run: BulkRun,
-        max_failures: int | None,
-    ) -> tuple[Tally, int]:
-        """Send the remaining messages. Return the tally of all rows, and the number of messages sent by this try."""
-        from airflow_provider_twilio.client.asynchronous import AsyncClient
-        from airflow_provider_twilio.runtime.bulk.checkpoints import run_resumable
-        from airflow_provider_twilio.runtime.bulk.items import Outcome, Tally
-        from airflow_provider_twilio.runtime.bulk.progress import progress
-        from airflow_provider_twilio.runtime.bulk.reconcile import CONCURRENCY, Reconciler
-
-        sent_now = 0
-
-        def count_sent(outcome: Outcome) -> None:
-            nonlocal sent_now
-            sent_now += outcome.kind == "done"
-
-        tally = Tally()
-        async with (
-            AsyncClient(replace(settings, retries=0), mask_secret=mask_secret, concurrency=self.concurrency) as client,
-            AsyncClient(settings, mask_secret=mask_secret, concurrency=CONCURRENCY) as reconciling_client,
-            progress(tally, "messages", checked.messages),
-        ):
-            await run_resumable(
-                client,
-                items,
-                count_sent,
-                store=run.store,
-                key=run.key,
-                reconcile=Reconciler(reconciling_client, self.on_unresolved),
-                reconcile_delay=settings.timeout + self.reconcile_timeout,
-                concurrency=self.concurrency,
-                rate=self.rate,
-                max_failures=None if max_failures is None else max_failures - checked.invalid,
-                tally=tally,
-            )
-        return tally, sent_now
-
     def _wait(self, context: Context, settings: Settings, run: BulkRun, planned: Planned) -> Any:
         send_at = checks.parse_timestamp("send_at", self._rendered_option("send_at"))
         scheduled_for = 0.0 if send_at is None else send_at.timestamp()
@@ -412,24 +493,31 @@ class SendMessagesOperator(TwilioOperator):
             self.defer(trigger=trigger, method_name="execute_complete")
         from airflow_provider_twilio.api.verdicts import Delivery
         from airflow_provider_twilio.client.asynchronous import AsyncClient
+        from airflow_provider_twilio.operators._bulk_run import Interrupted
         from airflow_provider_twilio.runtime.polling.many import wait_for_all
         from airflow_provider_twilio.runtime.polling.status import FETCH_CONCURRENCY
 
         def connect() -> AsyncClient:
             return AsyncClient(replace(settings, retries=0), mask_secret=mask_secret, concurrency=FETCH_CONCURRENCY)
 
-        counts = self._run_in_background(
-            wait_for_all(
-                chain.from_iterable(run.sids()),
-                Delivery(self.accept_sent, self.sent_grace),
-                interval=self.poll_interval,
-                deadline=deadline,
-                created=created,
-                name=(self.twilio_conn_id, self.account_sid),
-                connect=connect,
-            )
+        waiting = wait_for_all(
+            chain.from_iterable(run.sids()),
+            Delivery(self.accept_sent, self.sent_grace),
+            interval=self.poll_interval,
+            deadline=deadline,
+            created=created,
+            name=(self.twilio_conn_id, self.account_sid),
+            connect=connect,
         )
-        return self._finish(run, planned, {**run.sent, **counts})
+        try:
+            counts = self._run_in_background(waiting)
+        except asyncio.CancelledError as error:
+            self._cancel_if_killed(context, settings, run)
+            raise Interrupted(
+                f"Stopped while waiting for delivery: all {run.sent['sent']} messages were sent. The next try, or"
+                " clearing the task, continues the wait"
+            ) from error
+        return self._finish(context, run, planned, {**run.sent, **counts})
 
     def _build_trigger(self, context: Context, run: BulkRun, *, created: float, deadline: float) -> BulkDeliveryTrigger:
         """Build the trigger. It reads the SIDs from the checkpoint folder, or from XComs that this method pushes."""
@@ -457,40 +545,49 @@ class SendMessagesOperator(TwilioOperator):
             created=created,
             accept_sent=self.accept_sent,
             sent_grace=self.sent_grace,
+            cancel_on_kill=self._is_scheduled,
         )
 
     def execute_complete(self, context: Context, event: DeliveryCounts) -> Any:
         """Finish the task with the counts in the trigger's event."""
+        from airflow_provider_twilio.operators._bulk_folder import missing_checkpoints
         from airflow_provider_twilio.operators._bulk_run import BulkRun, store_for
+        from airflow_provider_twilio.runtime.state_store import FolderStore
 
         with fail_on_permanent_errors():
+            if "error" in event:
+                raise AirflowFailException(event["error"])
             if "delivered" not in event:
                 raise AirflowFailException(f"The trigger sent an unknown event, with the keys {sorted(event)}")
             plan, read_rows = self._plan(self.hook.client.settings), self._rows()
-            run = BulkRun.load(store_for(context, self.checkpoint_path, 0))
-            return self._finish(run, lambda: plan(read_rows()), {**run.sent, **event})
+            store = store_for(context, self.checkpoint_path, 0)
+            run = BulkRun.load(store)
+            if run is None:
+                if isinstance(store, FolderStore):
+                    raise missing_checkpoints(store)
+                raise AirflowFailException("The task state store no longer has the state of this send. Start a new run")
+            return self._finish(context, run, lambda: plan(read_rows()), {**run.sent, **event})
 
-    def _finish(self, run: BulkRun, planned: Planned, summary: dict[str, Any]) -> dict[str, Any]:
-        """Write the results, delete the checkpoints, and return the summary."""
+    def _finish(self, context: Context, run: BulkRun, planned: Planned, summary: dict[str, Any]) -> dict[str, Any]:
+        """Write the results, delete the checkpoints unless the send has failed, and return the summary."""
+        from airflow_provider_twilio.operators._bulk_send import fetch_run_statuses
+
         with_statuses = self.results and "delivered" in summary
-        statuses = self._run_in_background(self._fetch_statuses(run)) if with_statuses else {}
+        settings = self.hook.client.settings
+        statuses = self._run_in_background(fetch_run_statuses(settings, run)) if with_statuses else {}
         self._write_results(planned, run.outcomes(), statuses, "unsent")
         if not summary["later"]:
-            run.finish(summary)
+            failed = has_too_many_failures(summary, self.max_failures)
+            marker = self._marker(context, run.store)
+            run.finish(summary, failed=failed, keep=marker is not None and self._is_scheduled)
+            if marker is not None:
+                marker.write(succeeded=not failed)
         enforce_max_failures(summary, self.max_failures)
         if summary["later"]:
             raise RateLimited(
                 f"{summary['later']} messages are left for the next try, as their senders' queues are full. {summary}"
             )
         return summary
-
-    async def _fetch_statuses(self, run: BulkRun) -> dict[str, Any]:
-        from airflow_provider_twilio.client.asynchronous import AsyncClient
-        from airflow_provider_twilio.runtime.bulk.reconcile import CONCURRENCY, fetch_statuses
-
-        sids = set(chain.from_iterable(run.sids()))
-        async with AsyncClient(self.hook.client.settings, mask_secret=mask_secret, concurrency=CONCURRENCY) as client:
-            return await fetch_statuses(client, sids)
 
     def _write_results(
         self, planned: Planned, outcomes: Any, statuses: Mapping[str, Any], default_outcome: str
@@ -508,4 +605,9 @@ class SendMessagesOperator(TwilioOperator):
         target = storage.resolve_path("results", self.results.strip())
         with storage.atomic_write("results", target, self.hook) as local:
             write(local, table(planned(), chain.from_iterable(outcomes), statuses, default_outcome))
-        self.log.info("Wrote the outcome of each row to %s", self.results)
+        from airflow_provider_twilio.operators._bulk_folder import check_local_path
+
+        if check_local_path("results", target, ""):
+            self.log.warning("The outcome of each row is only on the disk of this machine: %s", self.results)
+        else:
+            self.log.info("Wrote the outcome of each row to %s", self.results)

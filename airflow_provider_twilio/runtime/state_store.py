@@ -66,8 +66,9 @@ class FolderStore:
     def __init__(self, path: Any) -> None:
         # An object store writes an object as a whole or not at all, but a crash can leave a local file incomplete.
         # Only the protocol distinguishes them: on Airflow 3.1, paths in an object store are pathlib's own, too.
-        self._local = getattr(path, "protocol", "") in ("", "file", "local")
-        self.path: Any = Path(getattr(path, "path", None) or path) if self._local else path
+        self.is_local = getattr(path, "protocol", "") in ("", "file", "local")
+        """Whether the folder is in a file system of this machine."""
+        self.path: Any = Path(getattr(path, "path", None) or path).absolute() if self.is_local else path
 
     def get(self, key: str) -> Any:
         try:
@@ -78,7 +79,7 @@ class FolderStore:
 
     def set(self, key: str, value: Any) -> None:
         text, target = json.dumps(value), self.path / f"{key}.json"
-        if not self._local:
+        if not self.is_local:
             target.write_text(text, encoding="utf-8")
             return
         self.path.mkdir(parents=True, exist_ok=True)

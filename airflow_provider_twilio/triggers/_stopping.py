@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -114,3 +114,31 @@ class StopOnKill:
             log.warning("Could not stop %s: %s", self.sid, error)
         else:
             log.info("Stopped %s, since the task was killed", self.sid)
+
+
+async def cancel_if_failed(
+    task_instance: Any, read_sids: Callable[[], Awaitable[Collection[str]]], open_client: Connect
+) -> None:
+    """Cancel the messages of a bulk send that are still scheduled, if a user has marked its task as failed.
+
+    :param task_instance: The deferred task instance.
+    :param read_sids: Returns the SIDs of the messages.
+    """
+    canceling = asyncio.create_task(_cancel_if_failed(task_instance, read_sids, open_client))
+    _stopping.add(canceling)
+    canceling.add_done_callback(_stopping.discard)
+    await asyncio.shield(canceling)
+
+
+async def _cancel_if_failed(
+    task_instance: Any, read_sids: Callable[[], Awaitable[Collection[str]]], open_client: Connect
+) -> None:
+    from asgiref.sync import sync_to_async
+
+    from airflow_provider_twilio.runtime.bulk.cancel import cancel_scheduled
+
+    if await sync_to_async(get_task_state)(task_instance) != "failed":
+        return
+    async with open_client() as client:
+        counts = await cancel_scheduled(client, await read_sids())
+    log.info("Canceled scheduled messages, since the task was marked as failed: %s", dict(counts))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import AsyncIterator, Sequence
 from itertools import chain
 from types import SimpleNamespace
@@ -17,6 +19,7 @@ from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.api.verdicts import Delivery
 from airflow_provider_twilio.runtime.polling.spec import WaitSpec
 from airflow_provider_twilio.runtime.polling.status import MESSAGES
+from airflow_provider_twilio.triggers._stopping import cancel_if_failed
 from airflow_provider_twilio.triggers.base import SharedPollTrigger, WaitTrigger
 
 if TYPE_CHECKING:
@@ -158,6 +161,7 @@ class BulkDeliveryTrigger(SharedPollTrigger):
         polled earlier.
     :param accept_sent: Whether ``sent`` counts as delivered.
     :param sent_grace: Seconds after which ``sent`` counts as delivered; None for never.
+    :param cancel_on_kill: Whether to cancel the messages that are still scheduled when a user marks the task as failed.
 
     https://www.twilio.com/docs/messaging/api/message-resource#message-status-values
     """
@@ -180,20 +184,27 @@ class BulkDeliveryTrigger(SharedPollTrigger):
         created: float = 0.0,
         accept_sent: bool = False,
         sent_grace: float | None = None,
+        cancel_on_kill: bool = False,
     ) -> None:
         super().__init__(locals())
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Read the SIDs, wait, and yield the number of each outcome in one event.
 
-        :raises LookupError: The number of SIDs is not the number of messages sent.
+        If the checkpoint folder does not have the SIDs, the event has the key ``error``, and the task fails.
+
+        :raises LookupError: The XComs do not have the SIDs of all messages.
         """
         from airflow_provider_twilio.runtime.polling.many import wait_for_all
 
         arguments = self.arguments
         sids = await self._read_sids()
         if len(sids) != arguments["message_count"]:
-            raise LookupError(f"found {len(sids)} SIDs, but {arguments['message_count']} messages were sent")
+            fault = f"found {len(sids)} SIDs, but {arguments['message_count']} messages were sent"
+            if arguments["checkpoint_path"] is None:
+                raise LookupError(fault)
+            yield TriggerEvent({"error": _unreadable_folder(arguments["checkpoint_path"], fault)})  # type: ignore[no-untyped-call]
+            return
         counts = await wait_for_all(
             sids,
             Delivery(arguments["accept_sent"], arguments["sent_grace"]),
@@ -205,6 +216,11 @@ class BulkDeliveryTrigger(SharedPollTrigger):
         )
         yield TriggerEvent(counts)  # type: ignore[no-untyped-call]
 
+    async def on_kill(self) -> None:
+        """Cancel the messages that are still scheduled, if a user has marked the task as failed."""
+        if self.arguments["cancel_on_kill"] and time.time() < self.arguments["deadline"]:
+            await cancel_if_failed(self.task_instance, self._read_sids, self.hook.aclient)
+
     async def _read_sids(self) -> list[str]:
         from asgiref.sync import sync_to_async
 
@@ -215,6 +231,14 @@ class BulkDeliveryTrigger(SharedPollTrigger):
         task = SimpleNamespace(**{name: self.arguments[name] for name in ("dag_id", "run_id", "task_id", "map_index")})
         parts = [await get_own_xcom(task, f"{key}.{number}") for number in range(self.arguments["xcom_count"])]
         return list(chain.from_iterable(part or () for part in parts))
+
+
+def _unreadable_folder(checkpoint_path: str, fault: str) -> str:
+    return (
+        f"The triggerer on {socket.gethostname()} cannot read the checkpoints in {checkpoint_path}: {fault}. Use a"
+        " checkpoint_path that all workers and the triggerer share, such as s3://bucket/checkpoints, or"
+        " deferrable=False. All messages were sent. Clearing the task where the folder is continues the wait"
+    )
 
 
 def _sids_from_checkpoints(checkpoint_path: str, key: str) -> list[str]:

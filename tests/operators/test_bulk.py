@@ -19,6 +19,7 @@ from airflow.sdk import ObjectStoragePath
 from airflow_provider_twilio._airflow.compat import AirflowFailException, TaskDeferred
 from airflow_provider_twilio.api.errors import BadParameter, RateLimited
 from airflow_provider_twilio.emulator import Emulator
+from airflow_provider_twilio.operators._bulk_folder import folder_name
 from airflow_provider_twilio.operators.accounts import FetchBalanceOperator
 from airflow_provider_twilio.operators.messages import SendMessagesOperator
 from airflow_provider_twilio.runtime.bulk import checkpoints, sender_queue
@@ -411,9 +412,9 @@ def test_send_messages_stores_checkpoints_in_folder(emulator: Emulator, run, tmp
     emulator.fail_next(1, status=401, skip=3)
     with pytest.raises(AirflowFailException):
         send(run, task_context, recipients=numbers(5), checkpoint_path=f"file://{tmp_path}", concurrency=1)
-    folder = tmp_path / "dag" / "run_1" / "task"
+    folder = tmp_path / "dag" / folder_name("run/1") / "task"
     assert sorted(path.name for path in folder.iterdir()) == [
-        "twilio_bulk.0.0.json", "twilio_bulk.0.owner.json", "twilio_bulk.json",
+        "twilio_bulk.0.0.json", "twilio_bulk.0.lease.0.json", "twilio_bulk.0.owner.json", "twilio_bulk.json",
     ]  # fmt: skip
     assert send(run, task_context, recipients=numbers(5), checkpoint_path=str(tmp_path))["sent"] == 5
     assert [path.name for path in folder.iterdir()] == ["twilio_bulk.json"]

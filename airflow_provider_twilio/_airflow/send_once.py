@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from airflow_provider_twilio.defaults import RECONCILE_TIMEOUT
 from airflow_provider_twilio.runtime.idempotency.fingerprint import OnUnresolved
 from airflow_provider_twilio.runtime.idempotency.send import send_once
 from airflow_provider_twilio.runtime.idempotency.siblings import SiblingEntry
-from airflow_provider_twilio.runtime.state_store import store_for_task
+from airflow_provider_twilio.runtime.state_store import StateStore, TaskStateStore, store_for_task
 
 if TYPE_CHECKING:
     from airflow_provider_twilio.client.blocking import Client
@@ -101,7 +102,7 @@ def send_once_in_task(
     :param on_clear: Whether a task that a user has cleared sends its request again (``resend``) or returns the record
         of the earlier one (``skip``).
     """
-    ti, store = context.get("ti"), store_for_task(context)
+    ti, store = context.get("ti"), _store(context)
     if ti is None:
         return send_once(
             client,
@@ -112,14 +113,18 @@ def send_once_in_task(
             reconcile_timeout=reconcile_timeout,
             finalize_request=finalize_request,
         )
-    base = f"{STORE_KEY}.{name}" if name else STORE_KEY
+    base, earliest = f"{STORE_KEY}.{name}" if name else STORE_KEY, _earliest_send(context, ti, on_clear)
+    own_sids = _own_sids(ti)
 
-    def sids_before_clear() -> set[str]:
-        states = [store.get(f"{base}.{number}") for number in range(ti.max_tries)] if store.durable else []
-        return {state["sid"] for state in states if state and state.get("sid")}
+    def claimed_sids() -> set[str]:
+        """Return the SIDs of earlier sends before a Clear, and of other sends of this task."""
+        numbers = range(ti.max_tries) if store.durable and on_clear == "resend" else ()
+        states = [store.get(f"{base}.{number}") for number in numbers]
+        before_clear = {state["sid"] for state in states if state and state.get("sid")}
+        return before_clear | {sid for key, sid in own_sids.items() if key != base}
 
     with _reconciled_by_next_try():
-        return send_once(
+        record = send_once(
             client,
             store,
             request,
@@ -128,10 +133,25 @@ def send_once_in_task(
             reconcile_timeout=reconcile_timeout,
             on_unresolved=on_unresolved,
             siblings=XComSiblings(ti, base),
-            claimed_sids=sids_before_clear if on_clear == "resend" else None,
-            possible_since=None if store.durable else _earliest_send(context, ti, on_clear),
+            claimed_sids=claimed_sids,
+            possible_since=earliest if _may_have_sent(ti, on_clear) else None,
+            not_before=earliest,
+            is_probably_unsent=store.durable and not _is_cleared(ti, on_clear),
+            keep_unsent=True,
             finalize_request=finalize_request,
         )
+    own_sids[base] = record.get("sid", "")
+    return record
+
+
+_SIDS: dict[tuple[Any, ...], dict[str, str]] = {}
+"""SIDs that this process knows, by task instance and by key of the send."""
+
+
+def _own_sids(ti: Any) -> dict[str, str]:
+    """Return the SIDs of the requests that this task instance has sent, by key. They are known to this process only."""
+    names = ("dag_id", "run_id", "task_id", "map_index", "try_number")
+    return _SIDS.setdefault(tuple(getattr(ti, name, None) for name in names), {})
 
 
 @contextmanager
@@ -144,17 +164,46 @@ def _reconciled_by_next_try() -> Iterator[None]:
         raise
 
 
-def _earliest_send(context: Mapping[str, Any], ti: Any, on_clear: OnClear) -> datetime | None:
-    """Return the earliest time at which an earlier try may have sent the request; None if this is the first try.
+class PermanentStore(TaskStateStore):
+    """A state store whose values do not expire. Airflow deletes them together with the DAG run."""
 
-    It is needed only without a durable state store, which would know.
+    def set(self, key: str, value: Any) -> None:
+        from airflow.sdk import NEVER_EXPIRE
+
+        self.store.set(key, value, retention=NEVER_EXPIRE)
+
+
+def _store(context: Mapping[str, Any]) -> StateStore:
+    """Return the state store of a running task, without expiry if it is Airflow's own."""
+    store = store_for_task(context)
+    if isinstance(store, TaskStateStore) and "retention" in inspect.signature(store.store.set).parameters:
+        return PermanentStore(store.store)
+    return store
+
+
+def _may_have_sent(ti: Any, on_clear: OnClear) -> bool:
+    """Return whether an earlier try of the task may have sent the request, if no state is stored.
+
+    Either the task has no durable state store, or its state is lost: with ``[state_store] clear_on_success``, Airflow
+    deletes the state of a task that has succeeded. A try that is certain to have sent nothing stores that.
     """
-    retries = getattr(getattr(ti, "task", None), "retries", None) or 0
-    first_try = ti.max_tries - retries + 1 if on_clear == "resend" else 1
-    if ti.try_number <= max(first_try, 1):
-        return None
+    first_try = 1 if on_clear == "skip" else max(ti.max_tries - _retries(ti) + 1, 1)
+    return bool(ti.try_number > first_try) or _is_cleared(ti, on_clear)
+
+
+def _is_cleared(ti: Any, on_clear: OnClear) -> bool:
+    """Return whether a user has cleared a task that sends its request only once."""
+    return on_clear == "skip" and bool(ti.max_tries > _retries(ti))
+
+
+def _retries(ti: Any) -> int:
+    return getattr(getattr(ti, "task", None), "retries", None) or 0
+
+
+def _earliest_send(context: Mapping[str, Any], ti: Any, on_clear: OnClear) -> datetime | None:
+    """Return the earliest time at which any try may have sent the request."""
     run = context.get("dag_run")
-    started: datetime | None = getattr(run, "start_date", None) or ti.start_date
+    started: datetime | None = getattr(run, "start_date", None) or getattr(ti, "start_date", None)
     # Clearing a task of a completed DAG run gives the run a new start date, but the same `run_after`.
     run_after: datetime | None = getattr(run, "run_after", None) if on_clear == "skip" else None
     return min(filter(None, (started, run_after)), default=None)

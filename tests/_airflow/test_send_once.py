@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 import timeit
 from collections.abc import Iterator
 from dataclasses import replace
@@ -88,3 +89,14 @@ def test_hook_send_once_fails_without_retry_on_permanent_error(emulator: Emulato
     emulator.fail_next(method="POST", status=400, code=21211)
     with pytest.raises(AirflowFailException):
         TwilioHook().send_once(TaskInstance({}).context(), Messages.create(**SEND))
+
+
+def test_hook_send_once_new_key_in_retry_is_sent_without_waiting(emulator: Emulator):
+    """A task sends the same text twice, with keys of its own. Its first try fails between the two."""
+    instance, hook = TaskInstance({}), TwilioHook()
+    first = hook.send_once(instance.context(), Messages.create(**SEND), key="a").sid
+    context, started = instance.context(), time.monotonic()
+    sids = [hook.send_once(context, Messages.create(**SEND), key=key).sid for key in "ab"]
+    assert sids == [message["sid"] for message in emulator.messages]
+    assert sids[0] == first
+    assert time.monotonic() - started < 10

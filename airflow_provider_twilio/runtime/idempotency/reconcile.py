@@ -41,7 +41,7 @@ MAX_RECORDS = 20_000
 POLL_DELAYS = (1.0, 2.0, 4.0, 8.0, 15.0)
 """Delays between polls, in seconds. The last one repeats."""
 
-MAX_CLOCK_ERROR = timedelta(hours=12)
+UNMEASURED_CLOCK_ERROR = timedelta(hours=12)
 """Maximum error of the clock of a process that never measured it."""
 
 log = logging.getLogger(__name__)
@@ -211,7 +211,7 @@ class SendReconciler:
     def _earliest_start(self) -> datetime:
         """Return the time before which the request cannot have been sent, by Twilio's clock."""
         offset = timedelta(seconds=self._clock.offset or 0.0)
-        earliest = min(self._intent.first_sent_at, self._clock.now() + offset) - MAX_CLOCK_ERROR
+        earliest = min(self._intent.first_sent_at, self._clock.now() + offset) - UNMEASURED_CLOCK_ERROR
         if self._not_before is None:
             return earliest
         return max(earliest, min(self._not_before, self._not_before + offset) - timedelta(seconds=CLOCK_SKEW))

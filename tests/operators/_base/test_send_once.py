@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import threading
+import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 
 from airflow_provider_twilio._airflow.compat import AirflowFailException, AirflowSkipException
-from airflow_provider_twilio.api.errors import NotSent
+from airflow_provider_twilio.api.errors import NotSent, RateLimited
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.hooks.twilio import TwilioHook
 from airflow_provider_twilio.operators._base.send_once import SendOnceOperator
@@ -227,8 +233,7 @@ def test_send_once_operator_without_store_leaves_out_records_of_siblings(run: Ru
 
 
 @pytest.mark.parametrize("on_clear", ["resend", "skip"])
-def test_send_once_operator_sends_again_after_upgrade_to_store(run: Run, emulator: Emulator, on_clear: str):
-    """For this reason, docs/upgrading.md says when to upgrade Airflow."""
+def test_send_once_operator_after_upgrade_to_store_does_not_send(run: Run, emulator: Emulator, on_clear: str):
     instance = TaskInstance({}, store=False)
     run(SendMessageOperator, instance.context(), on_clear=on_clear, **SEND)
     instance.store = Store()
@@ -236,7 +241,108 @@ def test_send_once_operator_sends_again_after_upgrade_to_store(run: Run, emulato
         instance.clear()
     for _ in range(2):
         run(SendMessageOperator, instance.context(), on_clear=on_clear, **SEND)
-    assert len(emulator.messages) == 2
+    assert len(emulator.messages) == 1
+
+
+@pytest.mark.parametrize("later_start", [False, True])
+def test_send_once_operator_on_clear_skip_finds_message_after_state_is_deleted(
+    run: Run, emulator: Emulator, later_start: bool
+):
+    """Airflow deletes the state of a successful task with ``[state_store] clear_on_success``."""
+    instance = TaskInstance({})
+    first = run(SendMessageOperator, instance.context(), on_clear="skip", **SEND)
+    for _ in range(2):
+        assert instance.store is not None
+        instance.store.values.clear()
+        instance.clear()
+        context = instance.context()
+        if later_start:  # a completed run gets a new start date, but keeps the time after which it may run
+            emulator.clock.advance(3600)
+            context["dag_run"] = SimpleNamespace(
+                start_date=datetime.now(UTC) + timedelta(hours=1), run_after=instance.run_started
+            )
+        assert run(SendMessageOperator, context, on_clear="skip", **SEND)["sid"] == first["sid"]
+    assert len(emulator.messages) == 1
+
+
+@pytest.mark.parametrize(("on_unresolved", "sent"), [(None, 1), ("resend", 1), ("fail", 0)])
+@pytest.mark.parametrize("on_clear", ["resend", "skip"])
+def test_send_once_operator_without_state_and_record_follows_on_unresolved(
+    run: Run, emulator: Emulator, on_clear: str, on_unresolved: Any, sent: int
+):
+    instance = TaskInstance({})
+    instance.context()
+    if on_clear == "skip":
+        instance.clear()
+    options = {"on_clear": on_clear, "on_unresolved": on_unresolved, "reconcile_timeout": 0.1}
+    fails = pytest.raises(AirflowFailException, match="not sent again") if on_unresolved == "fail" else nullcontext()
+    with fails:
+        run(SendMessageOperator, instance.context(), **options, **SEND)
+    assert len(emulator.messages) == sent
+
+
+def test_send_once_operator_retry_after_failure_before_request_does_not_wait(run: Run, emulator: Emulator):
+    """The first try failed before it stored anything, such as without a connection. A purchase is no exception."""
+    instance = TaskInstance({})
+    instance.context()
+    started = time.monotonic()
+    assert run(PurchaseNumberOperator, instance.context(), area_code=415)["sid"]
+    assert time.monotonic() - started < 10
+
+
+def test_send_once_operator_rejected_request_is_not_reconciled(run: Run, fast_emulator: Emulator):
+    instance = TaskInstance({})
+    fast_emulator.fail_next(10, method="POST", status=429)
+    with pytest.raises(RateLimited):
+        run(SendMessageOperator, instance.context(), **SEND)
+    fast_emulator.state.faults.clear()
+    run(SendMessageOperator, instance.context(), on_unresolved="fail", **SEND)
+    assert len(fast_emulator.messages) == 1
+    assert fast_emulator.journal.count("GET") == 0
+
+
+def test_send_once_operator_state_never_expires(run: Run, emulator: Emulator):
+    class RecordingStore(Store):
+        retentions: ClassVar[set[Any]] = set()
+
+        def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+            self.retentions.add(retention)
+            super().set(key, value)
+
+    instance = TaskInstance({})
+    instance.store = RecordingStore()
+    run(SendMessageOperator, instance.context(), **SEND)
+    assert RecordingStore.retentions == {timedelta.max}
+
+
+def test_send_once_operator_terminated_while_reconciling_returns_record(run: Run, fast_emulator: Emulator):
+    """On SIGTERM, Airflow calls ``on_kill`` in the main thread, and waits for the task to end."""
+    operators: list[SendMessageOperator] = []
+    signals: list[int] = []
+
+    class Operator(SendMessageOperator):
+        def execute(self, context: Any) -> Any:
+            operators.append(self)
+            return super().execute(context)
+
+    def terminate(number: int, frame: Any) -> None:
+        signals.append(number)
+        operators[0].on_kill()
+
+    fast_emulator.quirks.set(list_lag=3)
+    fast_emulator.fail_next(method="POST", accept_then_drop=True)
+    previous = signal.signal(signal.SIGTERM, terminate)
+    timers = [threading.Timer(delay, os.kill, (os.getpid(), signal.SIGTERM)) for delay in (0.5, 1.5, 2.5)]
+    try:
+        for timer in timers:
+            timer.start()
+        record = run(Operator, TaskInstance({}).context(), reconcile_timeout=10, **SEND)
+    finally:
+        for timer in timers:
+            timer.cancel()
+        signal.signal(signal.SIGTERM, previous)
+    assert signals
+    assert [record["sid"]] == [message["sid"] for message in fast_emulator.messages]
 
 
 def test_send_once_operator_reads_state_of_earlier_release(run: Run, emulator: Emulator):

@@ -56,7 +56,7 @@ TOO_MANY_REQUESTS = ApiError(20429, "Too Many Requests", 429).response()
 _ARGUMENT = re.compile(r"[A-Z]{2}(?:[0-9a-fA-F]{32})?")
 _FORM = b"application/x-www-form-urlencoded"
 _CONTENT_ROUTES: tuple[tuple[str, Handler], ...] = (
-    (r"Accounts/([^/]+)/Messages/([^/]+)/Media/([^/]+)", messages.fetch_media_content),
+    (r"Accounts/([^/]+)/Messages/([^/]+)/Media/([^/]+)", messages.redirect_to_media_content),
     (r"Accounts/([^/]+)/Recordings/([^/.]+)(?:\.wav)?", recordings.fetch_recording_content),
 )
 """Routes without ``.json``."""
@@ -252,6 +252,10 @@ class Application:
             if method != "POST":
                 raise method_not_allowed()
             return auth.create_token(state, form)
+        if path.startswith(messages.MEDIA_CDN):
+            if method != "GET":
+                raise method_not_allowed()
+            return messages.serve_media_content(state, path)
         identity = auth.authenticate(state, headers.get(b"authorization"))
         entry.user = identity.name
         base_url = f"http://{headers.get(b'host', b'127.0.0.1').decode('latin-1')}"

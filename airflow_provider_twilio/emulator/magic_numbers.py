@@ -93,7 +93,7 @@ MESSAGE_REJECTIONS: dict[str, tuple[int, str, int]] = {
     "+15005559202": (21612, "The 'To' phone number {to} is not currently reachable via SMS or MMS.", 400),
     "+15005559203": (21408, "Permission to send an SMS has not been enabled for the region of {to}.", 400),
     "+15005559204": (21610, "Attempt to send to unsubscribed recipient", 400),
-    "+15005559205": (21611, "This 'From' number has exceeded the maximum number of queued messages.", 400),
+    "+15005559205": (21611, "SMS queue is full.", 429),
     "+15005559206": (21614, "'To' number is not a valid mobile number: {to}", 400),
     "+15005559207": (21635, "'To' number cannot be a landline: {to}", 400),
     "+15005559208": (63038, "Account exceeded the daily messages limit.", 429),

@@ -86,7 +86,9 @@ def find_behavior(
 
 
 def check_sender_pool(account: Account, service: MessagingService) -> None:
-    """Raise an error if a messaging service has no sender."""
+    """Raise an error if a messaging service has no sender for messages."""
+    if not service.pool:
+        raise ApiError(21704, "The Messaging Service contains no phone numbers.")
     if not service.senders(account.numbers):
         raise ApiError(21703, "The Messaging Service does not have a phone number available to send a message.")
 

@@ -15,7 +15,7 @@ VALID_NUMBER = "+15005550006"
 
 _MESSAGE_FROM = {
     "+15005550001": (21212, "The 'From' number {} is not a valid phone number, shortcode, or alphanumeric sender ID."),
-    "+15005550008": (21611, "This 'From' number has exceeded the maximum number of queued messages."),
+    "+15005550008": (21611, "SMS queue is full."),
 }
 _MESSAGE_TO = {
     "+15005550001": (21211, "The 'To' number {} is not a valid phone number."),
@@ -39,7 +39,7 @@ _PURCHASES = {
 def _check(table: dict[str, tuple[int, str]], number: str) -> None:
     if number in table:
         code, text = table[number]
-        raise ApiError(code, text.format(number))
+        raise ApiError(code, text.format(number), 429 if code == 21611 else 400)
 
 
 def check_message_from(number: str | None) -> str:

@@ -95,6 +95,8 @@ def create_call(request: ApiRequest) -> Response:
     if digits is not None and not _SEND_DIGITS.fullmatch(digits):
         raise ApiError(21207, "Invalid SendDigits")
     detection = form.choice("MachineDetection", ("Enable", "DetectMessageEnd"))
+    if digits is not None:  # Twilio ignores machine detection then
+        detection = None
     callback, method, events = _parse_status_callback(form)
     _check_other_parameters(form)
     amd_url = form.text("AsyncAmdStatusCallback") if detection and form.flag("AsyncAmd") else None

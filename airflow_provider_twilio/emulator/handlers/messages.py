@@ -28,12 +28,15 @@ from airflow_provider_twilio.emulator.params import DateRange, Params, e164, is_
 from airflow_provider_twilio.emulator.record_store import NEVER, RecordStore
 from airflow_provider_twilio.emulator.request import ApiRequest
 from airflow_provider_twilio.emulator.responses import ApiError, Response, format_price, not_found, rfc2822_date
+from airflow_provider_twilio.emulator.state import State
 
 MAX_MEDIA = 10  # items
 MIN_SCHEDULE, MAX_SCHEDULE = 300.0, 35 * 86_400.0
-"""How far ahead a message can be scheduled, in seconds."""
+"""How far ahead a message can be scheduled, in seconds: more than the minimum, at most the maximum."""
 CLOCK_SKEW = 2.0
-"""Difference between the clocks of client and emulator that scheduling tolerates, in seconds."""
+"""Difference between the clocks of client and emulator that the maximum tolerates, in seconds."""
+MEDIA_CDN = "/media.twiliocdn.com/"
+"""Path below which the emulator serves the content of media."""
 WHATSAPP_SANDBOX = "+14155238886"
 
 _CHANNEL = re.compile(r"(whatsapp|messenger|rcs|channel):(.+)", re.DOTALL)
@@ -143,7 +146,7 @@ def _parse_addresses(request: ApiRequest, form: Params) -> tuple[str, str | None
     if service_sid is not None:
         service = None if request.is_test else request.account.services.get(service_sid)
         if service is None:
-            raise ApiError(21701, "The Messaging Service does not exist.", 404)
+            raise ApiError(21705, f"The Messaging Service Sid {service_sid[:100]} is invalid.")
     if given_sender is None and service is None:
         raise ApiError(21603, "A 'From' phone number is required.")
     if request.is_test:
@@ -154,7 +157,10 @@ def _parse_addresses(request: ApiRequest, form: Params) -> tuple[str, str | None
         if service is not None:
             check_sender_pool(request.account, service)
         return to, None, service
-    return to, _check_sender(request.account, given_sender, to), service
+    sender = _check_sender(request.account, given_sender, to)
+    if service is not None and sender.rpartition(":")[2] not in service.senders(request.account.numbers):
+        raise ApiError(21711, f"The 'From' number {sender} does not belong to the Messaging Service {service.sid}.")
+    return to, sender, service
 
 
 def _normalize_address(value: str) -> str | None:
@@ -188,8 +194,14 @@ def _check_sender(account: Account, sender: str, to: str) -> str:
         if number == to:
             raise ApiError(21266, "'To' and 'From' number cannot be the same")
         owned = account.find_number(number)
-        if owned is None or not owned.capabilities["sms"]:
+        if owned is None:
             raise _unowned_sender(sender)
+        if not owned.capabilities["sms"]:
+            raise ApiError(
+                21606,
+                f"The From phone number {sender} is not a valid, SMS-capable inbound phone number or short code for"
+                " your account.",
+            )
         return number
     if _SHORT_CODE.fullmatch(sender):
         if account.find_number(sender) is None:
@@ -205,11 +217,7 @@ def _check_sender(account: Account, sender: str, to: str) -> str:
 
 
 def _unowned_sender(number: str) -> ApiError:
-    return ApiError(
-        21606,
-        f"The From phone number {number} is not a valid, SMS-capable inbound phone number or short code for your"
-        " account.",
-    )
+    return ApiError(21659, f"'From' {number} is not a Twilio phone number or Short Code country mismatch")
 
 
 def _parse_options(form: Params) -> MessageOptions:
@@ -246,8 +254,8 @@ def _parse_schedule(request: ApiRequest, form: Params, service: MessagingService
     when = parse_timestamp(send_at)
     if when is None:
         raise ApiError(35117, "The 'SendAt' timestamp is invalid. It must be in ISO 8601 format.")
-    if when - request.now < MIN_SCHEDULE - CLOCK_SKEW:
-        raise ApiError(35114, "The 'SendAt' time must be at least 300 seconds in the future.")
+    if when - request.now <= MIN_SCHEDULE:
+        raise ApiError(35114, "The 'SendAt' time must be more than 300 seconds in the future.")
     if when - request.now > MAX_SCHEDULE + CLOCK_SKEW:
         raise ApiError(35115, "The 'SendAt' time must be at most 35 days in the future.")
     return when
@@ -298,6 +306,8 @@ def update_message(request: ApiRequest) -> Response:
         raise ApiError(20001, "The Body of a message can only be emptied")
     if status is None and body is None:
         raise ApiError(20001, "Body or Status is required")
+    if status is not None and body is not None:
+        raise ApiError(30400, "A message cannot be canceled and redacted in the same request")
     if status is not None:
         if message.status(request.now) != "scheduled":
             raise ApiError(30409, "This message cannot be canceled", 409)
@@ -372,12 +382,27 @@ _PIXEL = bytes.fromhex(
 """A PNG image of one pixel."""
 
 
-def fetch_media_content(request: ApiRequest) -> Response:
+def redirect_to_media_content(request: ApiRequest) -> Response:
     """Handle GET Messages/{Sid}/Media/{Sid} without ``.json``.
 
-    The content is always an image of one pixel.
+    Twilio redirects to its CDN, which needs no credentials.
     """
-    _find_media(request)
+    media = _find_media(request)
+    location = f"{request.base_url}{MEDIA_CDN}{request.account.sid}/{media.parent_sid}/{media.sid}"
+    return Response(None, 307, {"Location": location})
+
+
+def serve_media_content(state: State, path: str) -> Response:
+    """Handle GET of a media file at the CDN. The content is always an image of one pixel.
+
+    :raises ApiError: The media does not exist (404).
+    """
+    account_sid, _, rest = path.removeprefix(MEDIA_CDN).partition("/")
+    message_sid, _, media_sid = rest.partition("/")
+    account = state.accounts.get(account_sid)
+    message = account.messages.get(message_sid) if account is not None else None
+    if message is None or not any(media.sid == media_sid for media in message.media or ()):
+        raise not_found(path)
     return Response(_PIXEL, content_type="image/png")
 
 

@@ -136,8 +136,10 @@ def create_pool_member(request: ApiRequest) -> Response:
         raise ApiError(20001, "Missing required parameter PhoneNumberSid in the post body")
     if number_sid not in request.account.numbers:
         raise ApiError(21701, "Phone Number not found", 404)
+    if number_sid in service.pool:
+        raise ApiError(21710, "Phone Number or Short Code is already in the Messaging Service.", 409)
     if any(number_sid in other.pool for other in request.account.services):
-        raise ApiError(21710, "Phone Number or Short Code is already in the Messaging MessagingService.", 409)
+        raise ApiError(21712, "Phone Number or Short Code is associated with another Messaging Service.", 409)
     member = PoolMember(number_sid, request.state.next_seq(), request.now, request.now)
     service.pool.add(member)
     return Response(_render_member(request, service, member), 201, sid=number_sid)

@@ -55,7 +55,7 @@ def render_phone_number(number: PhoneNumber) -> dict[str, Any]:
         "date_updated": rfc2822_date(number.updated),
         "emergency_status": settings.get("emergency_status", "Inactive"),
         "emergency_address_sid": settings.get("emergency_address_sid"),
-        "emergency_address_status": "unregistered",
+        "emergency_address_status": "registered" if settings.get("emergency_address_sid") else "unregistered",
         "friendly_name": number.friendly_name,
         "identity_sid": settings.get("identity_sid"),
         "origin": "twilio",
@@ -169,7 +169,7 @@ def _build_phone_number(request: ApiRequest, phone_number: str, path: str | None
     area = found[1]
     if area.address != "none" and not request.form.text("AddressSid"):
         raise ApiError(
-            21631, f"Phone PhoneNumber Requires an Address but the 'AddressSid' parameter was empty: {phone_number}"
+            21631, f"Phone Number Requires an Address but the 'AddressSid' parameter was empty: {phone_number}"
         )
     return PhoneNumber(
         request.state.new_sid("PN"),
@@ -257,9 +257,12 @@ def update_phone_number(request: ApiRequest) -> Response:
 def delete_phone_number(request: ApiRequest) -> Response:
     """Handle DELETE IncomingPhoneNumbers/{Sid}.
 
-    The number is then available for purchase again.
+    The number is then available for purchase again. Twilio does not document the error code of a number whose
+    emergency address is still registered; 20409 stands for a conflict.
     """
     number: PhoneNumber = request.find(request.account.numbers, request.args[0])
+    if number.settings.get("emergency_address_sid"):
+        raise ApiError(20409, "Unregister the emergency address of the phone number before releasing it", 409)
     request.account.delete(request.account.numbers, number, request.now)
     for service in request.account.services:
         member = service.pool.get(number.sid)

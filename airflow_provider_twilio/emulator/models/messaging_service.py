@@ -63,12 +63,12 @@ class MessagingService:
         return [address for address in (first, second) if address[0]] if first[0] else []
 
     def senders(self, numbers: RecordStore[PhoneNumber]) -> list[str]:
-        """Return the phone numbers of the pool.
+        """Return the phone numbers of the pool that can send messages.
 
         :param numbers: The phone numbers of the service's account.
         """
         members = [numbers.get(member.sid) for member in self.pool]
-        return [number.phone_number for number in members if number is not None]
+        return [number.phone_number for number in members if number is not None and number.capabilities["sms"]]
 
     def sender_for(self, numbers: RecordStore[PhoneNumber], to: str) -> str:
         """Return the sender for a recipient: always the same one, as with a sticky sender."""

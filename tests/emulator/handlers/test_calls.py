@@ -149,3 +149,14 @@ def test_transcript_follows_twiml(emulator: Emulator, api: Api) -> None:
     assert emulator.transcript(sid) == ("Press one",)
     broken = dial(api, Twiml="<Response><Say>")["sid"]
     assert "application error" in emulator.transcript(broken)[0]
+
+
+@pytest.mark.parametrize("asynchronous", ["false", "true"])
+def test_create_call_with_send_digits_ignores_machine_detection(
+    emulator: Emulator, api: Api, asynchronous: str
+) -> None:
+    form = {"MachineDetection": "Enable", "AsyncAmd": asynchronous, "AsyncAmdStatusCallback": "http://127.0.0.1:9/"}
+    sid = dial(api, SendDigits="1234#", **form)["sid"]
+    emulator.clock.advance(6)
+    assert api.get(f"Calls/{sid}.json")["answered_by"] is None
+    assert emulator.callbacks == []

@@ -5,6 +5,7 @@ from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any
 
 import pytest
+import requests
 
 from airflow_provider_twilio.api.messages import FINAL, Media, Message
 from airflow_provider_twilio.api.records import Field
@@ -115,10 +116,10 @@ E164 = {"To": "+14155550100", "From": "+15005550006", "Body": "x"}
         ({"Body": None}, 21602),
         ({"To": "nobody"}, 21211),
         ({"To": "+0123"}, 21211),
-        ({"From": "+14155559999"}, 21606),
+        ({"From": "+14155559999"}, 21659),
         ({"From": "not-a-sender!"}, 21212),
         ({"From": "Airflow"}, 21612),
-        ({"From": "12345"}, 21606),
+        ({"From": "12345"}, 21659),
         ({"To": "+15005550006"}, 21266),
         ({"Body": "x" * 1601}, 21617),
         ({"MediaUrl": ["http://example.com/a.png"] * 11}, 21623),
@@ -144,11 +145,46 @@ def test_create_message_invalid_parameter_returns_twilio_code(api: Api, change: 
     assert api.get("Messages.json")["messages"] == []
 
 
-def test_create_message_rejects_unknown_and_empty_service(emulator: Emulator, api: Api) -> None:
-    form = {"To": "+14155550100", "Body": "x", "MessagingServiceSid": "MG" + "0" * 32}
-    assert api.error("POST", "Messages.json", form) == (404, 21701)
-    form["MessagingServiceSid"] = service(api, emulator, empty=True)
+@pytest.mark.parametrize("sid", ["MG" + "0" * 32, "news", "AC" + "0" * 32])
+def test_create_message_rejects_unknown_service(api: Api, sid: str) -> None:
+    form = {"To": "+14155550100", "Body": "x", "MessagingServiceSid": sid}
+    assert api.error("POST", "Messages.json", form) == (400, 21705)
+
+
+def test_create_message_rejects_service_without_fitting_sender(emulator: Emulator, api: Api) -> None:
+    form = {"To": "+14155550100", "Body": "x", "MessagingServiceSid": service(api, emulator, empty=True)}
+    assert api.error("POST", "Messages.json", form) == (400, 21704)
+    next(iter(emulator.state.main.numbers)).capabilities["sms"] = False
+    form["MessagingServiceSid"] = service(api, emulator)
     assert api.error("POST", "Messages.json", form) == (400, 21703)
+
+
+def test_create_message_rejects_sender_without_sms(emulator: Emulator, api: Api) -> None:
+    next(iter(emulator.state.main.numbers)).capabilities["sms"] = False
+    assert api.error("POST", "Messages.json", E164) == (400, 21606)
+
+
+@pytest.mark.parametrize("sender", ["+15005550006", "Airflow"])
+def test_create_message_rejects_sender_outside_pool(emulator: Emulator, api: Api, sender: str) -> None:
+    form = {
+        "To": "+447400123456",
+        "Body": "x",
+        "From": sender,
+        "MessagingServiceSid": service(api, emulator, empty=True),
+    }
+    assert api.error("POST", "Messages.json", form) == (400, 21711)
+    assert api.get("Messages.json")["messages"] == []
+
+
+def test_create_message_accepts_sender_of_pool(emulator: Emulator, api: Api) -> None:
+    sid = service(api, emulator)
+    assert api.send(MessagingServiceSid=sid, From=emulator.phone_number)["from"] == emulator.phone_number
+    whatsapp = {"To": "whatsapp:+14155550100", "From": f"whatsapp:{emulator.phone_number}"}
+    assert api.post("Messages.json", **whatsapp, Body="x", MessagingServiceSid=sid)["from"] == whatsapp["From"]
+
+
+def test_create_message_full_queue_returns_429(api: Api) -> None:
+    assert api.error("POST", "Messages.json", E164 | {"To": "+15005559205"}) == (429, 21611)
 
 
 def test_messaging_service_selects_sender_after_acceptance(emulator: Emulator, api: Api) -> None:
@@ -225,7 +261,9 @@ def test_speed_does_not_move_send_at(speed: float) -> None:
     assert timedelta(seconds=-1) < sent_at - when < timedelta(seconds=1 + 1 / speed)
 
 
-@pytest.mark.parametrize(("ahead", "code"), [(200, 35114), (-60, 35114), (36 * 86400, 35115)])
+@pytest.mark.parametrize(
+    ("ahead", "code"), [(200, 35114), (299, 35114), (300, 35114), (-60, 35114), (36 * 86400, 35115)]
+)
 def test_create_message_rejects_send_at_outside_window(emulator: Emulator, api: Api, ahead: int, code: int) -> None:
     at = (emulator.clock.utc + timedelta(seconds=ahead)).isoformat()
     form = {"To": "+14155550100", "Body": "x", "ScheduleType": "fixed", "SendAt": at}
@@ -242,6 +280,20 @@ def test_update_message_cancels_only_scheduled_messages(emulator: Emulator, api:
     assert (canceled["status"], canceled["date_sent"], canceled["price"]) == ("canceled", None, None)
     other = api.send()["sid"]
     assert api.error("POST", f"Messages/{other}.json", {"Status": "canceled"})[1] == 30409
+
+
+def test_create_message_accepts_send_at_after_more_than_300_seconds(emulator: Emulator, api: Api) -> None:
+    at = (emulator.clock.utc + timedelta(seconds=301)).isoformat()
+    sid = service(api, emulator)
+    assert api.send(MessagingServiceSid=sid, ScheduleType="fixed", SendAt=at)["status"] == "scheduled"
+
+
+def test_update_message_rejects_cancellation_with_redaction(emulator: Emulator, api: Api) -> None:
+    at = (emulator.clock.utc + timedelta(hours=1)).isoformat()
+    sid = api.send(MessagingServiceSid=service(api, emulator), ScheduleType="fixed", SendAt=at)["sid"]
+    assert api.error("POST", f"Messages/{sid}.json", {"Status": "canceled", "Body": ""}) == (400, 30400)
+    message = api.get(f"Messages/{sid}.json")
+    assert (message["status"], message["body"]) == ("scheduled", "hello")
 
 
 def test_message_is_redacted_and_deleted_once_final(emulator: Emulator, api: Api) -> None:
@@ -266,9 +318,18 @@ def test_media_are_listed_fetched_and_deleted(emulator: Emulator, api: Api) -> N
     assert set(items[0]) == fields(Media)
     one = f"Messages/{message['sid']}/Media/{items[0]['sid']}"
     assert api.get(f"{one}.json") == items[0]
+    redirect = api("GET", one, allow_redirects=False)
+    location = redirect.headers["location"]
+    assert redirect.status_code == 307
+    assert location.startswith(f"{emulator.url}/media.twiliocdn.com/")
+    assert requests.get(location, timeout=5).headers["content-type"] == "image/png"
     assert api("GET", one).headers["content-type"] == "image/png"
+    assert requests.get(redirect.request.url or "", timeout=5).status_code == 401
+    assert requests.post(location, timeout=5).status_code == 405
     assert api("DELETE", f"{one}.json").status_code == 204
     assert api.error("GET", f"{one}.json") == (404, 20404)
+    assert api.error("GET", one) == (404, 20404)
+    assert requests.get(location, timeout=5).status_code == 404
     assert api.get(f"Messages/{message['sid']}.json")["num_media"] == "1"
 
 

@@ -113,7 +113,7 @@ def test_phone_number_is_purchased_updated_and_released(emulator: Emulator, api:
     assert len(api.get("IncomingPhoneNumbers.json", PhoneNumber="212555*")["incoming_phone_numbers"]) == 1
     assert api("DELETE", path).status_code == 204
     form = {"To": "+14155550100", "From": offered, "Body": "x"}
-    assert api.error("POST", "Messages.json", form) == (400, 21606)
+    assert api.error("POST", "Messages.json", form) == (400, 21659)
     assert api.post("IncomingPhoneNumbers.json", PhoneNumber=offered)["sid"] != number["sid"]
 
 
@@ -148,3 +148,13 @@ def test_update_phone_number_transfers_to_subaccount(emulator: Emulator, api: Ap
     assert emulator.numbers == []
     sub = Api(emulator, (account["sid"], account["auth_token"]), account["sid"])
     assert sub.error("POST", f"IncomingPhoneNumbers/{sid}.json", {"AccountSid": api.account_sid}) == (400, 21474)
+
+
+def test_delete_phone_number_requires_unregistered_emergency_address(emulator: Emulator, api: Api) -> None:
+    path = f"IncomingPhoneNumbers/{emulator.numbers[0]['sid']}.json"
+    assert api.get(path)["emergency_address_status"] == "unregistered"
+    assert api.post(path, EmergencyAddressSid="AD" + "0" * 32)["emergency_address_status"] == "registered"
+    assert api.error("DELETE", path) == (409, 20409)
+    assert len(emulator.numbers) == 1
+    assert api.post(path, EmergencyAddressSid="")["emergency_address_status"] == "unregistered"
+    assert api("DELETE", path).status_code == 204

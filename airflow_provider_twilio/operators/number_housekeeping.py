@@ -274,8 +274,8 @@ class ReleaseNumbersOperator(CompositeOperator, color=COLOR):
     The API cannot restore a released number. For 10 days, you can buy it back in Twilio's Console; then anyone can buy
     it. A number with an emergency address must first be updated with ``emergency_address_sid=""``. The task fails
     without retry, before it releases any number, if the account does not own one of them, if they are more than
-    ``max_releases``, or if the report cannot be written. If Twilio rejects the release of a number, the others are still released, and the task fails. A task that
-    is killed resumes in its next try, and its report covers all tries.
+    ``max_releases``, or if the report cannot be written. If Twilio rejects the release of a number, the others are
+    still released, and the task fails. A task that is killed resumes in its next try, and its report covers all tries.
 
     :param phone_numbers: SIDs (PN…) or numbers in E.164, as a list or separated by commas. Patterns are rejected.
         (templated)

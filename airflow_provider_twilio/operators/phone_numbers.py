@@ -399,7 +399,8 @@ class ReleaseNumberOperator(TwilioOperator, operation=IncomingPhoneNumbers.delet
 
     The API cannot restore a released number. For 10 days, you can buy it back in Twilio's Console; then anyone can buy
     it. A number with an emergency address must first be updated with ``emergency_address_sid=""``. The task fails
-    without retry if the account does not own exactly one such number. A retry succeeds if an earlier try has released the number.
+    without retry if the account does not own exactly one such number. A retry succeeds if an earlier try has released
+    the number.
 
     :param phone_number_sid: SID of the number. (templated)
     :param phone_number: Number in E.164. Pass ``phone_number_sid`` or ``phone_number``, not both. (templated)

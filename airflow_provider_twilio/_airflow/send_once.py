@@ -168,7 +168,7 @@ class PermanentStore(TaskStateStore):
     """A state store whose values do not expire. Airflow deletes them together with the DAG run."""
 
     def set(self, key: str, value: Any) -> None:
-        from airflow.sdk import NEVER_EXPIRE
+        from airflow.sdk import NEVER_EXPIRE  # type: ignore[attr-defined,unused-ignore]
 
         self.store.set(key, value, retention=NEVER_EXPIRE)
 

@@ -6,11 +6,11 @@ import asyncio
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from airflow_provider_twilio.api.errors import TwilioError
-from airflow_provider_twilio.api.messages import Messages
 from airflow_provider_twilio.api.response import Response
 from airflow_provider_twilio.client.asynchronous import AsyncClient
 from airflow_provider_twilio.client.blocking import Client
@@ -18,13 +18,14 @@ from airflow_provider_twilio.client.clock import MAX_DURATION, TwilioClock
 from airflow_provider_twilio.client.settings import Basic, Settings
 from airflow_provider_twilio.emulator import Emulator, serve
 
+SID = "SM" + "b" * 32
 DATE = "Fri, 14 Oct 2016 14:17:51 GMT"
 
 
 def offset_after_request(settings: Settings) -> float | None:
     with Client(settings) as client, client.with_settings(retries=0) as single:
         try:
-            single.send(Messages.list(limit=1).first_page())
+            single.messages.fetch(SID)
         except TwilioError:
             pass
         return client.twilio_clock.offset(datetime.now(UTC))
@@ -34,7 +35,7 @@ def offset_after_async_request(settings: Settings) -> float | None:
     async def measure() -> float | None:
         async with AsyncClient(settings) as client:
             try:
-                await client.send(Messages.list(limit=1).first_page())
+                await client.messages.fetch(SID)
             except TwilioError:
                 pass
             return client.twilio_clock.offset(datetime.now(UTC))
@@ -54,7 +55,7 @@ def test_twilio_clock_after_request_shows_offset(measure: Callable[[Settings], f
         assert measure(settings_of(emulator, retries=0)) is None
 
 
-def settings_of(emulator: Emulator, **changes: int) -> Settings:
+def settings_of(emulator: Emulator, **changes: Any) -> Settings:
     auth = Basic(emulator.account_sid, emulator.auth_token)
     return Settings(account_sid=emulator.account_sid, auth=auth, base=emulator.url, **changes)
 

@@ -24,7 +24,8 @@ def retry_of(sender: Task) -> Task:
 
 def during_sleep(sender: Task, action: Callable[[], object], *, after: float = 0.0) -> None:
     """Run an action once, while the task sleeps."""
-    original_sleep, done = sender.sleep, []
+    original_sleep = sender.sleep
+    done: list[bool] = []
 
     def sleep(seconds: float) -> None:
         original_sleep(seconds)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
@@ -17,10 +17,13 @@ from airflow_provider_twilio.api.errors import BadParameter
 OnMissing = Literal["invalid", "empty"]
 MAX_LISTED = 200
 """Maximum length of a list of columns in an error message, in characters."""
+MAX_NAME_WORDS = 4
+"""Maximum number of words in the name of a column that an error message quotes."""
 ESCAPE = "write {{ and }} for literal braces"
 INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff\u00ad"
 """Characters of no width, which spreadsheets and web pages leave in copied text."""
 
+_COLUMN_NAME = re.compile(r"(?!(?:.*[0-9]){4})[^\W\d][\w .()#/&'-]{0,39}")
 _BRACES = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|\{(?=\w)|(?<=\w)\}")
 _JSON_OBJECT = re.compile(r"""\s*["'].*:""", re.DOTALL)
 _WITHOUT_INVISIBLE = str.maketrans("", "", INVISIBLE)
@@ -44,6 +47,19 @@ class Placeholder(NamedTuple):
 def clean_name(name: object) -> str:
     """Return the name of a column without invisible characters, and with single spaces."""
     return " ".join(str(name).translate(_WITHOUT_INVISIBLE).split())
+
+
+def list_columns(names: Iterable[object]) -> str | None:
+    """Return names of columns as a text for an error message.
+
+    :return: An empty text if they are too long. None if one of them looks like data, which an error must not quote: it
+        contains several digits, is an address or a link, or is as long as a sentence.
+    """
+    cleaned = [name for name in map(clean_name, names) if name]
+    if not all(_COLUMN_NAME.fullmatch(name) and len(name.split()) <= MAX_NAME_WORDS for name in cleaned):
+        return None
+    listed = ", ".join(cleaned)
+    return listed if len(listed) <= MAX_LISTED else ""
 
 
 def is_missing(value: Any) -> bool:
@@ -192,8 +208,8 @@ def _missing(
     if is_column:
         remedy = 'add the value, or set on_missing="empty"'
     else:
-        columns = ", ".join(map(clean_name, row))
-        listed = f" (columns: {columns})" if len(columns) <= MAX_LISTED else ""
+        columns = list_columns(row)
+        listed = f" (columns: {columns})" if columns else ""
         remedy = f"correct the name of the column{listed}, or {ESCAPE}"
     quoted = f"at index {placeholder.index}" if is_own and not is_column else f"{{{placeholder.name[:40]}}}"
     return BadParameter(field, f"has the placeholder {quoted}, for which the row has no value", remedy)

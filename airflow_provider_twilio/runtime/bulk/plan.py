@@ -139,9 +139,10 @@ class MessagePlan:
         if verdicts is not None and number > len(verdicts):
             raise _rows_changed()
         verdict = None if verdicts is None else verdicts[number - 1]
-        planned = PlannedMessage(number, str(row.get(self._column) or ""))
+        address = row.get(self._column)
+        planned = PlannedMessage(number, "" if is_missing(address) else str(address))
         try:
-            planned.to = normalize_address(row.get(self._column), checked=verdict in (SENT, DUPLICATE))
+            planned.to = normalize_address(address, checked=verdict in (SENT, DUPLICATE))
             if verdict != DUPLICATE:
                 planned.request = self._request(planned.to, row)
                 planned.segments = self._segments(planned.request)

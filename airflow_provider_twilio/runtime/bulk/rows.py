@@ -1,29 +1,24 @@
-"""Recipients as a stream of rows, from a list of numbers or mappings, or from a CSV or JSON Lines file.
-
-A file is read line by line as UTF-8, with or without a byte order mark, and decompressed if its name ends with ``.gz``.
-An error in it raises a :class:`BadParameter` that names the row.
-"""
+"""Recipients as a stream of rows, from a list of numbers or mappings, or from a file."""
 
 from __future__ import annotations
 
-import csv
-import gzip
-import json
 import re
-import zlib
+import string
+import unicodedata
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping
+from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from typing import Any
 
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.values import address_text
+from airflow_provider_twilio.runtime.bulk.files import PARAMETER, read_file
+from airflow_provider_twilio.runtime.bulk.placeholders import INVISIBLE, clean_name, is_missing
 
-FORMATS = (".csv", ".jsonl", ".ndjson")
-PARAMETER = "recipients"
-MAX_HEADER_SHOWN = 300
-"""Maximum length of a CSV header that an error message quotes, in characters."""
+CONVERSIONS = {"to_dicts": ".to_dicts()", "to_pylist": ".to_pylist()", "to_dict": '.to_dict("records")'}
+"""How data frames and tables are converted to a list of rows, by the method that does it."""
 
 Row = Mapping[str, Any]
 
@@ -36,111 +31,44 @@ def rows(recipients: Any, column: str = "to") -> Iterator[Row]:
     :param column: Column of the number or address.
     :raises BadParameter: If the recipients or a row of them are invalid. The iterator raises it too.
     """
+    check_type(recipients)
+    values = read_file(recipients, column) if hasattr(recipients, "open") else recipients
+    return (_as_row(number, value, column) for number, value in enumerate(values, 1))
+
+
+def check_type(recipients: Any) -> None:
+    """Check that recipients are a list, another ordered collection, or the path of a file.
+
+    :raises BadParameter: If they are anything else.
+    """
+    type_name = type(recipients).__name__
+    remedy = "pass a list of numbers, a list of mappings, or the path of a file"
+    if isinstance(recipients, AbstractSet) and not isinstance(recipients, KeysView | ItemsView):
+        raise BadParameter(PARAMETER, f"is of type {type_name}, which has no order", "pass a list")
+    for method, call in CONVERSIONS.items():
+        if hasattr(type(recipients), method) and not isinstance(recipients, Mapping):
+            raise BadParameter(PARAMETER, f"is of type {type_name}", f"convert it to a list of mappings with {call}")
+    if hasattr(type(recipients), "tolist"):
+        raise BadParameter(PARAMETER, f"is of type {type_name}", "convert it to a list with .tolist()")
     if hasattr(recipients, "open"):
-        return _read_file(recipients, column)
-    if isinstance(recipients, str | Mapping) or not isinstance(recipients, Iterable):
-        raise BadParameter(
-            PARAMETER,
-            f"is of type {type(recipients).__name__}",
-            "pass a list of numbers, a list of mappings, or the path of a file",
-        )
-    return (_as_row(number, recipient, column) for number, recipient in enumerate(recipients, 1))
+        return
+    if isinstance(recipients, str | bytes | Mapping) or not isinstance(recipients, Iterable):
+        raise BadParameter(PARAMETER, f"is of type {type_name}", remedy)
 
 
 def _as_row(number: int, recipient: Any, column: str) -> Row:
     if isinstance(recipient, str):
         return {column: recipient}
     if isinstance(recipient, Mapping):
-        return recipient
-    raise BadParameter(
-        PARAMETER, f"row {number} is of type {type(recipient).__name__}", "pass numbers as strings, or mappings"
-    )
-
-
-def _read_file(path: Any, column: str) -> Iterator[Row]:
-    name = str(path).lower().removesuffix(".gz")
-    if not name.endswith(FORMATS):
-        raise BadParameter(
-            PARAMETER, "is a file of an unknown type", f"pass a file whose name ends with {', '.join(FORMATS)}"
-        )
-    try:
-        with path.open("rb") as raw:
-            lines = _decode_lines(gzip.GzipFile(fileobj=raw) if str(path).lower().endswith(".gz") else raw)
-            yield from _read_csv(lines, column) if name.endswith(".csv") else _read_json_lines(lines, column)
-    except FileNotFoundError as error:  # not a BadParameter: the file may exist when the task is retried
-        raise FileNotFoundError(
-            f"{PARAMETER} is a file that does not exist ({path}): correct the path, or wait for the file with a sensor"
-        ) from error
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        fault = "is truncated" if isinstance(error, EOFError) else f"is not valid gzip: {error}"
-        raise BadParameter(
-            PARAMETER, f"is a file that {fault} ({path})", "compress it again, and copy it completely"
-        ) from None
-
-
-def _decode_lines(raw: Iterable[bytes]) -> Iterator[str]:
-    """Yield decoded lines. An error names the line and position of a byte that is not UTF-8."""
-    for number, line in enumerate(raw, 1):
-        try:
-            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            raise BadParameter(
-                PARAMETER,
-                f"line {number} is not UTF-8: its byte {error.start + 1} is 0x{line[error.start]:02X}",
-                "save the file as UTF-8",
-            ) from None
-        if "\0" in text:
-            raise BadParameter(PARAMETER, f"line {number} contains a NUL byte", "save the file as UTF-8")
-        yield text
-
-
-def _read_csv(lines: Iterator[str], column: str) -> Iterator[Row]:
-    reader = csv.reader(lines, strict=True)
-    number = 0
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        _check_header(header, column)
-        for cells in reader:
-            if not any(cells):
-                continue
-            number += 1
-            if len(cells) != len(header):
-                raise BadParameter(
-                    PARAMETER,
-                    f"row {number} (line {reader.line_num}) has {len(cells)} cells, and the header has {len(header)}",
-                    "correct the row; put a cell that contains a comma in double quotes",
-                )
-            yield dict(zip(header, cells, strict=True))
-    except csv.Error as error:
-        raise BadParameter(
-            PARAMETER, f"row {number + 1} (line {reader.line_num}) is not valid CSV: {error}", "correct the row"
-        ) from None
-
-
-def _check_header(header: list[str], column: str) -> None:
-    if column not in header:
-        names = ", ".join(name for name in header if name) or "none"
-        fault = f"has no column {column!r}"
-        if len(names) < MAX_HEADER_SHOWN:
-            fault += f"; its columns are: {names}"
-        semicolons = len(header) == 1 and ";" in header[0]
-        remedy = "separate the columns by commas" if semicolons else "correct the first line, or set recipient_column"
-        raise BadParameter(PARAMETER, fault, remedy)
-    if len(set(header)) < len(header):
-        raise BadParameter(PARAMETER, "has two columns with the same name", "rename one of them")
-
-
-def _read_json_lines(lines: Iterator[str], column: str) -> Iterator[Row]:
-    number = 0
-    for line in lines:
-        if not line.strip():
-            continue
-        number += 1
-        try:
-            value = json.loads(line)
-        except ValueError:
-            raise BadParameter(PARAMETER, f"row {number} is not JSON", "write one object or string per line") from None
-        yield _as_row(number, value, column)
+        if column in recipient:
+            return recipient
+        # the name of the column may contain invisible characters
+        key = next((key for key in recipient if clean_name(key) == clean_name(column)), None)
+        return recipient if key is None else {**recipient, column: recipient[key]}
+    remedy = "pass numbers as strings, or mappings"
+    if isinstance(recipient, int | float):
+        remedy += '; in YAML, quote them: "+14155550100" without quotes loses its plus sign'
+    raise BadParameter(PARAMETER, f"row {number} is of type {type(recipient).__name__}", remedy)
 
 
 # ---------------------------------------------------------------- addresses
@@ -149,8 +77,9 @@ def _read_json_lines(lines: Iterator[str], column: str) -> Iterator[Row]:
 def normalize_address(address: Any, checked: bool = False) -> str:
     """Return an address in canonical form, with its number in E.164.
 
-    Numbers are parsed by ``phonenumbers``. Without that library, spaces and punctuation are removed, and the rest must
-    be E.164. A channel address keeps its channel: ``WhatsApp: +1 415 555 0100`` becomes ``whatsapp:+14155550100``.
+    Numbers are parsed by ``phonenumbers``. Without that library, spaces, punctuation and a ``(0)`` are removed, and the
+    rest must be E.164. A channel address keeps its channel: ``WhatsApp: +1 415 555 0100`` becomes
+    ``whatsapp:+14155550100``.
 
     :param address: Address from a row.
     :param checked: Whether the address is known to be valid.
@@ -158,11 +87,17 @@ def normalize_address(address: Any, checked: bool = False) -> str:
     """
     if checked and isinstance(address, str) and PLAIN_NUMBER.fullmatch(address):
         return address
-    if not isinstance(address, str) or not address.strip():
+    if isinstance(address, int | float) and not is_missing(address) and not isinstance(address, bool):
         raise BadParameter(
-            "to", "is missing" if not address else f"is of type {type(address).__name__}", "pass a number"
+            "to",
+            f"is of type {type(address).__name__}, which has no plus sign",
+            'write it as a string; in YAML, quote it: "+14155550100"',
         )
-    text = address_text(address.strip())
+    if is_missing(address) or not isinstance(address, str):
+        raise BadParameter(
+            "to", "is missing" if is_missing(address) else f"is of type {type(address).__name__}", "pass a number"
+        )
+    text = address_text(address.strip(INVISIBLE + string.whitespace + "\u00a0"))
     channel, colon, number = text.rpartition(":")
     if channel and channel not in PHONE_CHANNELS:
         return text
@@ -171,6 +106,15 @@ def normalize_address(address: Any, checked: bool = False) -> str:
 
 @lru_cache(maxsize=1024)
 def _e164(number: str) -> str:
+    if not number.isascii():
+        number = "".join(map(_ascii_character, number))
+    if _SCIENTIFIC.fullmatch(number):
+        raise BadParameter(
+            "to",
+            "was rounded by a spreadsheet to a number with an exponent",
+            "format the column as text, and export again",
+        )
+    number = _TRUNK_PREFIX.sub(r"\1", number)
     try:
         import phonenumbers
     except ImportError:
@@ -191,7 +135,21 @@ PLAIN_NUMBER = re.compile(checks.E164)
 """Pattern of a number in E.164."""
 PHONE_CHANNELS = ("whatsapp", "rcs", "tel", "sms")
 """Channels whose addresses are phone numbers."""
-_PUNCTUATION = str.maketrans("", "", " .-()/\u00a0\u2011")
+_PUNCTUATION = str.maketrans("", "", " .-()/'\t")
+# Italy, San Marino, the Vatican, Ivory Coast and Congo keep the 0 of a national number in international format.
+_TRUNK_PREFIX = re.compile(r"^(\+(?!39|378|379|225|242)[1-9][0-9]{0,2})[ .-]*\( *0 *\)")
+_SCIENTIFIC = re.compile(r"\+?[0-9][.,]?[0-9]*[eE]\+?[0-9]+")
+
+
+def _ascii_character(character: str) -> str:
+    """Return the ASCII character that a character of a number stands for, or no character if it is invisible."""
+    if character in INVISIBLE:
+        return ""
+    if character.isdecimal():
+        return str(unicodedata.decimal(character))
+    if unicodedata.category(character) == "Pd" or character in "\u2212\u30fc":
+        return "-"
+    return " " if character.isspace() else unicodedata.normalize("NFKC", character)
 
 
 class SeenHashes:

@@ -19,6 +19,16 @@ CANONICAL = {
     "+44 20 7946 0958": "+442079460958",
     "whatsapp:+1 415.555.0100": "whatsapp:+14155550100",
     "WhatsApp:+14155550102": "whatsapp:+14155550102",
+    "+44 (0) 20 7946 0958": "+442079460958",
+    "+44(0)20 7946 0958": "+442079460958",
+    "+39 (0) 6 1234 5678": "+390612345678",
+    "\u202a+1 415 555 0100\u202c": "+14155550100",
+    "+1\u200b415\u00ad555\u202f0100\ufeff": "+14155550100",
+    "\ufeff+1\u2013415\u2011555\u22120100\u00a0": "+14155550100",
+    "\uff0b1\uff08415\uff09 555\u30fc0100": "+14155550100",
+    "\u200ewhatsapp:\u200e+1 415 555 0100": "whatsapp:+14155550100",
+    "'+14155550100": "+14155550100",
+    "+\uff11415\u0665550100": "+14155550100",
     "messenger:1234567": "messenger:1234567",
     "Messenger:aBc": "messenger:aBc",
 }
@@ -30,8 +40,27 @@ def test_normalize_address_returns_the_canonical_form(address: str, canonical: s
     assert normalize_address(canonical, checked=True) == canonical
 
 
+@pytest.mark.parametrize("address", ["1.41555E+10", "+1.41555E+10", "1,41555e10"])
+def test_normalize_address_rounded_by_a_spreadsheet_names_the_problem(address: str):
+    with pytest.raises(BadParameter, match=r"^to was rounded by a spreadsheet .*: format the column as text"):
+        normalize_address(address)
+
+
 @pytest.mark.parametrize(
-    "address", ["", "   ", None, 14155550100, "4155550100", "+1415555", "+1 415 555 0100 00", "+abc"]
+    "address",
+    [
+        "",
+        "   ",
+        "\u200b",
+        float("nan"),
+        True,
+        None,
+        14155550100,
+        "4155550100",
+        "+1415555",
+        "+1 415 555 0100 00",
+        "+abc",
+    ],
 )
 def test_normalize_address_rejects_an_invalid_number(address: object):
     with pytest.raises(BadParameter, match=r"^to is"):

@@ -96,7 +96,7 @@ contract: $(READY) ## validate the emulator against Twilio's OpenAPI description
 	@$(RUN) -m scripts.contract
 
 .PHONY: test-crash
-test-crash: $(READY) ## kill sends at every point, 5 times each, in a real Airflow (7 min)
+test-crash: $(READY) ## kill sends at every point, also with a wrong clock, in a real Airflow (14 min)
 	CRASH_REPEATS=5 $(RUN) -m pytest $(PATIENT) -s tests/crash
 
 .PHONY: test-browser

@@ -1,7 +1,9 @@
 """The kill matrix: in a real Airflow, kill -9 at each point of a send, and count the records at Twilio.
 
-`make test-crash` runs each cell 5 times; without it, each cell runs once. Set CRASH_DATABASE to use a database other
-than SQLite for Airflow: `postgresql+psycopg2://…`, with that driver and asyncpg installed.
+`make test-crash` runs each cell 5 times, and twice with a wrong clock in each direction. Without it, each cell runs
+once. Instead of the workers' clock, the emulator's is moved: its dates differ from those of this machine, and its lists
+lag in addition. Set CRASH_DATABASE to use a database other than SQLite for Airflow: `postgresql+psycopg2://…`, with
+that driver and asyncpg installed.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,7 @@ ROOT = Path(__file__).resolve().parents[2]
 REPEATS = int(os.environ.get("CRASH_REPEATS", "1"))
 REQUEST_TYPES = ("message", "call", "number")
 TIMEOUT = 30  # seconds
+LIST_LAG = 2  # seconds, within the reconcile_timeout of the DAGs
 AT_STORE = (
     "before the intent is stored",
     "after the intent is stored",
@@ -151,7 +155,14 @@ def kill_triggerer(airflow: Airflow, matrices: list[Matrix]) -> None:
                 matrix.marker(index).touch()
 
 
-def test_send_once_killed_at_each_point_sends_one_request(emulator: Emulator, tmp_path: Path):
+@pytest.mark.parametrize("clock_offset", [0, 20, -20])
+def test_send_once_killed_at_each_point_sends_one_request(emulator: Emulator, tmp_path: Path, clock_offset: float):
+    """Send with Twilio's clock ahead of that of the workers, in seconds."""
+    repeats = max(REPEATS // 2, 1) if clock_offset else REPEATS
+    if clock_offset:
+        emulator.clock.freeze(datetime.now(UTC) + timedelta(seconds=clock_offset))
+        emulator.clock.resume()
+        emulator.quirks.set(list_lag=LIST_LAG)
     env = {
         "PYTHONPATH": str(ROOT),
         "AIRFLOW__CORE__PARALLELISM": "8",
@@ -188,7 +199,7 @@ def test_send_once_killed_at_each_point_sends_one_request(emulator: Emulator, tm
         killer = threading.Thread(target=kill_during_requests, args=(emulator, matrices, stop), daemon=True)
         killer.start()
         try:
-            for _ in range(REPEATS):
+            for _ in range(repeats):
                 parallel = [build_matrix(name, [*AT_STORE, REQUEST, *waiting_points[name]]) for name in REQUEST_TYPES]
                 # A supervisor is a worker of the LocalExecutor, which hangs if it loses too many workers at once.
                 alone = [build_matrix(name, [SUPERVISOR]) for name in REQUEST_TYPES]
@@ -220,7 +231,7 @@ def test_send_once_killed_at_each_point_sends_one_request(emulator: Emulator, tm
                     where
                 )
         print(f"\nkills={kills} duplicates={duplicates} lost={lost} ({time.monotonic() - started:.0f} s)")
-        assert (kills, duplicates, lost) == (22 * REPEATS, 0, 0)
+        assert (kills, duplicates, lost) == (22 * repeats, 0, 0)
     assert not airflow_processes() - running_before
 
 

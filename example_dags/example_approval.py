@@ -1,7 +1,7 @@
 """Ask a person for approval by SMS before a dangerous task runs.
 
-The message ends with a code and the time limit: "Reply YES 4821 or NO 4821 within 30 min". A reply counts if it comes
-from that phone, to the number that asked, within the time limit, with that code. After YES the DAG continues with
+The message ends with a code and the time limit: "Reply YES 48213955 or NO 48213955 within 30 min". A reply counts if it
+comes from that phone, to the number that asked, within the time limit, with that code. After YES the DAG continues with
 ``drop``, after NO with ``keep``. Without a reply, or if the message cannot be delivered, the task fails. The task waits
 in the triggerer and occupies no worker slot.
 

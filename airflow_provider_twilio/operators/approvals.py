@@ -46,8 +46,9 @@ FOLLOW_KEYS = ("yes", "no", "timeout", "unreachable")
 class ApproveBySmsOperator(SendOnceOperator):
     """Ask a phone by message for approval, and wait for its YES or NO.
 
-    The question ends with how to reply, such as ``Reply YES 4821 or NO 4821 within 30 min``. A reply counts if it comes
-    from that phone to the number that asked, in time, and repeats the code.
+    The question ends with how to reply, such as ``Reply YES 48213955 or NO 48213955 within 30 min``. A reply counts if
+    it comes from that phone to the number that asked, in time, and repeats the code. After a few wrong codes, replies
+    from that phone are ignored for a while.
 
     YES lets the downstream tasks run, and NO skips them. The task fails without retry if there is no reply in time, or
     if the phone cannot be reached or replies with STOP. ``follow`` chooses other tasks for each outcome.
@@ -75,7 +76,7 @@ class ApproveBySmsOperator(SendOnceOperator):
     :param question: Text of the question, to which the instructions for the reply are added. (templated)
     :param from_: Number that asks; by default the connection's extra ``from_``. (templated)
     :param messaging_service_sid: Messaging service that chooses the number. (templated)
-    :param code: Whether a reply must repeat a code of four digits. Without a code, a bare YES counts if this is the
+    :param code: Whether a reply must repeat a code of eight digits. Without a code, a bare YES counts if this is the
         only open question to that phone.
     :param follow: Tasks directly downstream to run for an outcome (``yes``, ``no``, ``timeout`` or ``unreachable``),
         such as ``{"no": "roll_back"}``. The tasks named for other outcomes are skipped. Not available if this task, or
@@ -248,12 +249,15 @@ class ApproveBySmsOperator(SendOnceOperator):
 
         Nobody can compute it without the credentials.
         """
+        from airflow_provider_twilio.runtime.approval import CODE_LENGTH
         from airflow_provider_twilio.runtime.idempotency.fingerprint import KeyedHash
 
         ti = context["ti"]
         clears = ti.max_tries if self.on_clear == "resend" else 0
         identity = [ti.dag_id, ti.run_id, ti.task_id, ti.map_index, clears]
-        return f"{int(KeyedHash.from_settings(self.hook.client.settings).json(identity), 16) % 9000 + 1000}"
+        smallest = 10 ** (CODE_LENGTH - 1)  # no leading zero, which people might leave out
+        number = int(KeyedHash.from_settings(self.hook.client.settings).json(identity), 16)
+        return str(smallest + number % (9 * smallest))
 
     def _fetch_sender(self, record: Message) -> str | None:
         """Return the number that asked, or None while Twilio has not chosen it.

@@ -17,7 +17,7 @@ from airflow_provider_twilio.api.listing import Listing
 from airflow_provider_twilio.api.messages import Message
 from airflow_provider_twilio.runtime.polling.inbound import is_inbound, messages_since, timestamp
 
-MAX_QUESTION_LENGTH = 7 * 86_400.0
+MAX_QUESTION_SECONDS = 7 * 86_400.0
 """Maximum time a question may stay open, in seconds. Twilio's list is read back by the same time."""
 
 STOP_WORDS = frozenset({"stop", "stopall", "unsubscribe", "cancel", "end", "quit", "revoke", "optout"})
@@ -26,8 +26,19 @@ STOP_WORDS = frozenset({"stop", "stopall", "unsubscribe", "cancel", "end", "quit
 UNITS = {"h": 3600, "min": 60, "s": 1}
 """Units in which a question states its duration, in seconds, longest first."""
 
-_INSTRUCTIONS = re.compile(r"Reply YES(?: ([0-9]{4}) or NO \1| or NO) within ([0-9]+) (h|min|s)\s*\Z")
-_REPLY = re.compile(r"\W*(?:(yes|no|y|n)\W*(\d{4})?|(\d{4})\W*(yes|no|y|n))\W*", re.IGNORECASE)
+CODE_LENGTH = 8
+"""Length of the codes that the operator derives, in digits. Callers of the trigger may also pass four digits."""
+
+FREE_WRONG_CODES = 5
+"""Number of wrong codes after which replies from a phone are ignored for a while."""
+FIRST_PAUSE = 60.0
+"""Time for which replies are ignored then, in seconds. Each further wrong code doubles it."""
+MAX_PAUSE = 300.0
+"""Maximum time for which replies are ignored, in seconds. The phone's owner can reply afterwards."""
+
+_INSTRUCTIONS = re.compile(r"Reply YES(?: ([0-9]{4}|[0-9]{8}) or NO \1| or NO) within ([0-9]+) (h|min|s)\s*\Z")
+_CODE = r"(\d{4}(?:[ -]?\d{4})?)"
+_REPLY = re.compile(rf"\W*(?:(yes|no|y|n)\W*{_CODE}?|{_CODE}\W*(yes|no|y|n))\W*", re.IGNORECASE)
 
 
 class Reply(NamedTuple):
@@ -45,15 +56,15 @@ class Reply(NamedTuple):
         found = _REPLY.fullmatch(text)
         if found is None:
             return None
-        word = found[1] or found[4]
-        return cls("yes" if word.startswith("y") else "no", found[2] or found[3])
+        word, code = found[1] or found[4], found[2] or found[3]
+        return cls("yes" if word.startswith("y") else "no", code and re.sub("[ -]", "", code))
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
     """A question by text message, without its wording.
 
-    :param code: Four digits that a reply must name; None if a reply needs no code.
+    :param code: Four or eight digits that a reply must name; None if a reply needs no code.
     :param asked_at: Time at which the question was sent, in seconds since the epoch.
     :param duration: Time during which the question stays open, in seconds.
     """
@@ -85,6 +96,28 @@ class Question:
         return moment <= self.asked_at + self.duration
 
 
+@dataclass(slots=True)
+class WrongCodes:
+    """The wrong codes in the replies of a phone to an open question. After a few, its replies are ignored for a while.
+
+    The sender of a message can be forged, so codes could be guessed from the phone's number without a limit otherwise.
+    The question stays open, so that a forger cannot close it.
+
+    :ivar count: Number of wrong codes that were not ignored.
+    :ivar paused_until: Time until which replies are ignored, in seconds since the epoch.
+    """
+
+    count: int = 0
+    paused_until: float = 0.0
+
+    def add(self, moment: float) -> None:
+        """Add a wrong code that was received at a moment, in seconds since the epoch."""
+        self.count += 1
+        if self.count >= FREE_WRONG_CODES:
+            pause = FIRST_PAUSE * 2.0 ** min(self.count - FREE_WRONG_CODES, 10)
+            self.paused_until = moment + min(pause, MAX_PAUSE)
+
+
 class _Event(NamedTuple):
     """A question or a reply in the conversation; events sort by their first three fields."""
 
@@ -96,16 +129,21 @@ class _Event(NamedTuple):
     message: Message | None
 
 
-def find_reply(question: Question, sid: str, messages: Sequence[Message]) -> tuple[Reply, Message] | None:
+def find_reply(
+    question: Question, sid: str, messages: Sequence[Message], wrong_codes: WrongCodes | None = None
+) -> tuple[Reply, Message] | None:
     """Return the reply to a question and the message that carries it; None if there is no reply yet.
 
     A reply with a code belongs to the open question of that code. A reply without a code belongs to the only open
-    question. A reply that may belong to more than one open question is ignored.
+    question. A reply that may belong to more than one open question is ignored, and so is one with a code in the pause
+    after wrong codes.
 
     :param sid: SID of the question's message.
     :param messages: Messages between the phone and the sender of the question, in any order. They must go back far
         enough to include every question that may have been open at the same time.
+    :param wrong_codes: Object to which the wrong codes are added, empty before. By default a new one.
     """
+    wrong_codes = wrong_codes or WrongCodes()
     # If a question and a reply have the same second, the question sorts first. At worst, a reply is then ignored as
     # ambiguous; it is never attributed to the wrong question.
     events = [_Event(question.asked_at, 0, sid, question, None)]
@@ -114,11 +152,18 @@ def find_reply(question: Question, sid: str, messages: Sequence[Message]) -> tup
         if content is not None and message.sid != sid:
             order = int(isinstance(content, Reply))
             events.append(_Event(timestamp(message), order, str(message.sid), content, message))
+    known_codes = {event.content.code for event in events if isinstance(event.content, Question)}
     unanswered: dict[str, Question] = {}
     for event in sorted(events, key=lambda event: event[:3]):
         if isinstance(event.content, Question):
             unanswered[event.sid] = event.content
             continue
+        if question.code and event.content.code and question.asked_at <= event.time:
+            if event.time < wrong_codes.paused_until:
+                continue
+            if event.content.code not in known_codes:
+                wrong_codes.add(event.time)
+                continue
         open_questions = {of: other for of, other in unanswered.items() if other.is_open(event.time)}
         answered = _answered_question(event.content, open_questions, sid)
         if answered == sid and event.message is not None:
@@ -142,5 +187,5 @@ def _answered_question(reply: Reply, open_questions: dict[str, Question], sid: s
 
 def conversation(question: Question, phone: str, number: str) -> tuple[Listing[Message], Listing[Message]]:
     """Return the two lists of messages between a phone and a Twilio number, one for each direction."""
-    begin = question.asked_at - MAX_QUESTION_LENGTH
+    begin = question.asked_at - MAX_QUESTION_SECONDS
     return messages_since(begin, to=phone, from_=number), messages_since(begin, to=number, from_=phone)

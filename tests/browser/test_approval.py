@@ -40,7 +40,7 @@ def test_approval_two_open_requests_are_answered_from_inbox(
         link = airflow.api("GET", f"dags/twilio_approval/dagRuns/{name}/taskInstances/ask/links")["extra_links"]
         sid = link["Twilio log"].rpartition("#")[2]
         [body] = [message["body"] for message in emulator.messages if message["sid"] == sid]
-        codes[name] = re.findall(r"YES (\d{4})", body)[0]
+        codes[name] = re.findall(r"YES (\d{8})", body)[0]
     assert codes["drop"] != codes["keep"]
 
     page = open_inbox(f"/?phone={quote(PHONE)}")

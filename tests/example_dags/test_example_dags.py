@@ -110,7 +110,7 @@ def approver(emulator: Emulator) -> Iterator[None]:
     def reply() -> None:
         while not stopped.wait(0.5):
             for message in emulator.messages:
-                code = re.search(r"Reply YES (\d{4})", message["body"] or "")
+                code = re.search(r"Reply YES (\d{8})", message["body"] or "")
                 if code and message["sid"] not in replied:
                     replied.add(message["sid"])
                     emulator.receive_message(f"Yes {code[1]}", from_=message["to"], to=message["from"])

@@ -97,7 +97,7 @@ def body(emulator: Emulator) -> str:
 
 
 def code(emulator: Emulator) -> str:
-    return str(re.findall(r"YES (\d{4})", body(emulator))[0])
+    return str(re.findall(r"YES (\d{8})", body(emulator))[0])
 
 
 def reached(answer: Literal["yes", "no"]) -> ApprovalEvent:
@@ -121,7 +121,7 @@ UNREACHABLE: ApprovalEvent = {
 
 def test_approval_question_has_reply_instructions(emulator: Emulator):
     Asking(deferrable=True, wait_timeout=1800).defer()
-    assert re.fullmatch(r"Deploy v2\.3\? Reply YES (\d{4}) or NO \1 within 30 min", body(emulator))
+    assert re.fullmatch(r"Deploy v2\.3\? Reply YES (\d{8}) or NO \1 within 30 min", body(emulator))
     Asking(deferrable=True, code=False).defer()
     assert body(emulator) == "Deploy v2.3? Reply YES or NO within 1 h"
 
@@ -159,8 +159,8 @@ def test_approval_codes_differ_between_runs(emulator: Emulator):
         asking = Asking(deferrable=True)
         asking.ti.run_id = f"run {number}"
         codes.add(asking.defer().trigger.serialize()[1]["code"])
-    assert len(codes) >= 7
-    assert all(1000 <= int(one) <= 9999 for one in codes)
+    assert len(codes) == 8
+    assert all(10_000_000 <= int(one) <= 99_999_999 for one in codes)
 
 
 def test_approval_cleared_task_asks_again_with_another_code(emulator: Emulator):

@@ -25,7 +25,7 @@ def decide(airflow: Airflow) -> Iterator[Decide]:
 
         def questions() -> dict[str, str]:
             sent = [message for message in emulator.messages if message["direction"] != "inbound"]
-            return {message["to"]: re.findall(r"YES (\d{4})", message["body"])[0] for message in sent}
+            return {message["to"]: re.findall(r"YES (\d{8})", message["body"])[0] for message in sent}
 
         def decide(dag_id: str, answers: dict[str, str]) -> dict[str, str]:
             emulator.reset()

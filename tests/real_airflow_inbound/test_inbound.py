@@ -163,7 +163,7 @@ def test_approvals_two_open_questions_get_their_own_replies_across_a_killed_trig
         airflow.wait_for_task("inbound_ask", run_id, f"ask_{name}", "deferred", timeout=PATIENCE)
     airflow.kill("triggerer")
     bodies = " ".join(message["body"] or "" for message in emulator.messages)
-    codes = dict(re.findall(r"Run the (\w+)\? Reply YES (\d{4})", bodies))
+    codes = dict(re.findall(r"Run the (\w+)\? Reply YES (\d{8})", bodies))
     emulator.receive_message("YES", from_=phone)  # has no code
     emulator.receive_message(f"yes {codes['second']}", from_="+14155550178")  # another phone
     emulator.receive_message(f"no {codes['second']}", from_=phone)

@@ -10,7 +10,15 @@ import pytest
 
 from airflow_provider_twilio.api.messages import Message
 from airflow_provider_twilio.api.segments import count
-from airflow_provider_twilio.runtime.approval import Question, Reply, find_reply
+from airflow_provider_twilio.runtime.approval import (
+    CODE_LENGTH,
+    FREE_WRONG_CODES,
+    MAX_PAUSE,
+    Question,
+    Reply,
+    WrongCodes,
+    find_reply,
+)
 
 NOW = 1_750_000_000.0
 QUESTION_SID = "SMquestion"
@@ -46,6 +54,9 @@ def answer(code: str | None, *messages: Message) -> Any:
         ("4821 yes", Reply("yes", "4821")),
         ("y4821", Reply("yes", "4821")),
         ("“Yes” 4821!", Reply("yes", "4821")),
+        ("YES 48213955", Reply("yes", "48213955")),
+        ("no: 4821 3955.", Reply("no", "48213955")),
+        ("4821-3955 yes", Reply("yes", "48213955")),
         ("N 4821", Reply("no", "4821")),
         ("no", Reply("no")),
         ("Yes", Reply("yes")),
@@ -55,6 +66,8 @@ def answer(code: str | None, *messages: Message) -> Any:
         ("yes and no", None),
         ("yes 48211", None),
         ("yes 482", None),
+        ("yes 482139551", None),
+        ("yes 4821395", None),
         ("4821", None),
         ("yesterday", None),
         ("please stop asking", None),
@@ -70,6 +83,7 @@ def test_reply_parses_answer_and_code(body: str | None, reply: Reply | None):
     ("code", "duration", "instructions"),
     [
         ("4821", 1800, "Reply YES 4821 or NO 4821 within 30 min"),
+        ("48213955", 1800, "Reply YES 48213955 or NO 48213955 within 30 min"),
         ("4821", 3600, "Reply YES 4821 or NO 4821 within 1 h"),
         ("4821", 5400, "Reply YES 4821 or NO 4821 within 90 min"),
         (None, 45, "Reply YES or NO within 45 s"),
@@ -136,3 +150,61 @@ def test_find_reply_stop_ends_question():
 
 def test_find_reply_ignores_own_question_in_messages():
     assert answer(None, question(0, None, sid=QUESTION_SID), inbound(5, "yes")) == ("yes", "in5")
+
+
+# ---------------------------------------------------------------- guessed codes
+
+CODE = "48213955"
+
+
+def guesses(count: int, start: float = 1, step: float = 1) -> list[Message]:
+    """Return replies with different wrong codes, one after the other."""
+    return [inbound(start + step * index, f"yes {10_000_000 + index}") for index in range(count)]
+
+
+def test_find_reply_few_wrong_codes_are_forgiven():
+    assert answer(CODE, *guesses(FREE_WRONG_CODES - 1), inbound(9, f"yes {CODE}")) == ("yes", "in9")
+
+
+def test_find_reply_after_wrong_codes_ignores_phone_for_a_while():
+    wrong = guesses(FREE_WRONG_CODES)  # the last one at second 5
+    assert answer(CODE, *wrong, inbound(6, f"yes {CODE}")) is None
+    assert answer(CODE, *wrong, inbound(64, f"yes {CODE}")) is None
+    assert answer(CODE, *wrong, inbound(65, f"yes {CODE}")) == ("yes", "in65")
+    assert answer(CODE, *wrong, inbound(6, f"no {CODE}"), inbound(70, f"yes {CODE}")) == ("yes", "in70")
+
+
+def test_find_reply_pause_doubles_with_each_further_wrong_code_up_to_maximum():
+    wrong = [*guesses(5), inbound(65, "yes 20000000"), inbound(185, "yes 20000001"), inbound(425, "yes 20000002")]
+    assert answer(CODE, *wrong[:6], inbound(184, f"yes {CODE}")) is None
+    assert answer(CODE, *wrong[:6], inbound(185, f"yes {CODE}")) == ("yes", "in185")
+    assert answer(CODE, *wrong[:7], inbound(424, f"yes {CODE}")) is None
+    found = find_reply(Question(CODE, NOW, 3600), QUESTION_SID, [*wrong, inbound(725, f"yes {CODE}")])
+    assert found is not None
+    assert found[1].sid == "in725"
+
+
+def test_find_reply_guessing_for_a_week_tries_few_codes_and_keeps_question_open():
+    week, wrong_codes = 7 * 86_400, WrongCodes()
+    asked = Question(CODE, NOW, week + 600)
+    messages = [inbound(second, f"yes {10_000_000 + second}") for second in range(1, week, 7)]
+    assert find_reply(asked, QUESTION_SID, messages, wrong_codes) is None
+    assert 9 * 10 ** (CODE_LENGTH - 1) / wrong_codes.count > 40_000
+    owner = inbound(week + MAX_PAUSE, f"yes {CODE}")
+    found = find_reply(asked, QUESTION_SID, [*messages, owner])
+    assert found is not None
+    assert found[1] is owner
+
+
+def test_find_reply_counts_only_wrong_codes_of_open_question():
+    known = [question(-900, "11111111", duration=60), *(inbound(second, "yes 11111111") for second in range(1, 9))]
+    assert answer(CODE, *known, inbound(9, f"yes {CODE}")) == ("yes", "in9")
+    bare = [inbound(second, "yes") for second in range(1, 9)]
+    assert answer(CODE, *bare, inbound(9, f"yes {CODE}")) == ("yes", "in9")
+    earlier = guesses(9, start=-20)
+    assert answer(CODE, *earlier, inbound(9, f"yes {CODE}")) == ("yes", "in9")
+    assert answer(None, *guesses(9), inbound(10, "yes")) == ("yes", "in10")
+
+
+def test_find_reply_stop_counts_in_spite_of_wrong_codes():
+    assert answer(CODE, *guesses(9), inbound(10, "STOP")) == ("stop", "in10")

@@ -164,6 +164,23 @@ def test_approval_wait_bare_reply_matches_the_only_open_question(emulator: Emula
 
 
 @DEFERRED_OR_ON_WORKER
+def test_approval_wait_after_guessed_codes_ignores_phone_for_a_while(
+    emulator: Emulator, deferred: bool, caplog: pytest.LogCaptureFixture
+):
+    waiting = build_trigger(ask("48213955"), code="48213955")
+    for number in range(20):
+        emulator.receive_message(f"yes {10_000_000 + number}", from_=PHONE)  # a forged sender
+    emulator.clock.advance(seconds=5)
+    emulator.receive_message("yes 48213955", from_=PHONE)
+    emulator.clock.advance(seconds=60)
+    sid = emulator.receive_message("no 4821 3955", from_=PHONE)
+    event = outcome(waiting, deferred)
+    assert (event["answer"], event["reply_sid"]) == ("no", sid)
+    assert "Received 5 wrong codes from +1415•••0100" in caplog.text
+    assert PHONE not in caplog.text
+
+
+@DEFERRED_OR_ON_WORKER
 def test_approval_wait_server_errors_are_survived(emulator: Emulator, deferred: bool):
     waiting = build_trigger(ask())
     sid = emulator.receive_message("yes 4821", from_=PHONE)

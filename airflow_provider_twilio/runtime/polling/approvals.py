@@ -19,7 +19,8 @@ from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import NotFound, TwilioError
 from airflow_provider_twilio.api.messages import Message, Messages
 from airflow_provider_twilio.api.verdicts import Delivery
-from airflow_provider_twilio.runtime.approval import Question, conversation, find_reply
+from airflow_provider_twilio.privacy import mask
+from airflow_provider_twilio.runtime.approval import Question, WrongCodes, conversation, find_reply
 from airflow_provider_twilio.runtime.polling.events import (
     ApprovalEvent,
     approval_event,
@@ -198,7 +199,16 @@ async def _read_conversation(
 def _find_event(spec: ApprovalSpec, number: str, messages: Iterable[Message]) -> ApprovalEvent | None:
     """Return the event of the reply to the question, or None if the messages have none."""
     by_sid = {str(message.sid): message for message in messages if number in (message.to, message.from_)}
-    found = find_reply(spec.question, spec.sid, list(by_sid.values()))
+    wrong_codes = WrongCodes()
+    found = find_reply(spec.question, spec.sid, list(by_sid.values()), wrong_codes)
+    if wrong_codes.paused_until:
+        log.warning(
+            "Received %d wrong codes from %s for %s, possibly from a forged sender: ignoring its replies until %s",
+            wrong_codes.count,
+            mask(spec.to),
+            spec.sid,
+            datetime.fromtimestamp(wrong_codes.paused_until, UTC).isoformat(),
+        )
     if found is None:
         return None
     reply, message = found

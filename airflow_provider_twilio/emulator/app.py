@@ -37,7 +37,14 @@ from airflow_provider_twilio.emulator.journal import Entry
 from airflow_provider_twilio.emulator.origin import rejection_reason
 from airflow_provider_twilio.emulator.params import Params
 from airflow_provider_twilio.emulator.request import ApiRequest
-from airflow_provider_twilio.emulator.responses import API_ROOT, ApiError, Response, method_not_allowed, not_found
+from airflow_provider_twilio.emulator.responses import (
+    API_ROOT,
+    ApiError,
+    Response,
+    method_not_allowed,
+    not_found,
+    unknown_operation,
+)
 from airflow_provider_twilio.emulator.state import State
 
 Scope = MutableMapping[str, Any]
@@ -266,13 +273,13 @@ class Application:
             request.path_account = auth.find_account(state, identity, identity.account_sid, path)
             return self._route(MESSAGING_ROUTES, path.removeprefix(MESSAGING_API), request)
         if not path.startswith(f"{API_ROOT}/"):
-            raise not_found(path)
+            raise unknown_operation(method, path)
         rest = path.removeprefix(f"{API_ROOT}/")
         if not rest.endswith(".json"):
             return self._route_content(rest, request)
         parts = rest.removesuffix(".json").split("/", 2)
         if parts[0] != "Accounts":
-            raise not_found(path)
+            raise unknown_operation(method, path)
         auth.authorize(identity, path, method)
         if len(parts) < 3:
             sid = parts[1] if len(parts) == 2 else identity.account_sid
@@ -290,8 +297,10 @@ class Application:
             else:
                 template.append(part)
         methods = table.get("/".join(template))
-        if methods is None:
+        if methods is None and _has_malformed_argument(table, rest):
             raise not_found(request.path)
+        if methods is None:
+            raise unknown_operation(request.method, request.path)
         handler = methods.get(request.method)
         if handler is None:
             raise method_not_allowed()
@@ -300,7 +309,7 @@ class Application:
     def _route_content(self, rest: str, request: ApiRequest) -> Response:
         """Route a path without .json: the content of media and recordings.
 
-        Twilio returns XML for other paths without .json.
+        Twilio returns XML for other paths without .json, which the emulator does not.
         """
         for pattern, handler in _CONTENT_ROUTES:
             if request.method == "GET" and (match := re.fullmatch(pattern, rest)):
@@ -308,9 +317,7 @@ class Application:
                 auth.authorize(request.identity, request.path, request.method)
                 request.path_account = auth.find_account(self.state, request.identity, account_sid, request.path)
                 return handler(request)
-        raise ApiError(
-            20404, f"The requested resource {request.path} was not found; request JSON by appending .json", 404
-        )
+        raise unknown_operation(request.method, f"{request.path} (append .json to request JSON)")
 
     # -------------------------------------------------------------- closed connections
 
@@ -332,6 +339,18 @@ class Application:
         if transport is not None:
             transport.close()
         await _wait_for_disconnect(receive)
+
+
+def _has_malformed_argument(table: Mapping[str, object], path: str) -> bool:
+    """Return whether a path is that of a known resource, except that an argument is malformed.
+
+    Twilio has no record for such an argument.
+    """
+    parts = path.split("/")
+    return any(
+        len(template) == len(parts) and all(name in ("{}", part) for name, part in zip(template, parts, strict=True))
+        for template in (known.split("/") for known in table)
+    )
 
 
 async def _read_body(receive: Receive) -> bytes | None:

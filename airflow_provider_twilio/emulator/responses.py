@@ -38,6 +38,16 @@ def not_found(path: str) -> ApiError:
     return ApiError(20404, f"The requested resource {path} was not found", 404)
 
 
+def unknown_operation(method: str, path: str) -> ApiError:
+    """Return the error for an operation of Twilio that the emulator lacks.
+
+    With 404, as for a missing record, a caller could take the record for deleted.
+    """
+    return ApiError(
+        20501, f"This is no error of Twilio: the emulator does not know this operation, {method} {path}", 501
+    )
+
+
 def method_not_allowed() -> ApiError:
     return ApiError(20004, "Method not allowed", 405)
 

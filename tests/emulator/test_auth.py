@@ -148,9 +148,49 @@ def test_credentials_for_tests_reject_other_resources(emulator: Emulator) -> Non
 
 
 def test_routing_rejects_unknown_paths_and_methods(api: Api) -> None:
-    assert api.error("GET", "Nothing.json") == (404, 20404)
-    assert api.error("GET", "Messages") == (404, 20404)
     assert api.error("PUT", "Messages.json") == (405, 20004)
-    assert api.error("GET", "/2010-04-01/Elsewhere.json") == (404, 20404)
-    assert api.error("GET", "/v1/x") == (404, 20404)
     assert api.error("GET", f"/2010-04-01/Accounts/AC{'0' * 32}/Messages.json")[1] in (20003, 20404)
+
+
+UNKNOWN_PATHS = [
+    "Nothing.json",
+    "Messages",
+    "Calls/CA" + "0" * 32 + "/Events.json",
+    "Recordings/RE" + "0" * 32 + ".mp3",
+    "Usage/Triggers.json",
+    "AvailablePhoneNumbers/US/Satellite.json",
+    "/2010-04-01/Elsewhere.json",
+    "/v1/x",
+    "/lookups.twilio.com/v2/PhoneNumbers/+14155550100",
+    "/verify.twilio.com/v2/Services",
+    "/messaging.twilio.com/v1/Deactivations",
+    "/messaging.twilio.com/v1/Services/MG" + "0" * 32 + "/ShortCodes",
+]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@pytest.mark.parametrize("path", UNKNOWN_PATHS)
+def test_routing_returns_501_for_unknown_operation(api: Api, method: str, path: str) -> None:
+    response = api(method, path)
+    assert response.status_code == response.json()["status"] == 501
+    assert "the emulator does not know this operation" in response.json()["message"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "Messages/SM" + "0" * 32 + ".json",
+        "Messages/nonsense.json",
+        "Messages/nonsense/Media.json",
+        "Calls/1.json",
+        "Recordings/REx.json",
+        "Recordings/RE" + "0" * 32,
+        "IncomingPhoneNumbers/+14155550100.json",
+        "AvailablePhoneNumbers/us/Local.json",
+        "/messaging.twilio.com/v1/Services/MG" + "0" * 32,
+        "/messaging.twilio.com/v1/Services/news/PhoneNumbers",
+        "/media.twiliocdn.com/nonsense",
+    ],
+)
+def test_routing_returns_404_for_missing_record(api: Api, path: str) -> None:
+    assert api.error("GET", path) == (404, 20404)

@@ -15,7 +15,7 @@ MAX_DEPTH = 4
 
 
 class ErrorBody(NamedTuple):
-    """What a response says about an error.
+    """The description of an error in a response.
 
     :param code: Twilio's error code, if any.
     :param message: Twilio's message, unmasked. Empty if there is none.

@@ -143,18 +143,18 @@ class Listing(Generic[T]):
         :raises ServerError: When the page does not state in a known form whether another one follows.
         """
         meta = body.get("meta")
-        if meta is None or isinstance(meta, dict):
-            for container, key in ((body, "next_page_uri"), (meta or {}, "next_page_url")):
-                if key in container and isinstance(container[key], str | None):
-                    return self._following_url(request, container[key]) if container[key] else None
-            if meta is None and not body.keys() & UNKNOWN_PAGING:
-                return None
-            for key in ("nextToken", "next_token"):
-                if isinstance((meta or {}).get(key), str) and meta[key]:
-                    kept = tuple(pair for pair in request.data if pair[0] not in ("PageToken", "Page"))
-                    return request.template, (*kept, ("PageToken", meta[key]))
-            if meta and meta.keys() & TOKEN_PAGING and not (meta.get("nextToken") or meta.get("next_token")):
-                return None
+        if meta is None and "next_page_uri" not in body and not body.keys() & UNKNOWN_PAGING:
+            return None
+        paging: dict[str, Any] = meta if isinstance(meta, dict) else {}
+        for container, key in ((body, "next_page_uri"), (paging, "next_page_url")):
+            if key in container and isinstance(container[key], str | None):
+                return self._following_url(request, container[key]) if container[key] else None
+        token = paging.get("nextToken") or paging.get("next_token")
+        if isinstance(token, str):
+            kept = tuple(pair for pair in request.data if pair[0] not in ("PageToken", "Page"))
+            return request.template, (*kept, ("PageToken", token))
+        if token is None and paging.keys() & TOKEN_PAGING:
+            return None
         raise error_for_unreadable(
             request, response, "a page that does not state in a known form whether another follows"
         )

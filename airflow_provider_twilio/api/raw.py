@@ -26,6 +26,10 @@ def raw_request(
 ) -> Request[Record]:
     """Build a request to any resource of Twilio.
 
+    A GET that Twilio redirects to a file, such as media, deactivations and bulk exports, is followed without the
+    credentials. It returns a record with ``content_type``, ``encoding`` (``utf-8`` or ``base64``) and ``content``,
+    which is decompressed.
+
     :param method: HTTP method: GET, POST, PUT, PATCH or DELETE.
     :param path: Path below the account (``Queues``), from the root (``/2010-04-01/Accounts/{AccountSid}/Queues.json``,
         where the client fills in ``{AccountSid}``), or URL on another host of Twilio

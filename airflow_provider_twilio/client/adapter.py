@@ -57,7 +57,7 @@ class _Response(HTTPResponse):
         super().__init__(sock, *args, **kwargs)
         ends = getattr(_exchange, "ends", None)
         if ends is not None:
-            self.fp = io.BufferedReader(_DeadlineReader(self.fp.detach(), sock, ends))  # type: ignore[attr-defined]
+            self.fp = io.BufferedReader(_DeadlineReader(self.fp.detach(), sock, ends))
 
 
 class _Connection(HTTPConnection):

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+CONNECT_MARGIN = 0.25
+"""Minimum seconds between the timeout for connecting and that of the whole exchange."""
+
 
 class AsyncClient(Resources[AwaitingClient]):
     """A client of Twilio's API for asyncio. It belongs to the event loop on which it is first used.
@@ -189,9 +192,9 @@ class AsyncClient(Resources[AwaitingClient]):
             cookie_jar=aiohttp.DummyCookieJar(),
             proxy=wire.proxy(self.settings),
             timeout=aiohttp.ClientTimeout(
-                total=self.settings.timeout,
-                # Shorter than the total, so that a timeout while connecting is known to be one.
-                connect=min(self.settings.connect_timeout, 0.9 * self.settings.timeout),
+                # The margin makes a timeout while connecting known as such, so that the request counts as not sent.
+                total=max(self.settings.timeout, self.settings.connect_timeout + CONNECT_MARGIN),
+                connect=self.settings.connect_timeout,
                 ceil_threshold=math.inf,
             ),
             auto_decompress=False,  # The module wire decompresses, up to a maximum size.

@@ -172,7 +172,9 @@ class TwilioHook(BaseHook, Resources[BlockingClient]):
     ) -> Record:
         """Send any request to Twilio, and return the record in the response.
 
-        For parts of the API that have no resource here. The guards of the connection apply.
+        For parts of the API that have no resource here. The guards of the connection apply. A GET that Twilio redirects
+        to a file is followed without the credentials, and returns a record with ``content_type``, ``encoding`` and
+        ``content``.
 
         .. code-block:: python
 

@@ -85,7 +85,7 @@ REJECTED |= {
             ]
         },
     ),
-    "a participant whose address is repeated": raw_post(
+    "a participant with two addresses": raw_post(
         CONVERSATIONS,
         {"Participant": '{"messaging_binding": {"address": "+19005550100", "address": "+14155550123"}}'},
     ),

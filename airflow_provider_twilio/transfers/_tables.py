@@ -24,6 +24,8 @@ ROWS_PER_BATCH = 2000
 """Rows that are held in memory at once."""
 DECIMAL_PRECISION, DECIMAL_SCALE = 28, 10
 """Digits of a decimal in Parquet, and how many of them are fractional."""
+MAX_EXPONENT = 100
+"""Largest exponent of a number, by absolute value, whose digits are written."""
 EXCLUDED_FIELDS = frozenset({"uri", "subresource_uris", "api_version"})
 
 Row = Sequence[str | None]
@@ -38,9 +40,32 @@ def columns_of(record_type: type[Record], exclude: Iterable[str] = ()) -> Column
     return {field.name: field.value_type for field in fields if field.name not in excluded}
 
 
-def to_row(record: Mapping[str, Any], columns: Columns) -> Row:
-    """Return the row of a record."""
-    return [_to_text(record.get(name), value_type) for name, value_type in columns.items()]
+class InvalidValue(ValueError):
+    """A value that a column cannot hold. The message does not quote it."""
+
+
+def to_row(record: Mapping[str, Any], columns: Columns, on_invalid: Callable[[str], None] | None = None) -> Row:
+    """Return the row of a record.
+
+    :param on_invalid: Called with the description of a value that its column cannot hold, which becomes None. Without
+        it, such a value is an error.
+    :raises InvalidValue: If a value is invalid, and ``on_invalid`` is not given.
+    """
+    row: list[str | None] = []
+    for name, value_type in columns.items():
+        value = record.get(name)
+        try:
+            row.append(_to_text(value, value_type))
+        except (ValueError, ArithmeticError, TypeError, AttributeError, LookupError):
+            fault = f"{name} is not {_DESCRIPTIONS[value_type]}"
+            if on_invalid is None:
+                raise InvalidValue(fault) from None
+            on_invalid(fault)
+            row.append(None)
+    return row
+
+
+_DESCRIPTIONS = {str: "valid text", int: "a whole number", Decimal: "a decimal number", datetime: "a time"}
 
 
 def _to_text(value: Any, value_type: type) -> str | None:
@@ -48,10 +73,49 @@ def _to_text(value: Any, value_type: type) -> str | None:
         return None
     if value_type is datetime:
         when = value if isinstance(value, datetime) else parse_datetime(value)
-        return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return when.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
     if value_type is Decimal:
-        return f"{Decimal(str(value)).normalize():f}"
-    return str(int(value)) if value_type is int else str(value)
+        return _decimal_text(Decimal(str(value)))
+    if value_type is int:
+        if isinstance(value, float) and not value.is_integer():
+            raise ValueError
+        return str(int(value))
+    text = str(value)
+    text.encode()  # a lone surrogate cannot be written
+    return text
+
+
+def _decimal_text(number: Decimal) -> str:
+    """Return all digits of a number, without trailing zeros. Negative zero becomes zero: Parquet has no sign for it."""
+    if not number.is_finite():
+        raise ValueError
+    if not number:
+        return "0"
+    if abs(number.adjusted()) > MAX_EXPONENT:
+        raise ValueError
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def drop_unfit(row: Row, columns: Columns, on_invalid: Callable[[str], None]) -> Row:
+    """Return a row without the numbers that have too many digits for Parquet.
+
+    :param on_invalid: Called with the description of each such number, which becomes None.
+    """
+    fitting: list[str | None] = []
+    for (name, value_type), text in zip(columns.items(), row, strict=True):
+        fits = text is None or (
+            abs(int(text)) < 2**63 if value_type is int else value_type is not Decimal or _fits_decimal(text)
+        )
+        if not fits:
+            on_invalid(f"{name} has too many digits for Parquet")
+        fitting.append(text if fits else None)
+    return fitting
+
+
+def _fits_decimal(text: str) -> bool:
+    whole, _, fraction = text.lstrip("-").partition(".")
+    return len(whole) <= DECIMAL_PRECISION - DECIMAL_SCALE and len(fraction) <= DECIMAL_SCALE
 
 
 def write(path: Path, rows: Iterable[Row], columns: Columns) -> None:
@@ -63,7 +127,11 @@ def _write_csv(path: Path, rows: Iterable[Row], columns: Columns) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows(rows)
+        # With this line end, the writer leaves cells with a carriage return unquoted. Readers would end a line there.
+        quoting_writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        for row in rows:
+            has_return = any(text is not None and "\r" in text for text in row)
+            (quoting_writer if has_return else writer).writerow(row)
 
 
 def _write_jsonl(path: Path, rows: Iterable[Row], columns: Columns) -> None:
@@ -107,9 +175,21 @@ _WRITERS = {"csv": _write_csv, "jsonl": _write_jsonl, "parquet": _write_parquet}
 
 
 def read(path: Path, columns: Columns) -> Iterator[Row]:
-    """Yield a file's rows. A column that the file lacks is None in each."""
-    for record in _READERS[path.suffix[1:]](path):
-        yield to_row(record, columns)
+    """Yield a file's rows. A column that the file lacks is None in each.
+
+    :raises InvalidValue: If a row cannot be read. The error names it by its number.
+    """
+    number = 0
+    try:
+        for number, record in enumerate(_READERS[path.suffix[1:]](path), 1):  # noqa: B007
+            if not isinstance(record, Mapping):
+                raise InvalidValue("there is no object")
+            yield to_row(record, columns)
+    except InvalidValue as error:
+        raise InvalidValue(f"in row {number}, {error}") from None
+    except (ValueError, csv.Error) as error:
+        # The error may quote the row.
+        raise InvalidValue(f"row {number + 1} cannot be read ({type(error).__name__})") from None
 
 
 def _read_csv(path: Path) -> Iterator[Mapping[str, Any]]:

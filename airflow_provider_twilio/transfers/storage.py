@@ -99,10 +99,11 @@ class LogsToStorageOperator(CompositeOperator):
                     stage.add(_read_existing(target, day, columns), is_new=False)
             # In this order, so that the second listing includes messages that are sent in the meantime.
             if include_unsent:
-                stage.add(self._fetch(self._list_all(), days, columns), is_new=True)
+                stage.add(self._fetch(self._list_all(), days, columns, file_format), is_new=True)
             tomorrow = datetime.now(UTC).date() + timedelta(days=1)
             last = min(date.fromisoformat(days[-1]) + MAX_SEND_DELAY, tomorrow)
-            stage.add(self._fetch(self._list_sent(date.fromisoformat(days[0]), last), days, columns), is_new=True)
+            listing = self._list_sent(date.fromisoformat(days[0]), last)
+            stage.add(self._fetch(listing, days, columns, file_format), is_new=True)
             for day in days:
                 changes = stage.count_changes(day)
                 if not changes and day in existing:
@@ -115,18 +116,38 @@ class LogsToStorageOperator(CompositeOperator):
             count = sum(map(stage.count_rows, interval))
         return {"path": str(folder), "days": days, "records": count, "written": written}
 
-    def _fetch(self, listing: Listing[Any], days: list[str], columns: tables.Columns) -> Iterator[StagedRow]:
-        """Yield the listed records that were created on the days."""
+    def _fetch(
+        self, listing: Listing[Any], days: list[str], columns: tables.Columns, file_format: str
+    ) -> Iterator[StagedRow]:
+        """Yield the listed records that were created on the days.
+
+        A value that its column cannot hold is left out, and so is a record whose date of creation is invalid. Both are
+        logged with the record's SID.
+        """
         date_created = list(columns).index("date_created")
         for record in self.hook.client.iter_records(listing):
-            if _is_created_within(record, days):
-                row = tables.to_row(record, columns)
+
+            def log_invalid(fault: str, record: Mapping[str, Any] = record) -> None:
+                self.log.warning("Leaving a value empty in record %s: %s", record.get("sid"), fault)
+
+            try:
+                is_created_within = _is_created_within(record, days)
+            except ValueError as error:
+                self.log.warning("Leaving out record %s: %s", record.get("sid"), error)
+                continue
+            if is_created_within:
+                row = tables.to_row(record, columns, log_invalid)
+                if file_format == "parquet":
+                    row = tables.drop_unfit(row, columns, log_invalid)
                 created = row[date_created] or ""
                 yield StagedRow(record.sid, created[:10], created, row)
 
 
 def _is_created_within(record: Any, days: list[str]) -> bool:
-    """Return whether a record was created on one of the days, which are consecutive."""
+    """Return whether a record was created on one of the days, which are consecutive.
+
+    :raises ValueError: If its date of creation is invalid.
+    """
     created = record.date_created
     return created is not None and days[0] <= f"{created:%Y-%m-%d}" <= days[-1]
 
@@ -147,12 +168,12 @@ def _read_existing(target: ObjectStoragePath, day: str, columns: tables.Columns)
                 if not row[sid] or (row[date_created] or "")[:10] != day:
                     raise ValueError(f"it has a row that is not of {day}")
                 yield StagedRow(str(row[sid]), day, str(row[date_created]), row)
-        except (ValueError, ArithmeticError, TypeError, AttributeError, KeyError, OSError) as error:
+        except (ValueError, OSError) as error:
             raise BadParameter(
                 "path",
                 f"contains a file that this operator has not written ({target}): {error}",
                 "move the file to another folder. No file was changed",
-            ) from error
+            ) from None
 
 
 def _interval(context: Any, start: Any, end: Any) -> tuple[datetime, datetime]:

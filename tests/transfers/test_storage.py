@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -245,3 +246,34 @@ def test_logs_to_storage_leaves_file_unchanged_after_error(run: Run, emulator: E
     with pytest.raises(AirflowFailException):
         run(MessagesToStorageOperator, **arguments, look_back=0)
     assert [each.read_bytes() for each in tmp_path.iterdir()] == [before]
+
+
+@pytest.mark.parametrize("file_format", tables.FILE_FORMATS)
+def test_messages_to_storage_with_invalid_values_logs_sid_and_field(
+    run: Run,
+    emulator: Emulator,
+    tmp_path: Path,
+    file_format: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    hook = TwilioHook()
+    sids = [hook.messages.create(to="+14155550101", from_=OWNED, body=str(number)).sid for number in range(3)]
+    changes = [{"price": "free"}, {"date_created": "yesterday"}, {"price": "-0", "date_sent": "0000"}]
+    iter_records = type(hook.client).iter_records
+
+    def iter_changed(client: Any, listing: Any) -> Any:
+        for record in iter_records(client, listing):
+            yield Message({**record, **changes[sids.index(record["sid"])]})
+
+    monkeypatch.setattr(type(hook.client), "iter_records", iter_changed)
+    day, next_day = str(TODAY.date()), str(TODAY.date() + timedelta(days=1))
+    arguments = {"path": str(tmp_path), "start": day, "end": next_day, "file_format": file_format, "look_back": 0}
+    result = run(MessagesToStorageOperator, **arguments)
+    log = capsys.readouterr().out
+    assert result["records"] == 2
+    for sid, field in ((sids[0], "price is not"), (sids[1], "date_created is not"), (sids[2], "date_sent is not")):
+        assert re.search(rf"{sid}: (Message\.)?{field}", log)
+    assert "free" not in log
+    assert "yesterday" not in log
+    assert run(MessagesToStorageOperator, **arguments)["written"] == {}

@@ -14,13 +14,15 @@ from typing import Any
 import pytest
 from airflow.sdk import Variable
 
+from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.hooks.twilio import TwilioHook
+from airflow_provider_twilio.operators._bulk_folder import FolderMarker
 from airflow_provider_twilio.operators._bulk_run import BulkRun
 from airflow_provider_twilio.operators.inbound import ReadInboundMessagesOperator
 from airflow_provider_twilio.operators.messages import DeleteOldMessagesOperator, SendMessagesOperator
 from airflow_provider_twilio.operators.number_housekeeping import ReleasePlan
-from airflow_provider_twilio.runtime.state_store import TaskStateStore
+from airflow_provider_twilio.runtime.state_store import FolderStore, TaskStateStore
 from tests.runtime.test_state_store import Store
 
 OWNED, PHONE = "+15005550006", "+14155550123"
@@ -52,6 +54,26 @@ def test_stored_bulk_run_is_read():
     assert (run.key, run.started_at, run.sent_at) == ("twilio_bulk.1", 1e9, 1e9 + 60)
     assert (run.sent["sent"], run.summary) == (3, None)
     assert bulk_run('{"rows": 3}').summary == {"rows": 3}
+
+
+def test_stored_bulk_run_that_failed_is_repaired():
+    run = bulk_run('{"rows": 3}, "failed": true')
+    assert (run.has_succeeded, bulk_run('{"rows": 3}').has_succeeded) == (False, True)
+    run.repair(3, {})
+    assert run.store.get("twilio_bulk") == {
+        **json.loads(STORED_BULK_RUN), "max_tries": 3, "sent": None, "sent_at": None,
+    }  # fmt: skip
+
+
+def test_stored_bulk_marker_is_read(tmp_path: Any):
+    store = Store()
+    store.set("twilio_bulk.folder", {"path": "/earlier", "max_tries": 2, "succeeded": False})
+    ti = SimpleNamespace(dag_id="dag", run_id="run", task_id="task", map_index=-1, max_tries=2)
+    marker = FolderMarker({"ti": ti, "task_state_store": store}, FolderStore(tmp_path))
+    with pytest.raises(BadParameter, match="stored its checkpoints in /earlier"):
+        marker.check(resend_on_clear=True, start_over=True)
+    marker.write(succeeded=True)
+    assert store.values["twilio_bulk.folder"] == {"path": str(tmp_path), "max_tries": 2, "succeeded": True}
 
 
 def test_stored_bulk_run_is_written(emulator: Emulator, run: Any):

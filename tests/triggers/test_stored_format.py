@@ -36,6 +36,13 @@ STORED_TRIGGERS: list[tuple[str, str]] = [
         "sent_grace": null}""",
     ),
     (
+        f"{PACKAGE}.messages.BulkDeliveryTrigger",
+        """{"key": "twilio_bulk.0", "checkpoint_path": null, "xcom_count": 2, "dag_id": "dag", "run_id": "run",
+        "task_id": "send", "map_index": -1, "message_count": 25, "twilio_conn_id": "twilio_default",
+        "account_sid": null, "poll_interval": 30.0, "deadline": 2e9, "created": 1e9, "accept_sent": false,
+        "sent_grace": null, "cancel_on_kill": true}""",
+    ),
+    (
         f"{PACKAGE}.calls.CallCompletionTrigger",
         """{"call_sid": "CA00000000000000000000000000000000", "twilio_conn_id": "twilio_default",
         "account_sid": null, "poll_interval": 30.0, "deadline": 2e9, "created": 1e9, "accept": ["busy"],

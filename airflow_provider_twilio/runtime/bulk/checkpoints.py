@@ -402,11 +402,15 @@ class Checkpoints:
 
     def _with_windows(self, items: Sequence[WorkItem]) -> list[Unresolved]:
         """Return items with the windows in which they may have been sent."""
-        opened = {item.number // CHECKPOINT_SIZE for item in items}
-        windows = {
-            index: self._leases.windows(self._open[index].lease, self._open[index].started_at) for index in opened
-        }
-        return [(item, windows[item.number // CHECKPOINT_SIZE]) for item in items]
+        windows: dict[tuple[int, bool], tuple[Window, ...]] = {}
+        unresolved = []
+        for item in items:
+            checkpoint = self._open[item.number // CHECKPOINT_SIZE]
+            group = checkpoint.index, item.number in checkpoint.attempts  # whether this process has sent the item
+            if group not in windows:
+                windows[group] = self._leases.windows(checkpoint.lease, checkpoint.started_at, own=group[1])
+            unresolved.append((item, windows[group]))
+        return unresolved
 
     async def _claimed_elsewhere(self, sids: Collection[str]) -> set[str]:
         """Return those SIDs that belong to items, in closed or open checkpoints."""

@@ -95,15 +95,17 @@ class Leases:
         """Whether the offset from Twilio's clock is stored."""
         return self._own is not None and self._own.clock_offset is not None
 
-    def windows(self, first: int | None, started_at: datetime) -> tuple[Window, ...]:
+    def windows(self, first: int | None, started_at: datetime, *, own: bool) -> tuple[Window, ...]:
         """Return the windows in which an item may have been sent.
 
         :param first: Position of the lease in which the item was first sent; None if there were no leases then.
         :param started_at: Time before which the item was not sent, by the clock of that process.
+        :param own: Whether this process has sent the item.
         """
-        if first is None:
+        leases = [Lease.from_json(value) for _, value in lease_keys(self._store, self._key)]
+        leases = leases[first : None if own else self.index]
+        if first is None or not leases:
             return (Window(started_at, datetime.now(UTC)),)
-        leases = [Lease.from_json(value) for _, value in lease_keys(self._store, self._key)][first:]
         return tuple(
             Window(
                 lease.started_at if later else max(started_at, lease.started_at),

@@ -27,6 +27,7 @@ from airflow_provider_twilio.runtime.bulk.checkpoints import (
     stored_outcomes,
 )
 from airflow_provider_twilio.runtime.bulk.items import Outcome, WorkItem
+from airflow_provider_twilio.runtime.bulk.leases import Lease
 from tests.runtime.bulk.conftest import DictStore
 
 SID = "SM" + "1" * 32
@@ -60,6 +61,7 @@ def test_encode_outcome_writes_the_stored_format(outcome: Outcome, stored: Any):
         (["failed", 21211], ("failed", 21211, None)),
         (["skipped", 21610], ("skipped", 21610, None)),
         (["unknown", 0], ("unknown", 0, None)),
+        ("?", ("unknown", 0, None)),
     ],
 )
 def test_decode_outcome_reads_the_stored_format(stored: Any, decoded: Any):
@@ -72,6 +74,21 @@ def test_checkpoint_as_json_has_the_stored_keys():
     stored = {"digest": "d" * 32, "started_at": "2026-01-31T08:00:31.250000+00:00"}
     assert checkpoint.as_json(None) == {**stored, "outcomes": None}
     assert checkpoint.as_json([SID]) == {**stored, "outcomes": [SID]}
+
+
+def test_checkpoint_as_json_has_optional_keys_where_they_apply():
+    started_at = datetime(2026, 1, 31, 8, 0, 31, 250000, UTC)
+    checkpoint = Checkpoint(0, "d" * 32, started_at, [None], [SEND], 2, [SID])
+    stored = {"digest": "d" * 32, "started_at": "2026-01-31T08:00:31.250000+00:00", "outcomes": None}
+    assert checkpoint.as_json(None) == {**stored, "lease": 2, "replaced": [SID]}
+
+
+def test_lease_has_the_stored_format():
+    lease = Lease(datetime(2026, 1, 31, 8, 0, tzinfo=UTC), datetime(2026, 1, 31, 8, 1, tzinfo=UTC), -16.5)
+    stored = {"started_at": "2026-01-31T08:00:00+00:00", "until": "2026-01-31T08:01:00+00:00", "clock_offset": -16.5}
+    assert lease.as_json() == stored
+    assert Lease.from_json(stored) == lease
+    assert Lease.from_json({**stored, "clock_offset": None}).clock_offset is None
 
 
 async def test_digest_of_known_requests_is_unchanged():

@@ -215,6 +215,7 @@ def test_send_once_killed_at_each_point_sends_one_request(emulator: Emulator, tm
         finally:
             stop.set()
             killer.join()
+        emulator.quirks.set(list_lag=0)
         kills = duplicates = lost = 0
         for matrix in matrices:
             records = created(emulator, matrix.request_type)

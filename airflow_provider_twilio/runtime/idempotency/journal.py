@@ -67,7 +67,8 @@ class SendJournal:
         self._state: Mapping[str, Any] | None = None
         """The state as this process has last read or stored it."""
         self._loaded_at = clock.now(), clock.elapsed
-        self._has_stored = False
+        self._is_untouched = True
+        """Whether this process has neither stored nor checked the state since it has loaded it."""
         self._has_own_times = False
         """Whether the times of the intent are those of this process alone."""
         self.intent: Intent | None = None
@@ -95,10 +96,15 @@ class SendJournal:
         """Publish the intent and, if known, the SID to the siblings, without storing anything."""
         self._registry.publish(self.intent, sid)
 
+    def adopt(self, intent: Intent) -> None:
+        """Continue from the intent of an earlier process, without storing it."""
+        self._generation = max(self._generation, (intent.generation or 1) + 1)
+        self._has_own_times = False
+        self.intent = intent
+
     def take_over(self, intent: Intent) -> None:
         """Become the owner of an intent that an earlier process has stored."""
-        self._generation = max(self._generation, (intent.generation or 0) + 1)
-        self._has_own_times = False
+        self.adopt(intent)
         self._replace_intent(intent)
 
     def check_owner(self) -> None:
@@ -107,6 +113,7 @@ class SendJournal:
         :raises Overtaken: When an earlier process has stored a SID, or its own intent, which this process takes over.
         :raises TakenOver: When a later process has taken over.
         """
+        self._is_untouched = False
         if not self.durable:
             return
         state = self._store.get(self._key)
@@ -145,7 +152,7 @@ class SendJournal:
         :raises TakenOver: As in :meth:`check_owner`.
         """
         for _ in range(MAX_STORE_ATTEMPTS):
-            if self._has_stored or not self._is_fresh():
+            if not (self._is_untouched and self._is_fresh()):
                 self.check_owner()
             now, offset = self._clock.now(), self._clock.offset
             first_sent_at = min(self._first_sent_at() or now, now)
@@ -189,7 +196,7 @@ class SendJournal:
 
     def _set(self, state: Mapping[str, Any]) -> None:
         self._store.set(self._key, state)
-        self._has_stored = True
+        self._is_untouched = False
         self._state = state
 
     def store_sid(self, sid: str) -> None:

@@ -108,6 +108,7 @@ class SendReconciler:
                 if sid := overtaken.state.get("sid"):
                     log.info("Found the record of the earlier request: another process of this task stored %s", sid)
                     return fetch_record(self._client, request, overtaken.state, self._clock)
+                is_probably_unsent = False
             self._check_recipient(request, self._intent)
             # Read before the list: a record that is not in the list after the end of all requests does not exist.
             siblings = self._registry.unresolved(self._intent)

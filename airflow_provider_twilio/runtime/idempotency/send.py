@@ -151,11 +151,25 @@ class _SendOnce:
             self._journal.take_over(Intent.from_json(state))
             return self._reconcile()
         if state is None and possible_since is not None:
-            log.info("Reconciling with Twilio: an earlier try may have sent this request, and no state is stored")
+            log.info("Searching Twilio's list: an earlier try may have sent this request, and no state is stored")
             expected = fingerprint(self._request, self._keyed_hash)
-            self._journal.take_over(Intent(expected, self._digest(), possible_since, self._clock.now(), 0.0))
-            return self._reconcile(is_probably_unsent)
+            intent = Intent(expected, self._digest(), possible_since, self._clock.now(), 0.0)
+            if is_probably_unsent:
+                return self._find_or_send(intent)
+            self._journal.take_over(intent)
+            return self._reconcile()
         return self._send()
+
+    def _find_or_send(self, intent: Intent) -> Record:
+        """Return the record that an earlier try created, or send the request for the first time."""
+        self._journal.adopt(intent)  # not stored: probably nothing was sent
+        record = self._reconciler.find_record(self._request, is_probably_unsent=True)
+        if record is None:
+            if self._journal.intent is intent:  # no earlier process has stored its own
+                self._journal.intent = None
+            return self._send()
+        self._journal.store_sid(record["sid"])
+        return record
 
     def _digest(self) -> str:
         return self._keyed_hash.json(self._request.data)
@@ -166,11 +180,11 @@ class _SendOnce:
         self._journal.publish(state["sid"])
         return fetch_record(self._client, self._request, state, self._clock)
 
-    def _reconcile(self, is_probably_unsent: bool = False) -> Record:
+    def _reconcile(self) -> Record:
         """Return the record that an earlier attempt created, or send the request again."""
-        record = self._reconciler.find_record(self._request, is_probably_unsent)
+        record = self._reconciler.find_record(self._request)
         if record is None:
-            log.warning("No matching record found at Twilio: sending%s", "" if is_probably_unsent else " again")
+            log.warning("No matching record found at Twilio: sending again")
             return self._send()
         self._journal.store_sid(record["sid"])
         return record

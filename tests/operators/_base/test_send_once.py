@@ -301,6 +301,17 @@ def test_send_once_operator_rejected_request_is_not_reconciled(run: Run, fast_em
     assert fast_emulator.journal.count("GET") == 0
 
 
+def test_send_once_operator_rejected_after_search_is_sent_by_next_retry(run: Run, fast_emulator: Emulator):
+    """The first try failed before it stored anything, and the second one was rejected: nothing was sent."""
+    instance = TaskInstance({})
+    instance.context()
+    fast_emulator.fail_next(10, method="POST", status=429)
+    with pytest.raises(RateLimited):
+        run(PurchaseNumberOperator, instance.context(), area_code=415)
+    fast_emulator.state.faults.clear()
+    assert run(PurchaseNumberOperator, instance.context(), area_code=415)["sid"]
+
+
 def test_send_once_operator_state_never_expires(run: Run, emulator: Emulator):
     class RecordingStore(Store):
         retentions: ClassVar[set[Any]] = set()

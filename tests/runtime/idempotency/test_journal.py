@@ -12,6 +12,7 @@ from airflow_provider_twilio.api.messages import Message
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.client.blocking import Client
 from airflow_provider_twilio.emulator import Emulator
+from airflow_provider_twilio.runtime.idempotency.siblings import SiblingEntry
 from tests.support.send_once import STORED, Killed, Task, connection, message, sids
 
 
@@ -122,3 +123,25 @@ def test_send_once_superseded_after_timeout_does_not_send(sender: Task, emulator
     during_sleep(sender, lambda: records.append(retry.run(message())), after=5)
     assert sender.run(message())["sid"] == records[0]["sid"]
     assert sids(emulator) == [records[0]["sid"]]
+
+
+def test_send_once_searching_without_state_waits_for_earlier_process(sender: Task, emulator: Emulator):
+    """An earlier process stores its intent, and sends, while the retry searches the list for the first time."""
+    with pytest.raises(Killed):
+        sender.run(message(), kill_at=STORED)
+    earlier_state, retry = sender.state.pop("k"), retry_of(sender)
+    original_list = retry.entries
+
+    def entries() -> list[SiblingEntry]:
+        sender.state.setdefault("k", earlier_state)
+        return original_list()
+
+    def send_late() -> None:
+        with Client(connection(emulator)) as other:
+            late.append(other.send(message())["sid"])
+
+    late: list[str] = []
+    retry.entries = entries  # type: ignore[method-assign]
+    during_sleep(retry, send_late, after=20)
+    record = retry.run(message(), possible_since=retry.now(), is_probably_unsent=True)
+    assert [record["sid"]] == late == sids(emulator)

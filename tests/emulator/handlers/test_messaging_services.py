@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from tests.emulator.conftest import Api, Emulator
+from airflow_provider_twilio.emulator import Emulator
+from tests.emulator.conftest import Api
 
 
 def create_service(api: Api) -> str:

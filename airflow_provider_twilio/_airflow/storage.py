@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -130,13 +130,29 @@ def write_table(name: str, path: str, columns: Sequence[str], rows: Iterable[Map
 
 def write_csv(file: IO[str], columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> int:
     """Write a header and the rows as CSV, and return the number of rows. A column that a row lacks is empty."""
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(columns)
+    write_row = csv_row_writer(file)
+    write_row(columns)
     count = 0
     for row in rows:
-        writer.writerow([_cell(row.get(column)) for column in columns])
+        write_row([_cell(row.get(column)) for column in columns])
         count += 1
     return count
+
+
+def csv_row_writer(file: IO[str]) -> Callable[[Iterable[Any]], None]:
+    r"""Return a function that writes a row as CSV, with ``\n`` as the line end.
+
+    With this line end, Python's writer leaves cells with a carriage return unquoted. Readers would end a line there.
+    """
+    writer = csv.writer(file, lineterminator="\n")
+    quoting_writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+
+    def write_row(cells: Iterable[Any]) -> None:
+        row = list(cells)
+        has_return = any(isinstance(cell, str) and "\r" in cell for cell in row)
+        (quoting_writer if has_return else writer).writerow(row)
+
+    return write_row
 
 
 def _cell(value: Any) -> Any:

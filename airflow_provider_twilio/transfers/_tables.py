@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from airflow_provider_twilio._airflow.storage import csv_row_writer
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.records import Field, Record, parse_datetime
 
@@ -125,13 +126,10 @@ def write(path: Path, rows: Iterable[Row], columns: Columns) -> None:
 
 def _write_csv(path: Path, rows: Iterable[Row], columns: Columns) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        # With this line end, the writer leaves cells with a carriage return unquoted. Readers would end a line there.
-        quoting_writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        write_row = csv_row_writer(file)
+        write_row(columns)
         for row in rows:
-            has_return = any(text is not None and "\r" in text for text in row)
-            (quoting_writer if has_return else writer).writerow(row)
+            write_row(row)
 
 
 def _write_jsonl(path: Path, rows: Iterable[Row], columns: Columns) -> None:

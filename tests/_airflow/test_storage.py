@@ -50,3 +50,12 @@ def test_write_table_below_a_file_raises_bad_parameter(tmp_path: Path, folder: s
     (tmp_path / "file").touch()
     with pytest.raises(BadParameter, match="report can't be written"):
         storage.write_table("report", str(tmp_path / folder / "report.csv"), ["a"], [], None)
+
+
+@pytest.mark.parametrize("end", ["\r", "\n", "\r\n"])
+@pytest.mark.parametrize("extension", storage.TABLE_FORMATS)
+def test_write_table_line_ends_in_a_cell_are_read_back(tmp_path: Path, end: str, extension: str):
+    path = str(tmp_path / f"report{extension}")
+    rows = [{"a": f"x{end}y", "b": "z"}, {"a": "x", "b": "z"}]
+    assert storage.write_table("report", path, ["a", "b"], rows, None) == 2
+    assert list(storage.read_table("report", path)) == rows

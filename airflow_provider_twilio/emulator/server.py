@@ -71,14 +71,9 @@ class Emulator:
     phone_number = FIRST_NUMBER
 
     def __init__(
-        self,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        speed: float = 1.0,
-        *,
-        callbacks: str | None = None,
-        credentials: str | None = None,
-    ) -> None:
+        self, host: str = "127.0.0.1", port: int = 0, speed: float = 1.0, *,
+        callbacks: str | None = None, credentials: str | None = None,
+    ) -> None:  # fmt: skip
         _check_option("callbacks", callbacks, (*POLICIES, None))
         _check_option("credentials", credentials, ("fixed", "random", None))
         self.clock = Clock(speed)

@@ -7,7 +7,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from airflow_provider_twilio.api.errors import OutcomeUnknown
@@ -165,19 +165,29 @@ def _reconciled_by_next_try() -> Iterator[None]:
 
 
 class PermanentStore(TaskStateStore):
-    """A state store whose values do not expire. Airflow deletes them together with the DAG run."""
+    """A state store whose values do not expire. Airflow deletes them together with the DAG run.
+
+    :param store: Airflow's accessor of the task state store.
+    :param retention: Airflow's constant for values that never expire.
+    """
+
+    def __init__(self, store: Any, retention: timedelta) -> None:
+        super().__init__(store)
+        self._retention = retention
 
     def set(self, key: str, value: Any) -> None:
-        from airflow.sdk import NEVER_EXPIRE  # type: ignore[attr-defined,unused-ignore]
-
-        self.store.set(key, value, retention=NEVER_EXPIRE)
+        self.store.set(key, value, retention=self._retention)
 
 
 def _store(context: Mapping[str, Any]) -> StateStore:
     """Return the state store of a running task, without expiry if it is Airflow's own."""
     store = store_for_task(context)
     if isinstance(store, TaskStateStore) and "retention" in inspect.signature(store.store.set).parameters:
-        return PermanentStore(store.store)
+        try:
+            from airflow.sdk import NEVER_EXPIRE  # type: ignore[attr-defined,unused-ignore]
+        except ImportError:  # before Airflow 3.3, where only tests have a store
+            return store
+        return PermanentStore(store.store, NEVER_EXPIRE)
     return store
 
 

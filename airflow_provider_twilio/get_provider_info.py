@@ -50,6 +50,7 @@ def get_provider_info() -> dict[str, Any]:
             "operators.number_housekeeping",
             "operators.phone_numbers",
             "operators.retention",
+            "operators.scheduled",
             "operators.twilio",
             "operators.usage",
         ),

@@ -36,6 +36,7 @@ TITLES = {
     "notifications.twilio": "TwilioNotifier",
     "operators.bulk": "Bulk sends",
     "operators.ensure_number": "Ensuring a number",
+    "operators.scheduled": "Scheduled messages",
     "operators.twilio": "Any other operation",
 }
 RESOURCES = ("messages", "calls", "phone_numbers", "accounts", "recordings", "usage")

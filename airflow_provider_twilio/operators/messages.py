@@ -14,6 +14,7 @@ from airflow_provider_twilio.operators._base.operation import TwilioOperator
 from airflow_provider_twilio.operators._base.wait import SendAndWaitOperator
 from airflow_provider_twilio.operators.bulk import SendMessagesOperator
 from airflow_provider_twilio.operators.retention import DeleteOldMessagesOperator, RedactOldMessagesOperator
+from airflow_provider_twilio.operators.scheduled import CancelScheduledMessagesOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from airflow_provider_twilio.triggers.messages import MessageDeliveryTrigger
 
 __all__ = [
+    "CancelScheduledMessagesOperator",
     "DeleteMessageOperator",
     "DeleteOldMessagesOperator",
     "FetchMessageOperator",

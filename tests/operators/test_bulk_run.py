@@ -15,9 +15,9 @@ import pytest
 
 from airflow_provider_twilio._airflow.compat import AirflowFailException
 from airflow_provider_twilio.emulator import Emulator
-from airflow_provider_twilio.hooks.twilio import TwilioHook
 from airflow_provider_twilio.operators.messages import SendMessagesOperator
 from tests.operators.test_bulk import SENDER, context, numbers, send
+from tests.operators.test_scheduled import create_service, scheduled
 from tests.runtime.test_state_store import Store
 
 UNDELIVERED, FILTERED, OPTED_OUT = "+15005559001", "+15005559004", "+15005559204"
@@ -234,18 +234,8 @@ def test_send_messages_killed_says_what_it_sent_and_resumes_at_once(emulator: Em
     emulator.quirks.set(latency=0)
     started = time.monotonic()
     assert send(run, task_context, **arguments)["sent"] == 300
-    assert time.monotonic() - started < 10  # with a time-out of 90 s
+    assert time.monotonic() - started < 10  # a reconciliation would wait for 90 s
     assert set(sent_to(emulator).values()) == {1}
-
-
-def scheduled() -> dict[str, Any]:
-    """Return the arguments of messages that a messaging service sends in two hours."""
-    hook, services = TwilioHook(), "https://messaging.twilio.com/v1/Services"
-    service = hook.request("POST", services, {"FriendlyName": "s"})["sid"]
-    number = next(hook.incoming_phone_numbers.list())["sid"]
-    hook.request("POST", f"{services}/{service}/PhoneNumbers", {"PhoneNumberSid": number})
-    send_at = datetime.now(UTC) + timedelta(hours=2)
-    return {"messaging_service_sid": service, "schedule_type": "fixed", "send_at": send_at}
 
 
 @pytest.mark.parametrize("state", ["failed", "up_for_retry"])
@@ -255,14 +245,13 @@ def test_send_messages_marked_failed_cancels_scheduled_messages(
     from airflow_provider_twilio._airflow import compat
 
     monkeypatch.setattr(compat, "get_task_state", lambda ti: state)
-    arguments = scheduled()
+    arguments = {**scheduled(create_service(emulator)), "concurrency": 10}
     emulator.quirks.set(latency=0.02)
     task = SendMessagesOperator(
         task_id="task",
         recipients=numbers(200),
         body="hello",
         **arguments,
-        concurrency=10,
     )
     killer = kill_when(task, emulator, 30)
     with pytest.raises(asyncio.CancelledError):

@@ -86,6 +86,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "FetchMessageOperator": {"message_sid": "{{ sid }}"},
     "UpdateMessageOperator": {"message_sid": "{{ sid }}", "body": ""},
     "DeleteMessageOperator": {"message_sid": "{{ sid }}"},
+    "CancelScheduledMessagesOperator": {"messaging_service_sid": "{{ sid }}"},
     "CreateCallOperator": {"to": "{{ to }}", "say": "{{ body }}"},
     "FetchCallOperator": {"call_sid": "{{ sid }}"},
     "UpdateCallOperator": {"call_sid": "{{ sid }}", "status": "completed"},

@@ -410,12 +410,11 @@ class SendMessagesOperator(TwilioOperator):
 
     def _rendered_recipients(self) -> Any:
         from airflow_provider_twilio.operators._bulk_folder import check_local_path, object_path
-        from airflow_provider_twilio.runtime.bulk.rows import check_type
+        from airflow_provider_twilio.runtime.bulk.rows import check_path, check_type
 
         recipients = parse_rendered("recipients", self.recipients, "Sequence")
         if isinstance(recipients, str):
-            if not recipients.strip():
-                raise BadParameter("recipients", "is empty", "pass a list, or the path of a file")
+            check_path(recipients)
             recipients = object_path(recipients)
         check_type(recipients)
         if hasattr(recipients, "open"):
@@ -555,8 +554,8 @@ class SendMessagesOperator(TwilioOperator):
         from airflow_provider_twilio.runtime.state_store import FolderStore
 
         with fail_on_permanent_errors():
-            if "error" in event:
-                raise AirflowFailException(event["error"])
+            if error := dict(event).get("error"):
+                raise AirflowFailException(error)
             if "delivered" not in event:
                 raise AirflowFailException(f"The trigger sent an unknown event, with the keys {sorted(event)}")
             plan, read_rows = self._plan(self.hook.client.settings), self._rows()

@@ -29,7 +29,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from airflow_provider_twilio.api import codes
@@ -191,7 +191,7 @@ class Engine:
         if self._error is not None:
             raise self._error
 
-    async def _gather(self, workers: list[asyncio.Future[None]]) -> None:
+    async def _gather(self, workers: Sequence[asyncio.Future[None]]) -> None:
         """Await the workers. If the run is canceled, start no further request, and await those in flight briefly."""
         gathered = asyncio.gather(*workers)
         try:

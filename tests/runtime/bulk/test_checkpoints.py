@@ -20,13 +20,13 @@ from airflow_provider_twilio.runtime.bulk.checkpoints import (
     InputChanged,
     Superseded,
     Unresolved,
-    decode_outcome,
     delete_checkpoints,
     run_resumable,
     stored_outcomes,
 )
 from airflow_provider_twilio.runtime.bulk.items import Outcome, Tally, WorkItem
 from airflow_provider_twilio.runtime.bulk.reconcile import Reconciler
+from airflow_provider_twilio.runtime.bulk.stored import decode_outcome
 from tests.runtime.bulk.conftest import DictStore
 from tests.support.polling import until
 

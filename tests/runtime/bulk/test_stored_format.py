@@ -18,16 +18,14 @@ from airflow_provider_twilio.api.records import Record
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.runtime.bulk import checkpoints
 from airflow_provider_twilio.runtime.bulk.checkpoints import (
-    Checkpoint,
-    decode_outcome,
     delete_checkpoints,
     digest,
-    encode_outcome,
     run_resumable,
     stored_outcomes,
 )
 from airflow_provider_twilio.runtime.bulk.items import Outcome, WorkItem
 from airflow_provider_twilio.runtime.bulk.leases import Lease
+from airflow_provider_twilio.runtime.bulk.stored import Checkpoint, decode_outcome, encode_outcome
 from tests.runtime.bulk.conftest import DictStore
 
 SID = "SM" + "1" * 32

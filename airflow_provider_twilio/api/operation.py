@@ -105,13 +105,13 @@ class Definition:
 
     @cached_property
     def _own_names(self) -> Mapping[str, str]:
-        """Each parameter's name, by every key in lower case that would mean the same in ``extra_params``."""
+        """The name of each parameter, by each lowercase key that would duplicate it in ``extra_params``."""
         own = {name: name for name in self.names}
         return own | {wire.lower(): name for name, wire in self.wire_names.items()}
 
     @cached_property
     def build(self) -> Callable[..., Any]:
-        """The operation as read on its class: check the arguments and return the Request or Listing."""
+        """The operation as accessed on its class: check the arguments and return the Request or Listing."""
 
         @wraps(self.function)
         def build(*args: Any, **kwargs: Any) -> Any:
@@ -186,7 +186,7 @@ class Definition:
         return getattr(client, self.verb)(value)
 
     def bind(self, instance: Resource[Any] | None) -> Any:
-        """Return the operation as read on a resource class, or on a resource bound to a client."""
+        """Return the operation as accessed on a resource class, or on a resource bound to a client."""
         return self.build if instance is None else MethodType(self._method, instance)
 
     def __repr__(self) -> str:
@@ -200,9 +200,8 @@ class operation(Generic[P, T]):  # noqa: N801 (used as a decorator)
     """A Twilio operation, made of a function that checks its arguments and names the path.
 
     The function uses its positional parameters in the path. Its keyword-only parameters become form parameters under
-    Twilio's names; None omits a parameter. Read on the class, the operation returns a ``Request``; on a resource bound
-    to a
-    client, it sends the request.
+    Twilio's names; None omits a parameter. Called on the class, the operation returns a ``Request``. Called on a
+    resource bound to a client, it sends the request.
     """
 
     def __init__(self, function: Callable[P, Request[T]]) -> None:
@@ -221,8 +220,8 @@ class operation(Generic[P, T]):  # noqa: N801 (used as a decorator)
 class listing(Generic[P, T]):  # noqa: N801
     """A list operation, made of a function that checks its filters and names the path.
 
-    Read on the class, the operation returns a ``Listing``. On a resource bound to a client, it returns an iterator that
-    requests pages as needed, in constant memory. Otherwise it works as :class:`operation`.
+    Called on the class, the operation returns a ``Listing``. Called on a resource bound to a client, it returns an
+    iterator that requests pages as needed, in constant memory. Otherwise it works like :class:`operation`.
     """
 
     def __init__(self, function: Callable[P, Listing[T]]) -> None:
@@ -241,10 +240,10 @@ class listing(Generic[P, T]):  # noqa: N801
 def definition(request: Callable[..., Any]) -> Definition:
     """Return the definition of an operation.
 
-    :param request: Operation as read on its class, such as ``Messages.create``.
+    :param request: Operation as accessed on its class, such as ``Messages.create``.
     :raises TypeError: When the function is not an operation.
     """
     attached = getattr(request, "definition", None)
     if not isinstance(attached, Definition):
-        raise TypeError(f"{request!r} is not an operation: pass it as read on the class, such as Messages.create")
+        raise TypeError(f"{request!r} is not an operation: pass one of a resource class, such as Messages.create")
     return attached

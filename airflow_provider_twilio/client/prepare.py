@@ -35,7 +35,7 @@ class PreparedRequest(Generic[T]):
 
     :param request: The completed request. Its path may still be relative.
     :param url: The URL of the request.
-    :param with_credentials: Whether to send the credentials. False for other hosts, to which Twilio redirects.
+    :param with_credentials: Whether to send the credentials. False after a redirect to another host.
     :param redirects: Number of redirects that led to this request.
     """
 
@@ -127,7 +127,7 @@ def prepare_redirect(settings: Settings, prepared: PreparedRequest[T], location:
     elif "@" in target.netloc or not target.hostname:
         fault = "and the URL is not valid"
     elif settings.base is not None and _TWILIO_HOST.fullmatch(target.hostname.lower()):
-        fault = "which the connection's host replaces"
+        fault = "but the connection's host replaces Twilio's hosts"
     elif settings.is_local and not is_loopback(target.hostname):
         fault = "and the connection's host is this machine"
     elif target.scheme != "https" and not (settings.is_local and target.scheme == "http"):
@@ -154,7 +154,7 @@ def complete(settings: Settings, request: Request[T]) -> Request[T]:
         raise BadParameter(
             " or ".join(_PARAMETERS[name] for name in request.requires_one_of),
             "is missing",
-            f"set it, or set it as an extra of the connection {settings.conn_id}; no request was sent",
+            f"pass it, or set it as an extra of the connection {settings.conn_id}; no request was sent",
         )
     return request.with_params(**supplied)
 
@@ -171,7 +171,7 @@ def check_guards(settings: Settings, request: Request[Any]) -> None:
 
 
 def build_url(settings: Settings, template: str) -> str:
-    """Return the URL of a path or URL template, on the connection's host, region and edge.
+    """Fill in a template, and return its URL on the connection's host, region and edge.
 
     :param template: A path from the root, or a URL on one of Twilio's hosts. It may contain ``{AccountSid}``.
     :raises BadParameter: If the host is not Twilio's.
@@ -188,7 +188,7 @@ def build_url(settings: Settings, template: str) -> str:
         raise BadParameter(
             "path",
             f"is on the host {parts.hostname or 'unknown'}",
-            "give a path, or a URL on https://….twilio.com: requests carry the credentials; no request was sent",
+            "pass a path or a URL on https://….twilio.com, since requests contain the credentials; no request was sent",
         )
     product, *location = parts.netloc.removesuffix(".twilio.com").split(".")
     if location and settings.base is None:  # The URL names its own region.
@@ -199,7 +199,7 @@ def build_url(settings: Settings, template: str) -> str:
 
 def _root(settings: Settings, host: str, path: str) -> str:
     """Return the root of a product's URLs: on the connection's base URL, or else in its region."""
-    if settings.base is not None:  # Never on one of Twilio's own hosts.
+    if settings.base is not None:  # With a base URL, no request is sent to Twilio's own hosts.
         return settings.base if host == HOST else f"{settings.base}/{host}"
     if settings.region is None:
         return f"https://{host}"

@@ -70,9 +70,9 @@ class TwilioOperator(TextRendering, BaseOperator):
                 self._set_arguments(locals())
 
     A template renders a string, which is parsed into the type of the parameter (see
-    :func:`~airflow_provider_twilio._airflow.templates.parse_rendered`). An empty string is omitted from a request that
-    creates a record, and empties the field in a request that updates one. As the filter of a list it is invalid,
-    because Twilio would ignore it.
+    :func:`~airflow_provider_twilio._airflow.templates.parse_rendered`). If the string is empty, a request that creates
+    a record omits the parameter, and a request that updates a record clears the field. An empty filter of a list is
+    invalid, because Twilio would ignore it.
 
     :param twilio_conn_id: Airflow connection. (templated)
     :param account_sid: Account to act on, if it is not the connection's own. (templated)
@@ -95,7 +95,7 @@ class TwilioOperator(TextRendering, BaseOperator):
 
         @property
         def output(self) -> Any:
-            """The operator's XCom, as an argument of other tasks. Airflow's type matches none of their parameters."""
+            """The operator's XCom, as an argument of other tasks. Type checkers would reject Airflow's type."""
 
     ui_color = "#f4f4f6"
     ui_fgcolor = "#121c2d"
@@ -154,7 +154,7 @@ class TwilioOperator(TextRendering, BaseOperator):
 
     @classmethod
     def _literal_of(cls, name: str, value: Any) -> Any:
-        """Return the value of a literal, and ``UNRESOLVED`` for a time, which may have passed when the task runs."""
+        """Return a literal's value, and ``UNRESOLVED`` for a template or a time. A time may have passed at runtime."""
         if name in cls._operation_arguments and name in cls.operation.times and value is not None:
             return UNRESOLVED
         return resolve_literal(value)

@@ -1,4 +1,4 @@
-"""Reconciling: find the record of an earlier request whose outcome is unknown.
+"""Reconciliation: find the record of an earlier request whose outcome is unknown.
 
 Twilio's list is polled until it contains the record, or until the request can no longer be in flight and the list has
 had time to show its record. Records that belong to siblings are left out.
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from airflow_provider_twilio.client.blocking import Client
 
 MAX_RECORDS = 20_000
-"""Maximum number of records of a list that are searched."""
+"""Maximum number of records to search in a list."""
 
 POLL_DELAYS = (1.0, 2.0, 4.0, 8.0, 15.0)
 """Delays between polls, in seconds. The last one repeats."""
@@ -61,7 +61,7 @@ class SendReconciler:
     :param keyed_hash: Hashes the fingerprints.
     :param registry: The entries of the siblings.
     :param journal: The stored state of the send.
-    :param clock: The clock to wait by.
+    :param clock: The source of the current time and of delays.
     :param reconcile_timeout: Time after the end of the request during which its record may still be missing from
         Twilio's list, in seconds.
     :param on_unresolved: Whether to allow another attempt (``resend``) or to ``fail`` if Twilio lists no record. By
@@ -91,13 +91,13 @@ class SendReconciler:
         self._not_before = not_before
 
     def find_record(self, request: Request[Any], is_probably_unsent: bool = False) -> Record | None:
-        """Return the record that the request has created; None if it created none and may be sent again.
+        """Return the record that the request created, or None if it created no record and may be sent again.
 
-        :param is_probably_unsent: Whether not to wait for a record that is not listed.
+        :param is_probably_unsent: Whether to read the list only once, instead of polling it until the record appears.
         :raises OutcomeUnresolved: When Twilio lists no matching record and the request must not be sent again, when
             the recipient has changed, or when the list is too long to search.
-        :raises AmbiguousOutcome: When several records match, or one that may belong to a sibling, or one that cannot
-            be excluded.
+        :raises AmbiguousOutcome: When several records match, the only match may belong to a sibling, or a record
+            that does not match cannot be ruled out.
         :raises TakenOver: When a later process of the task has taken over.
         """
         deadline = Deadline(self._clock)
@@ -110,7 +110,8 @@ class SendReconciler:
                     return fetch_record(self._client, request, overtaken.state, self._clock)
                 is_probably_unsent = False
             self._check_recipient(request, self._intent)
-            # Read before the list: a record that is not in the list after the end of all requests does not exist.
+            # The siblings are read before the list. So if their requests had ended, and the list had time to show the
+            # records, a record that is not in the list does not exist.
             siblings = self._registry.unresolved(self._intent)
             candidates, uncertain = self._candidates(request, siblings)
             self._journal.store_clock_offset()
@@ -152,7 +153,7 @@ class SendReconciler:
         return is_created_within(record, self._intent, self._clock.offset)
 
     def _seconds_left(self, siblings: Sequence[SiblingEntry], deadline: Deadline) -> float:
-        """Return the seconds until the list contains the record of any request that Twilio has received."""
+        """Return the seconds after which a record that is still missing from the list does not exist."""
         intent, offset = self._intent, self._clock.offset
         windows = [intent.window, *map(window, siblings)]
         end = max(end for one in windows for _, end in one.at_twilio(offset)) + self._reconcile_timeout
@@ -161,7 +162,7 @@ class SendReconciler:
         return deadline.limit(seconds_left, longest + CLOCK_SKEW, (intent, siblings))
 
     def _check_recipient(self, request: Request[Any], intent: Intent) -> None:
-        """Raise an error if the recipient has changed: the list of the new one does not show the earlier record."""
+        """Raise an error if the recipient has changed: the list of the new one would omit the earlier record."""
         current = fingerprint(request, self._keyed_hash)
         if intent.fingerprint["key_id"] == current["key_id"] and intent.fingerprint.get("to") != current.get("to"):
             raise OutcomeUnresolved(
@@ -172,7 +173,7 @@ class SendReconciler:
     def _candidates(self, request: Request[Any], siblings: Sequence[SiblingEntry]) -> tuple[list[Record], list[Record]]:
         """Return the unclaimed records that match this task or a sibling: best matches only, oldest first.
 
-        The second list contains the unclaimed records that do not match, and cannot be excluded.
+        The second list contains the unclaimed records that do not match but cannot be ruled out.
         """
         intent = self._intent
         listing = matcher_for(request).listing(request, intent.fingerprint).replace(limit=MAX_RECORDS)
@@ -280,7 +281,7 @@ def _start_at_twilio(entry: SiblingEntry) -> datetime:
 def _uncertain_outcome(request: Request[Any], records: Sequence[Record]) -> AmbiguousOutcome:
     sids = [record["sid"] for record in records]
     return AmbiguousOutcome(
-        f"{request}: cannot exclude that an earlier attempt has created one of these records, whose creation time or"
+        f"{request}: cannot rule out that an earlier attempt created one of these records, whose creation time or"
         f" body differs from the expected one: {', '.join(sids)}. The clock of the worker that ran the earlier attempt"
         f" may be wrong, or the connection's secret has changed. {_not_sent_again(request)}",
         sids,

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound=Record)
 
 MAX_ATTEMPTS = 2
-"""Maximum number of attempts in one try. Twilio's list must show that the first had no effect before the second."""
+"""Maximum number of attempts in one try. The second one is made only if Twilio's list shows no effect of the first."""
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def send_once(
     :param store: The state store that keeps the intent and the SID.
     :param request: The request that creates a message, call, phone number or account.
     :param key: Identifies the request in the state store. Calls with the same key send one request.
-    :param clock: The clock to read and wait by. By default, the clock of this machine.
+    :param clock: The source of the current time and of delays. By default, the clock of this machine.
     :param reconcile_timeout: Seconds after the connection timeout during which Twilio's list is polled before an
         earlier request is considered not sent.
     :param on_unresolved: Whether to ``resend`` the request or to ``fail`` if Twilio then lists no matching record. By
@@ -82,17 +82,17 @@ def send_once(
         None if there was no earlier try.
     :param not_before: Time before which no try can have sent the request, such as the start of the DAG run. By default,
         12 hours before the stored time.
-    :param is_probably_unsent: Whether earlier tries have probably not reached the request, if nothing is stored.
-        Twilio's list is then read once, without waiting, and a request that is not listed is sent unless
-        ``on_unresolved`` is ``fail``.
-    :param keep_unsent: Whether to store that a request was not sent. Pass the same value in all tries if you pass
-        ``possible_since``, so that a later try need not reconcile.
-    :param finalize_request: Called before the intent is stored. It returns the request to send, such as with the number
-        to purchase, or raises BadParameter if the request can no longer be sent.
+    :param is_probably_unsent: Whether to assume, if nothing is stored, that earlier tries failed before they sent the
+        request. Twilio's list is then read once, without waiting. If it has no matching record, the request is sent,
+        unless ``on_unresolved`` is ``fail``.
+    :param keep_unsent: Whether to store that a request was not sent, so that a later try with ``possible_since`` need
+        not reconcile. Pass the same value in all tries.
+    :param finalize_request: Function that is called before the intent is stored. It returns the request to send, for
+        example with the number to purchase added, or raises BadParameter if the request can no longer be sent.
     :raises BadParameter: When the request is invalid.
     :raises OutcomeUnresolved: When the outcome of an earlier attempt is unknown, and the request must not be sent
         again.
-    :raises AmbiguousOutcome: When several records may be the result, or one that may belong to a sibling.
+    :raises AmbiguousOutcome: When several records match, or the only match may belong to a sibling.
     :raises OutcomeUnknown: When the second attempt also received no response, or when another process of the task has
         taken over. The next try reconciles.
     """
@@ -132,7 +132,7 @@ class _SendOnce:
     ) -> None:
         self._client, self._journal, self._reconciler = client, journal, reconciler
         self._keyed_hash, self._clock, self._finalize_request = keyed_hash, clock, finalize_request
-        matcher_for(request)  # raises an error before anything is stored
+        matcher_for(request)  # raises an error if the request cannot be sent exactly once
         self._prepared = prepare(client.settings, request)
         self._attempts = 0
 
@@ -218,7 +218,7 @@ class _SendOnce:
         return record
 
     def _finalize(self) -> None:
-        """Replace the request by the one that is sent now."""
+        """Replace the request with the final one: with the number to purchase, or from ``finalize_request``."""
         intent = self._journal.intent
         if intent is not None and (number := intent.fingerprint.get("number")):
             # An earlier attempt may have purchased this number: never purchase another one.

@@ -122,6 +122,25 @@ def test_send_once_finds_message_after_credentials_change(sender: Task, emulator
     assert sender.run(message(), client=sender.client(auth=Basic(user, secret)))["sid"] == sid
 
 
+def test_send_once_fails_if_credentials_and_body_change(sender: Task, emulator: Emulator):
+    """The stored body cannot be compared any more, and the current one differs: the message may be this task's."""
+    with pytest.raises(Killed):
+        sender.run(message(body="Failed at 12:00"), kill_at=RESPONDED)
+    user, secret = emulator.main_key
+    with pytest.raises(AmbiguousOutcome, match="secret has changed") as caught:
+        sender.run(message(body="Failed at 12:01"), client=sender.client(auth=Basic(user, secret)))
+    assert caught.value.candidates == tuple(sids(emulator))
+    assert emulator.journal.count("POST") == 1
+
+
+def test_send_once_does_not_take_message_with_similar_body(sender: Task, emulator: Emulator):
+    with Client(connection(emulator)) as other:
+        other.send(message(body="Balance: 10.00 EUR"))
+    emulator.fail_next(method="POST", status=500)
+    assert sender.run(message(body="Balance: 1000 EUR"))["body"] == "Balance: 1000 EUR"
+    assert len(sids(emulator)) == 2
+
+
 def test_send_once_fails_if_list_is_too_long(sender: Task, emulator: Emulator, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(reconcile, "MAX_RECORDS", 3)
     for number in range(4):

@@ -26,7 +26,7 @@ CHUNK_SIZE = 1 << 16
 DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 """Delimiters that are recognized in a header, with their names."""
 
-_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+_SEPARATOR_LINE = re.compile(r'"?sep=(\t|\\t|[^\s\w"])"?\s*', re.IGNORECASE)
 _OTHER_CONTENTS = {
     b"PK\x03\x04": ("an Excel workbook or a ZIP archive", "export it as CSV in UTF-8"),
     b"\xd0\xcf\x11\xe0": ("an Excel workbook", "export it as CSV in UTF-8"),
@@ -93,13 +93,15 @@ def _decode_lines(raw: IO[bytes]) -> Iterator[str]:
 
 def _split_lines(raw: IO[bytes]) -> Iterator[bytes]:
     r"""Yield lines with their ends, which may be ``\n``, ``\r\n`` or ``\r``."""
-    rest = b""
+    rest: list[bytes] = []  # it may be incomplete, and a "\r" at its end the first half of "\r\n"
     while chunk := raw.read(CHUNK_SIZE):
-        lines = (rest + chunk).splitlines(keepends=True)
-        rest = lines.pop()  # it may be incomplete, and a "\r" at its end the first half of "\r\n"
-        yield from lines
+        rest.append(chunk)
+        if b"\n" in chunk or b"\r" in chunk or rest[0].endswith(b"\r"):
+            *lines, last = b"".join(rest).splitlines(keepends=True)
+            rest = [last]
+            yield from lines
     if rest:
-        yield rest
+        yield b"".join(rest)
 
 
 def _read_csv(lines: Iterator[str], column: str) -> Iterator[dict[str, str]]:
@@ -107,7 +109,7 @@ def _read_csv(lines: Iterator[str], column: str) -> Iterator[dict[str, str]]:
     first = next((line for line in lines if line.strip(INVISIBLE + " \t\r\n")), "")
     skipped = 0
     if separator := _SEPARATOR_LINE.fullmatch(first):
-        delimiter = separator[1]
+        delimiter = separator[1].replace("\\t", "\t")
         first, skipped = next(lines, ""), 1
     _check_delimiter(first, column, delimiter)
     reader = csv.reader(chain([first], lines), strict=True, delimiter=delimiter)
@@ -156,7 +158,7 @@ def _check_delimiter(first: str, column: str, delimiter: str) -> None:
 
     for other, its_name in DELIMITERS.items():
         if other != delimiter and has_column(other) and not has_column(delimiter):
-            example = "(and a tab)" if other == "\t" else other
+            example = other.replace("\t", "\\t")
             raise BadParameter(
                 PARAMETER,
                 f"has no column {column!r}: its columns are separated by {its_name}",

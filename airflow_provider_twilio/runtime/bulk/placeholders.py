@@ -34,13 +34,13 @@ class Placeholder(NamedTuple):
 
     :ivar name: The cleaned name between them.
     :ivar braces: The text of the braces and of what they enclose.
-    :ivar index: The position in the text.
+    :ivar position: The position in the text.
     :ivar is_literal: Whether the braces are ordinary text unless a column has the name: ``{...}``, or JSON.
     """
 
     name: str
     braces: str
-    index: int
+    position: int
     is_literal: bool
 
 
@@ -211,5 +211,5 @@ def _missing(
         columns = list_columns(row)
         listed = f" (columns: {columns})" if columns else ""
         remedy = f"correct the name of the column{listed}, or {ESCAPE}"
-    quoted = f"at index {placeholder.index}" if is_own and not is_column else f"{{{placeholder.name[:40]}}}"
+    quoted = f"at index {placeholder.position}" if is_own and not is_column else f"{{{placeholder.name[:40]}}}"
     return BadParameter(field, f"has the placeholder {quoted}, for which the row has no value", remedy)

@@ -164,8 +164,8 @@ class MessagePlan:
             overrides = {name: row[name] for name in ROW_OVERRIDES if not is_missing(row.get(name))}
         for name in FORMATTED_FIELDS:
             if name in overrides:
-                if has_braces(overrides[name]):
-                    own = parse_variables(overrides[name]) if name == "content_variables" else overrides[name]
+                own = parse_variables(overrides[name]) if name == "content_variables" else overrides[name]
+                if has_braces(own):
                     overrides[name] = self._filler.fill(name, own, row, is_own=True)
             elif name in self._formatted:
                 overrides[name] = self._filler.fill(name, self._options[name], row)

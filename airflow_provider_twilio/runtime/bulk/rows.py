@@ -17,8 +17,14 @@ from airflow_provider_twilio.api.values import address_text
 from airflow_provider_twilio.runtime.bulk.files import PARAMETER, read_file
 from airflow_provider_twilio.runtime.bulk.placeholders import INVISIBLE, clean_name, is_missing
 
-CONVERSIONS = {"to_dicts": ".to_dicts()", "to_pylist": ".to_pylist()", "to_dict": '.to_dict("records")'}
-"""How data frames and tables are converted to a list of rows, by the method that does it."""
+CONVERSIONS = {
+    "tolist": "a list with .tolist()",
+    "to_list": "a list with .to_list()",
+    "to_dicts": "a list of mappings with .to_dicts()",
+    "to_pylist": "a list of mappings with .to_pylist()",
+    "to_dict": 'a list of mappings with .to_dict("records")',
+}
+"""How arrays and data frames are converted, by the method that does it."""
 
 Row = Mapping[str, Any]
 
@@ -45,15 +51,28 @@ def check_type(recipients: Any) -> None:
     remedy = "pass a list of numbers, a list of mappings, or the path of a file"
     if isinstance(recipients, AbstractSet) and not isinstance(recipients, KeysView | ItemsView):
         raise BadParameter(PARAMETER, f"is of type {type_name}, which has no order", "pass a list")
-    for method, call in CONVERSIONS.items():
+    for method, conversion in CONVERSIONS.items():
         if hasattr(type(recipients), method) and not isinstance(recipients, Mapping):
-            raise BadParameter(PARAMETER, f"is of type {type_name}", f"convert it to a list of mappings with {call}")
-    if hasattr(type(recipients), "tolist"):
-        raise BadParameter(PARAMETER, f"is of type {type_name}", "convert it to a list with .tolist()")
+            raise BadParameter(PARAMETER, f"is of type {type_name}", f"convert it to {conversion}")
     if hasattr(recipients, "open"):
         return
     if isinstance(recipients, str | bytes | Mapping) or not isinstance(recipients, Iterable):
         raise BadParameter(PARAMETER, f"is of type {type_name}", remedy)
+
+
+def check_path(text: str) -> None:
+    """Check that a string can be the path of a file.
+
+    :raises BadParameter: If it is empty, a number, or a list or table that a template has rendered.
+    """
+    if not text.strip():
+        raise BadParameter(PARAMETER, "is empty", "pass a list, or the path of a file")
+    if "\n" in text.strip() or text.strip()[0] in "[({+":
+        raise BadParameter(
+            PARAMETER,
+            "is a string that is neither the path of a file nor a list",
+            "pass a list of numbers, the path of a file, or an XCom itself, such as task.output",
+        )
 
 
 def _as_row(number: int, recipient: Any, column: str) -> Row:

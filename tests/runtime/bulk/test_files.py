@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_twilio.api.errors import BadParameter
-from airflow_provider_twilio.runtime.bulk.rows import normalize_address, rows
+from airflow_provider_twilio.runtime.bulk.rows import check_path, normalize_address, rows
 
 ONE, TWO = "+14155550101", "+14155550102"
 TABLE = f"to,name\r\n{ONE},Ada\r\n{TWO},Zoë\r\n"
@@ -42,6 +42,7 @@ def read(tmp_path: Path, content: str | bytes, name: str = "people.csv", column:
         "sep=,\r\n" + TABLE,
         "sep=;\r\n" + TABLE.replace(",", ";"),
         "\ufeffSep=\t\r\n" + TABLE.replace(",", "\t"),
+        "sep=\\t\n" + TABLE.replace(",", "\t"),
         '"sep=;"\n' + TABLE.replace(",", ";"),
     ],
 )
@@ -100,7 +101,7 @@ def test_read_file_csv_without_header_quotes_nothing(tmp_path: Path, content: st
     ("content", "message"),
     [
         (f"to;name\n{ONE};Ada\n", "its columns are separated by semicolons: separate .* by commas, or add .*sep=;"),
-        (f"to\tname\n{ONE}\tAda\n", "its columns are separated by tabs"),
+        (f"to\tname\n{ONE}\tAda\n", r"its columns are separated by tabs: .* add the first line sep=\\t"),
         (f'"to"|"name"\n{ONE}|Ada\n', "its columns are separated by vertical bars"),
         (f"phone,First Name\n{ONE},Ada\n", "has no column 'to'; its columns are: phone, First Name: correct"),
         ("to,to \n", "has two columns with the same name"),
@@ -157,12 +158,18 @@ class Array:
         return [ONE]
 
 
+class Series(Array):
+    def to_dict(self) -> dict[int, str]:
+        return {0: ONE}
+
+
 @pytest.mark.parametrize(
     ("recipients", "message"),
     [
         (DataFrame(), r'is of type DataFrame: convert it to a list of mappings with \.to_dict\("records"\)'),
         (Frame(), r"is of type Frame: convert it to a list of mappings with \.to_dicts\(\)"),
         (Array(), r"is of type Array: convert it to a list with \.tolist\(\)"),
+        (Series(), r"is of type Series: convert it to a list with \.tolist\(\)"),
         ({ONE, TWO}, "is of type set, which has no order: pass a list"),
         (frozenset({ONE}), "is of type frozenset, which has no order: pass a list"),
         (b"people.csv", "is of type bytes"),
@@ -181,6 +188,17 @@ def test_rows_with_numbers_from_yaml_ask_for_quotes(value: Any):
         list(rows([value]))
     with pytest.raises(BadParameter, match=r"^to is of type (int|float), which has no plus sign: .*in YAML, quote it"):
         normalize_address(value)
+
+
+@pytest.mark.parametrize(
+    "text", ["[{'to': '+14155550101', 'n': nan}]", "          to\n0  +14155550101\n", ONE, f"{ONE}, {TWO}", "{'+1415'}"]
+)
+def test_check_path_of_a_rendered_list_names_the_problem(text: str):
+    with pytest.raises(
+        BadParameter, match=r"^recipients is a string that is neither .*such as task\.output$"
+    ) as caught:
+        check_path(text)
+    assert "415" not in str(caught.value)
 
 
 def test_rows_accepts_ordered_collections():

@@ -121,6 +121,12 @@ def test_placeholder_in_own_media_url_and_content_variables_is_filled():
         assert own.request.get("ContentVariables") == shared.request.get("ContentVariables") == '{"1": "A\\"da"}'
 
 
+def test_placeholder_free_content_variables_are_sent_as_written():
+    variables = '{"1":"x"}'
+    for own, shared in (({"content_variables": variables}, {}), ({}, {"content_variables": variables})):
+        assert plan(own, content_sid=TEMPLATE, **shared).request.get("ContentVariables") == variables
+
+
 def test_placeholder_error_names_the_parameter():
     assert str(plan({}, content_sid=TEMPLATE, content_variables={"1": "{name}"}).fault).startswith("content_variables")
     assert str(plan({}, body="x", media_url="https://example.com/{name}").fault).startswith("media_url has")

@@ -190,7 +190,7 @@ def test_send_messages_deferred_without_the_folder_fails_for_good(emulator: Emul
         ("fast:my_company.executors.FastExecutor", True),
     ],
 )
-def test_is_distributed_with_remote_executor_is_true(monkeypatch, executor: str, expected: bool):
+def test_distributed_executors_are_recognized(monkeypatch, executor: str, expected: bool):
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", executor)
     assert _bulk_folder.is_distributed() is expected

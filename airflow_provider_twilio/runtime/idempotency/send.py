@@ -5,8 +5,9 @@ request is sent, and the SID of the record afterwards. A try that finds an inten
 response, reconciles: it lists the matching records at Twilio, and sends the request again only once the original one
 can no longer be in flight.
 
-Imports no Airflow: the caller passes in the client, the state store, the clock and the siblings. :func:`send_once` is
-the entry point; bulk sends use :func:`~airflow_provider_twilio.runtime.idempotency.fingerprint.fingerprint`,
+This module does not import Airflow: the caller passes in the client, the state store, the clock and the siblings.
+:func:`send_once` is the entry point. Bulk sends use
+:func:`~airflow_provider_twilio.runtime.idempotency.fingerprint.fingerprint`,
 :func:`~airflow_provider_twilio.runtime.idempotency.fingerprint.match` and
 :class:`~airflow_provider_twilio.runtime.idempotency.intent.Intent` directly. The stored state reveals no phone numbers
 and no message bodies: they are hashed with the connection's secret. The exception is a phone number that is purchased.
@@ -81,7 +82,7 @@ def send_once(
     :param possible_since: The earliest time at which an earlier try may have sent the request, if nothing is stored;
         None if there was no earlier try.
     :param not_before: Time before which no try can have sent the request, such as the start of the DAG run. By default,
-        12 hours before the stored time.
+        12 hours before the time of the intent.
     :param is_probably_unsent: Whether to assume, if nothing is stored, that earlier tries failed before they sent the
         request. Twilio's list is then read once, without waiting. If it has no matching record, the request is sent,
         unless ``on_unresolved`` is ``fail``.
@@ -142,7 +143,7 @@ class _SendOnce:
         return self._prepared.request
 
     def run(self, possible_since: datetime | None, is_probably_unsent: bool) -> Record:
-        """Return the record of the request, from an earlier try or by sending it. See :func:`send_once`."""
+        """Return the record that an earlier try created, or send the request. See :func:`send_once`."""
         state = self._journal.load()
         if state and state.get("sid"):
             return self._return_existing(state)

@@ -25,6 +25,8 @@ CHUNK_SIZE = 1 << 16
 """Size of a read, in bytes."""
 DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 """Delimiters that are recognized in a header, with their names."""
+MIN_DIGITS = 4
+"""Number of digits from which a cell counts as a number."""
 
 _SEPARATOR_LINE = re.compile(r'"?sep=(\t|\\t|[^\s\w"])"?\s*', re.IGNORECASE)
 _OTHER_CONTENTS = {
@@ -112,14 +114,16 @@ def _read_csv(lines: Iterator[str], column: str) -> Iterator[dict[str, str]]:
         delimiter = separator[1].replace("\\t", "\t")
         first, skipped = next(lines, ""), 1
     _check_delimiter(first, column, delimiter)
-    reader = csv.reader(chain([first], lines), strict=True, delimiter=delimiter)
+    reader = csv.reader(
+        chain([first], lines), strict=True, delimiter=delimiter, skipinitialspace=f'{delimiter} "' in first
+    )
     delimiter_name = "comma" if delimiter == "," else "delimiter"
     number = 0
     try:
         header = [clean_name(name) for name in next(reader, [])]
         while header and not header[-1]:
             header.pop()
-        _check_header(header, column)
+        _check_header(header, column, reader)
         names = [column if name == clean_name(column) else name for name in header]
         is_named = all(names)
         for cells in reader:
@@ -166,9 +170,10 @@ def _check_delimiter(first: str, column: str, delimiter: str) -> None:
             )
 
 
-def _check_header(header: list[str], column: str) -> None:
-    """Check the cleaned names of the columns.
+def _check_header(header: list[str], column: str, rows: Iterator[list[str]]) -> None:
+    """Check the cleaned names of the columns. An error quotes them only if the next row is unlike them.
 
+    :param rows: The rows below the header, of which the first one is read if the recipient's column is missing.
     :raises BadParameter: If two are equal, or the recipient's column is not among them.
     """
     wanted = clean_name(column)
@@ -181,6 +186,7 @@ def _check_header(header: list[str], column: str) -> None:
     if not header:
         raise BadParameter(PARAMETER, f"{fault}; its columns are: none", "correct the first line")
     columns = list_columns(header)
+    has_number = any(sum(map(str.isdigit, cell)) >= MIN_DIGITS for cell in next(filter(any, rows), []))
     if columns is None:
         raise BadParameter(
             PARAMETER,
@@ -189,7 +195,7 @@ def _check_header(header: list[str], column: str) -> None:
         )
     raise BadParameter(
         PARAMETER,
-        f"{fault}; its columns are: {columns}" if columns else fault,
+        f"{fault}; its columns are: {columns}" if columns and has_number else fault,
         "correct the first line, or set recipient_column",
     )
 

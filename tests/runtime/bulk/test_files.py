@@ -39,6 +39,7 @@ def read(tmp_path: Path, content: str | bytes, name: str = "people.csv", column:
         TABLE.replace("to,name", " to\u200b,\u00a0name "),
         TABLE.replace("to,name", '"to","\ufeffname"'),
         TABLE + " , \r\n,\r\n\u00a0\r\n \t\r\n",
+        TABLE.replace("to,name", 'to, "name"').replace("Ada", ' "Ada"'),
         "sep=,\r\n" + TABLE,
         "sep=;\r\n" + TABLE.replace(",", ";"),
         "\ufeffSep=\t\r\n" + TABLE.replace(",", "\t"),
@@ -73,6 +74,14 @@ def test_read_file_recipient_column_has_any_spelling(tmp_path: Path):
     assert read(tmp_path, f"Phone Number,name\n{ONE},Ada\n", column="Phone Number ")[0]["Phone Number "] == ONE
     (row,) = rows([{"to\u200b ": ONE}])
     assert row["to"] == ONE
+
+
+@pytest.mark.parametrize("content", ["Ada,Lovelace\nBob,Smith\n", "Ada,Lovelace\n", "Ada\n"])
+def test_read_file_csv_of_names_only_quotes_nothing(tmp_path: Path, content: str):
+    with pytest.raises(
+        BadParameter, match=r"^recipients has no column 'to': correct the first line, or set recipient_"
+    ):
+        read(tmp_path, content)
 
 
 HEADERLESS = [

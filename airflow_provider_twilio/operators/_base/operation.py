@@ -74,6 +74,9 @@ class TwilioOperator(TextRendering, BaseOperator):
     a record omits the parameter, and a request that updates a record clears the field. An empty filter of a list is
     invalid, because Twilio would ignore it.
 
+    In a DAG with ``render_template_as_native_obj=True``, text is not evaluated as Python: ``"+14155550100"`` keeps its
+    plus sign, and ``"00"`` its zeros. A template of one expression renders the object, such as the list of an XCom.
+
     :param twilio_conn_id: Airflow connection. (templated)
     :param account_sid: Account to act on, if it is not the connection's own. (templated)
     """

@@ -149,17 +149,16 @@ class Client(Resources[BlockingClient]):
 
         :param rejected: A header that Twilio has rejected, so that a new token is needed.
         """
-        if self._token_source is not self:
-            return self._token_source._bearer_token(rejected)
-        with self._token_lock:
-            if self._token is None or time.monotonic() >= self._token_ends or self._token.header == rejected:
+        source = self._token_source
+        with source._token_lock:
+            if source._token is None or time.monotonic() >= source._token_ends or source._token.header == rejected:
                 requested_at = time.monotonic()
                 prepared = prepare(self.settings, oauth.token_request(self.settings))
-                self._token = self._send_with_retries(prepared, None)
-                self._token_ends = self._token.expires_at(requested_at)
+                source._token = self._send_with_retries(prepared, None)  # with the timeout of these settings
+                source._token_ends = source._token.expires_at(requested_at)
                 if self._mask_secret:
-                    self._mask_secret(self._token.header.removeprefix("Bearer "))
-            return self._token.header
+                    self._mask_secret(source._token.header.removeprefix("Bearer "))
+            return source._token.header
 
     def _send_with_retries(self, prepared: PreparedRequest[T], authorization: str | None) -> T:
         """Send a request until it succeeds, or must not be retried any more."""

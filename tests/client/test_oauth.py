@@ -16,7 +16,7 @@ from airflow_provider_twilio.client.blocking import Client
 from airflow_provider_twilio.client.settings import OAuth, Settings
 from airflow_provider_twilio.emulator import serve
 from tests.client.conftest import ACCOUNT
-from tests.support.scripted import Drop, ScriptedResponse, ScriptedServer
+from tests.support.scripted import Drop, ScriptedResponse, ScriptedServer, Stall
 
 SID = "SM" + "b" * 32
 RECORD = {"sid": SID, "account_sid": ACCOUNT, "status": "queued"}
@@ -186,3 +186,14 @@ def test_token_of_emulator_is_renewed_after_revocation(run):
         emulator.state.tokens.clear()  # Revokes all tokens.
         assert client.send(Messages.fetch(message.sid)).sid == message.sid
         assert emulator.journal.count("POST", "/v2/token") == 2
+
+
+def test_client_with_settings_requests_token_with_changed_timeout():
+    with ScriptedServer(Stall(4), repeat=True) as server:
+        auth = OAuth("OQclient", "its secret")
+        settings = Settings(account_sid=ACCOUNT, auth=auth, base=server.url, timeout=3, retries=1)
+        started = time.monotonic()
+        with Client(settings).with_settings(timeout=0.3, retries=0) as client, pytest.raises(ServerError):
+            client.send(Messages.fetch(SID))
+        assert time.monotonic() - started < 2
+        assert len(server.requests) == 1

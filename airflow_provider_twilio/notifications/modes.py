@@ -18,6 +18,7 @@ from airflow.sdk import BaseNotifier
 from airflow_provider_twilio._airflow import compat as _airflow
 from airflow_provider_twilio.api.errors import NotSent, OutcomeUnknown, ServerError
 from airflow_provider_twilio.api.request import Request
+from airflow_provider_twilio.client.settings import OAuth
 from airflow_provider_twilio.hooks.twilio import TwilioHook
 
 if TYPE_CHECKING:
@@ -66,8 +67,9 @@ class TimeBoxedClient:
         seconds_left = self.seconds_left
         if not seconds_left:
             raise NotSent(f"{request}: the time budget of the notifier is used up. The request was not sent")
-        timeout, retries = min(self.settings.timeout, seconds_left), self.settings.retries
-        if timeout * (retries + 1) + self.settings.retry_max_wait * retries > seconds_left:
+        exchanges = 2 if isinstance(self.settings.auth, OAuth) else 1  # the request may have to obtain a token first
+        timeout, retries = min(self.settings.timeout, seconds_left / exchanges), self.settings.retries
+        if exchanges * (timeout * (retries + 1) + self.settings.retry_max_wait * retries) > seconds_left:
             retries = 0
         self._client.settings = replace(self.settings, timeout=timeout, retries=retries)
         try:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from tests.notifications.conftest import (
     deadline_context,
     task_context,
 )
-from tests.support.scripted import ScriptedServer, Stall
+from tests.support.scripted import ScriptedResponse, ScriptedServer, Stall
 
 CAP = 100.0
 
@@ -63,20 +64,22 @@ def process_age(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("context", "seconds"),
     [
-        (task_context(), 18),
-        (task_context(end_date=None), 18),
-        (success_context(0), 18),
-        (success_context(5), 13),
-        (success_context(30), 0.5),
-        (running_context(), CAP),
-        (dag_context(), CAP),  # under dag.test(), which has no limit
-        (deadline_context(), CAP),
+        (task_context, 18),
+        (partial(task_context, end_date=None), 18),
+        (partial(success_context, 0), 18),
+        (partial(success_context, 5), 13),
+        (partial(success_context, 30), 0.5),
+        (running_context, CAP),
+        (dag_context, CAP),  # under dag.test(), which has no limit
+        (deadline_context, CAP),
     ],
 )
-def test_compute_deadline_by_default_respects_overtime_of_task_only(context: dict[str, Any], seconds: float):
-    assert budget(context) == pytest.approx(seconds, abs=0.2)
-    assert budget(context, max_seconds=3) == pytest.approx(min(3, seconds), abs=0.2)
-    assert budget(context, blocking=False) == pytest.approx(CAP, abs=0.2)
+def test_compute_deadline_by_default_respects_overtime_of_task_only(
+    context: Callable[[], dict[str, Any]], seconds: float
+):
+    assert budget(context()) == pytest.approx(seconds, abs=0.2)
+    assert budget(context(), max_seconds=3) == pytest.approx(min(3, seconds), abs=0.2)
+    assert budget(context(), blocking=False) == pytest.approx(CAP, abs=0.2)
 
 
 @pytest.mark.parametrize(("overtime", "seconds"), [("60", 58), ("5", 4), ("1", 0.8), ("0", 0.5), ("7.5", 6)])
@@ -132,7 +135,11 @@ def test_own_share_leaves_equal_time_to_each_fallback(fallback: Any, notifiers: 
     assert own_share(now + 12, fallback) - now == pytest.approx(12 / notifiers, abs=0.1)
 
 
-def test_notifier_in_task_process_ends_before_overtime(notify: Notify, monkeypatch: pytest.MonkeyPatch, logged: Logged):
+@pytest.mark.parametrize("response", [Stall(10), ScriptedResponse(201, {"sid": "x" * 1000}, drip=0.1)])
+@pytest.mark.parametrize("query", ["", f"?auth_type=oauth&account_sid=AC{'a' * 32}"])
+def test_notifier_in_task_process_ends_before_overtime(
+    notify: Notify, monkeypatch: pytest.MonkeyPatch, logged: Logged, response: Stall | ScriptedResponse, query: str
+):
     monkeypatch.setenv("AIRFLOW__CORE__TASK_SUCCESS_OVERTIME", "5")
     last = RecordingNotifier("last")
     notifier = TwilioNotifier(
@@ -140,11 +147,16 @@ def test_notifier_in_task_process_ends_before_overtime(notify: Notify, monkeypat
     )
     notifier.time_budget = 5
     started = time.monotonic()
-    with ScriptedServer(Stall(10), repeat=True) as server:
-        monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", f"twilio://AC{'a' * 32}:token@127.0.0.1:{server.port}")
+    with ScriptedServer(response, repeat=True) as server:
+        uri = f"twilio://AC{'a' * 32}:token@127.0.0.1:{server.port}/{query}"
+        monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", uri)
         with pytest.raises(NotificationFailed):
             notify(notifier, task_context(end_date=datetime.now(UTC)))
         assert time.monotonic() - started < 5
-        assert [request.path.rpartition("/")[2] for request in server.requests] == ["Messages.json", "Calls.json"]
+        paths = [request.path.rpartition("/")[2] for request in server.requests]
+        if query:
+            assert set(paths) == {"token"}
+        else:
+            assert paths == ["Messages.json", "Calls.json"]
     assert RecordingNotifier.notified == [("last", RUN)]
     assert "Running the fallback" in logged()

@@ -261,7 +261,12 @@ async def fetch_statuses(client: AsyncClient, sids: Collection[str]) -> dict[str
         sid = record["sid"]
         if sid not in wanted:
             return False
-        statuses[sid] = (str(record.status), record.error_code, record.get("price"), record.get("price_unit"))
+        try:
+            error_code = record.error_code
+        except ValueError as error:  # one invalid value must not prevent the results
+            log.warning("Leaving the error code of %s empty: %s", sid, error)
+            error_code = None
+        statuses[sid] = (str(record.status), error_code, record.get("price"), record.get("price_unit"))
         return True
 
     async for page in client.iter_pages(Messages.list()):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_twilio.api.errors import OutcomeUnresolved
-from airflow_provider_twilio.api.messages import Messages
+from airflow_provider_twilio.api.messages import Message, Messages
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.client.asynchronous import AsyncClient
 from airflow_provider_twilio.emulator import Emulator
@@ -189,6 +189,20 @@ async def test_reconciler_fails_unlisted_messages_where_required(open_client, si
         hidden = await Reconciler(client)([(obfuscated, window(since))], none_claimed)
     assert isinstance(required[1], OutcomeUnresolved)
     assert isinstance(hidden[1], OutcomeUnresolved)
+
+
+async def test_fetch_statuses_with_invalid_error_code_leaves_it_empty(caplog: pytest.LogCaptureFixture):
+    class Page:
+        records = (Message(sid="SM" + "1" * 32, status="failed", error_code="none", price="-0.1", price_unit="USD"),)
+
+    class Client:
+        async def iter_pages(self, listing: Any) -> Any:
+            yield Page
+
+    sid = str(Page.records[0].sid)
+    client: Any = Client()
+    assert await fetch_statuses(client, [sid]) == {sid: ("failed", None, "-0.1", "USD")}
+    assert f"Leaving the error code of {sid} empty: Message.error_code is not" in caplog.text
 
 
 async def test_fetch_statuses_reads_the_newest_pages_and_then_single_messages(

@@ -119,7 +119,7 @@ LOADED_BY_DAGS = {
     "",
     "defaults",
     "privacy",
-    *(f"_airflow.{name}" for name in ("compat", "outcome", "storage", "templates")),
+    *(f"_airflow.{name}" for name in ("compat", "deferral", "outcome", "storage", "templates", "termination")),
     *(f"api.{name}" for name in ("accounts", "calls", "messages", "phone_numbers", "recordings", "usage")),
     *(f"api.{name}" for name in ("checks", "codes", "errors", "listing", "operation", "outcomes", "raw", "records")),
     *(f"api.{name}" for name in ("request", "twiml", "values")),

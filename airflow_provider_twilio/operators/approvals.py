@@ -14,8 +14,10 @@ from airflow_provider_twilio._airflow.compat import (
     conf,
     skip_all_except,
 )
+from airflow_provider_twilio._airflow.deferral import ResumesAtDeadline, store_wait, stored_wait
 from airflow_provider_twilio._airflow.outcome import fail_on_permanent_errors
 from airflow_provider_twilio._airflow.templates import parse_rendered
+from airflow_provider_twilio._airflow.termination import EndsWaitOnKill
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import BadParameter, InvalidRequest, NotFound, OptedOut
 from airflow_provider_twilio.api.messages import Message, Messages
@@ -43,7 +45,7 @@ QUESTION_FIELDS = ("to", "question", "from_", "messaging_service_sid")
 FOLLOW_KEYS = ("yes", "no", "timeout", "unreachable")
 
 
-class ApproveBySmsOperator(SendOnceOperator):
+class ApproveBySmsOperator(EndsWaitOnKill, ResumesAtDeadline, SendOnceOperator):
     """Ask a phone by message for approval, and wait for its YES or NO.
 
     The question ends with how to reply, such as ``Reply YES 48213955 or NO 48213955 within 30 min``. A reply counts if
@@ -209,10 +211,15 @@ class ApproveBySmsOperator(SendOnceOperator):
             asked_at = self._sent_at(context, record).timestamp()
             spec = self._approval_spec(asked_at, record["sid"], self._fetch_sender(record))
             if not self.deferrable:
-                return self._finish(context, wait_for_reply_blocking(spec, self.hook.client))
+                with self._waiting("a reply"):
+                    event = wait_for_reply_blocking(spec, self.hook.client)
+                return self._finish(context, event)
             # Airflow may have failed an earlier try because its wait ended at once. Deferring again could repeat that.
-            event = check_reply_once(spec, self.hook.client) if context["ti"].try_number > 1 else None
-            return self._defer(spec) if event is None else self._finish(context, event)
+            reply = check_reply_once(spec, self.hook.client) if context["ti"].try_number > 1 else None
+            if reply is not None:
+                return self._finish(context, reply)
+            store_wait(context, {"sid": spec.sid, "asked_at": asked_at, "sender": spec.from_})
+            return self._defer(spec)
 
     def execute_complete(self, context: Context, event: ApprovalEvent) -> Any:
         """End the task with the trigger's event, without another request."""
@@ -222,7 +229,16 @@ class ApproveBySmsOperator(SendOnceOperator):
         from airflow_provider_twilio.triggers.approvals import ApprovalTrigger
 
         trigger = ApprovalTrigger.from_spec(spec, twilio_conn_id=self.twilio_conn_id, account_sid=self.account_sid)
-        self.defer(trigger=trigger, method_name="execute_complete")
+        self._defer_until(spec.deadline, trigger)
+
+    def _execute_at_deadline(self, context: Context) -> Any:
+        from airflow_provider_twilio.runtime.polling.approvals import wait_for_reply_blocking
+
+        wait = stored_wait(context)
+        self._code = self._derive_code(context) if self.code else None
+        spec = self._approval_spec(wait["asked_at"], wait["sid"], wait["sender"])
+        with fail_on_permanent_errors():
+            return self._finish(context, wait_for_reply_blocking(spec, self.hook.client))
 
     def _approval_spec(self, asked_at: float, sid: str = "", sender: str | None = None) -> ApprovalSpec:
         """Build the description of the wait.

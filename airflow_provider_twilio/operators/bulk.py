@@ -15,6 +15,7 @@ from airflow.sdk.log import mask_secret
 
 from airflow_provider_twilio._airflow import storage
 from airflow_provider_twilio._airflow.compat import AirflowFailException, conf
+from airflow_provider_twilio._airflow.deferral import ResumesAtDeadline
 from airflow_provider_twilio._airflow.outcome import fail_on_permanent_errors
 from airflow_provider_twilio._airflow.templates import parse_rendered
 from airflow_provider_twilio.api import checks
@@ -56,7 +57,7 @@ BulkOnClear = Literal["resend", "resend_all", "skip"]
 """What to do when a user clears the task."""
 
 
-class SendMessagesOperator(TwilioOperator):
+class SendMessagesOperator(ResumesAtDeadline, TwilioOperator):
     """Send a message to each of many recipients in one task.
 
     Returns a summary to XCom, with the numbers of rows by outcome: ``sent``, ``skipped``, ``failed`` (by error code),
@@ -489,7 +490,14 @@ class SendMessagesOperator(TwilioOperator):
         deadline = max(run.sent_at, scheduled_for) + self.wait_timeout
         if self.deferrable:
             trigger = self._build_trigger(context, run, created=created, deadline=deadline)
-            self.defer(trigger=trigger, method_name="execute_complete")
+            self._defer_until(deadline, trigger)
+        counts = self._count_deliveries(context, settings, run, created=created, deadline=deadline)
+        return self._finish(context, run, planned, {**run.sent, **counts})
+
+    def _count_deliveries(
+        self, context: Context, settings: Settings, run: BulkRun, *, created: float, deadline: float
+    ) -> DeliveryCounts:
+        """Wait on this worker until every message has its final status, or until the deadline."""
         from airflow_provider_twilio.api.verdicts import Delivery
         from airflow_provider_twilio.client.asynchronous import AsyncClient
         from airflow_provider_twilio.operators._bulk_run import Interrupted
@@ -509,14 +517,13 @@ class SendMessagesOperator(TwilioOperator):
             connect=connect,
         )
         try:
-            counts = self._run_in_background(waiting)
+            return self._run_in_background(waiting)
         except asyncio.CancelledError as error:
             self._cancel_if_killed(context, settings, run)
             raise Interrupted(
                 f"Stopped while waiting for delivery: all {run.sent['sent']} messages were sent. The next try, or"
                 " clearing the task, continues the wait"
             ) from error
-        return self._finish(context, run, planned, {**run.sent, **counts})
 
     def _build_trigger(self, context: Context, run: BulkRun, *, created: float, deadline: float) -> BulkDeliveryTrigger:
         """Build the trigger. It reads the SIDs from the checkpoint folder, or from XComs that this method pushes."""
@@ -549,23 +556,39 @@ class SendMessagesOperator(TwilioOperator):
 
     def execute_complete(self, context: Context, event: DeliveryCounts) -> Any:
         """Finish the task with the counts in the trigger's event."""
-        from airflow_provider_twilio.operators._bulk_folder import missing_checkpoints
-        from airflow_provider_twilio.operators._bulk_run import BulkRun, store_for
-        from airflow_provider_twilio.runtime.state_store import FolderStore
-
         with fail_on_permanent_errors():
             if error := dict(event).get("error"):
                 raise AirflowFailException(error)
             if "delivered" not in event:
                 raise AirflowFailException(f"The trigger sent an unknown event, with the keys {sorted(event)}")
             plan, read_rows = self._plan(self.hook.client.settings), self._rows()
-            store = store_for(context, self.checkpoint_path, 0)
-            run = BulkRun.load(store)
-            if run is None:
-                if isinstance(store, FolderStore):
-                    raise missing_checkpoints(store)
-                raise AirflowFailException("The task state store no longer has the state of this send. Start a new run")
+            run = self._load_run(context)
             return self._finish(context, run, lambda: plan(read_rows()), {**run.sent, **event})
+
+    def _execute_at_deadline(self, context: Context) -> Any:
+        with fail_on_permanent_errors():
+            settings = self.hook.client.settings
+            plan, read_rows = self._plan(settings), self._rows()
+            run = self._load_run(context)
+            counts = self._count_deliveries(context, settings, run, created=run.started_at, deadline=time.time())
+            return self._finish(context, run, lambda: plan(read_rows()), {**run.sent, **counts})
+
+    def _load_run(self, context: Context) -> BulkRun:
+        """Return the run that the task has stored before it deferred.
+
+        :raises AirflowFailException: The stored state is gone.
+        """
+        from airflow_provider_twilio.operators._bulk_folder import missing_checkpoints
+        from airflow_provider_twilio.operators._bulk_run import BulkRun, store_for
+        from airflow_provider_twilio.runtime.state_store import FolderStore
+
+        store = store_for(context, self.checkpoint_path, 0)
+        run = BulkRun.load(store)
+        if run is None:
+            if isinstance(store, FolderStore):
+                raise missing_checkpoints(store)
+            raise AirflowFailException("The task state store no longer has the state of this send. Start a new run")
+        return run
 
     def _finish(self, context: Context, run: BulkRun, planned: Planned, summary: dict[str, Any]) -> dict[str, Any]:
         """Write the results, delete the checkpoints unless the send has failed, and return the summary."""

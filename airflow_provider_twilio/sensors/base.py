@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_twilio._airflow.compat import AirflowSensorTimeout, conf
+from airflow_provider_twilio._airflow.deferral import ResumesAtDeadline
 from airflow_provider_twilio._airflow.outcome import fail_on_permanent_errors, raise_for_event
 from airflow_provider_twilio._airflow.templates import TextRendering, is_mapped_at_runtime, resolve_literal
+from airflow_provider_twilio._airflow.termination import EndsWaitOnKill
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.defaults import DRY_RUN
 from airflow_provider_twilio.hooks.twilio import TwilioHook
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 # importing Airflow's triggers.
 
 
-class WaitSensor(TextRendering, BaseSensorOperator):
+class WaitSensor(TextRendering, EndsWaitOnKill, ResumesAtDeadline, BaseSensorOperator):
     """Base class of the sensors that wait for the final status of one message or call.
 
     While Twilio cannot be polled (429, 5xx, no network) the sensor continues to wait. An error that would occur again
@@ -120,8 +122,13 @@ class WaitSensor(TextRendering, BaseSensorOperator):
         if event is not None:
             return PokeReturnValue(is_done=True, xcom_value=self._finish(event))
         if self.deferrable:
-            self.defer(trigger=trigger, method_name="execute_complete")
+            self._defer_until(started + float(self.timeout), trigger)
         return False
+
+    def execute(self, context: Context) -> Any:
+        """Wait as the mode says."""
+        with self._waiting(str(self._sid)):
+            return super().execute(context)
 
     def _is_unsent_in_dry_run(self) -> bool:
         """Return whether the connection's ``dry_run`` has kept the record from being sent.
@@ -143,6 +150,15 @@ class WaitSensor(TextRendering, BaseSensorOperator):
     def execute_complete(self, context: Context, event: WaitEvent) -> dict[str, Any]:
         """End the task with the trigger's event, without another request."""
         return self._finish(event)
+
+    def _execute_at_deadline(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_twilio.runtime.polling.blocking import check_at_deadline
+        from airflow_provider_twilio.runtime.polling.spec import WaitSpec
+
+        with fail_on_permanent_errors():
+            spec = WaitSpec(self._sid, self._goal, interval=self.poke_interval, deadline=time.time())
+            event, _ = check_at_deadline(spec, self._build_trigger(spec).source, self.hook.client)
+            return self._finish(event)
 
     def _finish(self, event: WaitEvent) -> dict[str, Any]:
         return raise_for_event(event, skip_opted_out=self.skip_opted_out, timeout_error=AirflowSensorTimeout)

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_twilio._airflow.compat import conf
+from airflow_provider_twilio._airflow.deferral import ResumesAtDeadline, store_wait, stored_wait
 from airflow_provider_twilio._airflow.outcome import fail_on_permanent_errors, raise_for_event
+from airflow_provider_twilio._airflow.termination import EndsWaitOnKill
 from airflow_provider_twilio.api.checks import parse_timestamp
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.records import Record
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 # for importing Airflow's triggers.
 
 
-class SendAndWaitOperator(SendOnceOperator):
+class SendAndWaitOperator(EndsWaitOnKill, ResumesAtDeadline, SendOnceOperator):
     """Base class of the operators that send once and, if asked to, wait for the final status.
 
     They wait on the worker or in the triggerer. The deadline counts from the send, or from a scheduled message's
@@ -122,21 +124,21 @@ class SendAndWaitOperator(SendOnceOperator):
         event = evaluate(spec.goal, spec.sid, record)
         if event is None and self.deferrable:
             facts = {name: value for name, value in record.items() if name != "body"}
-            self.defer(trigger=trigger, method_name="execute_complete", kwargs={"record": facts})
+            store_wait(context, {"sid": spec.sid, "started": spec.created})
+            self._defer_until(spec.created + self.wait_timeout, trigger, record=facts)
         with fail_on_permanent_errors():
             if event is None:
                 self._stop_on_kill = trigger.stop_on_kill(context.get("ti"))
-                try:
+                with self._waiting(spec.sid):
                     event = wait_blocking(spec, trigger.source, self.hook.client)
-                finally:
-                    self._stop_on_kill = None
+                self._stop_on_kill = None
             return self._finish(event, record)
 
     def on_kill(self) -> None:
-        """Stop the message or call if a user kills the task while it waits on a worker."""
-        super().on_kill()
-        if self._stop_on_kill is not None:
+        """End the wait on a worker. Stop the message or call as well if a user kills the task."""
+        if self._stop_on_kill is not None and self._waiting_for is not None:
             self._stop_on_kill.run_on_worker(self.hook.client)
+        super().on_kill()
 
     @property
     def _clear_mode(self) -> OnClear:
@@ -150,6 +152,15 @@ class SendAndWaitOperator(SendOnceOperator):
         """
         with fail_on_permanent_errors():
             return self._finish(event, record or {})
+
+    def _execute_at_deadline(self, context: Context) -> Any:
+        from airflow_provider_twilio.runtime.polling.blocking import check_at_deadline
+
+        wait = stored_wait(context)
+        with fail_on_permanent_errors():
+            spec = self._wait_spec(wait["started"], wait["sid"])
+            event, record = check_at_deadline(spec, self._build_trigger(spec).source, self.hook.client)
+            return self._finish(event, record)
 
     def _finish(self, event: WaitEvent, record: Mapping[str, Any]) -> Any:
         facts = raise_for_event(event, skip_opted_out=self.skip_opted_out)

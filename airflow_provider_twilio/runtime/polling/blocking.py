@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_twilio.api.errors import NotFound, TwilioError
@@ -36,6 +37,16 @@ def wait_blocking(spec: WaitSpec[Goal], source: Source, client: Client) -> WaitE
     while (event := check_once(spec, source, client)) is None:
         time.sleep(max(0.0, min(spec.interval, deadline - time.time())))
     return event
+
+
+def check_at_deadline(spec: WaitSpec[Goal], source: Source, client: Client) -> tuple[WaitEvent, Record]:
+    """Fetch a record for the last time; return the event, and the record if its goal is reached."""
+    spec = replace(spec, deadline=min(time.time(), math.inf if spec.deadline is None else spec.deadline))
+    event = check_once(spec, source, client) or timed_out(spec.sid, "it was not found")
+    if event["outcome"] != "reached":
+        return event, Record()
+    record: Record = client.send(source.fetch(spec.sid))
+    return event, record
 
 
 def check_once(spec: WaitSpec[Goal], source: Source, client: Client) -> WaitEvent | None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_twilio._airflow.compat import AirflowFailException, TaskDeferred
+from airflow_provider_twilio._airflow.compat import AirflowException, AirflowFailException, TaskDeferred
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.operators._base.wait import SendAndWaitOperator
 from airflow_provider_twilio.operators.calls import CreateCallOperator
@@ -137,12 +137,8 @@ def service(emulator: Emulator) -> str:
     return sid
 
 
-class TaskKilled(BaseException):
-    """Ends a wait in these tests. On a worker, SIGKILL follows some seconds after the signal."""
-
-
 class Kill:
-    """Airflow's way to kill a task on a worker: a signal, whose handler calls ``on_kill``. The task then continues.
+    """Airflow's way to kill a task on a worker: a signal, whose handler calls ``on_kill``. The task then ends.
 
     :ivar state: State of the task by then.
     """
@@ -164,9 +160,10 @@ class Kill:
     @contextmanager
     def _signal(self, task: SendAndWaitOperator, then: Callable[[], object]) -> Iterator[None]:
         def handle(*_: object) -> None:
-            task.on_kill()
-            then()
-            raise TaskKilled
+            try:
+                task.on_kill()
+            finally:
+                then()
 
         def send_signal() -> None:
             while not self.waiting.wait(0.01) and not ended.is_set():
@@ -192,7 +189,7 @@ class Kill:
         )
         ti.xcom_push = lambda **_: None
         ti.xcom_pull = lambda **_: []
-        with self._signal(task, then), pytest.raises(TaskKilled):
+        with self._signal(task, then), pytest.raises(AirflowException, match="the next try continues to wait"):
             task.execute({"ti": ti})  # type: ignore[arg-type,typeddict-item,unused-ignore]
 
 

@@ -7,8 +7,11 @@ the text would reach everybody unfilled.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
@@ -24,7 +27,7 @@ INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\
 """Characters of no width, which spreadsheets and web pages leave in copied text."""
 
 _COLUMN_NAME = re.compile(r"(?!(?:.*[0-9]){4})[^\W\d][\w .()#/&'-]{0,39}")
-_BRACES = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|\{(?=\w)|(?<=\w)\}")
+_BRACES = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|\{(?=\w)|(?<=[\w}])\}")
 _JSON_OBJECT = re.compile(r"""\s*["'].*:""", re.DOTALL)
 _WITHOUT_INVISIBLE = str.maketrans("", "", INVISIBLE)
 
@@ -63,7 +66,7 @@ def list_columns(names: Iterable[object]) -> str | None:
 
 
 def is_missing(value: Any) -> bool:
-    """Return whether a value is None, blank, or a "not a number" or "not available" of a data frame."""
+    """Return whether a value is None, blank, not finite, or a "not available" of a data frame."""
     if value is None:
         return True
     if isinstance(value, str):
@@ -71,7 +74,7 @@ def is_missing(value: Any) -> bool:
     if isinstance(value, int | list | tuple | Mapping):
         return False
     try:
-        return bool(value != value)
+        return bool(value != value) or (isinstance(value, float | Decimal) and math.isinf(value))
     except (TypeError, ArithmeticError):  # pandas.NA, and a signaling NaN of Decimal
         return True
     except ValueError:  # the comparison of an array
@@ -192,6 +195,12 @@ class PlaceholderFiller:
             value = next((row[key] for key in row if clean_name(key) == placeholder.name), row)
         if value is row and placeholder.is_literal:
             return placeholder.braces
+        if isinstance(value, list | tuple | AbstractSet | bytes) or (isinstance(value, Mapping) and value is not row):
+            raise BadParameter(
+                field,
+                f"has the placeholder {{{placeholder.name[:40]}}}, whose value is of type {type(value).__name__}",
+                "add a string or number to the row",
+            )
         if value is not row and not is_missing(value):
             return str(value)
         error = _missing(field, placeholder, row, is_own, is_column=value is not row)

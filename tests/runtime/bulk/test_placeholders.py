@@ -44,6 +44,7 @@ MISSING = {
     "no-break space": "\u00a0",
     "zero width": "\u200b\ufeff",
     "nan": float("nan"),
+    "infinity": float("-inf"),
     "Decimal": Decimal("NaN"),
     "signaling NaN": Decimal("sNaN"),
     "NA": NotAvailable(),
@@ -103,7 +104,7 @@ def test_placeholder_that_is_no_column_is_rejected_with_the_escape(text: str, on
             raise_for_preflight(preflight(planned([{"to": TO, "name": SECRET, **row}])), None)
 
 
-@pytest.mark.parametrize("text", ["Dear {name", "Dear name}", "{{name}", "{name"])
+@pytest.mark.parametrize("text", ["Dear {name", "Dear name}", "{{name}", "{name", "{name}}", "{{name}}}"])
 def test_placeholder_with_one_brace_is_rejected_with_the_escape(text: str):
     message = r"^body has a brace without the (opening|closing) one at index \d+: add it, or write \{\{ and \}\}"
     with pytest.raises(BadParameter, match=message):
@@ -142,6 +143,14 @@ def test_placeholder_without_value_is_invalid_or_empty(value: Any):
     )
     assert body({"name": value}, "Dear {name}!", "empty") == "Dear !"
     assert body({"name": SECRET, "body": value}, "{name}") == SECRET  # a missing value overrides nothing
+
+
+@pytest.mark.parametrize("value", [[SECRET], (SECRET,), {"name": SECRET}, {SECRET}, SECRET.encode()])
+@pytest.mark.parametrize("on_missing", ["invalid", "empty"])
+def test_placeholder_with_collection_is_rejected(value: Any, on_missing: Any):
+    fault = str(plan({"name": value}, on_missing, body="Dear {name}").fault)
+    assert fault.startswith(f"body has the placeholder {{name}}, whose value is of type {type(value).__name__}: add a")
+    assert SECRET not in fault
 
 
 def test_placeholder_absent_in_some_rows_is_empty_and_in_all_rows_rejected():

@@ -139,9 +139,11 @@ def _address(entry: Any) -> str:
 
     try:
         return normalize_address(entry)
-    except BadParameter as error:
+    except BadParameter:
         raise BadParameter(
-            "recipients", f"has an entry that {error.fault}", "pass numbers in E.164. No message was canceled"
+            "recipients",
+            f"has an entry that is not a phone number or address ({checks.describe(entry)})",
+            "pass numbers in E.164. No message was canceled",
         ) from None
 
 

@@ -141,7 +141,7 @@ def test_send_messages_in_dry_run_without_the_folder_fails(emulator: Emulator, r
 
 
 async def first_event(trigger: BulkDeliveryTrigger) -> Any:
-    return (await anext(aiter(trigger.run()))).payload  # type: ignore[attr-defined]
+    return (await anext(aiter(trigger.run()))).payload
 
 
 def test_send_messages_deferred_without_the_folder_fails_for_good(emulator: Emulator, run, tmp_path, tries: NextTry):

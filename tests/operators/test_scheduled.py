@@ -58,7 +58,7 @@ def test_cancel_scheduled_messages_by_recipients_and_time(emulator: Emulator, ru
     emulator.clock.advance(minutes=30)
     half_hour_later = datetime.fromtimestamp(emulator.clock.now(), UTC) - timedelta(minutes=1)
     send(run, recipients=numbers(10), **scheduled(service))
-    arguments = {"recipients": ", ".join(numbers(4)), "created_before": half_hour_later.isoformat()}
+    arguments: dict[str, Any] = {"recipients": ", ".join(numbers(4)), "created_before": half_hour_later.isoformat()}
     assert run(CancelScheduledMessagesOperator, **arguments, apply=True)["canceled"] == 4
     arguments = {"recipients": numbers(4), "created_after": half_hour_later.isoformat()}
     assert run(CancelScheduledMessagesOperator, **arguments, apply=True)["canceled"] == 4
@@ -111,6 +111,11 @@ def test_cancel_scheduled_messages_checks_literals(arguments: dict[str, Any], me
 def test_cancel_scheduled_messages_rejects_filters_rendered_empty(emulator: Emulator, run, arguments: dict[str, Any]):
     with pytest.raises(AirflowFailException, match="is empty"):
         run(CancelScheduledMessagesOperator, **arguments, apply=True)
+
+
+def test_cancel_scheduled_messages_rejects_invalid_recipients(emulator: Emulator, run):
+    with pytest.raises(AirflowFailException, match="recipients has an entry that is not a phone number"):
+        run(CancelScheduledMessagesOperator, recipients=["+14155550001", "12"], apply=True)
 
 
 def test_cancel_scheduled_messages_without_checkpoints_fails(emulator: Emulator, run, tmp_path: Path):

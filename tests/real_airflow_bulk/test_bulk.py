@@ -13,11 +13,15 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from airflow import __version__ as version
+from airflow.triggers.base import BaseTrigger
 
+from airflow_provider_twilio.client.blocking import Client
+from airflow_provider_twilio.client.settings import Basic, Settings
 from airflow_provider_twilio.emulator import Emulator, serve
 from tests.real_airflow import Airflow
 
@@ -136,3 +140,67 @@ def test_send_messages_mapped_sends_each_message_once(airflow: Airflow, emulator
     assert sent == [100] * 4
     assert set(Counter(message["to"] for message in emulator.messages).values()) == {1}
     assert len(emulator.messages) == 400
+
+
+def test_send_messages_killed_without_its_folder_fails_for_good(airflow: Airflow, emulator: Emulator, tmp_path: Path):
+    emulator.reset()
+    emulator.quirks.set(latency=0.05)
+    write_recipients(tmp_path / "people.csv", 500)
+    pid_file = tmp_path / "pid"
+    conf = {"recipients": str(tmp_path / "people.csv"), "checkpoint_path": str(tmp_path / "disk"), "pid": str(pid_file)}
+    run_id = airflow.trigger("bulk_missing_folder", conf)
+    assert kill_at(emulator, pid_file, [100]) == 1
+    assert airflow.wait_for_task("bulk_missing_folder", run_id, "send", "failed", "success", timeout=120) == "failed"
+    (task,) = airflow.task_instances("bulk_missing_folder", run_id)
+    log = airflow.log("bulk_missing_folder", run_id, "send")
+    assert task["try_number"] == 2
+    assert "checkpoint_path has no checkpoints of an earlier try" in log
+    assert str(tmp_path / "disk" / "2") in log
+    sent = Counter(message["to"] for message in emulator.messages)
+    assert 100 <= len(sent) < 250
+    assert set(sent.values()) == {1}
+    airflow.clear("bulk_missing_folder", run_id, "send")
+    airflow.until(
+        lambda: airflow.task_instances("bulk_missing_folder", run_id)[0]["try_number"] == 3, 60, "the try after Clear"
+    )
+    assert airflow.wait_for_task("bulk_missing_folder", run_id, "send", "failed", "success", timeout=120) == "failed"
+    assert Counter(message["to"] for message in emulator.messages) == sent
+
+
+@pytest.mark.parametrize("state", ["running", "deferred"])
+def test_send_messages_marked_failed_cancels_scheduled_messages_in_airflow(
+    airflow: Airflow, emulator: Emulator, tmp_path: Path, state: str
+):
+    if state == "deferred" and not hasattr(BaseTrigger, "on_kill"):
+        pytest.skip("this Airflow does not tell a trigger that its task was killed")
+    emulator.reset()
+    settings = Settings(
+        emulator.account_sid, Basic(emulator.account_sid, emulator.auth_token), base=emulator.url, timeout=5.0
+    )
+    with Client(settings) as client:
+        services = "https://messaging.twilio.com/v1/Services"
+        service = client.request("POST", services, {"FriendlyName": "s"})["sid"]
+        number = next(client.incoming_phone_numbers.list())["sid"]
+        client.request("POST", f"{services}/{service}/PhoneNumbers", {"PhoneNumberSid": number})
+    emulator.quirks.set(latency=0.05 if state == "running" else 0.0)
+    write_recipients(tmp_path / "people.csv", 1000 if state == "running" else 50)
+    conf = {
+        "recipients": str(tmp_path / "people.csv"),
+        "checkpoint_path": str(tmp_path),
+        "service": service,
+        "send_at": (datetime.now(UTC) + timedelta(days=20)).isoformat(),
+    }
+    run_id = airflow.trigger("bulk_scheduled", conf)
+    assert airflow.wait_for_task("bulk_scheduled", run_id, "send", state, timeout=60) == state
+    airflow.until(lambda: len(emulator.state.main.messages) >= 50, 30, "50 messages")
+    if state == "deferred":
+        airflow.until(lambda: "starting" in airflow.log("bulk_scheduled", run_id, "send"), 60, "the trigger")
+    airflow.mark("bulk_scheduled", run_id, "send", "failed")
+
+    def statuses() -> Counter[str]:
+        return Counter(message["status"] for message in emulator.messages)
+
+    airflow.until(lambda: set(statuses()) == {"canceled"}, 60, "the cancellation of all messages")
+    if state == "running":
+        airflow.until(lambda: "Stopped while sending" in airflow.log("bulk_scheduled", run_id, "send"), 30, "the log")
+        assert len(emulator.messages) < 1000

@@ -35,6 +35,35 @@ with DAG("bulk_send", schedule=None):
         pre_execute=write_pid,
     )
 
+with DAG("bulk_missing_folder", schedule=None):
+    SendMessagesOperator(
+        task_id="send",
+        recipients="{{ dag_run.conf['recipients'] }}",
+        from_="+15005550006",
+        body="Dear {name}",
+        # Each try has a folder of its own, as on the disk of its own pod.
+        checkpoint_path="{{ dag_run.conf['checkpoint_path'] }}/{{ ti.try_number }}",
+        reconcile_timeout=1.0,
+        concurrency=5,
+        retries=3,
+        retry_delay=timedelta(seconds=1),
+        pre_execute=write_pid,
+    )
+
+with DAG("bulk_scheduled", schedule=None):
+    SendMessagesOperator(
+        task_id="send",
+        recipients="{{ dag_run.conf['recipients'] }}",
+        messaging_service_sid="{{ dag_run.conf['service'] }}",
+        body="Dear {name}",
+        schedule_type="fixed",
+        send_at="{{ dag_run.conf['send_at'] }}",
+        checkpoint_path="{{ dag_run.conf['checkpoint_path'] }}",
+        concurrency=5,
+        wait_for_delivery=True,
+        deferrable=True,
+    )
+
 with DAG("bulk_mapped", schedule=None):
 
     @task

@@ -148,6 +148,33 @@ def test_message_trigger_polls_the_given_account(emulator: Emulator):
     assert emulator.journal[-1].path == f"/2010-04-01/Accounts/{other}/Messages/{sid}.json"
 
 
+@pytest.mark.parametrize("conn_id", ["other", "twilio_default"])
+def test_message_trigger_wrong_token_for_same_account_learns_no_status(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, conn_id: str
+):
+    """Another connection has the account, or the same connection has other credentials by now."""
+
+    async def run() -> Any:
+        sid = send(emulator)
+        waiting = asyncio.ensure_future(first_event(MessageDeliveryTrigger(sid, poll_interval=0.1)))
+        while emulator.journal.count("GET") < 2:  # noqa: ASYNC110 (a server signals no event)
+            await asyncio.sleep(0.01)
+        wrong = emulator.connection_uri.replace(emulator.auth_token, "f" * 32)
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", wrong)
+        emulator.set_message_status(sid, "sent")
+        deadline = time.time() + 0.5
+        stranger = MessageDeliveryTrigger(sid, poll_interval=0.1, deadline=deadline, twilio_conn_id=conn_id)
+        event = await first_event(stranger)
+        assert not waiting.done()
+        waiting.cancel()
+        return event
+
+    event = asyncio.run(run())
+    assert event["outcome"] == "error"
+    assert event["reason"].startswith("AuthenticationFailed")
+    assert "status" not in event
+
+
 def test_message_trigger_is_garbage_collected_while_poll_continues(emulator: Emulator):
     async def run() -> None:
         first, second = send(emulator), send(emulator)

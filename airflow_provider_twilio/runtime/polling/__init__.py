@@ -1,1 +1,1 @@
-"""Shared polling: one poll of Twilio serves every wait for an account in a process."""
+"""Shared polling: one poll of Twilio serves all waits of a process with the same credentials."""

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from airflow_provider_twilio.api import checks
-from airflow_provider_twilio.api.errors import NotFound, TwilioError
+from airflow_provider_twilio.api.errors import AuthenticationFailed, NotFound, TwilioError
 from airflow_provider_twilio.api.messages import Message, Messages
 from airflow_provider_twilio.api.verdicts import Delivery
 from airflow_provider_twilio.privacy import mask
@@ -170,9 +170,11 @@ async def _listen(spec: ApprovalSpec, name: Hashable, connect: Connect, open_cli
                     try:
                         event = await _read_conversation(spec, received, open_client)
                     except TwilioError as error:
-                        if error.permanent:
+                        # The shared poll limits the time for which rejected credentials are tried again.
+                        if error.permanent and not isinstance(error, AuthenticationFailed):
                             raise
                         read_error = str(error)
+                        log.warning("Cannot read the replies to %s, trying again at the next poll: %s", spec.sid, error)
                     else:
                         unread = False
                         if event is not None:

@@ -1,6 +1,6 @@
 """The shared poll for inbound messages.
 
-All listeners for one account in a process share its requests.
+All listeners with the same credentials for one account in a process share its requests.
 
 Twilio does not promise how soon a message shows in its list, nor in which order. So each poll reads the most recent
 messages again, as far back as an overlap, and a :class:`Cursor` determines by SID which of them are new. A message that
@@ -189,6 +189,11 @@ class Listener(Subscriber[Snapshot]):
         super().__init__(to, interval=interval, deadline=deadline)
         self.cursor = cursor
 
+    @property
+    def auth_patience(self) -> float:
+        """Seconds for which rejected credentials are tried again; 0 for a watcher, which tries again by itself."""
+        return 0.0 if math.isinf(self._deadline) else super().auth_patience
+
     async def next_snapshot(self) -> Snapshot:
         """Wait for the next poll and return its snapshot.
 
@@ -220,11 +225,12 @@ class Listener(Subscriber[Snapshot]):
 
 @asynccontextmanager
 async def subscribe(listener: Listener, name: Hashable, connect: Connect) -> AsyncIterator[Listener]:
-    """Subscribe a listener to the poll of its account, until the context ends.
+    """Subscribe a listener to the poll of its account and credentials, until the context ends.
 
     :param name: Name of the connection and account: see
         :func:`airflow_provider_twilio.runtime.polling.status.wait_for`.
-    :param connect: Function that opens a client. The poll calls it once, and again after an authentication error.
+    :param connect: Function that opens a client. It is called when the listener joins, and again after an
+        authentication error.
     """
     InboundPoll.get_or_create(INBOUND_MESSAGES, name, connect).join(listener)
     try:

@@ -1,12 +1,18 @@
 """A poll that many waits share.
 
-A poll has one asyncio task for each event loop, account and purpose. It knows its subscribers, the connections it may
-poll with, when to poll, and how long to back off. The task runs in an empty context, so that it belongs to none of its
-subscribers, and it ends with the last of them. What is polled is for the subclasses to say.
+A poll has one asyncio task for each event loop, purpose and set of credentials. It knows its subscribers, when to poll,
+and how long to back off. The task runs in an empty context, so that it belongs to none of its subscribers, and it ends
+with the last of them. Subclasses define what is polled.
 
-Nothing here imports Airflow: a poll is given a function that opens a client.
+Neither the name of a connection nor the account determines who shares a poll: a name may stand for other credentials
+later, and two keys of one account may have different permissions. So a new subscriber starts an entry poll, which reads
+the connection. Its subscribers then join the poll that has exactly these credentials, or the entry poll becomes that
+poll. Subscribers that use the same connection at the same time share an entry poll. After an authentication error, all
+subscribers enter again, so that each is served with the present credentials of its own connection.
 
-Times are of the monotonic clock: setting the machine's clock neither stops a poll nor moves a deadline.
+This module does not import Airflow: the caller passes in a function that opens a client.
+
+Internal times are on the monotonic clock, so setting the machine's clock neither stops a poll nor moves a deadline.
 """
 
 from __future__ import annotations
@@ -24,11 +30,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 from weakref import WeakKeyDictionary
 
-from airflow_provider_twilio.api.errors import TwilioError
+from airflow_provider_twilio.api.errors import AuthenticationFailed, TwilioError
 from airflow_provider_twilio.api.listing import Listing
 from airflow_provider_twilio.api.request import Request
-from airflow_provider_twilio.client.prepare import build_url
 from airflow_provider_twilio.privacy import mask
+from airflow_provider_twilio.runtime.polling.identity import access_identity
 
 if TYPE_CHECKING:
     from airflow_provider_twilio.client.asynchronous import AsyncClient
@@ -41,6 +47,14 @@ MAX_BACKOFF = 60.0
 
 MAX_RETRY_AFTER = 300.0
 """Maximum pause that a Retry-After header can ask for, in seconds."""
+
+
+AUTH_PATIENCE = 600.0
+"""Seconds for which rejected credentials are tried again, while somebody may be rotating them."""
+
+
+MAX_AUTH_BACKOFF = 30.0
+"""Maximum pause before rejected credentials are read and tried again, in seconds; less than a deferral's grace period."""
 
 
 MAX_UNEXPECTED_ERRORS = 5
@@ -61,22 +75,33 @@ class Source:
 
 
 class PollFailed(Exception):
-    """The poll cannot continue, for a reason other than Twilio's."""
+    """The poll cannot continue, for a reason other than an error from Twilio."""
 
 
 T = TypeVar("T")
 
 
 class Subscriber(ABC, Generic[T]):
-    """A participant in a poll. Its times are in seconds since the epoch.
+    """A participant in a poll. Times are passed in as seconds since the epoch.
 
     :param key: What the subscriber waits for: a SID, or a phone number.
     :param interval: Seconds between two polls.
-    :param deadline: End of the wait, at which the subscriber is polled for once more; None for no end.
+    :param deadline: End of the wait, after one last poll at that time; None for no end.
     :param not_before: Time of the first poll.
     """
 
-    __slots__ = ("_deadline", "_not_before", "due", "future", "interval", "key", "poll")
+    __slots__ = (
+        "_deadline",
+        "_not_before",
+        "_rejected_at",
+        "_rejections",
+        "due",
+        "future",
+        "interval",
+        "key",
+        "origin",
+        "poll",
+    )
 
     def __init__(
         self, key: str | None, *, interval: float, deadline: float | None = None, not_before: float = 0.0
@@ -84,6 +109,10 @@ class Subscriber(ABC, Generic[T]):
         self.key = key
         self.interval = interval
         self.poll: SharedPoll[Any] | None = None
+        self.origin: tuple[Hashable, Connect] | None = None
+        """The name of the subscriber's connection and account, and what opens a client for it."""
+        self._rejections = 0
+        self._rejected_at = 0.0
         self.future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         now = time.monotonic()
         shift = now - time.time()
@@ -96,6 +125,11 @@ class Subscriber(ABC, Generic[T]):
         """Whether the deadline has passed."""
         return time.monotonic() >= self._deadline
 
+    @property
+    def auth_patience(self) -> float:
+        """Seconds for which rejected credentials are tried again."""
+        return AUTH_PATIENCE
+
     def postpone(self) -> None:
         """Set the time of the next poll."""
         self.due = self._next_due(time.monotonic())
@@ -107,6 +141,24 @@ class Subscriber(ABC, Generic[T]):
         """
         due = (math.floor(max(now, self._not_before) / self.interval) + 1) * self.interval
         return due if now >= self._deadline else min(due, self._deadline)
+
+    def count_rejection(self, error: TwilioError, *, is_first: bool) -> int:
+        """Count a poll that Twilio rejects, and return the number of consecutive ones.
+
+        The connection is tried twice, since its credentials may just have been rotated. Rejected credentials are tried
+        again until the deadline, for a limited time.
+
+        :param is_first: Whether a poll has succeeded since the previous rejection.
+        """
+        now = time.monotonic()
+        self._rejections = 1 if is_first else self._rejections + 1
+        if self._rejections == 1:
+            self._rejected_at = now
+            return 1
+        patience = self.auth_patience if isinstance(error, AuthenticationFailed) else 0.0
+        if self.past_deadline or now - self._rejected_at >= patience:
+            self.on_rejected(error)
+        return self._rejections
 
     @abstractmethod
     def on_error(self, error: Exception) -> None:
@@ -132,18 +184,19 @@ S = TypeVar("S", bound=Subscriber[Any])
 
 
 class SharedPoll(ABC, Generic[S]):
-    """A poll on behalf of many subscribers: one for each event loop, account and purpose.
+    """A poll on behalf of many subscribers: one for each event loop, purpose and set of credentials.
 
     :ivar subscribers: The subscribers, by what they wait for.
-    :ivar client_factories: What opens a client, for each connection to the account.
     """
 
     _registries: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, Any]]] = WeakKeyDictionary()
 
-    def __init__(self, source: Source, registry: dict[Hashable, Any], connect: Connect) -> None:
+    def __init__(self, source: Source, registry: dict[Hashable, Any], name: Hashable, connect: Connect) -> None:
         self.source = source
         self.subscribers: dict[str | None, list[S]] = {}
-        self.client_factories = [connect]
+        self._origin = (name, connect)
+        self._identity: str | None = None
+        """The identity of the credentials; None for an entry poll."""
         self._registry = registry
         self._succeeded = False
         """Whether a poll with the current client has succeeded."""
@@ -155,11 +208,11 @@ class SharedPoll(ABC, Generic[S]):
 
     @classmethod
     def get_or_create(cls, source: Source, name: Hashable, connect: Connect) -> Self:
-        """Return the poll of a connection and account, and create it if there is none."""
+        """Return the entry poll of a connection and account, and create it if there is none."""
         registry = cls._registries.setdefault(asyncio.get_running_loop(), {})
-        key = (source.name, name)
+        key = (source.name, "entry", name)
         if key not in registry:
-            registry[key] = cls(source, registry, connect)
+            registry[key] = cls(source, registry, name, connect)
         found: Self = registry[key]
         return found
 
@@ -173,6 +226,7 @@ class SharedPoll(ABC, Generic[S]):
     def join(self, subscriber: S) -> None:
         """Add a subscriber."""
         subscriber.poll = self
+        subscriber.origin = subscriber.origin or self._origin
         self.subscribers.setdefault(subscriber.key, []).append(subscriber)
         if subscriber.due < self._wakes_at:
             self._wake.set()
@@ -200,59 +254,82 @@ class SharedPoll(ABC, Generic[S]):
             for subscriber in self._all():
                 subscriber.end(PollFailed(reason))
         finally:
-            for key in [key for key, poll in self._registry.items() if poll is self]:
-                del self._registry[key]
+            self._unregister()
             for subscriber in self._all():  # only if the event loop is about to end
                 subscriber.future.cancel()
 
     async def _serve(self) -> None:
-        """Poll with the known connections until there are no subscribers.
-
-        Subscribers learn of rejected credentials once every connection has been rejected.
-        """
-        rejections = unexpected_errors = 0
+        """Read the connection, and poll until there are no subscribers or another poll has them."""
+        unexpected_errors = 0
         while self.subscribers:
-            # The first connection is tried twice: its credentials may just have been rotated.
-            open_client = self.client_factories[max(0, rejections - 1)]
             self._succeeded = False
             try:
-                async with open_client() as client:
-                    if self._merge_into_existing(client):
+                async with self._origin[1]() as client:
+                    if not self._claim(access_identity(client.settings)):
                         return
                     await self._poll_while_subscribed(client)
-            except TwilioError as error:  # a permanent one: the loop backs off after all others
-                rejections = 1 if self._succeeded else rejections + 1
-                if rejections > len(self.client_factories):
-                    for subscriber in self._all():
-                        subscriber.on_rejected(error)
-                    rejections = 0
+            except TwilioError as error:  # permanent: `_poll_while_subscribed` handles all others
+                await self._handle_rejection(error)
+                if self._identity is not None:
+                    self._enter_again()
             except Exception as error:
                 unexpected_errors = 1 if self._succeeded else unexpected_errors + 1
                 if unexpected_errors >= MAX_UNEXPECTED_ERRORS:
                     raise
                 await self._back_off(error, unexpected_errors)
 
-    def _merge_into_existing(self, client: AsyncClient) -> bool:
-        """Move the subscribers to the poll that another connection has for this account.
+    def _claim(self, identity: str) -> bool:
+        """Become the poll of these credentials, or move the subscribers to the poll that has them.
 
-        :return: Whether there is such a poll.
+        :return: Whether this is the poll of these credentials.
         """
-        account = (self.source.name, build_url(client.settings, "/{AccountSid}"))
-        other = self._registry.setdefault(account, self)
-        if other is self:
+        if self._identity not in (None, identity):  # the connection has changed; those of others may not have
+            self._enter_again()
             return False
-        for key in [key for key, poll in self._registry.items() if poll is self]:
-            self._registry[key] = other
-        other.client_factories.extend(self.client_factories)
+        self._unregister()
+        other = self._registry.setdefault((self.source.name, "access", identity), self)
+        if other is self:
+            self._identity = identity
+            return True
         for subscriber in self._all():
             other.join(subscriber)
         self.subscribers.clear()
-        return True
+        return False
+
+    def _enter_again(self) -> None:
+        """Move each subscriber to an entry poll, which reads the subscriber's own connection."""
+        self._unregister()
+        subscribers = self._all()
+        self.subscribers.clear()
+        for subscriber in subscribers:
+            self.get_or_create(self.source, *(subscriber.origin or self._origin)).join(subscriber)
+
+    def _unregister(self) -> None:
+        for key in [key for key, poll in self._registry.items() if poll is self]:
+            del self._registry[key]
+
+    async def _handle_rejection(self, error: TwilioError) -> None:
+        """End the waits that should not be tried again, and pause before the others are."""
+        subscribers = self._all()
+        rejections = max(
+            (subscriber.count_rejection(error, is_first=self._succeeded) for subscriber in subscribers), default=0
+        )
+        if rejections > 1 and self.subscribers:
+            pause = min(2.0 ** (rejections - 1), MAX_AUTH_BACKOFF, MAX_BACKOFF) * random.uniform(1.0, 1.25)  # noqa: S311
+            log.warning(
+                "Twilio rejects the credentials with which %s are polled. Reading the connection again in %.0f s; the"
+                " waits fail after %.0f min of rejections, or at their deadlines: %s",
+                self.source.name,
+                pause,
+                AUTH_PATIENCE / 60,
+                error,
+            )
+            await self._pause(pause)
 
     async def _poll_while_subscribed(self, client: AsyncClient) -> None:
         """Poll whenever a subscriber is due, and back off while Twilio cannot be polled.
 
-        :raises TwilioError: Twilio rejects the requests, and would again.
+        :raises TwilioError: Twilio rejects the requests permanently.
         """
         failures = 0
         while await self._wait_until_due():
@@ -277,7 +354,7 @@ class SharedPoll(ABC, Generic[S]):
     async def _back_off(self, error: Exception, failures: int) -> None:
         """Pause after a failed poll, longer with each failure.
 
-        Subscribers past their deadline learn of the error before the pause.
+        Subscribers past their deadline are notified of the error before the pause.
         """
         retry_after: float = getattr(error, "retry_after", None) or 0.0
         pause = max(min(2.0**failures, MAX_BACKOFF), min(retry_after, MAX_RETRY_AFTER))
@@ -286,7 +363,11 @@ class SharedPoll(ABC, Generic[S]):
         for subscriber in self._all():
             if subscriber.past_deadline:
                 subscriber.on_error(error)
-        until = time.monotonic() + pause
+        await self._pause(pause)
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, unless all subscribers leave."""
+        until = time.monotonic() + seconds
         while self.subscribers and time.monotonic() < until:
             await self._sleep_until(until)
 

@@ -130,9 +130,10 @@ async def wait_for(spec: WaitSpec[Goal], source: Source, name: Hashable, connect
 
     :return: The event of the wait.
 
-    :param name: Name of the connection and account. Waits with one name share a poll from the start; waits with
-        different names for one account share it once a client has been opened.
-    :param connect: Function that opens a client. The poll calls it once, and again after an authentication error.
+    :param name: Name of the connection and account. Waits that join with one name at the same time read the connection
+        once. All waits with the same credentials share a poll.
+    :param connect: Function that opens a client. It is called when the wait joins, and again after an authentication
+        error.
     :raises PollFailed: The connection cannot be read, or the poll has failed unexpectedly.
     """
     wait = StatusWait(spec)

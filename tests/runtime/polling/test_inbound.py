@@ -39,6 +39,7 @@ ANY = Filter()
 @pytest.fixture(autouse=True)
 def short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared, "MAX_BACKOFF", 0.1)
+    monkeypatch.setattr(shared, "AUTH_PATIENCE", 0.0)
 
 
 class Listeners:
@@ -178,6 +179,22 @@ async def test_inbound_poll_rejected_credentials_end_the_subscription(listeners:
     with pytest.raises(AuthenticationFailed):
         await listeners.tasks[0]
     assert listeners.opened == 2  # the credentials may just have been rotated
+
+
+@pytest.mark.parametrize("name", ["one", "two"])
+async def test_inbound_poll_wrong_token_for_same_account_receives_no_message(
+    listeners: Listeners, emulator: Emulator, name: str
+):
+    received = listeners.start()
+    await until(lambda: listeners.lists >= 2)
+    listeners.settings = settings(emulator, password="f" * 32)
+    overheard = listeners.start(name=name)
+    emulator.receive_message("the code is 4821", from_=PHONE)
+    await until(lambda: received)
+    with pytest.raises(AuthenticationFailed):
+        await listeners.tasks[1]
+    assert overheard == []
+    assert not listeners.tasks[0].done()
 
 
 async def test_inbound_poll_deadline_ends_with_a_final_poll(listeners: Listeners, emulator: Emulator):

@@ -16,6 +16,7 @@ from airflow_provider_twilio.api.verdicts import Delivery
 from airflow_provider_twilio.client.asynchronous import AsyncClient
 from airflow_provider_twilio.client.settings import Basic, Settings
 from airflow_provider_twilio.emulator import Emulator
+from airflow_provider_twilio.runtime.polling import shared
 from airflow_provider_twilio.runtime.polling.events import DeliveryCounts
 from airflow_provider_twilio.runtime.polling.many import wait_for_all
 from airflow_provider_twilio.runtime.polling.status import MESSAGES, StatusPoll
@@ -82,7 +83,10 @@ async def test_wait_for_all_waits_are_due_at_the_same_time(connection: Settings)
     assert not waits
 
 
-async def test_wait_for_all_rejected_credentials_raise(emulator: Emulator, connection: Settings):
+async def test_wait_for_all_rejected_credentials_raise(
+    emulator: Emulator, connection: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(shared, "AUTH_PATIENCE", 0.0)
     rejected = replace(connection, auth=Basic(emulator.account_sid, "0" * 32))
     with pytest.raises(AuthenticationFailed):
         await wait([f"SM{number:032}" for number in range(10)], rejected, duration=60, name="rejected")

@@ -37,8 +37,9 @@ NO_REPORT = "+15005559010"
 
 @pytest.fixture(autouse=True)
 def short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Back off for at most a tenth of a second."""
+    """Back off for at most a tenth of a second, and try rejected credentials only twice."""
     monkeypatch.setattr(shared, "MAX_BACKOFF", 0.1)
+    monkeypatch.setattr(shared, "AUTH_PATIENCE", 0.0)
 
 
 class Waiting:
@@ -343,25 +344,70 @@ async def test_status_poll_ignores_changes_of_the_system_clock(
 # ---------------------------------------------------------------- sharing
 
 
-async def test_status_poll_is_shared_by_connections_to_one_account(waiting: Waiting, emulator: Emulator):
-    key = emulator.main_key
-    extra = f'{{"account_sid": "{emulator.account_sid}"}}'
-    waiting.connections["two"] = settings(emulator, login=key[0], password=key[1], extra=extra)
+async def test_status_poll_is_shared_by_connections_with_equal_credentials(waiting: Waiting, emulator: Emulator):
+    waiting.connections["two"] = replace(waiting.connections["one"], conn_id="two")
     first, second = await waiting.send(20), await waiting.send(20)
     tasks = [waiting.start(sid, interval=0.5) for sid in first]
     tasks += [waiting.start(sid, interval=0.5, name="two") for sid in second]
     await until(lambda: waiting.lists >= 2)
     assert waiting.requests == waiting.lists <= 3
     assert sorted(waiting.opened) == ["one", "two"]
-    assert len({entry.user for entry in emulator.journal.find("GET")}) == 1
-    later = waiting.start(first[0], name="two")  # joins the shared poll at once
+    later = waiting.start(first[0], name="two")
     for sid in first + second:
         emulator.set_message_status(sid, "delivered")
     assert {event["outcome"] for event in await asyncio.gather(*tasks, later)} == {"reached"}
-    assert sorted(waiting.opened) == ["one", "two"]
+    assert sorted(waiting.opened) == ["one", "two", "two"]  # a wait that joins later reads its connection
 
 
-async def test_status_poll_uses_other_connection_after_rejection(waiting: Waiting, emulator: Emulator):
+async def test_status_poll_is_not_shared_by_keys_of_one_account(waiting: Waiting, emulator: Emulator):
+    key = emulator.main_key
+    extra = f'{{"account_sid": "{emulator.account_sid}"}}'
+    waiting.connections["two"] = settings(emulator, login=key[0], password=key[1], extra=extra)
+    sids = await waiting.send(20)
+    for sid in sids[:10]:
+        waiting.start(sid)
+    for sid in sids[10:]:
+        waiting.start(sid, name="two")
+    await until(lambda: len({entry.user for entry in emulator.journal.find("GET", status=200)}) == 2)
+
+
+@pytest.mark.parametrize("name", ["one", "two"])
+async def test_status_poll_wrong_token_for_same_account_learns_no_status(
+    waiting: Waiting, emulator: Emulator, name: str
+):
+    """The connection of the new wait has another name, or the same name and other credentials."""
+    sids = await waiting.send(10)
+    tasks = [waiting.start(sid) for sid in sids]
+    await until(lambda: waiting.lists >= 2)
+    waiting.connections[name] = settings(emulator, password="0" * 32)
+    stranger = waiting.start(sids[0], name=name)
+    event = await stranger
+    assert event["outcome"] == "error"
+    assert "status" not in event
+    assert not any(task.done() for task in tasks)
+
+
+async def test_status_poll_rejection_keeps_waits_of_one_connection_from_credentials_of_another(
+    waiting: Waiting, emulator: Emulator
+):
+    """Two connections have equal credentials. Later one of them has others, which are wrong."""
+    waiting.connections["two"] = waiting.connections["one"]
+    sids = await waiting.send(8)
+    tasks = [waiting.start(sid, name=name) for sid, name in zip(sids, ["one", "two"] * 4, strict=True)]
+    await until(lambda: waiting.lists >= 2)
+    waiting.connections["one"] = settings(emulator, password="0" * 32)
+    emulator.fail_next(2, status=401)
+    events = await asyncio.gather(*tasks[::2])
+    assert {event["outcome"] for event in events} == {"error"}
+    seen = emulator.journal.count("GET", status=200)
+    await until(lambda: emulator.journal.count("GET", status=200) >= seen + 2)
+    assert not any(task.done() for task in tasks[1::2])
+
+
+async def test_status_poll_reads_both_connections_after_rejection(
+    waiting: Waiting, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(shared, "AUTH_PATIENCE", 600.0)
     waiting.connections["two"] = waiting.connections["one"]
     sids = await waiting.send(8)
     tasks = [waiting.start(sid, name=name) for sid, name in zip(sids, ["one", "two"] * 4, strict=True)]
@@ -369,8 +415,8 @@ async def test_status_poll_uses_other_connection_after_rejection(waiting: Waitin
     first, second = waiting.opened
     waiting.connections[first] = settings(emulator, password="0" * 32)
     emulator.fail_next(2, status=401)
-    await until(lambda: len(waiting.opened) == 4)
-    assert waiting.opened[2:] == [first, second]
+    await until(lambda: len(waiting.opened) >= 4)
+    assert waiting.opened[2:4] == [first, second]
     seen = emulator.journal.count("GET", status=200)
     await until(lambda: emulator.journal.count("GET", status=200) >= seen + 2)
     assert not any(task.done() for task in tasks)
@@ -544,6 +590,51 @@ async def test_status_poll_rejected_credentials_end_all_waits(waiting: Waiting, 
     assert all(str(event["reason"]).startswith("AuthenticationFailed: GET /2010") for event in events)
     assert waiting.opened == ["one", "one"]
     assert waiting.requests <= 4
+
+
+async def test_status_poll_rejected_credentials_are_tried_again_for_minutes(
+    waiting: Waiting, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """A token is rotated at Twilio a while before the connection has the new one."""
+    monkeypatch.setattr(shared, "AUTH_PATIENCE", 600.0)
+    sids = await waiting.send(10)
+    right = waiting.connections["one"]
+    tasks = [waiting.start(sid) for sid in sids]
+    await until(lambda: waiting.lists)
+    emulator.fail_next(100_000, status=401, method="GET")
+    await until(lambda: emulator.journal.count("GET", status=401) >= 10)
+    assert not any(task.done() for task in tasks)
+    assert "Twilio rejects the credentials with which messages are polled" in caplog.text
+    emulator.state.faults.clear()
+    waiting.connections["one"] = replace(right)
+    for sid in sids:
+        emulator.set_message_status(sid, "delivered")
+    assert {event["outcome"] for event in await asyncio.gather(*tasks)} == {"reached"}
+
+
+async def test_status_poll_rejected_credentials_end_waits_at_their_deadlines(
+    waiting: Waiting, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(shared, "AUTH_PATIENCE", 600.0)
+    brief, long = await waiting.send(2)
+    waiting.connections["one"] = settings(emulator, password="0" * 32)
+    started = time.monotonic()
+    task, other = waiting.start(brief, duration=1), waiting.start(long, duration=60)
+    event = await task
+    assert event["outcome"] == "error"
+    assert str(event["reason"]).startswith("AuthenticationFailed: GET /2010")
+    assert 1 <= time.monotonic() - started < 3
+    assert not other.done()
+
+
+async def test_status_poll_rejected_credentials_end_waits_after_patience(
+    waiting: Waiting, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(shared, "AUTH_PATIENCE", 0.5)
+    [sid] = await waiting.send()
+    waiting.connections["one"] = settings(emulator, password="0" * 32)
+    assert (await waiting.start(sid))["outcome"] == "error"
+    assert len(waiting.opened) >= 3
 
 
 async def test_status_poll_follows_each_change_of_credentials(waiting: Waiting, emulator: Emulator):

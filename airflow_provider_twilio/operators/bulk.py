@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Unpack
 
-from airflow.sdk.log import mask_secret
-
-from airflow_provider_twilio._airflow import storage
-from airflow_provider_twilio._airflow.compat import AirflowFailException, conf
-from airflow_provider_twilio._airflow.deferral import ResumesAtDeadline
+from airflow_provider_twilio._airflow.compat import conf
 from airflow_provider_twilio._airflow.outcome import fail_on_permanent_errors
-from airflow_provider_twilio._airflow.templates import parse_rendered
-from airflow_provider_twilio.api import checks
-from airflow_provider_twilio.api.errors import BadParameter, RateLimited, TwilioError
-from airflow_provider_twilio.api.messages import MAX_SCHEDULE_AHEAD, MAX_VALIDITY_PERIOD, MIN_SCHEDULE_AHEAD
+from airflow_provider_twilio.api.errors import TwilioError
 from airflow_provider_twilio.defaults import DRY_RUN, RECONCILE_TIMEOUT
 from airflow_provider_twilio.operators import _bulk_checks
-from airflow_provider_twilio.operators._base.operation import COLORS, TwilioOperator
+from airflow_provider_twilio.operators._base.operation import COLORS
+from airflow_provider_twilio.operators._bulk_base import OPTIONS, BulkOnClear
+from airflow_provider_twilio.operators._bulk_delivery import BulkDeliveryOperator
 from airflow_provider_twilio.operators._bulk_summary import (
     build_summary,
     enforce_max_failures,
     failure_limit,
-    has_too_many_failures,
 )
 
 if TYPE_CHECKING:
@@ -36,28 +28,16 @@ if TYPE_CHECKING:
 
     from airflow_provider_twilio._airflow.parameters import OperatorParameters
     from airflow_provider_twilio.client.settings import Settings
-    from airflow_provider_twilio.operators._bulk_folder import FolderMarker
+    from airflow_provider_twilio.operators._bulk_base import Planned
     from airflow_provider_twilio.operators._bulk_run import BulkRun
     from airflow_provider_twilio.runtime.bulk.placeholders import OnMissing
-    from airflow_provider_twilio.runtime.bulk.plan import MessagePlan, PlannedMessage, Preflight
-    from airflow_provider_twilio.runtime.bulk.rows import Row
+    from airflow_provider_twilio.runtime.bulk.plan import PlannedMessage, Preflight
     from airflow_provider_twilio.runtime.idempotency.fingerprint import OnUnresolved
-    from airflow_provider_twilio.runtime.polling.events import DeliveryCounts
-    from airflow_provider_twilio.runtime.state_store import StateStore
-    from airflow_provider_twilio.triggers.messages import BulkDeliveryTrigger
-
-    Planned = Callable[[], Iterator[PlannedMessage]]
 
 # Modules of `runtime` and `triggers` are imported in functions, so that parsing a DAG file does not import them.
 
-CREATE = _bulk_checks.CREATE
-OPTIONS = tuple(name for name in CREATE.names if name not in ("to", "max_price", "force_delivery"))
-"""Parameters of :meth:`Messages.create` that apply to all rows."""
-BulkOnClear = Literal["resend", "resend_all", "skip"]
-"""What to do when a user clears the task."""
 
-
-class SendMessagesOperator(ResumesAtDeadline, TwilioOperator):
+class SendMessagesOperator(BulkDeliveryOperator):
     """Send a message to each of many recipients in one task.
 
     Returns a summary to XCom, with the numbers of rows by outcome: ``sent``, ``skipped``, ``failed`` (by error code),
@@ -168,26 +148,6 @@ class SendMessagesOperator(ResumesAtDeadline, TwilioOperator):
     template_fields = (*_extra_template_fields, "twilio_conn_id", "account_sid")
     template_fields_renderers = {"content_variables": "json"}
     ui_color = COLORS["Messages"]
-
-    recipients: Any
-    recipient_column: str
-    on_missing: OnMissing
-    one_per_recipient: bool
-    concurrency: int
-    rate: float | None
-    max_failures: float | None
-    min_balance: float | None
-    checkpoint_path: str | None
-    results: str | None
-    wait_for_delivery: bool
-    accept_sent: bool
-    sent_grace: float | None
-    poll_interval: float
-    wait_timeout: float
-    deferrable: bool
-    on_clear: BulkOnClear
-    on_unresolved: OnUnresolved | None
-    reconcile_timeout: float
 
     def __init__(
         self,
@@ -329,32 +289,6 @@ class SendMessagesOperator(ResumesAtDeadline, TwilioOperator):
             return self._finish(context, run, planned, summary)
         return self._wait(context, settings, run, planned)
 
-    def _store(self, context: Context, messages: int, settings: Settings) -> StateStore | None:
-        """Return the store for the checkpoints; None for a dry run without one."""
-        from airflow_provider_twilio.operators._bulk_folder import check_local_path, object_path
-        from airflow_provider_twilio.operators._bulk_run import store_for
-
-        consequence = {
-            "checkpoint_path": "a next try on another machine cannot resume, and fails",
-            "results": "the table stays on this machine, and is lost with it",
-        }
-        for name, effect in consequence.items():
-            path = (getattr(self, name) or "").strip()
-            if path and (warning := check_local_path(name, object_path(path), effect)):
-                self.log.warning(warning)
-        try:
-            return store_for(context, self.checkpoint_path, messages)
-        except BadParameter:
-            if not settings.dry_run:
-                raise
-            return None
-
-    def _marker(self, context: Context, store: StateStore | None) -> FolderMarker | None:
-        from airflow_provider_twilio.operators._bulk_folder import FolderMarker
-        from airflow_provider_twilio.runtime.state_store import FolderStore
-
-        return FolderMarker(context, store) if isinstance(store, FolderStore) else None
-
     def _repair(self, settings: Settings, run: BulkRun, max_tries: int) -> None:
         """Reopen a run that failed, and log how many messages it sends again."""
         from airflow_provider_twilio.operators._bulk_send import fetch_run_statuses
@@ -367,81 +301,6 @@ class SendMessagesOperator(ResumesAtDeadline, TwilioOperator):
             ' To send all messages again, clear the task with on_clear="resend_all"',
             count,
         )
-
-    def _cancel_if_killed(self, context: Context, settings: Settings, run: BulkRun) -> None:
-        """Cancel the messages that are still scheduled, if a user has marked the task as failed."""
-        from airflow_provider_twilio._airflow.compat import get_task_state
-        from airflow_provider_twilio.operators._bulk_send import cancel_in_client
-
-        if not self._is_scheduled or get_task_state(context.get("ti")) != "failed":
-            return
-        sids = list(chain.from_iterable(run.sids()))
-        self.log.info("Canceling %d scheduled messages, since the task was marked as failed", len(sids))
-        counts = self._run_in_background(cancel_in_client(settings, sids))
-        self.log.info("Canceled scheduled messages: %s", dict(counts))
-
-    @property
-    def _is_scheduled(self) -> bool:
-        """Whether Twilio sends the messages later."""
-        return self._rendered_option("send_at") is not None
-
-    def _plan(self, settings: Settings) -> MessagePlan:
-        from airflow_provider_twilio.runtime.bulk.plan import MessagePlan
-
-        options = {name: self._rendered_option(name) for name in OPTIONS}
-        return MessagePlan(
-            options,
-            settings,
-            column=self.recipient_column,
-            one_per_recipient=self.one_per_recipient,
-            on_missing=self.on_missing,
-        )
-
-    def _rows(self) -> Callable[[], Iterator[Row]]:
-        """Return a function that reads the rows. Each call reads them from the start."""
-        from airflow_provider_twilio.runtime.bulk.rows import rows
-
-        return partial(rows, self._rendered_recipients(), self.recipient_column)
-
-    def _rendered_option(self, name: str) -> Any:
-        value = getattr(self, name)
-        if isinstance(value, str) and not value.strip():
-            return None
-        return parse_rendered(name, value, str(CREATE.parameters[name].annotation))
-
-    def _rendered_recipients(self) -> Any:
-        from airflow_provider_twilio.operators._bulk_folder import check_local_path, object_path
-        from airflow_provider_twilio.runtime.bulk.rows import check_path, check_type
-
-        recipients = parse_rendered("recipients", self.recipients, "Sequence")
-        if isinstance(recipients, str):
-            check_path(recipients)
-            recipients = object_path(recipients)
-        check_type(recipients)
-        if hasattr(recipients, "open"):
-            if warning := check_local_path("recipients", recipients, "a task on another machine cannot read the file"):
-                self.log.warning(warning)
-            return recipients
-        if isinstance(recipients, list | tuple):
-            return recipients
-        return list(recipients)  # XComs of mapped tasks are a lazy sequence, which fetches an item on each access
-
-    def _log_preflight(self, checked: Preflight, seconds: float) -> None:
-        """Log the numbers of messages and invalid rows, and warn if messages would expire in the queue."""
-        self.log.info(
-            "Checked %d rows in %.1f s: %d messages of %d segments, %d duplicates, %d invalid rows",
-            checked.rows, seconds, checked.messages, checked.segments, checked.duplicates, checked.invalid,
-        )  # fmt: skip
-        for fault in checked.faults:
-            self.log.warning("Not sending %s", fault)
-        if self.rate is not None and checked.segments_by_sender:
-            duration = max(checked.segments_by_sender.values()) / self.rate
-            validity = float(self._rendered_option("validity_period") or MAX_VALIDITY_PERIOD)
-            if duration > validity:
-                self.log.warning(
-                    "Sending at %g segments per second takes %.0f s, but messages expire after %.0f s",
-                    self.rate, duration, validity,
-                )  # fmt: skip
 
     def _dry_run(self, planned: Planned, checked: Preflight, run: BulkRun | None) -> dict[str, Any]:
         """Return the summary of a try that sends nothing.
@@ -468,168 +327,3 @@ class SendMessagesOperator(ResumesAtDeadline, TwilioOperator):
         self._write_results(planned, () if run is None else run.outcomes(), {}, DRY_RUN)
         unknown = {"unknown": tally.unknown} if tally.unknown else {}
         return {**build_summary(checked, tally, 0.0, 0), **unknown, "status": DRY_RUN}
-
-    def _check_send_at(self) -> None:
-        checks.within_future("send_at", self._rendered_option("send_at"), MIN_SCHEDULE_AHEAD, MAX_SCHEDULE_AHEAD)
-
-    def _check_balance(self) -> None:
-        if self.min_balance is None:
-            return
-        balance = self.hook.fetch_balance().remaining
-        if balance < self.min_balance:
-            raise BadParameter(
-                "min_balance",
-                f"is {self.min_balance}, but the balance is {balance}",
-                "top up the account, or lower min_balance. No message was sent",
-            )
-
-    def _wait(self, context: Context, settings: Settings, run: BulkRun, planned: Planned) -> Any:
-        send_at = checks.parse_timestamp("send_at", self._rendered_option("send_at"))
-        scheduled_for = 0.0 if send_at is None else send_at.timestamp()
-        created = max(run.started_at, scheduled_for)
-        deadline = max(run.sent_at, scheduled_for) + self.wait_timeout
-        if self.deferrable:
-            trigger = self._build_trigger(context, run, created=created, deadline=deadline)
-            self._defer_until(deadline, trigger)
-        counts = self._count_deliveries(context, settings, run, created=created, deadline=deadline)
-        return self._finish(context, run, planned, {**run.sent, **counts})
-
-    def _count_deliveries(
-        self, context: Context, settings: Settings, run: BulkRun, *, created: float, deadline: float
-    ) -> DeliveryCounts:
-        """Wait on this worker until every message has its final status, or until the deadline."""
-        from airflow_provider_twilio.api.verdicts import Delivery
-        from airflow_provider_twilio.client.asynchronous import AsyncClient
-        from airflow_provider_twilio.operators._bulk_run import Interrupted
-        from airflow_provider_twilio.runtime.polling.many import wait_for_all
-        from airflow_provider_twilio.runtime.polling.status import FETCH_CONCURRENCY
-
-        def connect() -> AsyncClient:
-            return AsyncClient(replace(settings, retries=0), mask_secret=mask_secret, concurrency=FETCH_CONCURRENCY)
-
-        waiting = wait_for_all(
-            chain.from_iterable(run.sids()),
-            Delivery(self.accept_sent, self.sent_grace),
-            interval=self.poll_interval,
-            deadline=deadline,
-            created=created,
-            name=(self.twilio_conn_id, self.account_sid),
-            connect=connect,
-        )
-        try:
-            return self._run_in_background(waiting)
-        except asyncio.CancelledError as error:
-            self._cancel_if_killed(context, settings, run)
-            raise Interrupted(
-                f"Stopped while waiting for delivery: all {run.sent['sent']} messages were sent. The next try, or"
-                " clearing the task, continues the wait"
-            ) from error
-
-    def _build_trigger(self, context: Context, run: BulkRun, *, created: float, deadline: float) -> BulkDeliveryTrigger:
-        """Build the trigger. It reads the SIDs from the checkpoint folder, or from XComs that this method pushes."""
-        from airflow_provider_twilio.runtime.state_store import FolderStore
-        from airflow_provider_twilio.triggers.messages import BulkDeliveryTrigger
-
-        ti: Any = context.get("ti")
-        xcom_count = 0
-        if not isinstance(run.store, FolderStore):
-            for xcom_count, sids in enumerate(run.sids(), 1):
-                ti.xcom_push(key=f"{run.key}.{xcom_count - 1}", value=sids)
-        return BulkDeliveryTrigger(
-            run.key,
-            checkpoint_path=str(run.store.path) if isinstance(run.store, FolderStore) else None,
-            xcom_count=xcom_count,
-            dag_id=ti.dag_id if xcom_count else "",
-            run_id=ti.run_id if xcom_count else "",
-            task_id=ti.task_id if xcom_count else "",
-            map_index=ti.map_index if xcom_count else -1,
-            message_count=run.sent["sent"],
-            twilio_conn_id=self.twilio_conn_id,
-            account_sid=self.account_sid,
-            poll_interval=self.poll_interval,
-            deadline=deadline,
-            created=created,
-            accept_sent=self.accept_sent,
-            sent_grace=self.sent_grace,
-            cancel_on_kill=self._is_scheduled,
-        )
-
-    def execute_complete(self, context: Context, event: DeliveryCounts) -> Any:
-        """Finish the task with the counts in the trigger's event."""
-        with fail_on_permanent_errors():
-            if error := dict(event).get("error"):
-                raise AirflowFailException(error)
-            if "delivered" not in event:
-                raise AirflowFailException(f"The trigger sent an unknown event, with the keys {sorted(event)}")
-            plan, read_rows = self._plan(self.hook.client.settings), self._rows()
-            run = self._load_run(context)
-            return self._finish(context, run, lambda: plan(read_rows()), {**run.sent, **event})
-
-    def _execute_at_deadline(self, context: Context) -> Any:
-        with fail_on_permanent_errors():
-            settings = self.hook.client.settings
-            plan, read_rows = self._plan(settings), self._rows()
-            run = self._load_run(context)
-            counts = self._count_deliveries(context, settings, run, created=run.started_at, deadline=time.time())
-            return self._finish(context, run, lambda: plan(read_rows()), {**run.sent, **counts})
-
-    def _load_run(self, context: Context) -> BulkRun:
-        """Return the run that the task has stored before it deferred.
-
-        :raises AirflowFailException: The stored state is gone.
-        """
-        from airflow_provider_twilio.operators._bulk_folder import missing_checkpoints
-        from airflow_provider_twilio.operators._bulk_run import BulkRun, store_for
-        from airflow_provider_twilio.runtime.state_store import FolderStore
-
-        store = store_for(context, self.checkpoint_path, 0)
-        run = BulkRun.load(store)
-        if run is None:
-            if isinstance(store, FolderStore):
-                raise missing_checkpoints(store)
-            raise AirflowFailException("The task state store no longer has the state of this send. Start a new run")
-        return run
-
-    def _finish(self, context: Context, run: BulkRun, planned: Planned, summary: dict[str, Any]) -> dict[str, Any]:
-        """Write the results, delete the checkpoints unless the send has failed, and return the summary."""
-        from airflow_provider_twilio.operators._bulk_send import fetch_run_statuses
-
-        with_statuses = self.results and "delivered" in summary
-        settings = self.hook.client.settings
-        statuses = self._run_in_background(fetch_run_statuses(settings, run)) if with_statuses else {}
-        self._write_results(planned, run.outcomes(), statuses, "unsent")
-        if not summary["later"]:
-            failed = has_too_many_failures(summary, self.max_failures)
-            marker = self._marker(context, run.store)
-            run.finish(summary, failed=failed, keep=marker is not None and self._is_scheduled)
-            if marker is not None:
-                marker.write(succeeded=not failed)
-        enforce_max_failures(summary, self.max_failures)
-        if summary["later"]:
-            raise RateLimited(
-                f"{summary['later']} messages are left for the next try, as their senders' queues are full. {summary}"
-            )
-        return summary
-
-    def _write_results(
-        self, planned: Planned, outcomes: Any, statuses: Mapping[str, Any], default_outcome: str
-    ) -> None:
-        """Write the results table, if one is requested.
-
-        :param outcomes: Stored outcomes, one list per checkpoint.
-        :param default_outcome: Outcome of a message without a stored one.
-        """
-        if not self.results:
-            return
-        from airflow_provider_twilio.runtime.bulk.results import check, table, write
-
-        check(self.results)
-        target = storage.resolve_path("results", self.results.strip())
-        with storage.atomic_write("results", target, self.hook) as local:
-            write(local, table(planned(), chain.from_iterable(outcomes), statuses, default_outcome))
-        from airflow_provider_twilio.operators._bulk_folder import check_local_path
-
-        if check_local_path("results", target, ""):
-            self.log.warning("The outcome of each row is only on the disk of this machine: %s", self.results)
-        else:
-            self.log.info("Wrote the outcome of each row to %s", self.results)

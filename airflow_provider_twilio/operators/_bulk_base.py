@@ -82,11 +82,11 @@ class BulkOperator(TwilioOperator):
                 raise
             return None
 
-    def _marker(self, context: Context, store: StateStore | None) -> FolderMarker | None:
+    def _marker(self, context: Context, store: StateStore | None) -> FolderMarker:
         from airflow_provider_twilio.operators._bulk_folder import FolderMarker
         from airflow_provider_twilio.runtime.state_store import FolderStore
 
-        return FolderMarker(context, store) if isinstance(store, FolderStore) else None
+        return FolderMarker(context, store if isinstance(store, FolderStore) else None)
 
     def _cancel_if_killed(self, context: Context, settings: Settings, run: BulkRun) -> None:
         """Cancel the messages that are still scheduled, if a user has marked the task as failed."""

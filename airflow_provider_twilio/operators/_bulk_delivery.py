@@ -154,9 +154,8 @@ class BulkDeliveryOperator(ResumesAtDeadline, BulkOperator):
         if not summary["later"]:
             failed = has_too_many_failures(summary, self.max_failures)
             marker = self._marker(context, run.store)
-            run.finish(summary, failed=failed, keep=marker is not None and self._is_scheduled)
-            if marker is not None:
-                marker.write(succeeded=not failed)
+            run.finish(summary, failed=failed, keep=bool(self.checkpoint_path) and self._is_scheduled)
+            marker.write(succeeded=not failed)
         enforce_max_failures(summary, self.max_failures)
         if summary["later"]:
             raise RateLimited(

@@ -13,8 +13,11 @@ from airflow_provider_twilio._airflow.compat import conf
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.runtime.state_store import FolderStore
 
-MARKER_KEY = "twilio_bulk.folder"
+STORE_KEY = "twilio_bulk"
+"""Key of the run's record. Keys of checkpoints, and of XComs with SIDs, begin with it."""
+MARKER_KEY = f"{STORE_KEY}.folder"
 """Key of the marker in the task state store, or prefix of its XCom key."""
+IN_STATE_STORE = "Airflow's task state store"
 LOCAL_EXECUTORS = frozenset({"LocalExecutor", "SequentialExecutor"})
 """Executors that run all tasks on the machine of the scheduler."""
 MAX_NAME = 80
@@ -60,19 +63,21 @@ class FolderMarker:
     next try starts, but tells that try their keys.
 
     :param context: The context of the task.
-    :param folder: The checkpoint folder.
+    :param folder: The checkpoint folder; None if this try has its checkpoints in the task state store.
     """
 
-    def __init__(self, context: Mapping[str, Any], folder: FolderStore) -> None:
+    def __init__(self, context: Mapping[str, Any], folder: FolderStore | None) -> None:
         self._ti, self._store = context.get("ti"), context.get("task_state_store")
         self._folder = folder
         self._max_tries = int(getattr(self._ti, "max_tries", 0))
 
     def write(self, *, succeeded: bool = False) -> None:
-        """Store the marker.
+        """Store the marker, if there is a folder.
 
         :param succeeded: Whether the task has sent all messages, without more failures than allowed.
         """
+        if self._folder is None:
+            return
         value = {"path": str(self._folder.path), "max_tries": self._max_tries, "succeeded": succeeded}
         if self._store is not None:
             self._store.set(MARKER_KEY, value)
@@ -80,7 +85,7 @@ class FolderMarker:
             self._push(f"{MARKER_KEY}.{self._max_tries}{'.succeeded' if succeeded else ''}")
 
     def check(self, *, resend_on_clear: bool, start_over: bool) -> None:
-        """Check that no earlier try has sent messages. Call it if the folder has no checkpoints.
+        """Check that no earlier try has sent messages. Call it if this try finds no checkpoints.
 
         :param resend_on_clear: Whether clearing a task that succeeded sends all messages again.
         :param start_over: Whether clearing a task sends all messages again in any case.
@@ -97,6 +102,10 @@ class FolderMarker:
     def _read(self) -> dict[str, Any] | None:
         if self._store is not None:
             marker: dict[str, Any] | None = self._store.get(MARKER_KEY)
+            record = self._store.get(STORE_KEY)
+            if record is not None:  # an earlier try had no checkpoint_path
+                succeeded = record["summary"] is not None and not record.get("failed")
+                return {"path": IN_STATE_STORE, "max_tries": record["max_tries"], "succeeded": succeeded}
             return marker
         server_context = getattr(self._ti, "_ti_context_from_server", None)
         keys = [
@@ -109,26 +118,27 @@ class FolderMarker:
         numbers = {key: int(key.removeprefix(MARKER_KEY + ".").removesuffix(".succeeded")) for key in keys}
         latest = max(numbers.values())
         succeeded = f"{MARKER_KEY}.{latest}.succeeded" in keys
-        return {"path": str(self._folder.path), "max_tries": latest, "succeeded": succeeded}
+        return {"path": "", "max_tries": latest, "succeeded": succeeded}
 
     def _push(self, key: str) -> None:
-        self._ti.xcom_push(key=key, value=str(self._folder.path))  # type: ignore[union-attr]
+        self._ti.xcom_push(key=key, value=True)  # type: ignore[union-attr]
 
 
-def missing_checkpoints(folder: FolderStore, used: str | None = None) -> BadParameter:
+def missing_checkpoints(folder: FolderStore | None, used: str = "") -> BadParameter:
     """Return the error of a try that cannot see the checkpoints of an earlier one.
 
-    :param used: Path of the folder of the earlier try, if known.
+    :param folder: The checkpoint folder; None if there is no ``checkpoint_path``.
+    :param used: Where the earlier try stored its checkpoints; empty if not known.
     """
-    path = str(folder.path)
-    other = f", but an earlier try stored its checkpoints in {used}" if used not in (None, path) else ""
-    host = f" on {socket.gethostname()}" if folder.is_local else ""
+    path = IN_STATE_STORE if folder is None else str(folder.path)
+    host = f" on {socket.gethostname()}" if folder is not None and folder.is_local else ""
+    other = f", but an earlier try stored its checkpoints in {used}" if used not in ("", path) else ""
     return BadParameter(
         "checkpoint_path",
-        f"has no checkpoints of an earlier try, which may have sent messages: {path}{host} is missing or empty{other}",
-        "restore the folder, or run the task where it is, and clear the task. Use a path that all workers and the"
-        " triggerer share, such as s3://bucket/checkpoints. To send every message again, clear the task with"
-        ' on_clear="resend_all". No message was sent by this try',
+        f"has no checkpoints of an earlier try, which may have sent messages: {path}{host} has none{other}",
+        "restore them, or run the task where they are, with the checkpoint_path of the earlier try, and clear the task."
+        " Use a path that all workers and the triggerer share, such as s3://bucket/checkpoints. To send every message"
+        ' again, clear the task with on_clear="resend_all". No message was sent by this try',
     )
 
 

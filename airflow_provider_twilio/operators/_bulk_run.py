@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_twilio.api.errors import BadParameter
-from airflow_provider_twilio.operators._bulk_folder import folder_for
+from airflow_provider_twilio.operators._bulk_folder import STORE_KEY, folder_for
 from airflow_provider_twilio.runtime.bulk.checkpoints import delete_checkpoints, stored_outcomes, stored_sids
 from airflow_provider_twilio.runtime.bulk.repair import is_repairable, reopen_checkpoints
 from airflow_provider_twilio.runtime.state_store import StateStore, TaskStateStore
@@ -16,8 +16,6 @@ from airflow_provider_twilio.runtime.state_store import StateStore, TaskStateSto
 if TYPE_CHECKING:
     from airflow_provider_twilio.runtime.bulk.reconcile import MessageStatus
 
-STORE_KEY = "twilio_bulk"
-"""Key of the run's record. Keys of checkpoints, and of XComs with SIDs, begin with it."""
 MAX_IN_STORE = 20_000
 """Maximum number of messages whose checkpoints fit into Airflow's task state store."""
 

@@ -240,15 +240,14 @@ class SendMessagesOperator(BulkDeliveryOperator):
             "resend_on_clear": self.on_clear != "skip",
             "start_over": self.on_clear == "resend_all",
         }
-        if stored is None and marker is not None:
+        if stored is None:
             marker.check(**on_clear)
         max_tries = getattr(context.get("ti"), "max_tries", 0)
         if store is None or settings.dry_run:
             is_resumed = stored is not None and stored.is_resumed(max_tries, **on_clear)
             return self._dry_run(planned, checked, stored if is_resumed else None)
         run = BulkRun.load_or_start(store, max_tries, before_start=self._check_send_at, **on_clear)
-        if marker is not None:
-            marker.write(succeeded=run.has_succeeded)
+        marker.write(succeeded=run.has_succeeded)
         if run.is_cleared(max_tries) and self.on_clear != "skip" and not run.has_succeeded:
             self._repair(settings, run, max_tries)
         if run.summary is not None:

@@ -101,7 +101,7 @@ def test_send_messages_retry_without_the_folder_sends_nothing(
         with pytest.raises(AirflowFailException, match="checkpoint_path has no checkpoints of an earlier try") as error:
             send(run, tries.context(), recipients=numbers(10), checkpoint_path=second)
         assert second in str(error.value)
-        assert "restore the folder" in str(error.value)
+        assert "restore them, or run the task where they are" in str(error.value)
     with pytest.raises(AirflowFailException, match="no checkpoints"):  # cleared
         send(run, tries.context(max_tries=1), recipients=numbers(10), checkpoint_path=second)
     assert len(emulator.messages) == 4
@@ -120,6 +120,23 @@ def test_send_messages_without_the_folder_starts_over_if_asked(emulator: Emulato
     shutil.rmtree(tmp_path / "folder")  # deleted by the store's own rules, long after the task has succeeded
     assert send(run, tries.context(max_tries=2), **arguments)["sent"] == 10
     assert len(emulator.messages) == 24
+
+
+@pytest.mark.parametrize("first", ["folder", "task state store"])
+def test_send_messages_with_checkpoints_elsewhere_sends_nothing(emulator: Emulator, run, tmp_path: Path, first: str):
+    """A user sets or removes checkpoint_path between two tries."""
+    store = Store()
+    paths = [{"checkpoint_path": str(tmp_path)}, {"checkpoint_path": None}]
+    before, after = paths if first == "folder" else reversed(paths)
+    emulator.fail_next(1, status=401, skip=4)
+    with pytest.raises(AirflowFailException, match="20003"):
+        send(run, context(store), recipients=numbers(10), **before, concurrency=1)
+    expected = str(tmp_path) if first == "folder" else "Airflow's task state store"
+    with pytest.raises(AirflowFailException, match="an earlier try stored its checkpoints in " + expected):
+        send(run, context(store, max_tries=1), recipients=numbers(10), **after)
+    assert len(emulator.messages) == 4
+    assert send(run, context(store, max_tries=1), recipients=numbers(10), **before)["sent"] == 10
+    assert len(emulator.messages) == 10
 
 
 def test_send_messages_that_sent_nothing_needs_no_folder(emulator: Emulator, run, tmp_path: Path, tries: NextTry):

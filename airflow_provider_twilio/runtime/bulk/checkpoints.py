@@ -465,10 +465,13 @@ class Checkpoints:
         if await asyncio.to_thread(self._store.get, f"{self._key}.owner") != self._owner_id:
             return
         unresolved = {item.number for item in chain(self._unresolved, interrupted)}
-        for checkpoint in list(self._open.values()):
+        writes = []
+        for checkpoint in self._open.values():
             first = checkpoint.index * CHECKPOINT_SIZE
             outcomes = [
                 UNKNOWN if number in unresolved else stored for number, stored in enumerate(checkpoint.outcomes, first)
             ]
-            await asyncio.to_thread(self._store.set, f"{self._key}.{checkpoint.index}", checkpoint.as_json(outcomes))
+            key, state = f"{self._key}.{checkpoint.index}", checkpoint.as_json(outcomes)
+            writes.append(asyncio.to_thread(self._store.set, key, state))
+        await asyncio.gather(*writes)  # at once: Airflow soon kills a task that it has stopped
         await asyncio.to_thread(self._leases.extend, 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -72,6 +73,45 @@ async def test_reconciler_ignores_older_messages(emulator: Emulator, open_client
         await client.send(message(1))
         sent_after = since + timedelta(minutes=10)
         assert await Reconciler(client)([(item(message(1), 1), window(sent_after))], none_claimed) == {}
+
+
+async def test_reconciler_ignores_messages_created_after_the_lease(emulator: Emulator, open_client, since):
+    async with open_client() as client:
+        own = await client.send(message(1))
+        emulator.clock.advance(hours=2)
+        later = await client.send(message(2))
+        unresolved = [(item(message(index), index), window(since)) for index in (1, 2)]
+        found = await Reconciler(client)(unresolved, none_claimed)
+        assert {number: record["sid"] for number, record in found.items()} == {1: own["sid"]}  # type: ignore[index]
+        windows = (*window(since), *window(since + timedelta(hours=2)))  # of two processes
+        found = await Reconciler(client)([(item(message(2), 2), windows)], none_claimed)
+    assert found[2]["sid"] == later["sid"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("clock_error", [16.0, -16.0, 600.0])
+async def test_reconciler_corrects_a_wrong_clock(emulator: Emulator, open_client, since, clock_error: float):
+    async with open_client() as client:
+        sent = await client.send(message(1))
+        start = since - timedelta(seconds=clock_error)
+        windows = (Window(start, start + timedelta(seconds=5), clock_error),)
+        found = await Reconciler(client)([(item(message(1), 1), windows)], none_claimed)
+    assert found[1]["sid"] == sent["sid"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("clock_error", [60.0, -60.0, 600.0])
+async def test_reconciler_with_unknown_clock_fails_a_message_that_only_the_time_excludes(
+    emulator: Emulator, open_client, since, clock_error: float
+):
+    async with open_client() as client:
+        sent = await client.send(message(1))
+        start = since - timedelta(seconds=clock_error)
+        windows = (Window(start, start + timedelta(seconds=5)),)
+        unresolved = [(item(message(1), 1), windows), (item(message(2), 2), windows)]
+        found = await Reconciler(client)(unresolved, none_claimed)
+        assert isinstance(found[1], OutcomeUnresolved)
+        assert sent["sid"] in str(found[1])
+        assert 2 not in found  # Twilio lists no such message
+        assert await Reconciler(client)(unresolved[:1], claimed(sent["sid"])) == {}
 
 
 async def long_list(client: AsyncClient, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> datetime:
@@ -203,6 +243,27 @@ async def test_fetch_statuses_with_invalid_error_code_leaves_it_empty(caplog: py
     client: Any = Client()
     assert await fetch_statuses(client, [sid]) == {sid: ("failed", None, "-0.1", "USD")}
     assert f"Leaving the error code of {sid} empty: Message.error_code is not" in caplog.text
+
+
+async def test_fetch_statuses_lists_pages_of_other_messages_between(emulator: Emulator, open_client):
+    """Others have sent three pages since, and three pages between the two halves."""
+    state = emulator.state
+    async with open_client() as client:
+        first = (await client.send(message(1)))["sid"]
+        template = state.main.messages.get(first)
+        assert template is not None
+        batches: list[list[str]] = [[], [], [], []]
+        for batch in batches:
+            emulator.clock.advance(10)
+            with state.lock:
+                for _ in range(3000):
+                    batch.append(state.new_sid("SM"))
+                    state.main.messages.add(replace(template, sid=batch[-1], seq=state.next_seq()))
+        sids = batches[0] + batches[2]
+        before = len(emulator.journal)
+        found = await fetch_statuses(client, sids)
+    assert found.keys() == set(sids)
+    assert len(emulator.journal) - before == 12
 
 
 async def test_fetch_statuses_reads_the_newest_pages_and_then_single_messages(

@@ -54,7 +54,7 @@ AUTH_PATIENCE = 600.0
 
 
 MAX_AUTH_BACKOFF = 30.0
-"""Maximum pause before rejected credentials are read and tried again, in seconds; less than a deferral's grace period."""
+"""Maximum pause before rejected credentials are tried again, in seconds; less than a deferral's grace period."""
 
 
 MAX_UNEXPECTED_ERRORS = 5

@@ -27,6 +27,7 @@ from airflow_provider_twilio.api.errors import (
 from airflow_provider_twilio.api.messages import Messages
 from airflow_provider_twilio.api.records import Record
 from airflow_provider_twilio.api.verdicts import Goal
+from airflow_provider_twilio.runtime.polling.budget import PAGE_COST, ListingBudget
 from airflow_provider_twilio.runtime.polling.events import WaitEvent, evaluate, missing, rejected, timed_out
 from airflow_provider_twilio.runtime.polling.shared import Connect, SharedPoll, Source, Subscriber
 from airflow_provider_twilio.runtime.polling.spec import WaitSpec
@@ -38,14 +39,6 @@ log = logging.getLogger(__name__)
 
 FETCH_THRESHOLD = 3
 """Number of records that are fetched individually; listing a page would not be cheaper."""
-
-
-PAGE_COST = 20
-"""Cost of listing a page, in fetches: a page carries up to 1,000 records."""
-
-
-MAX_PAGE_DEBT = 5
-"""Number of pages by which listing may cost more than it saves. Beyond it, the rest is fetched individually."""
 
 
 MAX_FETCHES_PER_CYCLE = 500
@@ -80,12 +73,13 @@ class StatusWait(Subscriber[WaitEvent]):
     :param spec: What the wait is about.
     """
 
-    __slots__ = ("_not_found_count", "_not_found_counts_from", "goal", "last_polled", "sid")
+    __slots__ = ("_not_found_count", "_not_found_counts_from", "created", "goal", "last_polled", "sid")
 
     def __init__(self, spec: WaitSpec[Goal]) -> None:
         super().__init__(spec.sid, interval=spec.interval, deadline=spec.deadline, not_before=spec.not_before)
         self.sid = spec.sid
         self.goal = spec.goal
+        self.created = spec.created
         self.last_polled = now = time.monotonic()
         self._not_found_counts_from = spec.created + now - time.time() + NOT_FOUND_GRACE
         self._not_found_count = 0
@@ -151,6 +145,9 @@ class StatusPoll(SharedPoll[StatusWait]):
     _list_from = 0.0
     """Time from which the list may be requested."""
 
+    _listing_share = 1.0
+    """Share of the cost of fetching that pages without a match may cost. It is halved after a pass without a match."""
+
     async def _poll_due(self, client: AsyncClient) -> None:
         now = time.monotonic()
         pending = {wait.sid: None for wait in self._all() if wait.due <= now}
@@ -176,7 +173,12 @@ class StatusPoll(SharedPoll[StatusWait]):
 
         :raises RateLimited: The account's rate limit is reached, which fetching would not help.
         """
-        debt = 0
+        budget = ListingBudget(
+            page_cost=PAGE_COST,
+            share=self._listing_share,
+            max_fetches=MAX_FETCHES_PER_CYCLE,
+            created=min(wait.created for sid in pending for wait in self.subscribers[sid]),
+        )
         try:
             async for page in client.iter_pages(self.source.list()):
                 found = 0
@@ -187,9 +189,12 @@ class StatusPoll(SharedPoll[StatusWait]):
                     if sid in pending:
                         del pending[sid]
                         found += 1
-                debt = max(0, debt + PAGE_COST - found)
-                if len(pending) <= FETCH_THRESHOLD or debt >= min(MAX_PAGE_DEBT * PAGE_COST, len(pending)):
-                    return None
+                if len(pending) <= FETCH_THRESHOLD:
+                    break
+                last = page.records[-1] if page.records else None
+                if not budget.allows_next(found=found, remaining=len(pending), last=last):
+                    break
+            self._listing_share = 1.0 if budget.has_matches else self._listing_share / 2
         except RateLimited:
             raise
         except TwilioError as error:

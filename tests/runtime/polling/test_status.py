@@ -171,6 +171,47 @@ async def test_status_poll_stops_listing_pages_with_few_matches(
     await asyncio.gather(*tasks)
 
 
+@pytest.mark.parametrize("created", [0.0, time.time() - 60], ids=["unknown", "known"])
+async def test_status_poll_lists_newer_pages_of_others_to_reach_its_records(
+    waiting: Waiting, emulator: Emulator, created: float
+):
+    """Others have sent six pages since."""
+    sids = await waiting.send(10_000)
+    emulator.clock.advance(5)
+    await waiting.send(6000)
+    for sid in sids:
+        emulator.set_message_status(sid, "delivered")
+    events = await asyncio.gather(*(waiting.start(sid, interval=5, created=created) for sid in sids))
+    assert {event["outcome"] for event in events} == {"reached"}
+    assert (waiting.lists, waiting.fetches) == (16, 0)
+
+
+async def test_status_poll_lists_pages_of_others_between_its_records(waiting: Waiting, emulator: Emulator):
+    """Another triggerer waits for every second campaign."""
+    waiting.source = replace(MESSAGES, list=lambda: Messages.list(page_size=100))
+    sids: list[str] = []
+    for _ in range(6):
+        sids += await waiting.send(800)
+        emulator.clock.advance(1)
+        await waiting.send(800)
+        emulator.clock.advance(1)
+    for sid in sids:
+        emulator.set_message_status(sid, "delivered")
+    await asyncio.gather(*(waiting.start(sid, interval=5) for sid in sids))
+    assert (waiting.lists, waiting.fetches) == (96, 0)
+
+
+async def test_status_poll_stops_listing_pages_older_than_its_records(waiting: Waiting, emulator: Emulator):
+    waiting.source = replace(MESSAGES, list=lambda: Messages.list(page_size=100))
+    await waiting.send_delivered(3000)
+    emulator.clock.advance(2 * 3600)
+    emulator.quirks.set(list_lag=3600)
+    sids = await waiting.send_delivered(450)
+    events = await asyncio.gather(*(waiting.start(sid, created=time.time() + 2 * 3600) for sid in sids))
+    assert {event["outcome"] for event in events} == {"reached"}
+    assert (waiting.lists, waiting.fetches) == (1, 450)
+
+
 @pytest.mark.parametrize("order", ["first", "last", "date_created"])
 async def test_status_poll_finds_unsent_messages_in_any_order(waiting: Waiting, emulator: Emulator, order: str):
     emulator.quirks.set(unsent=order)

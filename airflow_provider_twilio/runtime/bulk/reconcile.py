@@ -24,6 +24,7 @@ from airflow_provider_twilio.runtime.idempotency.fingerprint import (
     matcher_for,
 )
 from airflow_provider_twilio.runtime.idempotency.intent import CLOCK_SKEW, Window
+from airflow_provider_twilio.runtime.polling.budget import ListingBudget
 
 if TYPE_CHECKING:
     from airflow_provider_twilio.client.asynchronous import AsyncClient
@@ -253,9 +254,9 @@ def _common_sender(unresolved: Sequence[Unresolved]) -> str | None:
 
 
 async def fetch_statuses(client: AsyncClient, sids: Collection[str]) -> dict[str, MessageStatus]:
-    """Return the status of messages by SID, from the newest pages of the list, and then one by one."""
+    """Return the status of messages by SID, from pages of the list while that is cheaper, and then one by one."""
     statuses: dict[str, MessageStatus] = {}
-    wanted, old_pages = set(sids), 0
+    wanted, budget = set(sids), ListingBudget()
 
     def record_status(record: Message) -> bool:
         sid = record["sid"]
@@ -270,9 +271,11 @@ async def fetch_statuses(client: AsyncClient, sids: Collection[str]) -> dict[str
         return True
 
     async for page in client.iter_pages(Messages.list()):
-        hits = [record_status(record) for record in page.records]
-        old_pages = 0 if any(hits) else old_pages + 1
-        if len(statuses) == len(wanted) or old_pages >= MAX_OLD_PAGES:
+        before = len(statuses)
+        for record in page.records:
+            record_status(record)
+        remaining = len(wanted) - len(statuses)
+        if not remaining or not budget.allows_next(found=len(statuses) - before, remaining=remaining):
             break
     queue = iter(wanted - statuses.keys())
 

@@ -7,6 +7,7 @@ import json
 import time
 import tracemalloc
 import zlib
+from functools import cache, partial
 
 import pytest
 
@@ -18,6 +19,9 @@ from airflow_provider_twilio.client.prepare import prepare, prepare_redirect
 from airflow_provider_twilio.client.settings import Basic, Settings
 from tests.client.conftest import ACCOUNT, TOKEN
 from tests.support.scripted import ScriptedResponse, ScriptedServer
+
+compress = partial(gzip.compress, mtime=0)  # the same bytes in every process, which name the tests
+
 
 SID = "SM" + "b" * 32
 SENT = {"sid": SID, "account_sid": ACCOUNT, "status": "queued", "to": "+14155550123"}
@@ -51,12 +55,16 @@ def test_send_after_timeout_uses_a_new_deadline(run, server):
 
 # ---------------------------------------------------------------- size and encoding
 
-BOMB = gzip.compress(b" " * 160_000_000)
+
+@cache
+def bomb() -> bytes:
+    """Return 160 MB of blanks, compressed to 160 kB."""
+    return compress(b" " * 160_000_000)
 
 
 @pytest.mark.parametrize("request_", [send(), Messages.fetch(SID)], ids=["send", "fetch"])
 def test_send_response_that_decompresses_to_too_much_raises(run, server, request_):
-    server.play(ScriptedResponse(200, BOMB, {"Content-Encoding": "gzip"}))
+    server.play(ScriptedResponse(200, bomb(), {"Content-Encoding": "gzip"}))
     tracemalloc.start()
     try:
         with pytest.raises(ServerError if request_.idempotent else OutcomeUnknown, match="more than 32 MiB"):
@@ -78,12 +86,12 @@ RAW = json.dumps(SENT).encode()
 @pytest.mark.parametrize(
     ("encoding", "body"),
     [
-        ("gzip", gzip.compress(RAW)),
-        ("x-gzip", gzip.compress(RAW[:10]) + gzip.compress(RAW[10:])),
+        ("gzip", compress(RAW)),
+        ("x-gzip", compress(RAW[:10]) + compress(RAW[10:])),
         ("deflate", zlib.compress(RAW)),
         ("deflate", zlib.compress(RAW)[2:-4]),
         ("identity", RAW),
-        ("gzip, gzip", gzip.compress(gzip.compress(RAW))),
+        ("gzip, gzip", compress(compress(RAW))),
     ],
 )
 def test_send_decodes_content_encoding(run, server, encoding, body):
@@ -92,7 +100,7 @@ def test_send_decodes_content_encoding(run, server, encoding, body):
     assert server.requests[0].headers["accept-encoding"] == "gzip, deflate"
 
 
-@pytest.mark.parametrize(("encoding", "body"), [("gzip", RAW), ("gzip", gzip.compress(RAW)[:-9]), ("br", RAW)])
+@pytest.mark.parametrize(("encoding", "body"), [("gzip", RAW), ("gzip", compress(RAW)[:-9]), ("br", RAW)])
 def test_send_wrong_content_encoding_raises(run, server, encoding, body):
     server.play(ScriptedResponse(200, body, {"Content-Encoding": encoding}))
     with pytest.raises(ServerError, match="not in their content encoding"):
@@ -106,7 +114,7 @@ EXPORT = raw.raw_request("GET", "https://bulkexports.twilio.com/v1/Exports/Messa
 MEDIA = raw.raw_request("GET", f"https://api.twilio.com/2010-04-01/Accounts/{ACCOUNT}/Messages/MM1/Media/ME1")
 FILES = {
     "deactivations": (DEACTIVATIONS, b"+14155550123\n+14155550124\n", "utf-8", "+14155550123\n+14155550124\n"),
-    "export": (EXPORT, gzip.compress(b'{"sid": "SM1"}\n{"sid": "SM2"}\n'), "utf-8", '{"sid": "SM1"}\n{"sid": "SM2"}\n'),
+    "export": (EXPORT, compress(b'{"sid": "SM1"}\n{"sid": "SM2"}\n'), "utf-8", '{"sid": "SM1"}\n{"sid": "SM2"}\n'),
     "media": (MEDIA, b"\xff\xd8\xff", "base64", "/9j/"),
 }
 

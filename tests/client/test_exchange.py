@@ -40,7 +40,7 @@ def test_send_dripped_response_ends_at_timeout(run, server, request_):
     started = time.monotonic()
     with pytest.raises(ServerError if request_.idempotent else OutcomeUnknown, match="the request timed out"):
         run(server.url, timeout=0.6, retries=0).send(request_)
-    assert 0.5 <= time.monotonic() - started < 1.2
+    assert 0.5 <= time.monotonic() - started < 20  # the whole response takes a minute
 
 
 def test_send_after_timeout_uses_a_new_deadline(run, server):

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
-
-from airflow.sdk.log import mask_secret
 
 from airflow_provider_twilio._airflow.compat import AirflowFailException
 from airflow_provider_twilio._airflow.deferral import ResumesAtDeadline
@@ -52,13 +50,9 @@ class BulkDeliveryOperator(ResumesAtDeadline, BulkOperator):
     ) -> DeliveryCounts:
         """Wait on this worker until every message has its final status, or until the deadline."""
         from airflow_provider_twilio.api.verdicts import Delivery
-        from airflow_provider_twilio.client.asynchronous import AsyncClient
         from airflow_provider_twilio.operators._bulk_run import Interrupted
         from airflow_provider_twilio.runtime.polling.many import wait_for_all
         from airflow_provider_twilio.runtime.polling.status import FETCH_CONCURRENCY
-
-        def connect() -> AsyncClient:
-            return AsyncClient(replace(settings, retries=0), mask_secret=mask_secret, concurrency=FETCH_CONCURRENCY)
 
         waiting = wait_for_all(
             chain.from_iterable(run.sids()),
@@ -67,7 +61,7 @@ class BulkDeliveryOperator(ResumesAtDeadline, BulkOperator):
             deadline=deadline,
             created=created,
             name=(self.twilio_conn_id, self.account_sid),
-            connect=connect,
+            connect=partial(self.hook.aclient, concurrency=FETCH_CONCURRENCY, retries=0),
         )
         try:
             return self._run_in_background(waiting)

@@ -212,7 +212,7 @@ class ApproveBySmsOperator(EndsWaitOnKill, ResumesAtDeadline, SendOnceOperator):
             spec = self._approval_spec(asked_at, record["sid"], self._fetch_sender(record))
             if not self.deferrable:
                 with self._waiting("a reply"):
-                    event = wait_for_reply_blocking(spec, self.hook.client)
+                    event = wait_for_reply_blocking(spec, self._patient_client())
                 return self._finish(context, event)
             # Airflow may have failed an earlier try because its wait ended at once. Deferring again could repeat that.
             reply = check_reply_once(spec, self.hook.client) if context["ti"].try_number > 1 else None

@@ -190,6 +190,8 @@ def test_message_sensor_server_errors_do_not_extend_the_deadline(
 def test_message_sensor_rejected_credentials_fail_without_retry(
     run: Runner, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, sid: str, mode: Mode
 ):
+    monkeypatch.setattr("airflow_provider_twilio.runtime.polling.shared.AUTH_PATIENCE", 0.0)
+
     def change() -> None:
         monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", emulator.connection_uri.replace("e1e1", "0000", 1))
         emulator.fail_next(100, status=401)

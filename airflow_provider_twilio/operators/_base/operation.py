@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from airflow_provider_twilio._airflow.parameters import OperatorParameters
+    from airflow_provider_twilio.api.operation import BlockingClient
     from airflow_provider_twilio.runtime.background import BackgroundRunner
+    from airflow_provider_twilio.runtime.polling.rotation import PatientClient
 
 T = TypeVar("T")
 
@@ -188,6 +190,16 @@ class TwilioOperator(TextRendering, BaseOperator):
     def hook(self) -> TwilioHook:
         """The hook of the connection and the account."""
         return TwilioHook(self.twilio_conn_id, self.account_sid)
+
+    def _patient_client(self) -> PatientClient:
+        """Return a client for a wait, which reads the connection again if Twilio rejects the credentials."""
+        from airflow_provider_twilio.runtime.polling.rotation import PatientClient
+
+        def reopen() -> BlockingClient:
+            self.__dict__.pop("hook", None)
+            return self.hook.client
+
+        return PatientClient(self.hook.client, reopen)
 
     def _request(self, **overrides: Any) -> Any:
         """Build the operation's request or listing from the rendered arguments.

@@ -130,7 +130,7 @@ class SendAndWaitOperator(EndsWaitOnKill, ResumesAtDeadline, SendOnceOperator):
             if event is None:
                 self._stop_on_kill = trigger.stop_on_kill(context.get("ti"))
                 with self._waiting(spec.sid):
-                    event = wait_blocking(spec, trigger.source, self.hook.client)
+                    event = wait_blocking(spec, trigger.source, self._patient_client())
                 self._stop_on_kill = None
             return self._finish(event, record)
 

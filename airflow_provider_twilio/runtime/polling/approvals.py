@@ -34,7 +34,7 @@ from airflow_provider_twilio.runtime.polling.spec import WaitSpec, check_interva
 from airflow_provider_twilio.runtime.polling.status import MESSAGES, NOT_FOUND_GRACE, wait_for
 
 if TYPE_CHECKING:
-    from airflow_provider_twilio.client.blocking import Client
+    from airflow_provider_twilio.api.operation import BlockingClient
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ async def wait_for_reply(spec: ApprovalSpec, name: Hashable, connect: Connect, o
         await asyncio.gather(listening, arriving, return_exceptions=True)
 
 
-def wait_for_reply_blocking(spec: ApprovalSpec, client: Client) -> ApprovalEvent:
+def wait_for_reply_blocking(spec: ApprovalSpec, client: BlockingClient) -> ApprovalEvent:
     """Wait on a worker until the phone has replied or cannot reply, and return the event.
 
     The task occupies its worker slot meanwhile.
@@ -110,7 +110,7 @@ def wait_for_reply_blocking(spec: ApprovalSpec, client: Client) -> ApprovalEvent
         time.sleep(max(0.0, min(spec.interval, spec.deadline - time.time())))
 
 
-def check_reply_once(spec: ApprovalSpec, client: Client) -> ApprovalEvent | None:
+def check_reply_once(spec: ApprovalSpec, client: BlockingClient) -> ApprovalEvent | None:
     """Read the question's status and the conversation once, and return the event.
 
     Return None if there is none yet.

@@ -21,7 +21,7 @@ from airflow_provider_twilio.runtime.polling.spec import WaitSpec
 from airflow_provider_twilio.runtime.polling.status import NOT_FOUND_GRACE
 
 if TYPE_CHECKING:
-    from airflow_provider_twilio.client.blocking import Client
+    from airflow_provider_twilio.api.operation import BlockingClient
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ RECHECK_DELAY = 1.0
 """Seconds after which a record that was not found is fetched once more."""
 
 
-def wait_blocking(spec: WaitSpec[Goal], source: Source, client: Client) -> WaitEvent:
+def wait_blocking(spec: WaitSpec[Goal], source: Source, client: BlockingClient) -> WaitEvent:
     """Wait until a record reaches its final status or the deadline, and return the event."""
     log.info("Waiting for %s", spec.sid)
     deadline = math.inf if spec.deadline is None else spec.deadline
@@ -39,7 +39,7 @@ def wait_blocking(spec: WaitSpec[Goal], source: Source, client: Client) -> WaitE
     return event
 
 
-def check_at_deadline(spec: WaitSpec[Goal], source: Source, client: Client) -> tuple[WaitEvent, Record]:
+def check_at_deadline(spec: WaitSpec[Goal], source: Source, client: BlockingClient) -> tuple[WaitEvent, Record]:
     """Fetch a record for the last time; return the event, and the record if its goal is reached."""
     spec = replace(spec, deadline=min(time.time(), math.inf if spec.deadline is None else spec.deadline))
     event = check_once(spec, source, client) or timed_out(spec.sid, "it was not found")
@@ -49,7 +49,7 @@ def check_at_deadline(spec: WaitSpec[Goal], source: Source, client: Client) -> t
     return event, record
 
 
-def check_once(spec: WaitSpec[Goal], source: Source, client: Client) -> WaitEvent | None:
+def check_once(spec: WaitSpec[Goal], source: Source, client: BlockingClient) -> WaitEvent | None:
     """Fetch a record once and return the event it leads to, or None to check again later."""
     try:
         record = _fetch(spec, source, client)
@@ -67,7 +67,7 @@ def check_once(spec: WaitSpec[Goal], source: Source, client: Client) -> WaitEven
     return event or _at_deadline(spec, f"its last status is {record.get('status')}", record)
 
 
-def _fetch(spec: WaitSpec[Goal], source: Source, client: Client) -> Record | None:
+def _fetch(spec: WaitSpec[Goal], source: Source, client: BlockingClient) -> Record | None:
     """Fetch the record, or return None if Twilio may not find it yet.
 
     That is in the first minute after its creation.

@@ -75,6 +75,11 @@ def raw_post(path, data):
     return raw.raw_request("POST", path, data)
 
 
+def nested(depth, wrap):
+    """Return JSON of this depth that names no address."""
+    return wrap(nested(depth - 1, wrap)) if depth else "x"
+
+
 REJECTED |= {
     "a participant in JSON": raw_post(
         CONVERSATIONS,
@@ -143,6 +148,37 @@ REJECTED |= {
     "JSON, a list of pairs": raw.raw_request("POST", "/v1/x", json=[{"recipients": ["+19005550100"]}]),
     "JSON, a number": raw.raw_request("POST", "/v1/x", json={"to": 19005550100}),
     "JSON, a key": raw.raw_request("POST", "/v1/x", json={"people": {"+19005550100": {"name": "x"}}}),
+    "JSON, a text before the recipient": raw.raw_request("POST", "/v1/x", json={"text": "x", "to": "+19005550100"}),
+    "JSON, a recipient with a name only": raw.raw_request("POST", "/v1/x", json={"to": {"name": "eve"}}),
+    "JSON, a recipient of unknown form": raw.raw_request("POST", "/v1/x", json={"to": {"users": ["eve"]}}),
+    "JSON, a recipient in a string": raw.raw_request("POST", "/v1/x", json={"to": '{"user": "eve"}'}),
+    "JSON, a number without a plus": raw.raw_request("POST", "/v1/x", json={"people": [{"phone": "19005550100"}]}),
+    "JSON, lists too deep": raw.raw_request("POST", "/v1/x", json={"a": nested(40, lambda inner: [inner])}),
+    "JSON, objects too deep": raw.raw_request("POST", "/v1/x", json=nested(40, lambda inner: {"a": inner})),
+    "JSON, a recipient's number": raw.raw_request("POST", "/v1/x", json={"to": {"number": 19005550100}}),
+    "JSON, a recipient's phone": raw.raw_request("POST", "/v1/x", json={"to": {"phone": 19005550100}}),
+    "a SIP address that ends in an allowed number": raw_post("Calls", {"To": "sip:eve:+14155550123"}),
+    "a fallback URL that forwards": raw_post(
+        "Calls", {"To": "+14155550123", "FallbackUrl": "http://twimlets.com/forward?PhoneNumber=+19005550100"}
+    ),
+    "a recipient in JSON of unknown form": raw_post("/v1/x", {"To": '{"user": "eve"}'}),
+    "a recipient with an index": raw_post("/v1/x", {"Recipients[0]": "eve"}),
+    "a notification by identity alone": raw_post(
+        "https://notify.twilio.com/v1/Services/IS1/Notifications", {"Identity": "eve"}
+    ),
+    "a notification by tag": raw_post("https://notify.twilio.com/v1/Services/IS1/Notifications", {"Tag": "all"}),
+    "a notification by segment": raw_post(
+        "https://notify.twilio.com/v1/Services/IS1/Notifications", {"Segment": "all"}
+    ),
+    "TwiML in another parameter": raw_post("/v1/x", {"Document": NS.format("+19005550100")}),
+    "TwiML in another parameter of a URL": Calls.create(
+        to="+14155550123",
+        from_="+14155550100",
+        url="http://example.com/?Document=%20%3CResponse%3E%3CDial%3E%2B19005550100%3C%2FDial%3E%3C%2FResponse%3E",
+    ),
+    "TwiML with an external document type": raw_post(
+        "Calls", {"To": "+14155550123", "Twiml": '<!DOCTYPE r SYSTEM "https://example.com/r"><Response/>'}
+    ),
 }
 ALLOWED = {
     "the prefix": send("+14155550123"),
@@ -175,6 +211,29 @@ ALLOWED = {
     "a URL with parameters": Calls.create(
         to="+14155550123", from_="+14155550100", url="https://example.com/?to=bo&id=12345678"
     ),
+    "a URL that forwards": Calls.create(
+        to="+14155550123", from_="+14155550100", url="http://twimlets.com/forward?PhoneNumber=+14155550123"
+    ),
+    "a URL that forwards, encoded": Calls.create(
+        to="+14155550123", from_="+14155550100", url="http://twimlets.com/forward?PhoneNumber=%2B14155550123"
+    ),
+    "TwiML that dials a client": dial(SAY.format("<Dial><Client>test-7</Client></Dial>")),
+    "TwiML that dials an identity": dial(SAY.format("<Dial><Client><Identity>test-7</Identity></Client></Dial>")),
+    "a participant with a role": raw_post(
+        CONVERSATIONS, {"Participant": '{"messaging_binding": {"address": "+14155550123"}, "role": "agent"}'}
+    ),
+    "JSON, a number with a type": raw.raw_request(
+        "POST", "/v1/x", json={"to": {"number": "+14155550123", "type": "mobile"}}
+    ),
+    "JSON, a phone with a type": raw.raw_request(
+        "POST", "/v1/x", json={"to": {"phone": "+14155550123", "type": "mobile"}}
+    ),
+    "a body like TwiML": Messages.create(to="+14155550123", from_="+14155550100", body=NS.format("+19005550100")),
+    "a tag": raw_post("/v1/x", {"Tag": "all"}),
+    "JSON, a key": raw.raw_request("POST", "/v1/x", json={"people": {"+14155550123": {"name": "x"}}}),
+    "JSON, a recipient in a string": raw.raw_request("POST", "/v1/x", json={"to": '{"address": "+14155550123"}'}),
+    "JSON, a text in parts": raw.raw_request("POST", "/v1/x", json={"content": {"first": "+19005550100"}}),
+    "JSON, values that are no addresses": raw.raw_request("POST", "/v1/x", json={"count": 3, "mode": "fast"}),
     "a raw read": raw.raw_request("GET", "Messages", {"To": "+19005550100"}),
 }
 

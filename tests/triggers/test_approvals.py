@@ -88,6 +88,15 @@ def test_approval_wait_reply_to_other_number_times_out(emulator: Emulator, defer
     assert outcome(waiting, deferred)["outcome"] == "timeout"
 
 
+def test_approval_trigger_rejected_conversation_is_read_again(emulator: Emulator):
+    """A token is rotated between a poll and reading the conversation."""
+    waiting = build_trigger(ask())
+    emulator.receive_message("Yes 4821", from_=PHONE)
+    emulator.fail_next(2, status=401, method="GET", params={"From": PHONE})
+    assert outcome(waiting, deferred=True)["answer"] == "yes"
+    assert emulator.journal.count("GET", status=401) == 2
+
+
 def available_number() -> str:
     found = next(iter(TwilioHook().available_phone_numbers.list("US", kind="Local", limit=1)))
     return str(found.phone_number)

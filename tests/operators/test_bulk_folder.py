@@ -126,7 +126,7 @@ def test_send_messages_without_the_folder_starts_over_if_asked(emulator: Emulato
 def test_send_messages_with_checkpoints_elsewhere_sends_nothing(emulator: Emulator, run, tmp_path: Path, first: str):
     """A user sets or removes checkpoint_path between two tries."""
     store = Store()
-    paths = [{"checkpoint_path": str(tmp_path)}, {"checkpoint_path": None}]
+    paths: list[dict[str, Any]] = [{"checkpoint_path": str(tmp_path)}, {"checkpoint_path": None}]
     before, after = paths if first == "folder" else reversed(paths)
     emulator.fail_next(1, status=401, skip=4)
     with pytest.raises(AirflowFailException, match="20003"):

@@ -33,7 +33,7 @@ TIME_ARGUMENTS = frozenset({"deadline", "not_before", "created", "sent_grace", "
 
 
 class SharedPollTrigger(BaseTrigger):
-    """A trigger that takes part in a poll shared by all triggers of an account.
+    """A trigger that takes part in a poll shared by all triggers with the same credentials.
 
     Its arguments are JSON primitives without credentials and message bodies. They are checked on construction.
 
@@ -61,7 +61,7 @@ class SharedPollTrigger(BaseTrigger):
 
     @property
     def account(self) -> tuple[str, str | None]:
-        """The connection and account, which name the poll."""
+        """The connection and account. Triggers that start at the same time read a connection once."""
         return self.arguments["twilio_conn_id"], self.arguments["account_sid"]
 
     @property

@@ -46,7 +46,7 @@ class Store(dict[str, Any]):
         self.pop(key, None)
 
 
-def task_context(*, with_store: bool = True) -> dict[str, Any]:
+def task_context(*, with_store: bool = True) -> Any:
     xcoms: dict[str, Any] = {}
 
     def xcom_pull(task_ids: Any = None, *, key: str = "return_value", map_indexes: Any = None) -> Any:

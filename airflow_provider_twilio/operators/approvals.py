@@ -218,7 +218,7 @@ class ApproveBySmsOperator(EndsWaitOnKill, ResumesAtDeadline, SendOnceOperator):
             reply = check_reply_once(spec, self.hook.client) if context["ti"].try_number > 1 else None
             if reply is not None:
                 return self._finish(context, reply)
-            store_wait(context, {"sid": spec.sid, "asked_at": asked_at, "sender": spec.from_})
+            store_wait(context, {"sid": spec.sid, "asked_at": asked_at})  # XCom: no phone number
             return self._defer(spec)
 
     def execute_complete(self, context: Context, event: ApprovalEvent) -> Any:
@@ -236,7 +236,7 @@ class ApproveBySmsOperator(EndsWaitOnKill, ResumesAtDeadline, SendOnceOperator):
 
         wait = stored_wait(context)
         self._code = self._derive_code(context) if self.code else None
-        spec = self._approval_spec(wait["asked_at"], wait["sid"], wait["sender"])
+        spec = self._approval_spec(wait["asked_at"], wait["sid"])  # the question's record names the sender
         with fail_on_permanent_errors():
             return self._finish(context, wait_for_reply_blocking(spec, self.hook.client))
 
@@ -245,7 +245,7 @@ class ApproveBySmsOperator(EndsWaitOnKill, ResumesAtDeadline, SendOnceOperator):
 
         :param asked_at: Time of the send, in seconds since the epoch.
         :param sid: SID of the question's message; empty to only check the parameters before the send.
-        :param sender: Number that asked; None if Twilio has not chosen it yet.
+        :param sender: Number that asked; None to read it from the record of the message.
         :raises BadParameter: A parameter of the wait is invalid.
         """
         from airflow_provider_twilio.runtime.polling.approvals import ApprovalSpec

@@ -63,7 +63,7 @@ def task_context(*, with_store: bool = True) -> Any:
         start_date=None,
         xcoms=xcoms,
     )
-    ti.xcom_push = lambda key, value: xcoms.__setitem__(key, value)
+    ti.xcom_push = xcoms.__setitem__
     ti.xcom_pull = xcom_pull
     return {"ti": ti, **({"task_state_store": Store()} if with_store else {})}
 
@@ -195,11 +195,24 @@ def test_resume_execution_leaves_other_failures_alone(emulator: Emulator):
     task, context = message_operator(), task_context()
     defer(task, context)
     emulator.clock.advance(minutes=5)
-    with pytest.raises(Exception, match="(?i)trigger.failure"):
+    with pytest.raises(Exception, match=r"(?i)trigger.failure"):
         task.resume_execution("__fail__", {"error": TriggerFailureReason.TRIGGER_FAILURE}, context)
     event = {"sid": emulator.messages[0]["sid"], "outcome": "reached", "reason": None, "status": "delivered"}
     result = task.resume_execution("execute_complete", {"event": event, "record": {"to": TO}}, context)
     assert (result["status"], result["to"]) == ("delivered", TO)
+
+
+@pytest.mark.parametrize(
+    "task",
+    [message_operator(), ApproveBySmsOperator(task_id="task", to=TO, from_=FROM, question="Go?", deferrable=True)],
+    ids=lambda task: type(task).__name__,
+)
+def test_stored_wait_contains_no_phone_number(emulator: Emulator, task: Any):
+    context = task_context()
+    defer(task, context)
+    wait = stored_wait(context)
+    assert wait["sid"] == emulator.messages[0]["sid"]
+    assert not [number for number in (FROM, TO) if number.removeprefix("+") in str(wait)]
 
 
 def test_stored_wait_missing_names_the_xcom():

@@ -49,6 +49,9 @@ class Store(dict[str, Any]):
 def task_context(*, with_store: bool = True) -> Any:
     xcoms: dict[str, Any] = {}
 
+    def xcom_push(key: str, value: Any) -> None:
+        xcoms[key] = value
+
     def xcom_pull(task_ids: Any = None, *, key: str = "return_value", map_indexes: Any = None) -> Any:
         value = xcoms.get(key)
         return value if isinstance(task_ids, str) else [value]
@@ -63,7 +66,7 @@ def task_context(*, with_store: bool = True) -> Any:
         start_date=None,
         xcoms=xcoms,
     )
-    ti.xcom_push = xcoms.__setitem__
+    ti.xcom_push = xcom_push
     ti.xcom_pull = xcom_pull
     return {"ti": ti, **({"task_state_store": Store()} if with_store else {})}
 

@@ -179,6 +179,7 @@ class StatusPoll(SharedPoll[StatusWait]):
             max_fetches=MAX_FETCHES_PER_CYCLE,
             created=min(wait.created for sid in pending for wait in self.subscribers[sid]),
         )
+        has_matches = False
         try:
             async for page in client.iter_pages(self.source.list()):
                 found = 0
@@ -189,12 +190,13 @@ class StatusPoll(SharedPoll[StatusWait]):
                     if sid in pending:
                         del pending[sid]
                         found += 1
+                has_matches = has_matches or found > 0
                 if len(pending) <= FETCH_THRESHOLD:
                     break
                 last = page.records[-1] if page.records else None
                 if not budget.allows_next(found=found, remaining=len(pending), last=last):
                     break
-            self._listing_share = 1.0 if budget.has_matches else self._listing_share / 2
+            self._listing_share = 1.0 if has_matches else self._listing_share / 2
         except RateLimited:
             raise
         except TwilioError as error:

@@ -186,6 +186,28 @@ async def test_status_poll_lists_newer_pages_of_others_to_reach_its_records(
     assert (waiting.lists, waiting.fetches) == (16, 0)
 
 
+async def test_status_poll_lists_newer_pages_after_passes_that_ended_on_their_first_page(
+    waiting: Waiting, emulator: Emulator
+):
+    """Earlier passes have found all of their records on the first page. They say nothing against listing."""
+    waiting.source = replace(MESSAGES, list=lambda: Messages.list(page_size=100))
+    *early, kept = await waiting.send(11)
+    waiting.start(kept, interval=600)  # keeps the poll
+    tasks = [waiting.start(sid, interval=0.05) for sid in early]
+    await until(lambda: waiting.lists >= 8)
+    for sid in early:
+        emulator.set_message_status(sid, "delivered")
+    await asyncio.gather(*tasks)
+    emulator.clock.advance(5)
+    sids = await waiting.send(800)
+    emulator.clock.advance(5)
+    await waiting.send(600)
+    for sid in sids:
+        emulator.set_message_status(sid, "delivered")
+    await asyncio.gather(*(waiting.start(sid, interval=5) for sid in sids))
+    assert (waiting.lists, waiting.fetches) == (14, 0)
+
+
 async def test_status_poll_lists_pages_of_others_between_its_records(waiting: Waiting, emulator: Emulator):
     """Another triggerer waits for every second campaign."""
     waiting.source = replace(MESSAGES, list=lambda: Messages.list(page_size=100))

@@ -101,12 +101,16 @@ class FolderMarker:
 
     def _read(self) -> dict[str, Any] | None:
         if self._store is not None:
-            marker: dict[str, Any] | None = self._store.get(MARKER_KEY)
+            found = [self._store.get(MARKER_KEY)]
             record = self._store.get(STORE_KEY)
             if record is not None:  # an earlier try had no checkpoint_path
                 succeeded = record["summary"] is not None and not record.get("failed")
-                return {"path": IN_STATE_STORE, "max_tries": record["max_tries"], "succeeded": succeeded}
-            return marker
+                found.append({"path": IN_STATE_STORE, "max_tries": record["max_tries"], "succeeded": succeeded})
+            return max(
+                (marker for marker in found if marker is not None),
+                key=lambda marker: (marker["max_tries"], not marker["succeeded"]),
+                default=None,
+            )
         server_context = getattr(self._ti, "_ti_context_from_server", None)
         keys = [
             key for key in getattr(server_context, "xcom_keys_to_clear", None) or () if key.startswith(MARKER_KEY + ".")

@@ -139,6 +139,19 @@ def test_send_messages_with_checkpoints_elsewhere_sends_nothing(emulator: Emulat
     assert len(emulator.messages) == 10
 
 
+def test_send_messages_without_the_folder_of_a_newer_run_sends_nothing(emulator: Emulator, run, tmp_path: Path):
+    """An earlier run had its checkpoints in the task state store, and has succeeded."""
+    store = Store()
+    assert send(run, context(store), recipients=numbers(10), checkpoint_path=None)["sent"] == 10
+    emulator.fail_next(1, status=401, skip=4)
+    with pytest.raises(AirflowFailException, match="20003"):
+        send(run, context(store, max_tries=1), recipients=numbers(10), checkpoint_path=str(tmp_path), concurrency=1)
+    shutil.move(tmp_path / "dag", tmp_path / "elsewhere")
+    with pytest.raises(AirflowFailException, match="no checkpoints of an earlier try"):
+        send(run, context(store, max_tries=1), recipients=numbers(10), checkpoint_path=str(tmp_path))
+    assert len(emulator.messages) == 14
+
+
 def test_send_messages_that_sent_nothing_needs_no_folder(emulator: Emulator, run, tmp_path: Path, tries: NextTry):
     arguments: dict[str, Any] = {"checkpoint_path": str(tmp_path / "folder")}
     with pytest.raises(AirflowFailException, match="no valid row"):

@@ -90,7 +90,7 @@ class TwilioOperator(TextRendering, BaseOperator):
     """Templated parameters of a subclass that are not the operation's."""
     _options: ClassVar[tuple[str, ...]] = ()
     """Parameters that every subclass of a base class accepts. They are not templated."""
-    _parameter_names: ClassVar[tuple[str, ...]] = ()
+    _parameter_names: ClassVar[tuple[str, ...]] = ("twilio_conn_id", "account_sid")
     """All parameters of ``__init__``, including those of the base classes."""
 
     _xcom_values: Mapping[str, Any] = {}
@@ -108,7 +108,7 @@ class TwilioOperator(TextRendering, BaseOperator):
     def __init_subclass__(cls, operation: Callable[..., Any] | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         own = keyword_names(vars(cls)["__init__"]) if "__init__" in vars(cls) else ()
-        cls._parameter_names = tuple(dict.fromkeys((*own, *cls._parameter_names)))
+        cls._parameter_names = tuple(dict.fromkeys((*own, *cls._options, *cls._parameter_names)))
         if operation is not None:
             cls.operation = definition(operation)
             cls.ui_color = COLORS[str(cls.operation).split(".")[0]]
@@ -147,7 +147,8 @@ class TwilioOperator(TextRendering, BaseOperator):
         for name, value in attributes.items():
             setattr(self, name, value)
         if not is_mapped_at_runtime(self):
-            self._check_parameters(self._literals(attributes))
+            inherited = {name: getattr(self, name) for name in self._parameter_names if hasattr(self, name)}
+            self._check_parameters(self._literals(inherited | attributes))
 
     @classmethod
     def _literals(cls, arguments: Mapping[str, Any]) -> dict[str, Any]:

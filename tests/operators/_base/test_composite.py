@@ -66,6 +66,27 @@ def test_composite_operator_subclass_adds_parameters(run: Run):
     assert SubclassWithoutAnnotations.template_fields == ("names", "apply", "team", "twilio_conn_id", "account_sid")
 
 
+class WithoutConnection(CompositeOperator):
+    """List only its own parameter, as the example of the base class does."""
+
+    def __init__(self, *, name: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._set_arguments(locals())
+
+    def _perform(self, context: Any, *, name: str) -> Any:
+        """Return the parameter."""
+        return name
+
+
+def test_composite_operator_with_inherited_connection_checks_its_account(run: Run):
+    assert run(WithoutConnection, name="a") == "a"
+    WithoutConnection.partial(task_id="mapped", name="a").expand(account_sid=["AC" + "0" * 32])
+    with pytest.raises(BadParameter, match="account_sid is not a SID"):
+        WithoutConnection(task_id="task", name="a", account_sid="12")
+    with pytest.raises(BadParameter, match="account_sid is not a SID"):
+        WithoutConnection.partial(task_id="task", name="a", account_sid="12")
+
+
 def test_composite_operator_partial_checks_literals():
     with DAG("dag", schedule=None):
         with pytest.raises(BadParameter, match="names are bad"):

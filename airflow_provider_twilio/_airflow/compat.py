@@ -51,7 +51,7 @@ __all__ = [
     "template_accessors",
 ]
 
-STATE_UNKNOWN = "untold"
+STATE_UNKNOWN = "unknown"
 """The state of a task whose state could not be read."""
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_twilio._airflow.compat import AirflowFailException, TaskDeferred
+from airflow_provider_twilio._airflow.compat import STATE_UNKNOWN, AirflowFailException, TaskDeferred
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.hooks.twilio import TwilioHook
@@ -123,7 +123,7 @@ def test_cancel_scheduled_messages_without_checkpoints_fails(emulator: Emulator,
         run(CancelScheduledMessagesOperator, checkpoint_path=str(tmp_path), apply=True)
 
 
-@pytest.mark.parametrize("state", ["failed", "deferred", "success", "untold"])
+@pytest.mark.parametrize("state", ["failed", "deferred", "success", STATE_UNKNOWN])
 async def test_bulk_delivery_trigger_killed_cancels_scheduled_messages(
     emulator: Emulator, run, tmp_path: Path, monkeypatch, state: str
 ):

@@ -141,6 +141,7 @@ def test_twilio_log_link_opens_inbox_during_and_after_run(
     page.get_by_text("Deferred").first.wait_for()
     link = page.get_by_role("link", name="Twilio log")
     link.wait_for()
+    page.locator(f"[id='grid-{run}-wait']").first.wait_for()  # the grid shows the states later than the details
     screenshot(page, "twilio-log-link.png", 350)
     with page.context.expect_page() as opened:
         link.click()

@@ -6,6 +6,7 @@ yet, such as a template while a DAG is parsed, is :data:`UNRESOLVED` and passes 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence, Sized
 from datetime import UTC, datetime, timedelta
@@ -224,6 +225,37 @@ def between(name: str, value: Any, minimum: float, maximum: float, unit: str = "
         raise BadParameter(name, f"is not a number ({describe(value)})", f"use {minimum} to {maximum}{unit}") from None
     if isinstance(value, bool) or not minimum <= number <= maximum:
         raise BadParameter(name, f"is {value!s:.40}", f"use {minimum} to {maximum}{unit}")
+
+
+def seconds(name: str, value: Any) -> None:
+    """Check that a value is a finite number of seconds, 0 or more, if set.
+
+    :raises BadParameter: When the value is anything else, such as a number as text.
+    """
+    if value is None or value is UNRESOLVED:
+        return
+    if not _is_finite(value) or value < 0:
+        raise BadParameter(name, f"is {_describe_number(value)}", "give a number of seconds, 0 or more")
+
+
+def positive_seconds(name: str, value: Any) -> None:
+    """Require a finite number of seconds above 0.
+
+    :raises BadParameter: When the value is anything else, such as None or a number as text.
+    """
+    if value is UNRESOLVED:
+        return
+    if not _is_finite(value) or value <= 0:
+        raise BadParameter(name, f"is {_describe_number(value)}", "give a number of seconds above 0")
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and -math.inf < value < math.inf
+
+
+def _describe_number(value: Any) -> str:
+    """Return a number or None as text, and describe any other value without quoting it."""
+    return f"{value!s:.40}" if value is None or isinstance(value, int | float) else describe(value)
 
 
 def choice(name: str, value: Any, choices: Sequence[str]) -> None:

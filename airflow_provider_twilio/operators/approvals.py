@@ -145,9 +145,9 @@ class ApproveBySmsOperator(EndsWaitOnKill, ResumesAtDeadline, SendOnceOperator):
         from airflow_provider_twilio.runtime.approval import MAX_QUESTION_SECONDS
 
         super()._check_parameters(values)
-        interval, timeout = values["poll_interval"], values["wait_timeout"]
-        if interval is not UNRESOLVED and interval <= 0:
-            raise BadParameter("poll_interval", f"is {interval}", "give seconds above 0")
+        timeout = values["wait_timeout"]
+        for name in ("poll_interval", "wait_timeout"):
+            checks.positive_seconds(name, values[name])
         if timeout is not UNRESOLVED and (not 1 <= timeout <= MAX_QUESTION_SECONDS or timeout != int(timeout)):
             raise BadParameter("wait_timeout", f"is {timeout}", f"give whole seconds, 1 to {MAX_QUESTION_SECONDS:.0f}")
         if values["follow"] is not UNRESOLVED:

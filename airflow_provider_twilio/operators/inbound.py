@@ -11,9 +11,9 @@ from airflow.sdk import Variable
 
 from airflow_provider_twilio._airflow.outcome import fail_on_permanent_errors
 from airflow_provider_twilio._airflow.templates import parse_rendered
+from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import BadParameter, NotFound
 from airflow_provider_twilio.api.messages import Message, Messages
-from airflow_provider_twilio.api.values import UNRESOLVED
 from airflow_provider_twilio.defaults import LOOKBACK, OVERLAP
 from airflow_provider_twilio.operators._base.operation import TwilioOperator
 
@@ -107,9 +107,8 @@ class ReadInboundMessagesOperator(TwilioOperator):
 
         super()._check_parameters(values)
         for name in ("lookback", "overlap"):
-            value = values[name]
-            if value is not UNRESOLVED and value < 0:
-                raise BadParameter(name, f"is {value}", "give seconds, 0 or more")
+            checks.required(**{name: values[name]})
+            checks.seconds(name, values[name])
         Filter(*(values[name] for name in FILTERS))
 
     def execute(self, context: Context) -> list[Message]:

@@ -16,12 +16,7 @@ from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.api.verdicts import Goal
 from airflow_provider_twilio.hooks.twilio import TwilioHook
 from airflow_provider_twilio.runtime.polling.shared import Connect, Source
-from airflow_provider_twilio.runtime.polling.spec import (
-    WaitSpec,
-    check_interval,
-    check_plain_value,
-    check_seconds,
-)
+from airflow_provider_twilio.runtime.polling.spec import WaitSpec, check_plain_value
 from airflow_provider_twilio.runtime.polling.status import FETCH_CONCURRENCY, wait_for
 from airflow_provider_twilio.triggers._stopping import StopOnKill
 
@@ -47,8 +42,8 @@ class SharedPollTrigger(BaseTrigger):
         for name, value in self.arguments.items():
             check_plain_value(name, value)
         for name in TIME_ARGUMENTS & self.arguments.keys():
-            check_seconds(name, self.arguments[name])
-        check_interval(self.arguments["poll_interval"])
+            checks.seconds(name, self.arguments[name])
+        checks.positive_seconds("poll_interval", self.arguments["poll_interval"])
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments that this trigger can be constructed from."""

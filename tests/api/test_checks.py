@@ -324,11 +324,30 @@ CHECKS: list[Callable[[Any], Any]] = [
     lambda value: checks.max_length("x", value, 3),
     lambda value: checks.max_items("x", value, 3),
     lambda value: checks.between("x", value, 1, 2),
+    lambda value: checks.seconds("x", value),
+    lambda value: checks.positive_seconds("x", value),
     lambda value: checks.choice("x", value, ("a", "b")),
     lambda value: checks.within_future("x", value, timedelta(0), timedelta(1)),
     lambda value: checks.parse_timestamp("x", value),
     checks.describe,
 ]
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"), [("30", "2 characters, with digits"), (True, "True"), (-1, "-1"), (float("nan"), "nan")]
+)
+def test_seconds_other_value_raises(value: Any, fault: str):
+    assert_rejected(f"x is {fault}: give a number of seconds, 0 or more", checks.seconds, "x", value)
+    assert_rejected(f"x is {fault}: give a number of seconds above 0", checks.positive_seconds, "x", value)
+
+
+def test_seconds_zero_and_none_are_not_positive():
+    for value in (0, None):
+        checks.seconds("x", value)
+        assert_rejected(f"x is {value}", checks.positive_seconds, "x", value)
+    for number in (0.1, 30, 10**400, UNRESOLVED):
+        checks.seconds("x", number)
+        checks.positive_seconds("x", number)
 
 
 @given(ANYTHING)

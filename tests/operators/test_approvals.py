@@ -300,7 +300,11 @@ def test_approval_rejected_credentials_fail_in_spite_of_follow(emulator: Emulato
         ("wait_timeout", 0),
         ("wait_timeout", 8 * 86_400),
         ("wait_timeout", 1.5),
+        ("wait_timeout", "1800"),
+        ("wait_timeout", None),
         ("poll_interval", 0),
+        ("poll_interval", "30"),
+        ("poll_interval", None),
         ("messaging_service_sid", "SM" + "0" * 32),
     ],
 )

@@ -173,7 +173,8 @@ def test_read_inbound_max_active_tis_per_dag_defaults_to_one():
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("to", "5005550006"), ("from_", "+1 415"), ("pattern", "("), ("lookback", -1), ("overlap", -1)],
+    [("to", "5005550006"), ("from_", "+1 415"), ("pattern", "("), ("lookback", -1), ("overlap", -1)]
+    + [(name, value) for name in ("lookback", "overlap") for value in ("60", None)],
 )
 def test_read_inbound_bad_literal_raises_at_parse_time(name: str, value: Any):
     with pytest.raises(BadParameter, match=name):

@@ -11,10 +11,8 @@ from airflow_provider_twilio._airflow.compat import conf
 from airflow_provider_twilio._airflow.deferral import ResumesAtDeadline, store_wait, stored_wait
 from airflow_provider_twilio._airflow.outcome import fail_on_permanent_errors, raise_for_event
 from airflow_provider_twilio._airflow.termination import EndsWaitOnKill
-from airflow_provider_twilio.api.checks import parse_timestamp
-from airflow_provider_twilio.api.errors import BadParameter
+from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.records import Record
-from airflow_provider_twilio.api.values import UNRESOLVED
 from airflow_provider_twilio.links.twilio import TwilioLogLink
 from airflow_provider_twilio.operators._base.send_once import SendOnceOperator
 
@@ -57,9 +55,7 @@ class SendAndWaitOperator(EndsWaitOnKill, ResumesAtDeadline, SendOnceOperator):
     def _check_parameters(cls, values: Mapping[str, Any]) -> None:
         super()._check_parameters(values)
         for name in ("poll_interval", "wait_timeout"):
-            value = values[name]
-            if value is not UNRESOLVED and value <= 0:
-                raise BadParameter(name, f"is {value}", "give seconds above 0")
+            checks.positive_seconds(name, values[name])
 
     @property
     @abstractmethod
@@ -78,7 +74,7 @@ class SendAndWaitOperator(EndsWaitOnKill, ResumesAtDeadline, SendOnceOperator):
     @property
     def _scheduled_for(self) -> float:
         """When a scheduled message is due, in seconds since the epoch; 0 if it is not."""
-        send_at = parse_timestamp("send_at", getattr(self, "send_at", None))
+        send_at = checks.parse_timestamp("send_at", getattr(self, "send_at", None))
         return 0.0 if send_at is None else send_at.timestamp()
 
     def _wait_spec(self, started: float, sid: str = "") -> WaitSpec[Any]:
@@ -88,9 +84,9 @@ class SendAndWaitOperator(EndsWaitOnKill, ResumesAtDeadline, SendOnceOperator):
         :param sid: SID of the message or call; empty to only check the parameters before the send.
         :raises BadParameter: A parameter of the wait is invalid.
         """
-        from airflow_provider_twilio.runtime.polling.spec import WaitSpec, check_seconds
+        from airflow_provider_twilio.runtime.polling.spec import WaitSpec
 
-        check_seconds("wait_timeout", self.wait_timeout)
+        checks.positive_seconds("wait_timeout", self.wait_timeout)
         return WaitSpec(
             sid,
             self._goal,

@@ -30,7 +30,7 @@ from airflow_provider_twilio.runtime.polling.events import (
 )
 from airflow_provider_twilio.runtime.polling.inbound import Cursor, Filter, Listener, subscribe, timestamp
 from airflow_provider_twilio.runtime.polling.shared import Connect, PollFailed
-from airflow_provider_twilio.runtime.polling.spec import WaitSpec, check_interval, check_seconds
+from airflow_provider_twilio.runtime.polling.spec import WaitSpec
 from airflow_provider_twilio.runtime.polling.status import MESSAGES, NOT_FOUND_GRACE, wait_for
 
 if TYPE_CHECKING:
@@ -65,9 +65,9 @@ class ApprovalSpec:
 
     def __post_init__(self) -> None:
         checks.recipient("to", self.to)
-        check_seconds("created", self.created)
-        check_seconds("deadline", self.deadline)
-        check_interval(self.interval)
+        checks.seconds("created", self.created)
+        checks.seconds("deadline", self.deadline)
+        checks.positive_seconds("poll_interval", self.interval)
 
     @property
     def question(self) -> Question:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.verdicts import Goal
 
@@ -36,35 +36,13 @@ class WaitSpec(Generic[G_co]):
     created: float = 0.0
 
     def __post_init__(self) -> None:
-        check_interval(self.interval)
+        checks.positive_seconds("poll_interval", self.interval)
         for name in ("deadline", "not_before", "created"):
-            check_seconds(name, getattr(self, name))
+            checks.seconds(name, getattr(self, name))
         # Delivery and Completion are named tuples.
         for name, value in getattr(self.goal, "_asdict", dict)().items():
             check_plain_value(name, value)
-        check_seconds("sent_grace", getattr(self.goal, "sent_grace", None))
-
-
-def check_interval(value: Any) -> None:
-    """Require a polling interval above zero.
-
-    :raises BadParameter: The interval is not a number above 0.
-    """
-    check_seconds("poll_interval", value)
-    if not value:
-        raise BadParameter("poll_interval", f"is {value}", "give seconds above 0")
-
-
-def check_seconds(name: str, value: Any) -> None:
-    """Require a finite number of seconds, 0 or more, or None.
-
-    :raises BadParameter: The value is anything else.
-    """
-    if value is None:
-        return
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or value < 0:
-        raise BadParameter(name, f"is {value!r}"[:40], "give a number of seconds, or None")
+        checks.seconds("sent_grace", getattr(self.goal, "sent_grace", None))
 
 
 def check_plain_value(name: str, value: Any) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_twilio._airflow.compat import AirflowException, AirflowFailException, TaskDeferred
+from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.operators._base.wait import SendAndWaitOperator
 from airflow_provider_twilio.operators.calls import CreateCallOperator
@@ -112,10 +113,21 @@ def test_operator_trigger_passes_the_effect_of_clear(options: dict[str, Any], cl
     ],
 )
 def test_send_and_wait_invalid_argument_fails_before_the_send(emulator: Emulator, name: str, value: Any):
-    task = SendMessageOperator(task_id="task", to=TO, from_=FROM, body="x", wait_for_delivery=True, **{name: value})
+    task = SendMessageOperator(task_id="task", to=TO, from_=FROM, body="x", wait_for_delivery=True)
+    setattr(task, name, value)  # as at run time, where a mapped value is not checked on construction
     with pytest.raises(AirflowFailException, match=name):
         task.execute({})
     assert emulator.journal.count("POST") == 0
+
+
+@pytest.mark.parametrize("name", ["poll_interval", "wait_timeout"])
+@pytest.mark.parametrize("value", ["30", None, True, 0, -1, math.nan, math.inf])
+def test_send_and_wait_bad_seconds_raise_at_parse_time(name: str, value: Any):
+    arguments: dict[str, Any] = {"task_id": "task", name: value}
+    with pytest.raises(BadParameter, match=f"{name} is .*: give a number of seconds above 0"):
+        SendMessageOperator(to=TO, from_=FROM, body="x", **arguments)
+    with pytest.raises(BadParameter, match=f"{name} is .*: give a number of seconds above 0"):
+        SendMessageOperator.partial(from_=FROM, body="x", **arguments)
 
 
 def test_call_and_wait_invalid_argument_fails_before_the_send(emulator: Emulator):

@@ -276,3 +276,82 @@ async def test_fetch_statuses_reads_the_newest_pages_and_then_single_messages(
         found = await fetch_statuses(client, [*sids, "SM" + "0" * 32])
     assert {sid: status for sid, (status, *_) in found.items()} == dict.fromkeys(sids, "delivered")
     assert len(emulator.journal) - before == 2
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "is_possible"),
+    [(10, 70, True), (-130, -10, True), (70, 130, False), (-190, -70, False)],  # minutes after the message was sent
+)
+async def test_reconciler_window_of_unknown_clock_fails_messages_up_to_an_hour_away(
+    emulator: Emulator, open_client, since, start: int, end: int, is_possible: bool
+):
+    windows = (Window(since + timedelta(minutes=start), since + timedelta(minutes=end)),)
+    async with open_client() as client:
+        sent = await client.send(message(1))
+        found = await Reconciler(client)([(item(message(1), 1), windows)], none_claimed)
+        others = await Reconciler(client)([(item(message(1), 1), windows)], claimed(sent["sid"]))
+        known = (Window(windows[0].start, windows[0].end, 0.0),)
+        certain = await Reconciler(client)([(item(message(1), 1), known)], none_claimed)
+    assert found.keys() == ({1} if is_possible else set())
+    if is_possible:
+        assert isinstance(found[1], OutcomeUnresolved)
+        assert found[1].candidates == (sent["sid"],)
+    assert others == certain == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "sender"),
+    [
+        ([{}, {}], "+15005550006"),
+        ([{}, {"from_": "+15005550007"}], None),
+        ([{}, {"messaging_service_sid": "MG" + "1" * 32}], None),
+        ([{"messaging_service_sid": "MG" + "1" * 32}] * 2, None),
+        ([{"from_": "Branch"}] * 2, None),
+    ],
+    ids=str,
+)
+def test_common_sender_of_messages_is_a_number_or_none(since, options: list[dict[str, Any]], sender: str | None):
+    content = {"to": "+14155550001", "from_": "+15005550006", "body": "hello"}
+    requests = [Messages.create(**{**content, **changes}) for changes in options]
+    unresolved = [(item(request, number), window(since)) for number, request in enumerate(requests)]
+    assert reconcile_module._common_sender(unresolved) == sender
+
+
+@pytest.mark.parametrize("clock_offset", [0.0, None])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+async def test_reconciler_like_messages_of_different_windows_fail_together(
+    emulator: Emulator, open_client, since, order: tuple[int, int], clock_offset: float | None
+):
+    """One record, in the window of one of two like messages: neither is sent again."""
+    starts = since if clock_offset is not None else since + timedelta(minutes=30), since + timedelta(hours=2)
+    windows = [(Window(start, start + timedelta(hours=1), clock_offset),) for start in starts]
+    unresolved = [(item(message(1), number), windows[index]) for number, index in enumerate(order)]
+    async with open_client() as client:
+        await client.send(message(1))
+        found = await Reconciler(client)(unresolved, none_claimed)
+    assert [type(found[number]) for number in range(2)] == [OutcomeUnresolved] * 2
+
+
+async def test_reconciler_window_of_unknown_clock_covers_time_of_this_machine(
+    emulator: Emulator, open_client, since, monkeypatch
+):
+    class FastDatetime(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return datetime.now(tz) + timedelta(minutes=30)
+
+    monkeypatch.setattr(reconcile_module, "datetime", FastDatetime)
+    start = since + timedelta(minutes=29)
+    async with open_client() as client:
+        sent = await client.send(message(1))
+        windows = (Window(start, start + timedelta(minutes=2)),)
+        assert await Reconciler(client)([(item(message(1), 1), windows)], none_claimed) == {1: sent}
+
+
+async def test_reconciler_two_bodies_to_one_recipient_finds_the_one_that_was_sent(
+    emulator: Emulator, open_client, since
+):
+    unresolved = [(item(message(1, body), number), window(since)) for number, body in enumerate(("first", "second"))]
+    async with open_client() as client:
+        sent = await client.send(message(1, "second"))
+        assert await Reconciler(client)(unresolved, none_claimed) == {1: sent}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from airflow_provider_twilio.api.errors import AmbiguousOutcome, OutcomeUnresolved
 from airflow_provider_twilio.client.blocking import Client
 from airflow_provider_twilio.emulator import Emulator
+from airflow_provider_twilio.runtime.idempotency.intent import CLOCK_SKEW, Window
 from tests.support.send_once import ACCEPTED, STORED, TIMEOUT, Killed, Task, connection, message, sids
 
 SKEWS = [-3 * 86400, -3600, -60, -20, -16, 16, 20, 60, 3600, 3 * 86400]
@@ -172,3 +173,28 @@ def test_siblings_with_wrong_clocks_never_send_twice(emulator: Emulator, skews: 
     assert len(sids(emulator)) == 2
     if skews[0] == skews[1]:
         assert len(owned) == 2
+
+
+@pytest.mark.parametrize(
+    ("window_offset", "offset", "covered"),
+    [
+        (3600.0, None, {3600}),  # the clock of the process that sent the request is known, so only it counts
+        (3600.0, 0.0, {3600}),
+        (3600.0, -3600.0, {3600}),
+        (None, None, {0}),
+        (None, 3600.0, {0, 3600}),  # it may have been right, or this machine's
+        (None, -3600.0, {0, -3600}),
+    ],
+)
+def test_window_covers_time_by_known_or_possible_clocks(
+    window_offset: float | None, offset: float | None, covered: set[int]
+):
+    start = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    window = Window(start, start + timedelta(seconds=TIMEOUT), window_offset)
+    for shift in (-3600, 0, 3600):
+        first, last = (time + timedelta(seconds=shift) for time in (window.start, window.end))
+        assert window.covers(first - timedelta(seconds=CLOCK_SKEW), offset) == (shift in covered)
+        assert window.covers(last + timedelta(seconds=CLOCK_SKEW), offset) == (shift in covered)
+        assert not window.covers(first - timedelta(seconds=CLOCK_SKEW + 1), offset)
+        assert not window.covers(last + timedelta(seconds=CLOCK_SKEW + 1), offset)
+    assert window.covers(None, offset)

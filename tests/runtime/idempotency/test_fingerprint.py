@@ -12,8 +12,10 @@ from airflow_provider_twilio.api.accounts import Account, Accounts
 from airflow_provider_twilio.api.calls import Call, Calls
 from airflow_provider_twilio.api.messages import Message
 from airflow_provider_twilio.api.phone_numbers import IncomingPhoneNumber, IncomingPhoneNumbers
+from airflow_provider_twilio.api.records import Record
+from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.emulator import Emulator
-from airflow_provider_twilio.runtime.idempotency.fingerprint import KeyedHash, Match, fingerprint, match
+from airflow_provider_twilio.runtime.idempotency.fingerprint import KeyedHash, Match, fingerprint, match, matcher_for
 from airflow_provider_twilio.runtime.idempotency.intent import Intent
 from tests.support.send_once import FROM, TO, Task, available_numbers, message, owned_numbers, run_after_fault
 
@@ -153,3 +155,65 @@ def test_send_once_finds_account_by_name(sender: Task):
     sender.run(Accounts.create(friendly_name="Branch 6"), key="other")
     record = run_after_fault(sender, Accounts.create(friendly_name="Branch 7"), accept_then_drop=True)
     assert (type(record), record["friendly_name"]) == (Account, "Branch 7")
+
+
+CALL = Calls.create(to=TO, from_=FROM, url="https://example.com/twiml")
+PURCHASE, PURCHASE_BY_AREA = IncomingPhoneNumbers.create(phone_number=TO), IncomingPhoneNumbers.create(area_code=415)
+CALLED = {"to": TO, "from": FROM, "direction": "outbound-api"}
+OTHER_RECORDS: dict[str, tuple[Request[Any], Record, Match]] = {
+    "call": (CALL, Call(CALLED), EXACT),
+    "call from another caller": (CALL, Call({**CALLED, "from": "+14155550177"}), NONE),
+    "call to another recipient": (CALL, Call({**CALLED, "to": "+14155550177"}), NONE),
+    "inbound call": (CALL, Call({**CALLED, "direction": "inbound"}), NONE),
+    "call, too late": (CALL, Call({**CALLED, "date_created": "Sat, 31 Jan 2026 12:05:00 +0000"}), NONE),
+    "number": (PURCHASE, IncomingPhoneNumber({"phone_number": TO}), EXACT),
+    "number of long ago": (
+        PURCHASE, IncomingPhoneNumber({"phone_number": TO, "date_created": "Thu, 01 Jan 2015 12:00:00 +0000"}), EXACT,
+    ),
+    "another number": (PURCHASE, IncomingPhoneNumber({"phone_number": "+14155550177"}), NONE),
+    "number of the area": (PURCHASE_BY_AREA, IncomingPhoneNumber({"phone_number": "+14155550177"}), PARTIAL),
+    "number of another area": (PURCHASE_BY_AREA, IncomingPhoneNumber({"phone_number": "+12125550177"}), NONE),
+    "number of the area, too late": (
+        PURCHASE_BY_AREA,
+        IncomingPhoneNumber({"phone_number": "+14155550177", "date_created": "Sat, 31 Jan 2026 12:05:00 +0000"}), NONE,
+    ),
+    "account": (Accounts.create(friendly_name="Branch 7"), Account({"friendly_name": "Branch 7"}), EXACT),
+    "another account": (Accounts.create(friendly_name="Branch 7"), Account({"friendly_name": "Branch 8"}), NONE),
+    "account without a name": (Accounts.create(), Account({"friendly_name": "Branch 8"}), PARTIAL),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("variant", OTHER_RECORDS, ids=str)
+def test_match_of_other_request_and_record(variant: str):
+    request, record, expected = OTHER_RECORDS[variant]
+    keyed_hash, now = KeyedHash("secret"), datetime(2026, 1, 31, 12, tzinfo=UTC)
+    intent = Intent(fingerprint(request, keyed_hash), "", now, now, 60)
+    assert match(request, record, intent, keyed_hash) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "sender"),
+    [
+        ({}, FROM),
+        ({"messaging_service_sid": MG}, None),  # Twilio may not have chosen the sender yet
+        ({"from_": "Branch"}, None),
+        ({"to": f"whatsapp:{TO}", "from_": f"whatsapp:{FROM}"}, None),
+    ],
+    ids=str,
+)
+def test_listing_of_message_filters_by_sender_only_if_it_is_certain(changes: dict[str, Any], sender: str | None):
+    request = message(**changes)
+    listing = matcher_for(request).listing(request, fingerprint(request, KeyedHash("secret")))
+    page = listing.first_page()
+    assert page is not None
+    query = dict(page.data)
+    assert (query["To"], query.get("From")) == (request.get("To"), sender)
+
+
+def test_match_with_clock_offset_covers_time_of_this_machine():
+    """The process that sent the request has stored no offset: its clock may have been this machine's."""
+    keyed_hash, now = KeyedHash("secret"), datetime(2026, 1, 31, 12, tzinfo=UTC)
+    intent = Intent(fingerprint(CALL, keyed_hash), "", now, now, 60)
+    record = Call({**CALLED, "date_created": "Sat, 31 Jan 2026 13:00:00 +0000"})
+    assert match(CALL, record, intent, keyed_hash) == NONE
+    assert match(CALL, record, intent, keyed_hash, 3600.0) == EXACT

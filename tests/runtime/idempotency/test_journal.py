@@ -12,7 +12,11 @@ from airflow_provider_twilio.api.messages import Message
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.client.blocking import Client
 from airflow_provider_twilio.emulator import Emulator
-from airflow_provider_twilio.runtime.idempotency.siblings import SiblingEntry
+from airflow_provider_twilio.runtime.idempotency.clock import SendClock
+from airflow_provider_twilio.runtime.idempotency.fingerprint import KeyedHash
+from airflow_provider_twilio.runtime.idempotency.intent import Intent
+from airflow_provider_twilio.runtime.idempotency.journal import SendJournal, TakenOver
+from airflow_provider_twilio.runtime.idempotency.siblings import SiblingEntry, SiblingRegistry
 from tests.support.send_once import STORED, Killed, Task, connection, message, sids
 
 
@@ -145,3 +149,20 @@ def test_send_once_searching_without_state_waits_for_earlier_process(sender: Tas
     during_sleep(retry, send_late, after=20)
     record = retry.run(message(), possible_since=retry.now(), is_probably_unsent=True)
     assert [record["sid"]] == late == sids(emulator)
+
+
+def test_send_journal_of_two_processes_with_one_generation_has_one_owner(sender: Task):
+    """Both take over the intent that an earlier process has stored, before either has stored its own."""
+    with pytest.raises(Killed):
+        sender.run(message(), kill_at=STORED)
+    sender.steps_left = None
+    with sender.client() as client:
+        clock = SendClock(sender, client.twilio_clock)
+        registry = SiblingRegistry(None, KeyedHash("secret"), clock)
+        first, second = (SendJournal(sender, "k", clock, registry) for _ in range(2))
+        intents = [Intent.from_json(journal.load() or {}) for journal in (first, second)]
+        for journal, intent in zip((first, second), intents, strict=True):
+            journal.take_over(intent)
+    second.check_owner()
+    with pytest.raises(TakenOver):
+        first.check_owner()

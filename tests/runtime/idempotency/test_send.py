@@ -102,6 +102,12 @@ def test_send_once_dry_run_stores_nothing(sender: Task, emulator: Emulator):
     assert sender.run(message())["sid"] in sids(emulator)
 
 
+def test_send_once_dry_run_checks_final_request(sender: Task):
+    client = sender.client(dry_run=True, allowed_recipients=(TO,))
+    with pytest.raises(BadParameter, match="allowed_recipients"):
+        sender.run(message(), client=client, finalize_request=lambda request: message(to="+14155550199"))
+
+
 def test_send_once_rejected_by_guard_stores_nothing(sender: Task, emulator: Emulator):
     client = sender.client(allowed_recipients=("+44",))
     with pytest.raises(BadParameter):
@@ -133,6 +139,26 @@ def test_send_once_rate_limited_retry_stores_new_time(sender: Task, emulator: Em
     record = sender.run(message())
     assert sids(emulator) == [record["sid"]]
     assert sender.counts["set"] == 4
+
+
+def test_send_once_rate_limited_request_has_as_many_retries_as_the_connection(sender: Task, emulator: Emulator):
+    emulator.fail_next(20, method="POST", status=429, retry_after=0.01)
+    with pytest.raises(RateLimited):
+        sender.run(message(), client=sender.client(retries=4))
+    assert emulator.journal.count("POST") == 5
+
+
+def test_send_once_rejected_after_lost_response_keeps_intent(sender: Task, emulator: Emulator):
+    """The first attempt may still have an effect that Twilio's list has not shown: the next try reconciles."""
+    emulator.fail_next(method="POST", status=500)
+    emulator.fail_next(method="POST", status=400)
+    with pytest.raises(InvalidRequest):
+        sender.run(message())
+    assert json.loads(sender.state["k"])["attempts"] == 2
+    with Client(connection(emulator)) as other:
+        late = other.send(message())["sid"]
+    assert sender.run(message())["sid"] == late
+    assert sids(emulator) == [late]
 
 
 @pytest.mark.parametrize(("fault", "error"), [({"status": 429}, RateLimited), ({"status": 400}, InvalidRequest)])

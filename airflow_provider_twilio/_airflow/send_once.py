@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
+from airflow_provider_twilio._airflow.state_store import permanent_store_for_task
 from airflow_provider_twilio.api.errors import OutcomeUnknown
 from airflow_provider_twilio.api.records import Record
 from airflow_provider_twilio.api.request import Request
@@ -17,7 +17,6 @@ from airflow_provider_twilio.defaults import RECONCILE_TIMEOUT
 from airflow_provider_twilio.runtime.idempotency.fingerprint import OnUnresolved
 from airflow_provider_twilio.runtime.idempotency.send import send_once
 from airflow_provider_twilio.runtime.idempotency.siblings import SiblingEntry
-from airflow_provider_twilio.runtime.state_store import StateStore, TaskStateStore, store_for_task
 
 if TYPE_CHECKING:
     from airflow_provider_twilio.client.blocking import Client
@@ -102,7 +101,7 @@ def send_once_in_task(
     :param on_clear: Whether a task that a user has cleared sends its request again (``resend``) or returns the record
         of the earlier one (``skip``).
     """
-    ti, store = context.get("ti"), _store(context)
+    ti, store = context.get("ti"), permanent_store_for_task(context)
     if ti is None:
         return send_once(
             client,
@@ -162,33 +161,6 @@ def _reconciled_by_next_try() -> Iterator[None]:
     except OutcomeUnknown as error:
         error.will_reconcile = True
         raise
-
-
-class PermanentStore(TaskStateStore):
-    """A state store whose values do not expire. Airflow deletes them together with the DAG run.
-
-    :param store: Airflow's accessor of the task state store.
-    :param retention: Airflow's constant for values that never expire.
-    """
-
-    def __init__(self, store: Any, retention: timedelta) -> None:
-        super().__init__(store)
-        self._retention = retention
-
-    def set(self, key: str, value: Any) -> None:
-        self.store.set(key, value, retention=self._retention)
-
-
-def _store(context: Mapping[str, Any]) -> StateStore:
-    """Return the state store of a running task, without expiry if it is Airflow's own."""
-    store = store_for_task(context)
-    if isinstance(store, TaskStateStore) and "retention" in inspect.signature(store.store.set).parameters:
-        try:
-            from airflow.sdk import NEVER_EXPIRE  # type: ignore[attr-defined,unused-ignore]
-        except ImportError:  # before Airflow 3.3, where only tests have a store
-            return store
-        return PermanentStore(store.store, NEVER_EXPIRE)
-    return store
 
 
 def _may_have_sent(ti: Any, on_clear: OnClear) -> bool:

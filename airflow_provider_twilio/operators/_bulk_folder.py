@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_twilio._airflow.compat import conf
+from airflow_provider_twilio._airflow.state_store import permanent_store
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.runtime.state_store import FolderStore
 
@@ -67,7 +68,8 @@ class FolderMarker:
     """
 
     def __init__(self, context: Mapping[str, Any], folder: FolderStore | None) -> None:
-        self._ti, self._store = context.get("ti"), context.get("task_state_store")
+        self._ti, store = context.get("ti"), context.get("task_state_store")
+        self._store = None if store is None else permanent_store(store)
         self._folder = folder
         self._max_tries = int(getattr(self._ti, "max_tries", 0))
 

@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_twilio._airflow.state_store import permanent_store
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.operators._bulk_folder import STORE_KEY, folder_for
 from airflow_provider_twilio.runtime.bulk.checkpoints import delete_checkpoints, stored_outcomes, stored_sids
 from airflow_provider_twilio.runtime.bulk.repair import is_repairable, reopen_checkpoints
-from airflow_provider_twilio.runtime.state_store import StateStore, TaskStateStore
+from airflow_provider_twilio.runtime.state_store import StateStore
 
 if TYPE_CHECKING:
     from airflow_provider_twilio.runtime.bulk.reconcile import MessageStatus
@@ -38,7 +39,7 @@ def store_for(context: Mapping[str, Any], checkpoint_path: str | None, messages:
             f"is missing for {messages} messages",
             f"{remedy}; Airflow's task state store holds at most {MAX_IN_STORE}",
         )
-    return TaskStateStore(store)
+    return permanent_store(store)
 
 
 class Interrupted(asyncio.CancelledError):

@@ -87,6 +87,21 @@ def tries(request) -> NextTry:
     return NextTry(store=request.param)
 
 
+@pytest.mark.parametrize("in_folder", [False, True], ids=["checkpoints", "folder marker"])
+def test_send_messages_state_never_expires(emulator: Emulator, run, tmp_path: Path, in_folder: bool):
+    never_expire = getattr(pytest.importorskip("airflow.sdk"), "NEVER_EXPIRE", None)
+    retentions: dict[str, Any] = {}
+
+    class RecordingStore(Store):
+        def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+            retentions[key] = retention
+            super().set(key, value)
+
+    send(run, context(RecordingStore()), recipients=numbers(2), checkpoint_path=str(tmp_path) if in_folder else None)
+    assert ("twilio_bulk.folder" if in_folder else "twilio_bulk.0.0") in retentions
+    assert set(retentions.values()) == {never_expire}
+
+
 @pytest.mark.parametrize("moved", [False, True])
 def test_send_messages_retry_without_the_folder_sends_nothing(
     emulator: Emulator, run, tmp_path: Path, tries: NextTry, moved: bool

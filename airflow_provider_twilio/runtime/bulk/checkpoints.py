@@ -156,16 +156,17 @@ async def run_resumable(
     await checkpoints.claim(engine)
     watch = asyncio.ensure_future(checkpoints.watch(engine)) if reconcile is not None else None
     try:
-        await engine.run(checkpoints.batches())
+        try:
+            await engine.run(checkpoints.batches())
+        finally:  # before the open checkpoints are stored: nothing extends the lease after its end
+            if watch is not None:
+                watch.cancel()
+                await asyncio.gather(watch, return_exceptions=True)
     except Superseded:
         raise
     except (Exception, asyncio.CancelledError):
         await checkpoints.store_open(engine.interrupted)
         raise
-    finally:
-        if watch is not None:
-            watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
     return tally
 
 
@@ -474,4 +475,4 @@ class Checkpoints:
             key, state = f"{self._key}.{checkpoint.index}", checkpoint.as_json(outcomes)
             writes.append(asyncio.to_thread(self._store.set, key, state))
         await asyncio.gather(*writes)  # at once: Airflow soon kills a task that it has stopped
-        await asyncio.to_thread(self._leases.extend, 0.0)
+        await asyncio.to_thread(self._leases.end)

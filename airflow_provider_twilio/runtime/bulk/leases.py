@@ -7,6 +7,7 @@ clock of its process and Twilio's, as soon as the process has received a respons
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -70,6 +71,7 @@ class Leases:
         self._store, self._key, self._twilio_clock = store, key, twilio_clock
         self._request_timeout = timedelta(seconds=request_timeout)
         self._own: Lease | None = None
+        self._lock, self._has_ended = threading.Lock(), False
         self.index: int | None = None
         """Position of this process's lease, from 0; None before :meth:`acquire`."""
 
@@ -81,7 +83,22 @@ class Leases:
         self.extend(seconds)
 
     def extend(self, seconds: float) -> None:
-        """Extend the lease to some seconds from now. With 0, it ends: no request is in flight."""
+        """Extend the lease to some seconds from now, unless it has ended."""
+        with self._lock:
+            if not self._has_ended:
+                self._set_end(seconds)
+
+    def end(self) -> None:
+        """End the lease for good: no request is in flight.
+
+        An extension that another thread is storing is awaited first. A canceled one runs on in its thread, and would
+        otherwise replace the end.
+        """
+        with self._lock:
+            self._has_ended = True
+            self._set_end(0.0)
+
+    def _set_end(self, seconds: float) -> None:
         if self._own is None:
             return
         now = datetime.now(UTC)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -312,6 +315,44 @@ async def test_run_resumable_takes_over_failures(emulator: Emulator, open_client
         tally = await run_resumable(client, invalid, store=store, key="k")
     assert len(emulator.journal) == before
     assert (tally.failed, tally.skipped) == ({21211: 1}, {21610: 1})
+
+
+class SlowLeaseStore(DictStore):
+    """A store in which each extension of a lease takes a while to be stored."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.extending = threading.Event()
+
+    def set(self, key: str, value: Any) -> None:
+        is_later = key in self.values and ".lease." in key
+        if is_later and datetime.fromisoformat(value["until"]) > datetime.now(UTC):
+            self.extending.set()
+            time.sleep(0.5)
+        super().set(key, value)
+
+
+async def test_run_resumable_canceled_while_it_extends_the_lease_ends_the_lease(emulator: Emulator, open_client):
+    store = SlowLeaseStore()
+    emulator.quirks.set(latency=0.02)
+    async with open_client() as client:
+        task = asyncio.create_task(
+            run_resumable(
+                client,
+                message_items(emulator),
+                store=store,
+                key="k",
+                reconcile=EmulatorReconcile(emulator),
+                reconcile_delay=60,
+                concurrency=2,
+            )
+        )
+        await until(store.extending.is_set)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    await asyncio.sleep(0.7)
+    assert datetime.fromisoformat(store.get("k.lease.0")["until"]) <= datetime.now(UTC)
 
 
 async def test_run_resumable_stops_if_superseded(emulator: Emulator, open_client, store: DictStore):

@@ -38,8 +38,17 @@ def test_leases_acquire_stores_the_end_before_it_has_passed(store: DictStore):
     lease = Lease.from_json(store.get("k.lease.1"))
     assert timedelta(seconds=15) <= lease.until - lease.started_at < timedelta(seconds=20)
     assert lease.clock_offset is None
-    own.extend(0.0)
+    own.end()
     assert Lease.from_json(store.get("k.lease.1")).until - lease.started_at < timedelta(seconds=5)
+
+
+def test_leases_end_is_final(store: DictStore):
+    own = leases(store)
+    own.acquire(15.0)
+    own.end()
+    ended = store.get("k.lease.0")
+    own.extend(15.0)
+    assert store.get("k.lease.0") == ended
 
 
 def test_leases_extend_keeps_the_last_known_offset(store: DictStore):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from airflow_provider_twilio.api import checks
@@ -19,24 +20,35 @@ def check_limits(values: Mapping[str, Any]) -> None:
 
     :raises BadParameter: If one is invalid.
     """
-    for name in ("concurrency", "rate", "poll_interval", "wait_timeout"):
+    for name in ("concurrency", "rate", "max_failures", "min_balance"):
+        _check_number(name, values[name])
+    for name in ("concurrency", "rate"):
         value = values[name]
         if value is not None and value is not UNRESOLVED and not value > 0:
             raise BadParameter(name, f"is {value}", "pass a number above 0")
+    checks.required(**{name: values[name] for name in ("concurrency", "reconcile_timeout")})
+    for name in ("poll_interval", "wait_timeout"):
+        checks.positive_seconds(name, values[name])
+    for name in ("sent_grace", "reconcile_timeout"):
+        checks.seconds(name, values[name])
     checks.choice("on_clear", values["on_clear"], ("resend", "resend_all", "skip"))
     checks.choice("on_missing", values["on_missing"], ("invalid", "empty"))
     checks.choice("on_unresolved", values["on_unresolved"], ("resend", "fail"))
     failures = values["max_failures"]
-    if (
-        failures is not None
-        and failures is not UNRESOLVED
-        and (isinstance(failures, bool) or failures < 0 or (failures > 1 and failures % 1))
-    ):
+    if failures is not None and failures is not UNRESOLVED and (not failures >= 0 or (failures > 1 and failures % 1)):
         raise BadParameter("max_failures", f"is {failures}", "pass a whole number, or a share such as 0.05")
     if isinstance(values["results"], str):
         from airflow_provider_twilio.runtime.bulk.results import check
 
         check(values["results"])
+
+
+def _check_number(name: str, value: Any) -> None:
+    """Check that a value is a number, if set. Text such as "10" is none."""
+    if value is None or value is UNRESOLVED:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        raise BadParameter(name, f"is not a number ({checks.describe(value)})", "pass a number. No message was sent")
 
 
 def check_message(options: Mapping[str, Any], recipients: Any, recipient_column: Any) -> None:

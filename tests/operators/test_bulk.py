@@ -9,6 +9,7 @@ import json
 import threading
 import time
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -275,6 +276,19 @@ def test_send_messages_rejects_invalid_json_lines(emulator: Emulator, run, tmp_p
         ({"body": '{"a": 1} {to}'}, None),
         ({"concurrency": 0}, "concurrency is 0"),
         ({"rate": -1}, "rate is -1"),
+        ({"concurrency": None}, "concurrency"),
+        ({"concurrency": "10"}, "concurrency is not a number"),
+        ({"rate": "10"}, "rate is not a number"),
+        ({"max_failures": "0.05"}, "max_failures is not a number"),
+        ({"max_failures": float("nan")}, "max_failures is nan"),
+        ({"min_balance": "5"}, "min_balance is not a number"),
+        ({"min_balance": Decimal(5)}, None),
+        ({"poll_interval": "30"}, "poll_interval is"),
+        ({"poll_interval": None}, "poll_interval is None"),
+        ({"wait_timeout": None}, "wait_timeout is None"),
+        ({"sent_grace": "60"}, "sent_grace is"),
+        ({"reconcile_timeout": None}, "reconcile_timeout"),
+        ({"reconcile_timeout": "60"}, "reconcile_timeout is"),
         ({"max_failures": 1.5}, "max_failures is 1.5"),
         ({"on_clear": "again"}, "on_clear is not an allowed value"),
         ({"results": "table.xlsx"}, "results has an unknown extension"),

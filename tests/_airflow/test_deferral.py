@@ -133,9 +133,11 @@ def test_operator_without_triggerer_succeeds_if_delivered_meanwhile(emulator: Em
     task, context = message_operator(), task_context(with_store=with_store)
     defer(task, context)
     emulator.clock.advance(minutes=5)
+    reads = emulator.journal.count("GET")
     result = resume(message_operator(), context)
     assert (result["sid"], result["status"], result["to"]) == (emulator.messages[0]["sid"], "delivered", TO)
     assert emulator.journal.count("POST") == 1
+    assert emulator.journal.count("GET") - reads == 1  # a second fetch of the record could fail
 
 
 @pytest.mark.parametrize("with_store", [True, False])

@@ -42,29 +42,34 @@ def wait_blocking(spec: WaitSpec[Goal], source: Source, client: BlockingClient) 
 def check_at_deadline(spec: WaitSpec[Goal], source: Source, client: BlockingClient) -> tuple[WaitEvent, Record]:
     """Fetch a record for the last time; return the event, and the record if its goal is reached."""
     spec = replace(spec, deadline=min(time.time(), math.inf if spec.deadline is None else spec.deadline))
-    event = check_once(spec, source, client) or timed_out(spec.sid, "it was not found")
-    if event["outcome"] != "reached":
-        return event, Record()
-    record: Record = client.send(source.fetch(spec.sid))
-    return event, record
+    event, record = _check(spec, source, client)
+    if event is None:
+        return timed_out(spec.sid, "it was not found"), Record()
+    return event, record if event["outcome"] == "reached" and record is not None else Record()
 
 
 def check_once(spec: WaitSpec[Goal], source: Source, client: BlockingClient) -> WaitEvent | None:
     """Fetch a record once and return the event it leads to, or None to check again later."""
+    event, _ = _check(spec, source, client)
+    return event
+
+
+def _check(spec: WaitSpec[Goal], source: Source, client: BlockingClient) -> tuple[WaitEvent | None, Record | None]:
+    """Fetch a record once; return the event it leads to, or None to check again later, and the record if found."""
     try:
         record = _fetch(spec, source, client)
     except NotFound as error:
-        return missing(spec.sid, error)
+        return missing(spec.sid, error), None
     except TwilioError as error:
         if error.permanent:
-            return rejected(spec.sid, error)
+            return rejected(spec.sid, error), None
         log.warning("Cannot fetch %s, trying again after the polling interval: %s", spec.sid, error)
-        return _at_deadline(spec, str(error))
+        return _at_deadline(spec, str(error)), None
     if record is None:
-        return _at_deadline(spec, "it was not found")
+        return _at_deadline(spec, "it was not found"), None
     log.info("%s is %s", spec.sid, record.get("status"))
     event = evaluate(spec.goal, spec.sid, record)
-    return event or _at_deadline(spec, f"its last status is {record.get('status')}", record)
+    return event or _at_deadline(spec, f"its last status is {record.get('status')}", record), record
 
 
 def _fetch(spec: WaitSpec[Goal], source: Source, client: BlockingClient) -> Record | None:

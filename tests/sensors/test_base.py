@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from airflow_provider_twilio._airflow.compat import AirflowFailException, TaskDeferred
+from airflow_provider_twilio._airflow.compat import AirflowException, AirflowFailException, TaskDeferred
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.hooks.twilio import TwilioHook
+from airflow_provider_twilio.runtime.polling import blocking
 from airflow_provider_twilio.sensors.calls import CallCompletionSensor
 from airflow_provider_twilio.sensors.messages import MessageDeliverySensor
 from tests.sensors.conftest import TaskInstance
@@ -95,3 +99,36 @@ def test_wait_sensors_dry_run_without_sid_succeed_at_once(
     monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", f"{emulator.connection_uri}/?dry_run=true")
     assert wait() == {"sid": None, "status": "dry-run"}
     assert emulator.journal.count() == 0
+
+
+@contextmanager
+def signal_handler(sensor: Any) -> Iterator[None]:
+    """Handle a signal as Airflow handles SIGTERM."""
+    before = signal.signal(signal.SIGALRM, lambda *_: sensor.on_kill())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("mode", ["poke", "reschedule"])
+@pytest.mark.parametrize("option", [None, "soft_fail", "never_fail", "silent_fail"])
+@pytest.mark.parametrize(("sensor_type", "name", "sid"), SENSORS)
+def test_wait_sensors_on_kill_during_poke_fails_the_task(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, sensor_type, name, sid, option, mode
+):
+    """A worker that shuts down must not skip the downstream tasks."""
+    checks: list[str] = []
+
+    def check_once(spec: Any, *_: Any) -> None:
+        checks.append(spec.sid)
+        signal.raise_signal(signal.SIGALRM)
+
+    monkeypatch.setattr(blocking, "check_once", check_once)
+    options: dict[str, Any] = {option: True} if option else {}
+    sensor = sensor_type(task_id="wait", mode=mode, poke_interval=0.05, timeout=0.2, **{name: sid}, **options)
+    with signal_handler(sensor), pytest.raises(AirflowException, match=f"Stopped waiting for {sid}") as caught:
+        run_once(sensor, {"ti": TaskInstance()})
+    assert type(caught.value) is AirflowException
+    assert checks == [sid]
+    sensor.on_kill()  # outside of the wait it does nothing

@@ -92,10 +92,15 @@ class BulkOperator(TwilioOperator):
         """Cancel the messages that are still scheduled, if a user has marked the task as failed."""
         from airflow_provider_twilio._airflow.compat import get_task_state
         from airflow_provider_twilio.operators._bulk_send import cancel_in_client
+        from airflow_provider_twilio.runtime.bulk.cancel import describe_unknown
+        from airflow_provider_twilio.runtime.bulk.stored import count_unknown, known_sids
 
         if not self._is_scheduled or get_task_state(context.get("ti")) != "failed":
             return
-        sids = list(chain.from_iterable(run.sids()))
+        outcomes = list(chain.from_iterable(run.outcomes()))
+        if unknown := count_unknown(outcomes):
+            self.log.warning(describe_unknown(unknown))
+        sids = known_sids(outcomes)
         self.log.info("Canceling %d scheduled messages, since the task was marked as failed", len(sids))
         counts = self._run_in_background(cancel_in_client(settings, sids))
         self.log.info("Canceled scheduled messages: %s", dict(counts))

@@ -45,8 +45,9 @@ class CancelScheduledMessagesOperator(CompositeOperator, color=COLORS["Messages"
         )
 
     Only messages that match all of the parameters are canceled; pass at least one. A message that was sent cannot be
-    called back. The task fails without retry if Twilio rejects a cancellation for another reason. A retry cancels the
-    messages that are still scheduled.
+    called back. The task fails without retry if Twilio rejects a cancellation for another reason, or if checkpoints
+    have messages that may have been sent, but whose SIDs are not stored. The other messages are canceled first. A retry
+    cancels the messages that are still scheduled.
 
     Twilio cannot list the scheduled messages of an account alone. With neither ``recipients`` nor ``checkpoint_path``,
     the task reads the account's whole list of messages.
@@ -107,7 +108,7 @@ class CancelScheduledMessagesOperator(CompositeOperator, color=COLORS["Messages"
         from airflow_provider_twilio.api.recipients import split_recipients
 
         addresses = None if recipients is None else [_address(entry) for entry in split_recipients(recipients)]
-        sids = None if checkpoint_path is None else _sids_in(checkpoint_path)
+        sids, unknown = (None, 0) if checkpoint_path is None else _sids_in(checkpoint_path)
         selects = partial(
             _selects,
             service=filters["messaging_service_sid"],
@@ -129,8 +130,13 @@ class CancelScheduledMessagesOperator(CompositeOperator, color=COLORS["Messages"
             self.log.info("Canceling nothing: set apply=True to cancel %d scheduled messages", found)
         else:
             self.log.info("Scheduled messages: %s", summary)
-        if summary["failed"]:
-            raise AirflowFailException(f"{summary['failed']} of {found} messages were not canceled. {summary}")
+        faults = [f"{summary['failed']} of {found} messages were not canceled"] if summary["failed"] else []
+        if unknown:
+            from airflow_provider_twilio.runtime.bulk.cancel import describe_unknown
+
+            faults.append(describe_unknown(unknown))
+        if faults:
+            raise AirflowFailException(f"{'. '.join(faults)}. {summary}")
         return summary
 
 
@@ -147,15 +153,16 @@ def _address(entry: Any) -> str:
         ) from None
 
 
-def _sids_in(checkpoint_path: str) -> set[str]:
-    """Return the SIDs in all checkpoints in a folder and below.
+def _sids_in(checkpoint_path: str) -> tuple[set[str], int]:
+    """Return the SIDs in all checkpoints in a folder and below, and how many messages may have been sent without one.
 
     :raises BadParameter: If there are no checkpoints.
     """
     import json
     import re
 
-    from airflow_provider_twilio.runtime.bulk.stored import decode_outcome
+    from airflow_provider_twilio.runtime.bulk.checkpoints import outcomes_in
+    from airflow_provider_twilio.runtime.bulk.stored import count_unknown, known_sids
 
     folder = storage.resolve_path("checkpoint_path", checkpoint_path.strip())
     pattern = re.compile(r"twilio_bulk\.\d+\.\d+\.json")
@@ -166,8 +173,12 @@ def _sids_in(checkpoint_path: str) -> set[str]:
             f"has no checkpoints of a send ({checkpoint_path})",
             "correct it, or run the task where the folder is. No message was canceled",
         )
-    stored = (json.loads(folder.fs.cat_file(name))["outcomes"] or () for name in files)
-    return {sid for outcomes in stored for outcome in outcomes if outcome and (sid := decode_outcome(outcome)[2])}
+    sids, unknown = set[str](), 0
+    for name in files:
+        outcomes = outcomes_in(json.loads(folder.fs.cat_file(name)))
+        sids.update(known_sids(outcomes))
+        unknown += count_unknown(outcomes)
+    return sids, unknown
 
 
 def _selects(

@@ -117,12 +117,12 @@ class StopOnKill:
 
 
 async def cancel_if_failed(
-    task_instance: Any, read_sids: Callable[[], Awaitable[Collection[str]]], open_client: Connect
+    task_instance: Any, read_sids: Callable[[], Awaitable[tuple[Collection[str], int]]], open_client: Connect
 ) -> None:
     """Cancel the messages of a bulk send that are still scheduled, if a user has marked its task as failed.
 
     :param task_instance: The deferred task instance.
-    :param read_sids: Returns the SIDs of the messages.
+    :param read_sids: Returns the SIDs of the messages, and the number of messages that may have been sent without one.
     """
     canceling = asyncio.create_task(_cancel_if_failed(task_instance, read_sids, open_client))
     _stopping.add(canceling)
@@ -131,14 +131,17 @@ async def cancel_if_failed(
 
 
 async def _cancel_if_failed(
-    task_instance: Any, read_sids: Callable[[], Awaitable[Collection[str]]], open_client: Connect
+    task_instance: Any, read_sids: Callable[[], Awaitable[tuple[Collection[str], int]]], open_client: Connect
 ) -> None:
     from asgiref.sync import sync_to_async
 
-    from airflow_provider_twilio.runtime.bulk.cancel import cancel_scheduled
+    from airflow_provider_twilio.runtime.bulk.cancel import cancel_scheduled, describe_unknown
 
     if await sync_to_async(get_task_state)(task_instance) != "failed":
         return
     async with open_client() as client:
-        counts = await cancel_scheduled(client, await read_sids())
+        sids, unknown = await read_sids()
+        if unknown:
+            log.warning(describe_unknown(unknown))
+        counts = await cancel_scheduled(client, sids)
     log.info("Canceled scheduled messages, since the task was marked as failed: %s", dict(counts))

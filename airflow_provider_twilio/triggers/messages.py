@@ -198,7 +198,7 @@ class BulkDeliveryTrigger(SharedPollTrigger):
         from airflow_provider_twilio.runtime.polling.many import wait_for_all
 
         arguments = self.arguments
-        sids = await self._read_sids()
+        sids, _ = await self._read_sids()
         if len(sids) != arguments["message_count"]:
             fault = f"found {len(sids)} SIDs, but {arguments['message_count']} messages were sent"
             if arguments["checkpoint_path"] is None:
@@ -221,7 +221,8 @@ class BulkDeliveryTrigger(SharedPollTrigger):
         if self.arguments["cancel_on_kill"] and time.time() < self.arguments["deadline"]:
             await cancel_if_failed(self.task_instance, self._read_sids, self.hook.aclient)
 
-    async def _read_sids(self) -> list[str]:
+    async def _read_sids(self) -> tuple[list[str], int]:
+        """Return the SIDs, and the number of messages that may have been sent without a stored SID."""
         from asgiref.sync import sync_to_async
 
         key = self.arguments["key"]
@@ -230,7 +231,7 @@ class BulkDeliveryTrigger(SharedPollTrigger):
         # A trigger that runs in `dag.test()` has no `task_instance`.
         task = SimpleNamespace(**{name: self.arguments[name] for name in ("dag_id", "run_id", "task_id", "map_index")})
         parts = [await get_own_xcom(task, f"{key}.{number}") for number in range(self.arguments["xcom_count"])]
-        return list(chain.from_iterable(part or () for part in parts))
+        return list(chain.from_iterable(part or () for part in parts)), 0
 
 
 def _unreadable_folder(checkpoint_path: str, fault: str) -> str:
@@ -241,10 +242,13 @@ def _unreadable_folder(checkpoint_path: str, fault: str) -> str:
     )
 
 
-def _sids_from_checkpoints(checkpoint_path: str, key: str) -> list[str]:
+def _sids_from_checkpoints(checkpoint_path: str, key: str) -> tuple[list[str], int]:
     from airflow.sdk import ObjectStoragePath
 
-    from airflow_provider_twilio.runtime.bulk.checkpoints import stored_sids
+    from airflow_provider_twilio.runtime.bulk.checkpoints import stored_outcomes
+    from airflow_provider_twilio.runtime.bulk.stored import count_unknown, known_sids
     from airflow_provider_twilio.runtime.state_store import FolderStore
 
-    return list(chain.from_iterable(stored_sids(FolderStore(ObjectStoragePath(checkpoint_path)), key)))
+    store = FolderStore(ObjectStoragePath(checkpoint_path))
+    outcomes = list(chain.from_iterable(stored_outcomes(store, key)))
+    return known_sids(outcomes), count_unknown(outcomes)

@@ -15,7 +15,9 @@ import pytest
 
 from airflow_provider_twilio._airflow.compat import AirflowFailException
 from airflow_provider_twilio.emulator import Emulator
+from airflow_provider_twilio.operators._bulk_run import BulkRun
 from airflow_provider_twilio.operators.messages import SendMessagesOperator
+from airflow_provider_twilio.runtime.state_store import TaskStateStore
 from tests.operators.test_bulk import SENDER, context, numbers, send
 from tests.operators.test_scheduled import create_service, scheduled
 from tests.runtime.test_state_store import Store
@@ -259,3 +261,20 @@ def test_send_messages_marked_failed_cancels_scheduled_messages(
     killer.join()
     statuses = Counter(message["status"] for message in emulator.messages)
     assert set(statuses) == ({"canceled"} if state == "failed" else {"scheduled"})
+
+
+@pytest.mark.parametrize(("outcomes", "warns"), [(["?", None], True), ([None], False)])
+def test_send_messages_marked_failed_warns_about_unknown_sids(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys, outcomes: list[Any], warns: bool
+):
+    from airflow_provider_twilio._airflow import compat
+
+    monkeypatch.setattr(compat, "get_task_state", lambda ti: "failed")
+    task = SendMessagesOperator(
+        task_id="task", recipients=numbers(2), body="hello", **scheduled(create_service(emulator))
+    )
+    store = Store()
+    store.values["twilio_bulk.0.0"] = {"outcomes": outcomes}
+    run = BulkRun(TaskStateStore(store), {"generation": 0})
+    task._cancel_if_killed(context(store), task.hook.client.settings, run)  # type: ignore[arg-type]
+    assert ("Up to 1 more messages may be scheduled" in capsys.readouterr().out) is warns

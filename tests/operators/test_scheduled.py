@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,6 +32,13 @@ def scheduled(service: str) -> dict[str, Any]:
     """Return the arguments of messages that a messaging service sends in two hours."""
     send_at = datetime.now(UTC) + timedelta(hours=2)
     return {"from_": None, "messaging_service_sid": service, "schedule_type": "fixed", "send_at": send_at}
+
+
+def add_checkpoint(path: Path, outcomes: list[Any] | None) -> None:
+    """Add a second checkpoint to the only send below a path."""
+    [first] = path.rglob("twilio_bulk.0.0.json")
+    state = {**json.loads(first.read_text()), "outcomes": outcomes}
+    first.with_name("twilio_bulk.0.1.json").write_text(json.dumps(state))
 
 
 def statuses(emulator: Emulator) -> Counter[str]:
@@ -81,6 +89,22 @@ def test_cancel_scheduled_messages_by_checkpoints(emulator: Emulator, run, tmp_p
     assert statuses(emulator)["scheduled"] == 3
 
 
+@pytest.mark.parametrize("apply", [True, False])
+@pytest.mark.parametrize(("outcomes", "count"), [(None, 1000), (["?", None, ["unknown", 0]], 2)])
+def test_cancel_scheduled_messages_with_unknown_sids_cancels_the_others_and_fails(
+    emulator: Emulator, run, tmp_path: Path, outcomes: Any, count: int, apply: bool
+):
+    """A killed send has an open checkpoint, or interrupted requests."""
+    service = create_service(emulator)
+    send(run, recipients=numbers(5), checkpoint_path=str(tmp_path), **scheduled(service))
+    add_checkpoint(tmp_path, outcomes)
+    with pytest.raises(AirflowFailException, match=f"Up to {count} more messages may be scheduled") as error:
+        run(CancelScheduledMessagesOperator, checkpoint_path=str(tmp_path), apply=apply)
+    assert "by messaging_service_sid" in str(error.value)
+    assert "Or retry the send" in str(error.value)
+    assert statuses(emulator) == {"canceled" if apply else "scheduled": 5}
+
+
 def test_cancel_scheduled_messages_in_dry_run_cancels_nothing(emulator: Emulator, run, monkeypatch):
     service = create_service(emulator)
     send(run, recipients=numbers(3), **scheduled(service))
@@ -125,7 +149,7 @@ def test_cancel_scheduled_messages_without_checkpoints_fails(emulator: Emulator,
 
 @pytest.mark.parametrize("state", ["failed", "deferred", "success", STATE_UNKNOWN])
 async def test_bulk_delivery_trigger_killed_cancels_scheduled_messages(
-    emulator: Emulator, run, tmp_path: Path, monkeypatch, state: str
+    emulator: Emulator, run, tmp_path: Path, monkeypatch, caplog, state: str
 ):
     import asyncio
 
@@ -140,3 +164,7 @@ async def test_bulk_delivery_trigger_killed_cancels_scheduled_messages(
     monkeypatch.setattr(_stopping, "get_task_state", lambda ti: state)
     await trigger.on_kill()
     assert statuses(emulator) == {"canceled" if state == "failed" else "scheduled": 20}
+    assert "more messages may be scheduled" not in caplog.text
+    add_checkpoint(tmp_path, ["?"])
+    await trigger.on_kill()
+    assert ("Up to 1 more messages may be scheduled" in caplog.text) is (state == "failed")

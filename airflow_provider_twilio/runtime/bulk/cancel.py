@@ -21,6 +21,16 @@ CONCURRENCY = 20
 log = logging.getLogger(__name__)
 
 
+def describe_unknown(count: int) -> str:
+    """Return a warning about messages that may be scheduled, but whose SIDs are not stored."""
+    return (
+        f"Up to {count} more messages may be scheduled. They cannot be canceled by SID: the send stopped before it"
+        " stored Twilio's responses. Cancel them with a CancelScheduledMessagesOperator by messaging_service_sid,"
+        " created_after and created_before. Or retry the send, which reconciles them and sends the remaining messages,"
+        " and cancel again"
+    )
+
+
 async def cancel_scheduled(client: AsyncClient, sids: Iterable[str]) -> Counter[str]:
     """Cancel those of the messages that are still scheduled.
 

@@ -49,7 +49,14 @@ from airflow_provider_twilio.runtime.bulk.engine import AsyncSender, Engine
 from airflow_provider_twilio.runtime.bulk.items import Outcome, Tally, WorkItem
 from airflow_provider_twilio.runtime.bulk.leases import Leases, lease_keys
 from airflow_provider_twilio.runtime.bulk.source import YIELD_EVERY, batches
-from airflow_provider_twilio.runtime.bulk.stored import DEFERRED, UNKNOWN, Checkpoint, decode_outcome, encode_outcome
+from airflow_provider_twilio.runtime.bulk.stored import (
+    DEFERRED,
+    UNKNOWN,
+    Checkpoint,
+    decode_outcome,
+    encode_outcome,
+    known_sids,
+)
 from airflow_provider_twilio.runtime.idempotency.intent import Window
 from airflow_provider_twilio.runtime.state_store import StateStore
 
@@ -177,14 +184,19 @@ def stored_outcomes(store: StateStore, key: str) -> Iterator[list[Any]]:
     """
     index = 0
     while (state := store.get(f"{key}.{index}")) is not None:
-        yield state["outcomes"] or [UNKNOWN] * CHECKPOINT_SIZE
+        yield outcomes_in(state)
         index += 1
+
+
+def outcomes_in(state: Mapping[str, Any]) -> list[Any]:
+    """Return the outcomes in the stored state of a checkpoint. All items of an open one may have been sent."""
+    return state["outcomes"] or [UNKNOWN] * CHECKPOINT_SIZE
 
 
 def stored_sids(store: StateStore, key: str) -> Iterator[list[str]]:
     """Yield the SIDs of a stream's records, one list for each checkpoint."""
     for outcomes in stored_outcomes(store, key):
-        yield [sid for stored in outcomes if stored is not None and (sid := decode_outcome(stored)[2])]
+        yield known_sids(outcomes)
 
 
 def _intersection(sids: Collection[str], outcomes: Iterable[Sequence[Any]]) -> set[str]:

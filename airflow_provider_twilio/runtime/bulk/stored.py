@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -71,3 +72,13 @@ def decode_outcome(stored: Any) -> tuple[OutcomeKind, int, str | None]:
     if stored == UNKNOWN:
         return "unknown", 0, None
     return "done", 0, stored if isinstance(stored, str) else None
+
+
+def known_sids(outcomes: Iterable[Any]) -> list[str]:
+    """Return the SIDs in stored outcomes."""
+    return [sid for stored in outcomes if stored is not None and (sid := decode_outcome(stored)[2])]
+
+
+def count_unknown(outcomes: Iterable[Any]) -> int:
+    """Return the number of items that may have been sent, but whose SIDs are not stored."""
+    return sum(stored is not None and decode_outcome(stored)[0] == "unknown" for stored in outcomes)

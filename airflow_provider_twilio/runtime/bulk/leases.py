@@ -89,7 +89,7 @@ class Leases:
                 self._set_end(seconds)
 
     def end(self) -> None:
-        """End the lease for good: no request is in flight.
+        """End the lease permanently: no request is in flight.
 
         An extension that another thread is storing is awaited first. A canceled one runs on in its thread, and would
         otherwise replace the end.

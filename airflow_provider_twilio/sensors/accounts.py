@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
-from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseSensorOperator, PokeReturnValue
+from airflow.sdk import PokeReturnValue
 
 from airflow_provider_twilio._airflow.outcome import fail_on_permanent_errors
-from airflow_provider_twilio._airflow.templates import TextRendering, is_mapped_at_runtime, resolve_literal
+from airflow_provider_twilio._airflow.templates import resolve_literal
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import TwilioError
 from airflow_provider_twilio.hooks.twilio import TwilioHook
 from airflow_provider_twilio.operators._base.operation import COLORS
+from airflow_provider_twilio.sensors.base import TwilioSensor
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_twilio._airflow.parameters import SensorParameters
 
 
-class BalanceSensor(TextRendering, BaseSensorOperator):
+class BalanceSensor(TwilioSensor):
     """Wait until the balance of an account has reached a minimum. The balance goes to XCom.
 
     A subaccount, which has no balance of its own, fails the task without retry, and so does any other error that would
@@ -53,18 +54,16 @@ class BalanceSensor(TextRendering, BaseSensorOperator):
         account_sid: str | None = None,
         **kwargs: Unpack[SensorParameters],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
         self.minimum = minimum
-        self.twilio_conn_id = twilio_conn_id
-        self.account_sid = account_sid
-        if not is_mapped_at_runtime(self):
-            checks.required(minimum=minimum)
-            checks.amount("minimum", resolve_literal(minimum))
+        self._check_literals(minimum=minimum)
 
-    @cached_property
-    def hook(self) -> TwilioHook:
-        """The hook of the connection and account."""
-        return TwilioHook(self.twilio_conn_id, self.account_sid)
+    @classmethod
+    def _check_parameters(cls, values: Mapping[str, Any]) -> None:
+        super()._check_parameters(values)
+        if "minimum" in values:
+            checks.required(minimum=values["minimum"])
+            checks.amount("minimum", resolve_literal(values["minimum"]))
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Check the balance once."""

@@ -1,10 +1,10 @@
-"""Base class of the sensors that wait for a final status."""
+"""Base classes of the sensors."""
 
 from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from airflow_provider_twilio.links.twilio import TwilioLogLink
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from airflow.sdk.definitions.mappedoperator import OperatorPartial
     from typing_extensions import Unpack
 
     from airflow_provider_twilio._airflow.parameters import SensorParameters
@@ -34,7 +35,61 @@ if TYPE_CHECKING:
 # importing Airflow's triggers.
 
 
-class WaitSensor(TextRendering, EndsWaitOnKill, ResumesAtDeadline, BaseSensorOperator):
+class TwilioSensor(TextRendering, BaseSensorOperator):
+    """Base class of the sensors. It checks literals when a DAG is parsed, also those of a mapped task.
+
+    :param twilio_conn_id: Airflow connection. (templated)
+    :param account_sid: Account of the record; the connection's own by default. (templated)
+    """
+
+    def __init__(
+        self,
+        *,
+        twilio_conn_id: str = TwilioHook.default_conn_name,
+        account_sid: str | None = None,
+        **kwargs: Unpack[SensorParameters],
+    ) -> None:
+        super().__init__(**kwargs)
+        self.twilio_conn_id = twilio_conn_id
+        self.account_sid = account_sid
+        self._check_literals(account_sid=account_sid)
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> OperatorPartial:
+        """Return a mapped task. Its literals are checked at parse time, like those of an unmapped task."""
+        cls._check_parameters(kwargs)
+        return super().partial(**kwargs)
+
+    def _check_literals(self, **values: Any) -> None:
+        """Check the arguments of ``__init__`` when a DAG is parsed. Templates are only known at run time."""
+        if not is_mapped_at_runtime(self):
+            self._check_parameters(values)
+
+    @classmethod
+    def _check_parameters(cls, values: Mapping[str, Any]) -> None:
+        """Check the literals among some of the parameters.
+
+        :param values: Values of parameters, by name.
+        :raises BadParameter: A literal is invalid.
+        """
+        cls._check_sid("account_sid", values, "AC")
+
+    @staticmethod
+    def _check_sid(name: str, values: Mapping[str, Any], *prefixes: str) -> None:
+        """Check a parameter that is a SID, unless it is a template or None.
+
+        :raises BadParameter: The SID is malformed or of another type.
+        """
+        if values.get(name) is not None:
+            checks.sid(name, resolve_literal(values[name]), *prefixes)
+
+    @cached_property
+    def hook(self) -> TwilioHook:
+        """The hook of the connection and account."""
+        return TwilioHook(self.twilio_conn_id, self.account_sid)
+
+
+class WaitSensor(EndsWaitOnKill, ResumesAtDeadline, TwilioSensor):
     """Base class of the sensors that wait for the final status of one message or call.
 
     While Twilio cannot be polled (429, 5xx, no network) the sensor continues to wait. An error that would occur again
@@ -62,26 +117,8 @@ class WaitSensor(TextRendering, EndsWaitOnKill, ResumesAtDeadline, BaseSensorOpe
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Unpack[SensorParameters],
     ) -> None:
-        super().__init__(**kwargs)
-        self.twilio_conn_id = twilio_conn_id
-        self.account_sid = account_sid
+        super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
         self.deferrable = deferrable
-        self._check_sid("account_sid", account_sid, "AC")
-
-    def _check_sid(self, name: str, value: str | None, *prefixes: str) -> None:
-        """Check a literal SID when the DAG is parsed.
-
-        The trigger checks SIDs that are known only at run time.
-
-        :raises BadParameter: The SID is of another type.
-        """
-        if value is not None and not is_mapped_at_runtime(self):
-            checks.sid(name, resolve_literal(value), *prefixes)
-
-    @cached_property
-    def hook(self) -> TwilioHook:
-        """The hook of the connection and account."""
-        return TwilioHook(self.twilio_conn_id, self.account_sid)
 
     @property
     def _sid(self) -> Any:

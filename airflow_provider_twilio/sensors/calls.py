@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_twilio._airflow.compat import conf
 from airflow_provider_twilio.api import checks
@@ -68,16 +68,22 @@ class CallCompletionSensor(WaitSensor):
     ) -> None:
         super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, deferrable=deferrable, **kwargs)
         self.call_sid = call_sid
-        self._check_sid("call_sid", call_sid, *SID_PREFIXES)
         self.accept = accept
         self.answered_by = answered_by
-        for status in accept:
+        self._check_literals(call_sid=call_sid, accept=accept)
+
+    @classmethod
+    def _check_parameters(cls, values: Mapping[str, Any]) -> None:
+        super()._check_parameters(values)
+        cls._check_sid("call_sid", values, *SID_PREFIXES)
+        for status in values.get("accept") or ():
             checks.choice("accept", status, sorted(FINAL))
 
     @property
     def _goal(self) -> Completion:
         from airflow_provider_twilio.api.verdicts import Completion
 
+        self._check_parameters({"accept": self.accept})  # a mapped value is not checked before
         answered_by = (self.answered_by,) if isinstance(self.answered_by, str) else tuple(self.answered_by)
         return Completion(tuple(self.accept), answered_by)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_twilio._airflow.compat import conf
 from airflow_provider_twilio.api.messages import SID_PREFIXES
@@ -70,11 +70,16 @@ class MessageDeliverySensor(WaitSensor):
     ) -> None:
         super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, deferrable=deferrable, **kwargs)
         self.message_sid = message_sid
-        self._check_sid("message_sid", message_sid, *SID_PREFIXES)
         self.accept_sent = accept_sent
         self.sent_grace = sent_grace
         self.resendable_codes = resendable_codes
         self.skip_opted_out = skip_opted_out
+        self._check_literals(message_sid=message_sid)
+
+    @classmethod
+    def _check_parameters(cls, values: Mapping[str, Any]) -> None:
+        super()._check_parameters(values)
+        cls._check_sid("message_sid", values, *SID_PREFIXES)
 
     @property
     def _goal(self) -> Delivery:

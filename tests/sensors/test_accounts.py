@@ -39,4 +39,9 @@ def test_balance_sensor_bad_minimum_raises(emulator: Emulator):
     for minimum in ("", "lots", True):
         with pytest.raises(BadParameter, match="minimum is"):
             BalanceSensor(task_id="wait", minimum=minimum)
+        with pytest.raises(BadParameter, match="minimum is"):
+            BalanceSensor.partial(task_id="wait", minimum=minimum)
+    with pytest.raises(BadParameter, match="account_sid"):
+        BalanceSensor.partial(task_id="wait", account_sid="SM" + "0" * 32)
+    BalanceSensor.partial(task_id="wait").expand(minimum=[1, 2])
     assert BalanceSensor.template_fields == ("minimum", "twilio_conn_id", "account_sid")

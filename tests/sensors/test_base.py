@@ -45,6 +45,25 @@ def test_wait_sensors_literal_sid_of_other_type_raises_at_parse_time(sensor_type
         sensor_type(task_id="wait", **{name: sid, "account_sid": sid})
 
 
+@pytest.mark.parametrize(("sensor_type", "name", "sid"), SENSORS)
+def test_wait_sensors_partial_checks_its_literals(sensor_type, name, sid):
+    with pytest.raises(BadParameter, match=f"{name} is not a SID"):
+        sensor_type.partial(task_id="wait", **{name: "bad"})
+    with pytest.raises(BadParameter, match="account_sid"):
+        sensor_type.partial(task_id="wait", account_sid=sid)
+    sensor_type.partial(task_id="wait", **{name: "{{ sid }}"}).expand(account_sid=[None])
+    sensor_type.partial(task_id="wait").expand(**{name: [sid, "bad"]})  # only known when the task runs
+
+
+def test_call_sensor_accept_of_unknown_status_raises(emulator: Emulator):
+    with pytest.raises(BadParameter, match="accept"):
+        CallCompletionSensor.partial(task_id="wait", accept=["bust"])
+    sensor = CallCompletionSensor(task_id="wait", call_sid="CA" + "0" * 32)
+    sensor.accept = ["bust"]  # as at run time, where a mapped value is not checked on construction
+    with pytest.raises(AirflowFailException, match="accept"):
+        run_once(sensor, {})
+
+
 @pytest.mark.parametrize("default", [True, False])
 def test_wait_sensors_deferrable_defaults_to_airflow_setting(default: bool):
     code = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import PokeReturnValue
@@ -21,13 +22,15 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from airflow_provider_twilio._airflow.parameters import SensorParameters
+    from airflow_provider_twilio.runtime.polling.rotation import PatientReader
 
 
 class BalanceSensor(TwilioSensor):
     """Wait until the balance of an account has reached a minimum. The balance goes to XCom.
 
     A subaccount, which has no balance of its own, fails the task without retry, and so does any other error that would
-    occur again. While Twilio cannot be polled (429, 5xx, no network) the sensor continues to wait.
+    occur again. While Twilio cannot be polled (429, 5xx, no network) the sensor continues to wait, and it tries
+    rejected credentials again for some minutes.
     ``mode="reschedule"`` releases the worker slot between two checks.
 
     .. code-block:: python
@@ -65,13 +68,20 @@ class BalanceSensor(TwilioSensor):
             checks.required(minimum=values["minimum"])
             checks.amount("minimum", resolve_literal(values["minimum"]))
 
+    @cached_property
+    def _reader(self) -> PatientReader[TwilioHook]:
+        """The reads of the wait. They read the connection again if Twilio rejects the credentials."""
+        from airflow_provider_twilio.runtime.polling.rotation import PatientReader
+
+        return PatientReader(self.hook, self._reopen_hook)
+
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Check the balance once."""
         with fail_on_permanent_errors():
             checks.required(minimum=self.minimum)
             minimum = checks.amount("minimum", self.minimum) or Decimal()
             try:
-                balance = self.hook.fetch_balance()
+                balance = self._reader.read(lambda hook: hook.fetch_balance())
             except TwilioError as error:
                 if error.permanent:
                     raise

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from airflow_provider_twilio._airflow.parameters import SensorParameters
     from airflow_provider_twilio.api.verdicts import Goal
     from airflow_provider_twilio.runtime.polling.events import WaitEvent
+    from airflow_provider_twilio.runtime.polling.rotation import PatientClient
     from airflow_provider_twilio.runtime.polling.spec import WaitSpec
     from airflow_provider_twilio.triggers.base import WaitTrigger
 
@@ -88,13 +89,18 @@ class TwilioSensor(TextRendering, BaseSensorOperator):
         """The hook of the connection and account."""
         return TwilioHook(self.twilio_conn_id, self.account_sid)
 
+    def _reopen_hook(self) -> TwilioHook:
+        """Read the connection again, and return its hook."""
+        self.__dict__.pop("hook", None)
+        return self.hook
+
 
 class WaitSensor(EndsWaitOnKill, ResumesAtDeadline, TwilioSensor):
     """Base class of the sensors that wait for the final status of one message or call.
 
-    While Twilio cannot be polled (429, 5xx, no network) the sensor continues to wait. An error that would occur again
-    fails the task without retry. ``poke_interval``, ``timeout``, ``mode``, ``soft_fail`` and ``never_fail`` are
-    Airflow's own.
+    While Twilio cannot be polled (429, 5xx, no network) the sensor continues to wait, and it tries rejected credentials
+    again for some minutes. Any other error that would occur again fails the task without retry. ``poke_interval``,
+    ``timeout``, ``mode``, ``soft_fail`` and ``never_fail`` are Airflow's own.
 
     :param twilio_conn_id: Airflow connection. (templated)
     :param account_sid: Account of the record; the connection's own by default. (templated)
@@ -119,6 +125,13 @@ class WaitSensor(EndsWaitOnKill, ResumesAtDeadline, TwilioSensor):
     ) -> None:
         super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
         self.deferrable = deferrable
+
+    @cached_property
+    def _client(self) -> PatientClient:
+        """The client of the wait, which reads the connection again if Twilio rejects the credentials."""
+        from airflow_provider_twilio.runtime.polling.rotation import PatientClient
+
+        return PatientClient(self.hook.client, lambda: self._reopen_hook().client)
 
     @property
     def _sid(self) -> Any:
@@ -155,7 +168,7 @@ class WaitSensor(EndsWaitOnKill, ResumesAtDeadline, TwilioSensor):
             if not self._link_stored:
                 TwilioLogLink.show(context, self.hook.client.settings, spec.sid)
                 self._link_stored = True
-            event = check_once(spec, trigger.source, self.hook.client)
+            event = check_once(spec, trigger.source, self._client)
         if event is not None:
             return PokeReturnValue(is_done=True, xcom_value=self._finish(event))
         if self.deferrable:

@@ -6,9 +6,11 @@ from typing import Any, Literal
 
 import pytest
 
+from airflow_provider_twilio._airflow.compat import AirflowFailException
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.emulator import Emulator
 from airflow_provider_twilio.hooks.twilio import TwilioHook
+from airflow_provider_twilio.runtime.polling import shared
 from airflow_provider_twilio.sensors.accounts import BalanceSensor
 from tests.sensors.conftest import TaskInstance
 
@@ -26,6 +28,20 @@ def test_balance_sensor_low_balance_and_server_errors_continue(emulator: Emulato
     assert sensor.poke({}) is False
     emulator.fail_next(1, status=503)
     assert BalanceSensor(task_id="wait", minimum=1).poke({}) is False
+
+
+def test_balance_sensor_rejected_credentials_fail_after_some_minutes(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+):
+    sensor = BalanceSensor(task_id="wait", minimum=1)
+    emulator.fail_next(2, status=401)
+    assert sensor.poke({}) is False
+    result: Any = sensor.poke({})
+    assert result.is_done
+    emulator.fail_next(2, status=401)
+    monkeypatch.setattr(shared, "AUTH_PATIENCE", 0.0)
+    with pytest.raises(AirflowFailException, match="AuthenticationFailed"):
+        sensor.poke({})
 
 
 def test_balance_sensor_subaccount_fails_naming_its_parent(emulator: Emulator):

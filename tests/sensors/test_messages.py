@@ -202,6 +202,34 @@ def test_message_sensor_rejected_credentials_fail_without_retry(
 
 
 @pytest.mark.parametrize("mode", MODES)
+def test_message_sensor_rotated_credentials_continue(
+    run: Runner, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, sid: str, mode: Mode
+):
+    """The connection has the new token some time after Twilio has."""
+    monkeypatch.setattr(shared, "MAX_AUTH_BACKOFF", 0.1)
+    wrong = emulator.connection_uri.replace(":" + emulator.auth_token, ":" + "0" * 32, 1)
+    assert wrong != emulator.connection_uri
+    monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", wrong)
+
+    def change() -> None:
+        monkeypatch.setenv("AIRFLOW_CONN_TWILIO_DEFAULT", emulator.connection_uri)
+        emulator.set_message_status(sid, "delivered")
+
+    ended, result = run(MessageDeliverySensor, mode, message_sid=sid, change=change)
+    assert (ended, result["status"] if ended == "success" else result) == ("success", "delivered")
+
+
+@pytest.mark.parametrize("mode", ["poke", "reschedule"])
+def test_message_sensor_rejected_credentials_fail_at_the_deadline(
+    run: Runner, emulator: Emulator, sid: str, mode: Mode
+):
+    emulator.fail_next(10_000, status=401)
+    ended, result = run(MessageDeliverySensor, mode, message_sid=sid, timeout=0.6)
+    assert ended == "AirflowSensorTimeout"
+    assert result.startswith(f"{sid} had no final status at the deadline: GET /2010-04-01/")
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_message_sensor_template_without_sid_fails_without_request(run: Runner, emulator: Emulator, mode: Mode):
     ended, result = run(MessageDeliverySensor, mode, message_sid="{{ as rendered }}")
     assert ended == "AirflowFailException"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from typing import NoReturn, TypeVar
+from typing import Generic, NoReturn, TypeVar
 
 from airflow_provider_twilio.api.errors import AuthenticationFailed, TwilioError
 from airflow_provider_twilio.api.listing import Listing
@@ -16,40 +16,31 @@ from airflow_provider_twilio.runtime.polling import shared
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+C = TypeVar("C")
 
 
-class PatientClient:
-    """A blocking client for the reads of a wait. It tries rejected credentials again for some minutes.
+class PatientReader(Generic[C]):
+    """Reads of a wait. Rejected credentials are tried again for some minutes.
 
-    When Twilio rejects the credentials, the connection is read again and the request is retried once. If Twilio rejects
+    When Twilio rejects the credentials, the connection is read again and the read is repeated once. If Twilio rejects
     these credentials too, the error is a temporary one, until the time is up.
 
-    :param client: The client to begin with.
-    :param reopen: Reads the connection again, and returns a client.
+    :param client: The client or hook to begin with.
+    :param reopen: Reads the connection again, and returns a client or hook.
     """
 
-    def __init__(self, client: BlockingClient, reopen: Callable[[], BlockingClient]) -> None:
+    def __init__(self, client: C, reopen: Callable[[], C]) -> None:
         self._client = client
         self._reopen = reopen
         self._rejected_at: float | None = None
 
-    def send(self, request: Request[T], /) -> T:
-        """Send a request that is safe to repeat, and return its parsed response.
+    def read(self, read: Callable[[C], T]) -> T:
+        """Call a function with the client, and return its result.
 
-        :raises AuthenticationFailed: Twilio has rejected the credentials for too long.
-        :raises TwilioError: The request failed, or Twilio rejects the credentials for now.
-        """
-        return self._read(lambda client: client.send(request))
-
-    def iter_records(self, listing: Listing[T], /) -> Iterator[T]:
-        """Yield the records of a list.
-
+        :param read: Function whose requests are safe to repeat.
         :raises AuthenticationFailed: Twilio has rejected the credentials for too long.
         :raises TwilioError: A request failed, or Twilio rejects the credentials for now.
         """
-        yield from self._read(lambda client: list(client.iter_records(listing)))
-
-    def _read(self, read: Callable[[BlockingClient], T]) -> T:
         try:
             result = read(self._client)
         except AuthenticationFailed:
@@ -72,3 +63,23 @@ class PatientClient:
             shared.AUTH_PATIENCE / 60,
         )
         raise TwilioError(str(error)) from error
+
+
+class PatientClient(PatientReader[BlockingClient]):
+    """A blocking client for the reads of a wait. It tries rejected credentials again for some minutes."""
+
+    def send(self, request: Request[T], /) -> T:
+        """Send a request that is safe to repeat, and return its parsed response.
+
+        :raises AuthenticationFailed: Twilio has rejected the credentials for too long.
+        :raises TwilioError: The request failed, or Twilio rejects the credentials for now.
+        """
+        return self.read(lambda client: client.send(request))
+
+    def iter_records(self, listing: Listing[T], /) -> Iterator[T]:
+        """Yield the records of a list.
+
+        :raises AuthenticationFailed: Twilio has rejected the credentials for too long.
+        :raises TwilioError: A request failed, or Twilio rejects the credentials for now.
+        """
+        yield from self.read(lambda client: list(client.iter_records(listing)))

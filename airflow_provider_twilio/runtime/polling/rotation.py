@@ -22,7 +22,7 @@ C = TypeVar("C")
 class PatientReader(Generic[C]):
     """Reads of a wait. Rejected credentials are tried again for some minutes.
 
-    When Twilio rejects the credentials, the connection is read again and the read is repeated once. If Twilio rejects
+    When Twilio rejects the credentials, the connection is read again and the read is retried once. If Twilio rejects
     these credentials too, the error is a temporary one, until the time is up.
 
     :param client: The client or hook to begin with.
@@ -37,7 +37,7 @@ class PatientReader(Generic[C]):
     def read(self, read: Callable[[C], T]) -> T:
         """Call a function with the client, and return its result.
 
-        :param read: Function whose requests are safe to repeat.
+        :param read: Function that only reads.
         :raises AuthenticationFailed: Twilio has rejected the credentials for too long.
         :raises TwilioError: A request failed, or Twilio rejects the credentials for now.
         """

@@ -4,25 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 from airflow_provider_twilio.runtime.state_store import NullStore, StateStore, TaskStateStore
-
-
-class PermanentStore(TaskStateStore):
-    """A state store whose values do not expire. Airflow deletes them together with the DAG run.
-
-    :param store: Airflow's accessor of the task state store.
-    :param retention: Airflow's constant for values that never expire.
-    """
-
-    def __init__(self, store: Any, retention: timedelta) -> None:
-        super().__init__(store)
-        self._retention = retention
-
-    def set(self, key: str, value: Any) -> None:
-        self.store.set(key, value, retention=self._retention)
 
 
 def permanent_store(store: Any) -> TaskStateStore:
@@ -35,7 +19,7 @@ def permanent_store(store: Any) -> TaskStateStore:
             from airflow.sdk import NEVER_EXPIRE  # type: ignore[attr-defined,unused-ignore]
         except ImportError:  # before Airflow 3.3, where only tests have a store
             return TaskStateStore(store)
-        return PermanentStore(store, NEVER_EXPIRE)
+        return TaskStateStore(store, retention=NEVER_EXPIRE)
     return TaskStateStore(store)
 
 

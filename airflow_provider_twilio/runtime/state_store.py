@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -32,24 +33,31 @@ class TaskStateStore:
     """A state store backed by Airflow's task state store. Airflow 3.3 and later.
 
     Each task instance of each DAG run has its own. Its values survive retries, deferrals and Clear. Each call is a
-    round trip to Airflow's API server.
+    round trip to Airflow's API server. Calls from several threads take turns, as ``dag.test()`` handles only one
+    request of a task at a time.
 
     :param store: ``context["task_state_store"]``, or any object with its ``get``, ``set`` and ``delete``.
+    :param options: Further arguments of the store's ``set``, such as ``retention``.
     """
 
     durable = True
+    _turn = threading.Lock()
 
-    def __init__(self, store: Any) -> None:
+    def __init__(self, store: Any, **options: Any) -> None:
         self.store = store
+        self._options = options
 
     def get(self, key: str) -> Any:
-        return self.store.get(key)
+        with self._turn:
+            return self.store.get(key)
 
     def set(self, key: str, value: Any) -> None:
-        self.store.set(key, value)
+        with self._turn:
+            self.store.set(key, value, **self._options)
 
     def delete(self, key: str) -> None:
-        self.store.delete(key)
+        with self._turn:
+            self.store.delete(key)
 
 
 class FolderStore:

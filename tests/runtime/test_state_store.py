@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import fsspec
@@ -42,6 +45,46 @@ def test_task_state_store_returns_stored_values():
     state.delete("a")
     state.delete("a")
     assert (state.get("a"), state.get("b")) == (None, 1)
+
+
+class OneRequestStore(Store):
+    """A task state store that handles one request at a time, like that of ``dag.test()`` on Airflow 3.3."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_busy = threading.Lock()
+
+    def _handle(self) -> None:
+        assert self.is_busy.acquire(blocking=False), "two requests at a time"
+        time.sleep(0.001)
+        self.is_busy.release()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self._handle()
+        return super().get(key, default)
+
+    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+        self._handle()
+        super().set(key, value, retention=retention)
+
+    def delete(self, key: str) -> None:
+        self._handle()
+        super().delete(key)
+
+
+@pytest.mark.parametrize("options", [{}, {"retention": None}])
+def test_task_state_store_calls_of_threads_take_turns(options: dict[str, Any]):
+    store = OneRequestStore()
+
+    def use(index: int) -> Any:
+        state = TaskStateStore(store, **options)  # as tasks use several, for one task state store
+        state.set(f"key_{index}", index)
+        value = state.get(f"key_{index}")
+        state.delete(f"key_{index}")
+        return value
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(use, range(40))) == list(range(40))
 
 
 @pytest.mark.parametrize("value", [1, {"sid": "SM1"}])

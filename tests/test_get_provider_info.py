@@ -22,7 +22,7 @@ from airflow_provider_twilio.get_provider_info import get_provider_info
 PACKAGE = Path(airflow_provider_twilio.__file__).parent
 FOLDERS = ("hooks", "operators", "sensors", "triggers")  # also the keys of the provider info
 IMPLEMENTATION_MODULES = {
-    "alert", "base", "dispatch", "history", "modes", "policy", "quiet_hours", "rendering",
+    "alert", "base", "dispatch", "history", "modes", "policy", "quiet_hours", "rendering", "time_budget",
 }  # fmt: skip
 """Modules that DAGs do not import: they define base classes, helpers, or classes that other modules export."""
 SCHEMAS = Path(airflow.__file__).parent

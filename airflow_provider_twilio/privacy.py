@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
+from functools import cache
 
 # Characters between the digits of a number: spaces, hyphens and dashes of any kind, dots, slashes, parentheses and
 # invisible characters, also percent-encoded.
@@ -27,7 +28,12 @@ _NATIONAL = (
     r"(?!(?:\d{1,3}\.){3}\d{1,3}(?![\d.])|(?:0|[1-9]\d*)\.\d+(?!\d|[ \-/.]\d))"
     rf"(?P<national>\(?(?:\d(?:{_SEPARATOR}{{0,3}}\d){{9,16}}|0(?:{_SEPARATOR}{{0,3}}\d){{8}}))(?![0-9A-Za-z])"
 )
-_NUMBER = re.compile(rf"(?i){_INTERNATIONAL}|{_PLAIN}|{_NATIONAL}")
+
+
+@cache
+def _number() -> re.Pattern[str]:
+    """Return the pattern of a number. It is compiled when first used, as this takes longer than to import a module."""
+    return re.compile(rf"(?i){_INTERNATIONAL}|{_PLAIN}|{_NATIONAL}")
 
 
 def mask(text: str) -> str:
@@ -35,7 +41,7 @@ def mask(text: str) -> str:
 
     Numbers in national formats, such as ``(415) 555-1234``, and with any separators are masked too.
     """
-    return _NUMBER.sub(_mask_match, text)
+    return _number().sub(_mask_match, text)
 
 
 def _mask_match(match: re.Match[str]) -> str:

@@ -14,10 +14,6 @@ from airflow_provider_twilio._airflow.outcome import fail_on_permanent_errors
 from airflow_provider_twilio.api import checks
 from airflow_provider_twilio.api.errors import RateLimited
 from airflow_provider_twilio.operators._bulk_base import BulkOperator
-from airflow_provider_twilio.operators._bulk_summary import (
-    enforce_max_failures,
-    has_too_many_failures,
-)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -140,6 +136,7 @@ class BulkDeliveryOperator(ResumesAtDeadline, BulkOperator):
     def _finish(self, context: Context, run: BulkRun, planned: Planned, summary: dict[str, Any]) -> dict[str, Any]:
         """Write the results, delete the checkpoints unless the send has failed, and return the summary."""
         from airflow_provider_twilio.operators._bulk_send import fetch_run_statuses
+        from airflow_provider_twilio.operators._bulk_summary import enforce_max_failures, has_too_many_failures
 
         with_statuses = self.results and "delivered" in summary
         settings = self.hook.client.settings

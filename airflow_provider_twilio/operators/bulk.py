@@ -17,11 +17,6 @@ from airflow_provider_twilio.operators import _bulk_checks
 from airflow_provider_twilio.operators._base.operation import COLORS
 from airflow_provider_twilio.operators._bulk_base import OPTIONS, BulkOnClear
 from airflow_provider_twilio.operators._bulk_delivery import BulkDeliveryOperator
-from airflow_provider_twilio.operators._bulk_summary import (
-    build_summary,
-    enforce_max_failures,
-    failure_limit,
-)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -218,6 +213,7 @@ class SendMessagesOperator(BulkDeliveryOperator):
     def _execute(self, context: Context) -> Any:
         from airflow_provider_twilio.operators._bulk_run import BulkRun, Interrupted
         from airflow_provider_twilio.operators._bulk_send import send_all
+        from airflow_provider_twilio.operators._bulk_summary import build_summary, enforce_max_failures, failure_limit
         from airflow_provider_twilio.runtime.bulk.items import Tally
         from airflow_provider_twilio.runtime.bulk.plan import preflight, raise_for_preflight
 
@@ -307,6 +303,7 @@ class SendMessagesOperator(BulkDeliveryOperator):
         :param run: The run that earlier tries without ``dry_run`` have begun; None if there is none.
         """
         from airflow_provider_twilio.operators._bulk_send import count_stored
+        from airflow_provider_twilio.operators._bulk_summary import build_summary, enforce_max_failures
         from airflow_provider_twilio.runtime.bulk.items import Tally
 
         if run is not None and run.summary is not None:

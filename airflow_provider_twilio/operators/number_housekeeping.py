@@ -18,7 +18,6 @@ from airflow_provider_twilio.api.records import is_sid
 from airflow_provider_twilio.api.values import UNRESOLVED, parse_int
 from airflow_provider_twilio.operators._base.composite import CompositeOperator
 from airflow_provider_twilio.operators._base.operation import COLORS
-from airflow_provider_twilio.operators._idle_numbers import CONCURRENCY, find_idle, is_old_enough, usage_category
 from airflow_provider_twilio.operators._number_patterns import (
     as_list,
     as_patterns,
@@ -216,6 +215,8 @@ class FindIdleNumbersOperator(CompositeOperator, color=COLOR):
 
     def _perform(self, context: Context, *, days: Any, protect: Any) -> list[dict[str, Any]]:
         """Return the idle numbers among those that are old enough and not protected."""
+        from airflow_provider_twilio.operators._idle_numbers import is_old_enough, usage_category
+
         since = datetime.now(UTC) - timedelta(days=int(days))
         owned = list(self.hook.incoming_phone_numbers.list())
         candidates = [
@@ -242,6 +243,8 @@ class FindIdleNumbersOperator(CompositeOperator, color=COLOR):
         return rows
 
     async def _find_idle(self, numbers: Sequence[IncomingPhoneNumber], since: datetime) -> list[IncomingPhoneNumber]:
+        from airflow_provider_twilio.operators._idle_numbers import CONCURRENCY, find_idle
+
         async with self.hook.aclient(concurrency=CONCURRENCY) as client:
             return await find_idle(client, numbers, since)
 

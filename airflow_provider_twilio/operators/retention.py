@@ -20,12 +20,12 @@ from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.api.values import UNRESOLVED, parse_int
 from airflow_provider_twilio.operators._base.composite import CompositeOperator
 from airflow_provider_twilio.operators._base.operation import COLORS
-from airflow_provider_twilio.operators._work_list import REPORT_COLUMNS, WorkList
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_twilio._airflow.parameters import OperatorParameters
+    from airflow_provider_twilio.operators._work_list import WorkList
     from airflow_provider_twilio.runtime.bulk.items import Outcome
     from airflow_provider_twilio.runtime.state_store import StateStore
 
@@ -93,6 +93,7 @@ class _RetentionOperator(CompositeOperator):
         **others: Any,
     ) -> dict[str, Any]:
         """Find and report the old records and, with ``apply``, redact or delete them."""
+        from airflow_provider_twilio.operators._work_list import WorkList
         from airflow_provider_twilio.runtime.state_store import store_for_task
 
         since, until = _selected_range(context, int(days), start, end)
@@ -144,6 +145,8 @@ class _RetentionOperator(CompositeOperator):
         return int(records) - work_list.record_count
 
     def _write_report(self, report: str | None, work_list: WorkList) -> None:
+        from airflow_provider_twilio.operators._work_list import REPORT_COLUMNS
+
         if report is not None:
             storage.write_table("report", report, REPORT_COLUMNS, work_list.report_rows(), self.hook)
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from airflow_provider_twilio._airflow.compat import AirflowFailException
 from airflow_provider_twilio._airflow.templates import parse_rendered
-from airflow_provider_twilio.api import raw
 from airflow_provider_twilio.api.errors import BadParameter, OutcomeUnknown
 from airflow_provider_twilio.api.records import remove_keys
 from airflow_provider_twilio.api.values import UNRESOLVED
@@ -97,7 +96,9 @@ class TwilioRequestOperator(TwilioOperator):
 
     @classmethod
     def _raw_request(cls, method: str, path: str, data: Any, json: Any, idempotent: bool) -> Any:
-        return raw.raw_request(
+        from airflow_provider_twilio.api.raw import raw_request
+
+        return raw_request(
             method, path, cls._mapping("data", data), json=cls._mapping("json", json), idempotent=idempotent
         )
 

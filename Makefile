@@ -57,7 +57,7 @@ pytest: $(READY)
 test: check pytest ## check, and run the tests
 
 # These do not depend on Airflow: they run with the newest only.
-PURE = tests/api tests/bulk tests/contract tests/docs tests/emulator tests/typing
+PURE = tests/api tests/contract tests/docs tests/emulator tests/runtime/bulk tests/typing
 
 .PHONY: test-airflow-3.1
 test-airflow-3.1: ## run the tests on the oldest supported Airflow, in .venv-3.1

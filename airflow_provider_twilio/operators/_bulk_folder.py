@@ -7,6 +7,7 @@ import os
 import re
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from airflow_provider_twilio._airflow.compat import conf
@@ -28,10 +29,13 @@ _PLAIN_NAME = re.compile(r"[a-z0-9_+][a-z0-9_.+:-]*(?<!\.)")
 
 
 def object_path(path: str) -> Any:
-    """Return a path in any of Airflow's object stores."""
+    """Return a path in any of Airflow's object stores. A relative path is on the local disk."""
     from airflow.sdk import ObjectStoragePath
 
-    return ObjectStoragePath(path.strip())
+    path = path.strip()
+    if "://" not in path and not os.path.isabs(path):
+        return Path(path)  # an ObjectStoragePath of Airflow 3.1 would start at the root folder
+    return ObjectStoragePath(path)
 
 
 def folder_name(value: str) -> str:

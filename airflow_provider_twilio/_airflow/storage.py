@@ -56,6 +56,8 @@ def resolve_path(name: str, path: str) -> ObjectStoragePath:
     """
     from airflow.sdk import ObjectStoragePath
 
+    if "://" not in path:
+        path = os.path.abspath(path)  # an ObjectStoragePath of Airflow 3.1 would start at the root folder
     try:
         location = ObjectStoragePath(path)
         _ = location.fs

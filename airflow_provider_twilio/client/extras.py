@@ -110,8 +110,11 @@ def _parse_sender(value: Any) -> str | None:
 
 
 def _check_plus(value: Any) -> None:
-    """Check that no number has lost its ``+``, which a connection URI turns into a blank unless it is encoded."""
-    if isinstance(value, str) and re.match(r"(\w+:)?\s+[0-9]|\s+$", value):
+    """Check that no number has lost its ``+``, which a connection URI turns into a blank unless it is encoded.
+
+    Airflow 3.1 reads such a number as an integer.
+    """
+    if type(value) is int or (isinstance(value, str) and re.match(r"(\w+:)?\s+[0-9]|\s+$", value)):
         raise ValueError("a number with a leading +; in a connection URI, write + as %2B")
 
 

@@ -155,6 +155,7 @@ def test_routing_rejects_unknown_paths_and_methods(api: Api) -> None:
 UNKNOWN_PATHS = [
     "Nothing.json",
     "Messages",
+    "Messages//.json",
     "Calls/CA" + "0" * 32 + "/Events.json",
     "Recordings/RE" + "0" * 32 + ".mp3",
     "Usage/Triggers.json",

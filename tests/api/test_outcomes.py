@@ -146,10 +146,10 @@ def test_error_from_response_names_request_status_code_page_and_request_id():
     ],
 )
 def test_error_from_response_masks_numbers_in_twilios_message(message: str):
-    told = str(error_for(CREATE, rejection(400, 21211, message)))
-    assert "4155551234" not in told
-    assert "5551" not in told
-    assert "+1415•••1234" in told
+    description = str(error_for(CREATE, rejection(400, 21211, message)))
+    assert "4155551234" not in description
+    assert "5551" not in description
+    assert "+1415•••1234" in description
 
 
 def test_error_messages_contain_no_parameter():
@@ -162,7 +162,7 @@ def test_error_messages_contain_no_parameter():
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "description"),
     [
         (b"", "an empty body"),
         (b"<TwilioResponse><RestException/></TwilioResponse>", "XML of 49 bytes"),
@@ -175,11 +175,13 @@ def test_error_messages_contain_no_parameter():
     ],
 )
 @pytest.mark.parametrize(("status", "kind"), [(404, NotFound), (400, InvalidRequest), (502, OutcomeUnknown)])
-def test_error_from_response_describes_unreadable_body(body: bytes, told: str, status: int, kind: type[TwilioError]):
+def test_error_from_response_describes_unreadable_body(
+    body: bytes, description: str, status: int, kind: type[TwilioError]
+):
     error = error_for(CREATE, Response(status, {}, body))
     assert type(error) is kind
     assert f"rejected it with {status}" in str(error)
-    assert told in str(error)
+    assert description in str(error)
     assert "secret" not in str(error)
 
 

@@ -338,8 +338,8 @@ async def test_inbound_trigger_and_delivery_trigger_do_not_interfere(emulator: E
     sent = await asyncio.to_thread(TwilioHook().messages.create, to=PHONE, from_=OURS, body="hello")
     async with running() as watcher:
         waiting = MessageDeliveryTrigger(str(sent.sid), poll_interval=0.2)
-        [told] = [event.payload async for event in waiting.run()]
+        [payload] = [event.payload async for event in waiting.run()]
         sid = emulator.receive_message("1", from_=PHONE)
         await watcher.until(lambda: watcher.events)
-    assert told["outcome"] == "reached"
+    assert payload["outcome"] == "reached"
     assert watcher.sids == [sid]

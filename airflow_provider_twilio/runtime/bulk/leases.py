@@ -107,11 +107,6 @@ class Leases:
             self._own.clock_offset = offset
         self._store.set(f"{self._key}.lease.{self.index}", self._own.as_json())
 
-    @property
-    def has_offset(self) -> bool:
-        """Whether the offset from Twilio's clock is stored."""
-        return self._own is not None and self._own.clock_offset is not None
-
     def windows(self, first: int | None, started_at: datetime, *, own: bool) -> tuple[Window, ...]:
         """Return the windows in which an item may have been sent.
 

@@ -258,17 +258,16 @@ async def fetch_statuses(client: AsyncClient, sids: Collection[str]) -> dict[str
     statuses: dict[str, MessageStatus] = {}
     wanted, budget = set(sids), ListingBudget()
 
-    def record_status(record: Message) -> bool:
+    def record_status(record: Message) -> None:
         sid = record["sid"]
         if sid not in wanted:
-            return False
+            return
         try:
             error_code = record.error_code
         except ValueError as error:  # one invalid value must not prevent the results
             log.warning("Leaving the error code of %s empty: %s", sid, error)
             error_code = None
         statuses[sid] = (str(record.status), error_code, record.get("price"), record.get("price_unit"))
-        return True
 
     async for page in client.iter_pages(Messages.list()):
         before = len(statuses)

@@ -46,6 +46,11 @@ class Entry:
         return result
 
     @property
+    def masked_params(self) -> dict[str, str | list[str]]:
+        """The parameters, without the values of secrets."""
+        return {name: "***" if name in SECRET_PARAMS else value for name, value in self.params.items()}
+
+    @property
     def query_string(self) -> str:
         """The query string, still encoded."""
         return self.query.decode("latin-1")
@@ -62,7 +67,7 @@ class Entry:
             "fault": self.fault,
             "sid": self.sid,
             "user": self.user,
-            "params": {name: "***" if name in SECRET_PARAMS else value for name, value in self.params.items()},
+            "params": self.masked_params,
         }
 
 

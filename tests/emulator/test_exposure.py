@@ -131,9 +131,13 @@ def test_serve_beyond_loopback_shows_no_credentials() -> None:
         client_id, client_secret = emulator.oauth_client
         form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret}
         assert requests.post(f"{emulator.url}/oauth.twilio.com/v2/token", form, timeout=5).status_code == 200
-        pages = [requests.get(emulator.url + path, timeout=5).text for path in ("/", "/_emulator/requests")]
-        assert client_id in pages[1]
+        live = "/_emulator/inbox/live?journal=1"
+        paths = ("/", "/_emulator/requests", live, f"{live}&journal_q=client_id={client_id}")
+        pages = [requests.get(emulator.url + path, timeout=5).text for path in paths]
+        assert [client_id in page for page in pages] == [False, True, True, True]
         assert not [page for page in pages if client_secret in page or emulator.auth_token in page]
+        guess = requests.get(f"{emulator.url}{live}&journal_q=client_secret={client_secret[:4]}", timeout=5).text
+        assert client_id not in guess
 
 
 def test_serve_beyond_loopback_has_fixed_credentials_when_switched_on() -> None:

@@ -21,7 +21,7 @@ from airflow_provider_twilio.emulator.inbox import phones
 from airflow_provider_twilio.emulator.inbox.bubbles import Bubble, build_bubble
 from airflow_provider_twilio.emulator.inbox.choices import FAULTS, QUIRKS, REQUEST_FILTERS
 from airflow_provider_twilio.emulator.inbox.rendering import STATIC_FILES, format_day, render, static_file
-from airflow_provider_twilio.emulator.journal import Entry
+from airflow_provider_twilio.emulator.journal import SECRET_PARAMS, Entry
 from airflow_provider_twilio.emulator.models.call import Call
 from airflow_provider_twilio.emulator.params import Params
 from airflow_provider_twilio.emulator.responses import Response
@@ -312,4 +312,7 @@ def _parse_int(text: str | None) -> int | None:
 
 def _searchable_text(entry: Entry) -> str:
     summary = f"{entry.method} {entry.path} {entry.status} {entry.code or ''} {entry.fault or ''} {entry.sid or ''} "
-    return (summary + unquote_plus((entry.query + b" " + entry.body).decode("latin-1"))).lower()
+    params = unquote_plus((entry.query + b" " + entry.body).decode("latin-1"))
+    if any(name in params for name in SECRET_PARAMS):  # a search must not reveal a secret either
+        params = "&".join(f"{name}={value}" for name, value in entry.masked_params.items())
+    return (summary + params).lower()

@@ -14,7 +14,7 @@ from airflow_provider_twilio.emulator.magic_numbers import CALL_BEHAVIORS, CallB
 WORDS_PER_SECOND = 2.5
 PLAY_TIME, DIAL_TIME, LISTEN_TIME = 5.0, 10.0, 5.0
 """Length of a Play, a Dial without a phone, and a Gather or Record without a timeout, in seconds."""
-DIAL_TIMEOUT, DIAL_LIMIT = 30.0, 14_400.0  # seconds
+DIAL_TIMEOUT = 30.0  # seconds
 ENTITIES = ("<!DOCTYPE", "<!ENTITY")
 MAX_GATHERS = 50
 """Number of Gather verbs after which a document is cut off."""
@@ -239,7 +239,7 @@ def _dial(verb: ET.Element, at: float) -> DialVerb | None:
     behavior = CALL_BEHAVIORS.get(to, CallBehavior())
     talk_seconds = DIAL_TIME if behavior.talk_seconds is None else behavior.talk_seconds
     timeout = _number(verb, "timeout", DIAL_TIMEOUT)
-    steps = call_steps(behavior, talk_seconds, timeout, _number(verb, "timeLimit", DIAL_LIMIT) or DIAL_LIMIT)
+    steps = call_steps(behavior, talk_seconds, timeout, _number(verb, "timeLimit", 0.0))
     return DialVerb(at, to, verb.get("callerId"), steps)
 
 

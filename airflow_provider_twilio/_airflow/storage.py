@@ -48,18 +48,23 @@ def check_path(name: str, value: Any, extensions: Sequence[str] = ()) -> None:
         )
 
 
+def object_path(path: str) -> ObjectStoragePath:
+    """Return a path on any storage, which is not opened yet. A relative path starts at the working directory."""
+    from airflow.sdk import ObjectStoragePath
+
+    if "://" not in path:
+        path = os.path.abspath(path)  # an ObjectStoragePath of Airflow 3.1 would start at the root folder
+    return ObjectStoragePath(path)
+
+
 def resolve_path(name: str, path: str) -> ObjectStoragePath:
     """Return the location of a path on its storage. The path may contain a connection: ``s3://conn_id@bucket/key``.
 
     :param name: Name of the parameter, for the error message.
     :raises BadParameter: If the storage is unknown, or its provider is not installed.
     """
-    from airflow.sdk import ObjectStoragePath
-
-    if "://" not in path:
-        path = os.path.abspath(path)  # an ObjectStoragePath of Airflow 3.1 would start at the root folder
     try:
-        location = ObjectStoragePath(path)
+        location = object_path(path)
         _ = location.fs
     except (ValueError, ImportError) as error:
         raise BadParameter(

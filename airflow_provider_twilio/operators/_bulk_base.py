@@ -64,7 +64,7 @@ class BulkOperator(TwilioOperator):
 
     def _store(self, context: Context, messages: int, settings: Settings) -> StateStore | None:
         """Return the store for the checkpoints; None for a dry run without one."""
-        from airflow_provider_twilio.operators._bulk_folder import check_local_path, object_path
+        from airflow_provider_twilio.operators._bulk_folder import check_local_path
         from airflow_provider_twilio.operators._bulk_run import store_for
 
         consequence = {
@@ -73,7 +73,7 @@ class BulkOperator(TwilioOperator):
         }
         for name, effect in consequence.items():
             path = (getattr(self, name) or "").strip()
-            if path and (warning := check_local_path(name, object_path(path), effect)):
+            if path and (warning := check_local_path(name, path, effect)):
                 self.log.warning(warning)
         try:
             return store_for(context, self.checkpoint_path, messages)
@@ -135,16 +135,17 @@ class BulkOperator(TwilioOperator):
         return parse_rendered(name, value, str(CREATE.parameters[name].annotation))
 
     def _rendered_recipients(self) -> Any:
-        from airflow_provider_twilio.operators._bulk_folder import check_local_path, object_path
+        from airflow_provider_twilio.operators._bulk_folder import check_local_path
         from airflow_provider_twilio.runtime.bulk.rows import check_path, check_type
 
-        recipients = parse_rendered("recipients", self.recipients, "Sequence")
+        recipients = given = parse_rendered("recipients", self.recipients, "Sequence")
         if isinstance(recipients, str):
             check_path(recipients)
-            recipients = object_path(recipients)
+            given = recipients.strip()
+            recipients = storage.object_path(given)
         check_type(recipients)
         if hasattr(recipients, "open"):
-            if warning := check_local_path("recipients", recipients, "a task on another machine cannot read the file"):
+            if warning := check_local_path("recipients", given, "a task on another machine cannot read the file"):
                 self.log.warning(warning)
             return recipients
         if isinstance(recipients, list | tuple):

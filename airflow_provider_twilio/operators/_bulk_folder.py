@@ -7,11 +7,11 @@ import os
 import re
 import socket
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from airflow_provider_twilio._airflow.compat import conf
 from airflow_provider_twilio._airflow.state_store import permanent_store
+from airflow_provider_twilio._airflow.storage import object_path
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.runtime.state_store import FolderStore
 
@@ -26,16 +26,6 @@ MAX_NAME = 80
 """Maximum length of the readable part of a folder name, in characters."""
 
 _PLAIN_NAME = re.compile(r"[a-z0-9_+][a-z0-9_.+:-]*(?<!\.)")
-
-
-def object_path(path: str) -> Any:
-    """Return a path in any of Airflow's object stores. A relative path is on the local disk."""
-    from airflow.sdk import ObjectStoragePath
-
-    path = path.strip()
-    if "://" not in path and not os.path.isabs(path):
-        return Path(path)  # an ObjectStoragePath of Airflow 3.1 would start at the root folder
-    return ObjectStoragePath(path)
 
 
 def folder_name(value: str) -> str:
@@ -54,7 +44,7 @@ def folder_for(context: Mapping[str, Any], checkpoint_path: str) -> FolderStore:
     ti = context.get("ti")
     map_index = getattr(ti, "map_index", -1)
     parts = [str(getattr(ti, name, None) or name) for name in ("dag_id", "run_id", "task_id")]
-    folder = object_path(checkpoint_path)
+    folder: Any = object_path(checkpoint_path.strip())
     for part in [*parts, *([str(map_index)] if map_index >= 0 else [])]:
         folder = folder / folder_name(part)
     return FolderStore(folder)
@@ -163,12 +153,15 @@ def check_local_path(name: str, path: Any, consequence: str) -> str | None:
     """Check a path that several machines may have to share. Return a warning if it is on a local disk.
 
     :param name: Name of the parameter.
+    :param path: A string, or an object with the methods of ``pathlib.Path``.
     :param consequence: What happens on another machine, for the warning.
     :raises BadParameter: If the path is relative, so that it depends on the process.
     """
-    if getattr(path, "protocol", "") not in ("", "file", "local") or not is_distributed():
+    location = object_path(path) if isinstance(path, str) else path
+    if getattr(location, "protocol", "") not in ("", "file", "local") or not is_distributed():
         return None
-    local = str(getattr(path, "path", None) or path)
+    is_plain = isinstance(path, str) and "://" not in path
+    local = path if is_plain else str(getattr(location, "path", None) or location)
     if not os.path.isabs(local):
         raise BadParameter(
             name,

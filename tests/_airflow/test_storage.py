@@ -1,4 +1,4 @@
-"""Tests of files on a failing storage: temporary errors are raised unchanged, others as `BadParameter`."""
+"""Tests of files on any storage. Temporary errors are raised unchanged, others as `BadParameter`."""
 
 from __future__ import annotations
 
@@ -59,3 +59,10 @@ def test_write_table_line_ends_in_a_cell_are_read_back(tmp_path: Path, end: str,
     rows = [{"a": f"x{end}y", "b": "z"}, {"a": "x", "b": "z"}]
     assert storage.write_table("report", path, ["a", "b"], rows, None) == 2
     assert list(storage.read_table("report", path)) == rows
+
+
+def test_write_table_relative_path_starts_at_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    storage.write_table("report", "folder/report.csv", ["a"], [{"a": 1}], None)
+    assert (tmp_path / "folder/report.csv").read_text().split() == ["a", "1"]
+    assert list(storage.read_table("report", "folder/report.csv")) == [{"a": "1"}]

@@ -20,6 +20,7 @@ from airflow_provider_twilio.runtime.idempotency.fingerprint import (
     KeyedHash,
     Match,
     OnUnresolved,
+    default_on_unresolved,
     fingerprint,
     matcher_for,
 )
@@ -226,8 +227,7 @@ class Reconciler:
 
     def _fails_unlisted(self, request: Request[Any]) -> bool:
         """Return whether a message that Twilio does not list fails, instead of being sent again."""
-        has_hidden_recipient = request.get("AddressRetention") == "obfuscate"
-        return (self.on_unresolved or ("fail" if has_hidden_recipient else "resend")) == "fail"
+        return (self.on_unresolved or default_on_unresolved(request)) == "fail"
 
 
 def _earliest(window: Window) -> datetime:

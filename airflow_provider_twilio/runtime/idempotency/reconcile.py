@@ -23,6 +23,7 @@ from airflow_provider_twilio.runtime.idempotency.fingerprint import (
     OnUnresolved,
     cannot_exclude,
     created_at,
+    default_on_unresolved,
     fingerprint,
     is_created_within,
     match_content,
@@ -134,7 +135,7 @@ class SendReconciler:
                     "Cannot yet determine whether the request was sent: polling Twilio for up to %.0f s", seconds_left
                 )
             self._clock.sleep(min(delay, seconds_left) if seconds_left > 0 else delay)
-        default = "resend" if is_probably_unsent else _default_on_unresolved(request)
+        default = "resend" if is_probably_unsent else default_on_unresolved(request)
         if (self._on_unresolved or default) == "fail":
             raise OutcomeUnresolved(
                 f"{request}: the outcome of an earlier attempt is unknown, and Twilio lists no matching record."
@@ -264,13 +265,6 @@ class SendReconciler:
             f" {_not_sent_again(request)}",
             sids,
         )
-
-
-def _default_on_unresolved(request: Request[Any]) -> OnUnresolved:
-    """Return what to do by default if Twilio lists no matching record."""
-    # Twilio may list the message under an obfuscated recipient, so its absence proves nothing.
-    is_obfuscated = request.get("AddressRetention") == "obfuscate"
-    return "fail" if is_obfuscated else matcher_for(request).on_unresolved
 
 
 def _start_at_twilio(entry: SiblingEntry) -> datetime:

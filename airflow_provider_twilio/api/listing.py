@@ -142,10 +142,9 @@ class Listing(Generic[T]):
 
         :raises ServerError: When the page does not state in a known form whether another one follows.
         """
-        meta = body.get("meta")
-        if meta is None and "next_page_uri" not in body and not body.keys() & UNKNOWN_PAGING:
+        if body.get("meta") is None and "next_page_uri" not in body and not body.keys() & UNKNOWN_PAGING:
             return None
-        paging: dict[str, Any] = meta if isinstance(meta, dict) else {}
+        paging = _meta(body)
         for container, key in ((body, "next_page_uri"), (paging, "next_page_url")):
             if key in container and isinstance(container[key], str | None):
                 return self._following_url(request, container[key]) if container[key] else None

@@ -30,9 +30,6 @@ T = TypeVar("T")
 C_co = TypeVar("C_co", covariant=True)
 
 
-T_co = TypeVar("T_co", covariant=True)
-
-
 ADDRESSES = ("to", "from_")
 """Parameters whose values are phone numbers or channel addresses."""
 

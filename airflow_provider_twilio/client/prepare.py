@@ -77,10 +77,6 @@ class PreparedRequest(Generic[T]):
         """Return the first value of a parameter, by its name in Twilio's API."""
         return self.request.get(name)
 
-    def query(self) -> str:
-        """Return the parameters, URL-encoded."""
-        return self.request.query()
-
     def __str__(self) -> str:
         return f"{self.method} {mask(urlsplit(self.url).path)}"
 

@@ -75,14 +75,14 @@ def parse_region(conn_id: str, region: str | None, edge: str | None) -> tuple[st
     )
 
 
-def check_product(region: str | None, product: str, path: str) -> None:
+def check_product(region: str, product: str, path: str) -> None:
     """Check that a region offers a product.
 
     :param product: First part of the product's host name, such as ``api`` or ``messaging``.
     :param path: Path of the request, since the host ``api`` has several products.
     :raises BadParameter: If the region does not offer it.
     """
-    missing = MISSING_PRODUCTS.get(region or DEFAULT_REGION, frozenset())
+    missing = MISSING_PRODUCTS.get(region, frozenset())
     if product == "api" and "messaging" in missing and re.search(r"/Messages(/|\.json|$)", path):
         product = "messaging"
     if product in missing:

@@ -15,7 +15,7 @@ C = TypeVar("C")
 
 
 class Resources(Generic[C]):
-    """Every resource of Twilio's API, bound to one client: ``hook.messages.create(…)``."""
+    """The resources with operations of their own, bound to one client: ``hook.messages.create(…)``."""
 
     @property
     def client(self) -> C:

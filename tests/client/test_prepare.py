@@ -108,7 +108,7 @@ def test_send_sends_a_prepared_request_unchanged(run, server):
     prepared = prepare(configured, Messages.create(to="+14155550123", body="x"))
     run(server.url, settings=configured).send(prepared)
     assert allowed.checks == 1
-    assert server.requests[0].body.decode() == prepared.query()
+    assert server.requests[0].body.decode() == prepared.request.query()
 
 
 def test_send_once_prepares_a_request_once(server, tmp_path):

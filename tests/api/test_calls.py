@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -12,7 +12,6 @@ from airflow_provider_twilio.api.errors import BadParameter
 
 CA, AP, BY = (kind + "0" * 32 for kind in ("CA", "AP", "BY"))
 TO, FROM, URL = "+14155550100", "+14155550199", "https://example.com/twiml"
-NOW = datetime(2026, 1, 31, 8, tzinfo=UTC)
 
 
 def test_create_call_sends_arguments_and_requires_a_caller():

@@ -22,7 +22,6 @@ from airflow_provider_twilio.api.messages import (
 
 SM, MM, ME, MG = (kind + "0" * 32 for kind in ("SM", "MM", "ME", "MG"))
 TO = "+14155550100"
-NOW = datetime(2026, 1, 31, 8, tzinfo=UTC)
 
 
 def test_create_message_sends_send_at_in_utc():

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_twilio.api import raw as other
+from airflow_provider_twilio.api import raw
 from airflow_provider_twilio.api.errors import BadParameter
 from airflow_provider_twilio.api.records import Record
 
@@ -25,8 +25,8 @@ ROOT = "/2010-04-01/Accounts/{AccountSid}"
     ],
 )
 def test_raw_request_appends_json_to_2010_api_paths(path: str, template: str):
-    assert other.raw_request("GET", path).template == template
-    assert other.raw_listing(path).path.endswith(template.removeprefix(f"{ROOT}/"))
+    assert raw.raw_request("GET", path).template == template
+    assert raw.raw_listing(path).path.endswith(template.removeprefix(f"{ROOT}/"))
 
 
 def test_raw_request_sends_parameter_names_unchanged():
@@ -37,7 +37,7 @@ def test_raw_request_sends_parameter_names_unchanged():
         "On": True,
         "No": None,
     }
-    assert other.raw_request("post", "Queues", data).data == (
+    assert raw.raw_request("post", "Queues", data).data == (
         ("FriendlyName", "q"),
         ("StartTime>", "2026-01-01T00:00:00Z"),
         ("Tag", "a"),
@@ -50,17 +50,17 @@ def test_raw_request_sends_parameter_names_unchanged():
     ("method", "idempotent"), [("GET", True), ("PUT", True), ("DELETE", True), ("POST", False), ("PATCH", False)]
 )
 def test_raw_request_is_idempotent_by_method_or_argument(method: str, idempotent: bool):
-    assert other.raw_request(method, "Queues").idempotent is idempotent
-    assert other.raw_request(method, "Queues", idempotent=True).idempotent is True
+    assert raw.raw_request(method, "Queues").idempotent is idempotent
+    assert raw.raw_request(method, "Queues", idempotent=True).idempotent is True
 
 
 def test_raw_request_accepts_a_json_body():
-    request = other.raw_request("POST", "https://content.twilio.com/v1/Content", json={"friendly_name": "x"})
+    request = raw.raw_request("POST", "https://content.twilio.com/v1/Content", json={"friendly_name": "x"})
     assert (request.json, request.data, request.parser) == ({"friendly_name": "x"}, (), Record)
 
 
 def test_raw_listing_keeps_filters_and_page_size():
-    listing = other.raw_listing("Queues", {"Status": "x", "PageSize": 20}, limit=50)
+    listing = raw.raw_listing("Queues", {"Status": "x", "PageSize": 20}, limit=50)
     assert (listing.data, listing.page_size, listing.limit) == ((("Status", "x"),), 20, 50)
 
 
@@ -80,4 +80,4 @@ def test_raw_listing_keeps_filters_and_page_size():
 )
 def test_raw_request_rejects_invalid_arguments(arguments: dict[str, Any], message: str):
     with pytest.raises(BadParameter, match=message):
-        other.raw_request(**({"method": "POST", "path": "Queues"} | arguments))
+        raw.raw_request(**({"method": "POST", "path": "Queues"} | arguments))

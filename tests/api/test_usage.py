@@ -1,4 +1,4 @@
-"""Usage operations: one set of filters for ten periods."""
+"""Usage operations: one set of filters for every period."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def walk(send: SendRequest, account_sid: str, sender: str, advance: Callable[[fl
         send("GET", f"{root}/AvailablePhoneNumbers/{country['country_code']}.json")
         for uri in country["subresource_uris"].values():
             send("GET", uri, PageSize=3)
-    bought = send("POST", f"{root}/IncomingPhoneNumbers.json", AreaCode="212", FriendlyName="subaccount_sid")
+    bought = send("POST", f"{root}/IncomingPhoneNumbers.json", AreaCode="212", FriendlyName="shop")
     for kind, country in (("Local", "US"), ("TollFree", "US"), ("Mobile", "DK")):
         found = send("GET", f"{root}/AvailablePhoneNumbers/{country}/{kind}.json", SmsEnabled="true")
         number = found["available_phone_numbers"][0]["phone_number"]
@@ -118,8 +118,8 @@ def walk(send: SendRequest, account_sid: str, sender: str, advance: Callable[[fl
         send("GET", f"{root}/Usage/Records/{kind}.json")
 
     yield "accounts"
-    subaccount_sid = send("POST", "/2010-04-01/Accounts.json", FriendlyName="subaccount_sid")["sid"]
-    send("GET", "/2010-04-01/Accounts.json", FriendlyName="subaccount_sid")
+    subaccount_sid = send("POST", "/2010-04-01/Accounts.json", FriendlyName="shop")["sid"]
+    send("GET", "/2010-04-01/Accounts.json", FriendlyName="shop")
     send("GET", "/2010-04-01/Accounts.json", PageSize=1)
     for status in ("suspended", "active", "closed"):
         send("POST", f"/2010-04-01/Accounts/{subaccount_sid}.json", Status=status)

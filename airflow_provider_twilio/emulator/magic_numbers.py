@@ -57,7 +57,7 @@ def call_steps(behavior: CallBehavior, talk_seconds: float, timeout: float, time
 _SENT: Steps = ((0.0, "queued"), (0.3, "sending"), (0.8, "sent"))
 DELIVERED = MessageBehavior((*_SENT, (2.0, "delivered")))
 READ = MessageBehavior((*DELIVERED.steps, (4.0, "read")))
-"""The behavior of RCS messages: the phone reports that they were read."""
+"""The phone reports that the message was read, as by RCS."""
 
 
 def _undelivered(error_code: int) -> MessageBehavior:
@@ -81,7 +81,7 @@ MESSAGE_BEHAVIORS: dict[str, MessageBehavior] = {
     "+15005559010": MessageBehavior(_SENT),  # stays sent: a carrier without delivery reports
     "+15005559011": MessageBehavior((*_SENT, (60.0, "delivered"))),  # slow
     "+15005559012": MessageBehavior(((0.0, "queued"),)),  # stays queued until its validity period expires
-    "+15005559013": MessageBehavior((*_SENT, (2.0, "delivered"), (4.0, "read"))),  # read
+    "+15005559013": READ,
     "+15005559014": _undelivered(30034),  # sender not registered for 10DLC
     "+15005559015": _undelivered(30022),  # 10DLC rate limit
     "+15005559016": MessageBehavior((*_SENT, (3600.0, "delivered"))),  # an hour

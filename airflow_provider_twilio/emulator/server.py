@@ -15,7 +15,7 @@ from urllib.parse import quote
 import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from airflow_provider_twilio.emulator.app import Application
+from airflow_provider_twilio.emulator.app import Application, Connections
 from airflow_provider_twilio.emulator.clock import Clock
 from airflow_provider_twilio.emulator.control import Control, ControlError
 from airflow_provider_twilio.emulator.credentials import (
@@ -44,7 +44,6 @@ BACKLOG = 2048
 """Number of connections that wait to be accepted."""
 
 T = TypeVar("T")
-Connections = dict[tuple[str, int], asyncio.Transport]
 
 
 class Emulator:

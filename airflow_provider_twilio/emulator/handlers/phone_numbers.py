@@ -11,6 +11,7 @@ from typing import Any
 
 from airflow_provider_twilio.api.request import VERSION
 from airflow_provider_twilio.emulator import inventory, test_credentials
+from airflow_provider_twilio.emulator.models.account import Account
 from airflow_provider_twilio.emulator.models.phone_number import PhoneNumber, national_format
 from airflow_provider_twilio.emulator.pagination import paginate
 from airflow_provider_twilio.emulator.params import Params, e164
@@ -242,10 +243,7 @@ def update_phone_number(request: ApiRequest) -> Response:
         if target.status == "closed":
             raise ApiError(21474, "The number can't be transferred to a closed account")
         request.account.numbers.remove(number)
-        for service in request.account.services:
-            member = service.pool.get(number.sid)
-            if member is not None:
-                service.pool.remove(member)
+        _remove_from_pools(request.account, number)
         number.account_sid = target.sid
         target.numbers.add(number)
     number.settings.update(settings)
@@ -264,11 +262,16 @@ def delete_phone_number(request: ApiRequest) -> Response:
     if number.settings.get("emergency_address_sid"):
         raise ApiError(20409, "Unregister the emergency address of the phone number before releasing it", 409)
     request.account.delete(request.account.numbers, number, request.now)
-    for service in request.account.services:
+    _remove_from_pools(request.account, number)
+    return Response(status=204)
+
+
+def _remove_from_pools(account: Account, number: PhoneNumber) -> None:
+    """Remove a phone number from the sender pools of an account's messaging services."""
+    for service in account.services:
         member = service.pool.get(number.sid)
         if member is not None:
             service.pool.remove(member)
-    return Response(status=204)
 
 
 def _handler_for(handler: Callable[[ApiRequest, str], Response], type_: str) -> Callable[[ApiRequest], Response]:

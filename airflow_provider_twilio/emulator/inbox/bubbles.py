@@ -16,7 +16,7 @@ TONES = {
     "ringing": "wait", "sent": "sent", "delivered": "done", "partially_delivered": "done", "read": "read",
     "received": "in", "in-progress": "live", "completed": "done", "canceled": "off",
 }  # fmt: skip
-"""Visual style of each status that is not a failure: a CSS class, and the name of an icon."""
+"""Visual style of each status that is not a failure: a CSS class, which also selects the icon."""
 CALL_FAILURES = {
     "busy": "The line was busy.",
     "no-answer": "The call was not answered.",

@@ -173,10 +173,14 @@ def retry_after(header: str | None, now: datetime | None = None) -> float | None
         pass
     else:
         return max(0.0, seconds) if isfinite(seconds) else None
+    date = parse_http_date(header)
+    return None if date is None else max(0.0, (date - (now or datetime.now(UTC))).total_seconds())
+
+
+def parse_http_date(header: str) -> datetime | None:
+    """Return the time in a header, or None if it is invalid. A time without a time zone is in UTC."""
     try:
         date = parsedate_to_datetime(header)
     except (ValueError, TypeError, OverflowError):
         return None
-    if date.tzinfo is None:
-        date = date.replace(tzinfo=UTC)
-    return max(0.0, (date - (now or datetime.now(UTC))).total_seconds())
+    return date if date.tzinfo else date.replace(tzinfo=UTC)

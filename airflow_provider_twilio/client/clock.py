@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 
+from airflow_provider_twilio.api.outcomes import parse_http_date
 from airflow_provider_twilio.api.response import Response
 
 MAX_DURATION = 5.0
@@ -36,12 +36,9 @@ class TwilioClock:
         now = time.monotonic()
         if response.status >= 500 or now - started > MAX_DURATION:  # a proxy's response has the clock of the proxy
             return
-        try:
-            date = parsedate_to_datetime(response.headers.get("date", ""))
-        except ValueError:
-            return
-        # A date without a time zone is in UTC, too.
-        self._last = (date if date.tzinfo else date.replace(tzinfo=UTC)) + HALF_RESOLUTION, now
+        date = parse_http_date(response.headers.get("date", ""))
+        if date is not None:
+            self._last = date + HALF_RESOLUTION, now
 
     @property
     def observed_at(self) -> float | None:

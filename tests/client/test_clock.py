@@ -71,7 +71,8 @@ def test_twilio_clock_reads_date_in_utc(date: str):
 
 def test_twilio_clock_ignores_unusable_dates():
     clock, now = TwilioClock(), time.monotonic()
-    for date in ("", "soon", "Fri, 99 Oct 2016 14:17:51 GMT", "Fri, 14 Oct 2016 14:17:51 +9999"):
+    malformed = ("", "soon", "Fri, 99 Oct 2016 14:17:51 GMT", "Fri, 14 Oct 2016 14:17:51 +9999")
+    for date in (*malformed, DATE.replace("2016", "9" * 12), DATE.replace("GMT", "+" + "9" * 12)):
         clock.observe(Response(200, {"date": date}, b""), now)
     clock.observe(Response(200, {}, b""), now)
     clock.observe(Response(503, {"date": DATE}, b""), now)

@@ -97,7 +97,6 @@ class ReadInboundMessagesOperator(TwilioOperator):
         **kwargs: Unpack[OperatorParameters],
     ) -> None:
         kwargs.setdefault("max_active_tis_per_dag", 1)
-        kwargs.setdefault("max_active_tis_per_dag", 1)
         super().__init__(twilio_conn_id=twilio_conn_id, account_sid=account_sid, **kwargs)
         self._set_arguments(locals())
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,17 @@ _stopping: set[asyncio.Task[None]] = set()
 """Stop requests in flight: an event loop has only weak references to its tasks."""
 
 
+async def _run_shielded(stop: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine to its end, even if the caller is canceled.
+
+    Airflow cancels a killed trigger once a second until it has ended, and its ``on_kill`` with it.
+    """
+    stopping = asyncio.create_task(stop)
+    _stopping.add(stopping)
+    stopping.add_done_callback(_stopping.discard)
+    await asyncio.shield(stopping)
+
+
 @dataclass(frozen=True, slots=True)
 class StopOnKill:
     """The request that stops a message or call, and the conditions under which it is sent.
@@ -61,11 +72,7 @@ class StopOnKill:
         """Stop the record if a user has killed this try of a deferred task."""
         if self.deadline is not None and time.time() >= self.deadline:
             return
-        # Airflow cancels a killed trigger once a second until it has ended, and its `on_kill` with it.
-        stopping = asyncio.create_task(self._stop(open_client))
-        _stopping.add(stopping)
-        stopping.add_done_callback(_stopping.discard)
-        await asyncio.shield(stopping)
+        await _run_shielded(self._stop(open_client))
 
     def run_on_worker(self, client: Client) -> None:
         """Stop the record if a user has killed this try of a task that waits on a worker.
@@ -124,10 +131,7 @@ async def cancel_if_failed(
     :param task_instance: The deferred task instance.
     :param read_sids: Returns the SIDs of the messages, and the number of messages that may have been sent without one.
     """
-    canceling = asyncio.create_task(_cancel_if_failed(task_instance, read_sids, open_client))
-    _stopping.add(canceling)
-    canceling.add_done_callback(_stopping.discard)
-    await asyncio.shield(canceling)
+    await _run_shielded(_cancel_if_failed(task_instance, read_sids, open_client))
 
 
 async def _cancel_if_failed(

@@ -1,4 +1,4 @@
-"""The operator that calls scheduled messages back."""
+"""The operator that cancels scheduled messages."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ class CancelScheduledMessagesOperator(CompositeOperator, color=COLORS["Messages"
     .. code-block:: python
 
         CancelScheduledMessagesOperator(
-            task_id="call_back",
+            task_id="cancel",
             messaging_service_sid="MG0123456789abcdef0123456789abcdef",
             created_after="{{ params.campaign_start }}",
             apply=True,
         )
 
     Only messages that match all of the parameters are canceled; pass at least one. A message that was sent cannot be
-    called back. The task fails without retry if Twilio rejects a cancellation for another reason, or if checkpoints
+    canceled. The task fails without retry if Twilio rejects a cancellation for another reason, or if checkpoints
     have messages that may have been sent, but whose SIDs are not stored. The other messages are canceled first. A retry
     cancels the messages that are still scheduled.
 
-    Twilio cannot list the scheduled messages of an account alone. With neither ``recipients`` nor ``checkpoint_path``,
+    Twilio cannot filter an account's messages by status. With neither ``recipients`` nor ``checkpoint_path``,
     the task reads the account's whole list of messages.
 
     :param messaging_service_sid: Only messages of this messaging service. (templated)
@@ -161,11 +161,12 @@ def _sids_in(checkpoint_path: str) -> tuple[set[str], int]:
     import json
     import re
 
+    from airflow_provider_twilio.operators._bulk_folder import STORE_KEY
     from airflow_provider_twilio.runtime.bulk.checkpoints import outcomes_in
     from airflow_provider_twilio.runtime.bulk.stored import count_unknown, known_sids
 
     folder = storage.resolve_path("checkpoint_path", checkpoint_path.strip())
-    pattern = re.compile(r"twilio_bulk\.\d+\.\d+\.json")
+    pattern = re.compile(rf"{STORE_KEY}\.\d+\.\d+\.json")
     files = [name for name in folder.fs.find(folder.path) if pattern.fullmatch(name.rpartition("/")[2])]
     if not files:
         raise BadParameter(

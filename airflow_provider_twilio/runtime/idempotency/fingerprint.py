@@ -262,7 +262,7 @@ def default_on_unresolved(request: Request[Any]) -> OnUnresolved:
 
 
 def fingerprint(request: Request[Any], keyed_hash: KeyedHash) -> dict[str, Any]:
-    """Return the fingerprint of a request, as JSON: the properties of its record that :func:`match` compares."""
+    """Return the fingerprint of a request, as JSON: the properties that :func:`match_content` compares."""
     return {"key_id": keyed_hash.key_id, **matcher_for(request).fingerprint(request, keyed_hash)}
 
 
@@ -272,20 +272,11 @@ class HasDateCreated(Record):
     date_created = Field(datetime)
 
 
-def match(
-    request: Request[Any], record: Record, intent: Intent, keyed_hash: KeyedHash, clock_offset: float | None = None
-) -> Match:
-    """Return how well a record matches an intent, including its creation time.
+def is_created_within(record: Record, intent: Intent, clock_offset: float | None = None) -> bool:
+    """Return whether a record was created while the request of an intent was in flight.
 
     :param clock_offset: Seconds by which Twilio's clock is ahead of this machine's; None if unknown.
     """
-    if not is_created_within(record, intent, clock_offset):
-        return Match.NONE
-    return match_content(request, record, intent, keyed_hash)
-
-
-def is_created_within(record: Record, intent: Intent, clock_offset: float | None = None) -> bool:
-    """Return whether a record was created while the request of an intent was in flight."""
     # An account can own a phone number only once, so the creation time of its record does not matter.
     return bool(intent.fingerprint.get("number")) or intent.covers(created_at(record), clock_offset)
 

@@ -7,9 +7,8 @@ can no longer be in flight.
 
 This module does not import Airflow: the caller passes in the client, the state store, the clock and the siblings.
 :func:`send_once` is the entry point. Bulk sends use
-:func:`~airflow_provider_twilio.runtime.idempotency.fingerprint.fingerprint`,
-:func:`~airflow_provider_twilio.runtime.idempotency.fingerprint.match` and
-:class:`~airflow_provider_twilio.runtime.idempotency.intent.Intent` directly. The stored state reveals no phone numbers
+:mod:`~airflow_provider_twilio.runtime.idempotency.fingerprint` and
+:class:`~airflow_provider_twilio.runtime.idempotency.intent.Window` directly. The stored state reveals no phone numbers
 and no message bodies: they are hashed with the connection's secret. The exception is a phone number that is purchased.
 """
 

@@ -15,7 +15,14 @@ from airflow_provider_twilio.api.phone_numbers import IncomingPhoneNumber, Incom
 from airflow_provider_twilio.api.records import Record
 from airflow_provider_twilio.api.request import Request
 from airflow_provider_twilio.emulator import Emulator
-from airflow_provider_twilio.runtime.idempotency.fingerprint import KeyedHash, Match, fingerprint, match, matcher_for
+from airflow_provider_twilio.runtime.idempotency.fingerprint import (
+    KeyedHash,
+    Match,
+    fingerprint,
+    is_created_within,
+    match_content,
+    matcher_for,
+)
 from airflow_provider_twilio.runtime.idempotency.intent import Intent
 from tests.support.send_once import FROM, TO, Task, available_numbers, message, owned_numbers, run_after_fault
 
@@ -97,6 +104,15 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any], Match]] = {
     "before": ({}, {"after": -60}, NONE),
     "too late": ({}, {"after": 200}, NONE),
 }  # fmt: skip
+
+
+def match(
+    request: Request[Any], record: Record, intent: Intent, keyed_hash: KeyedHash, clock_offset: float | None = None
+) -> Match:
+    """Return how well a record matches an intent, including its creation time."""
+    if not is_created_within(record, intent, clock_offset):
+        return Match.NONE
+    return match_content(request, record, intent, keyed_hash)
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)

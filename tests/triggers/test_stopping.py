@@ -184,6 +184,7 @@ def test_trigger_on_kill_delivered_message_is_left(emulator: Emulator, states: S
     trigger.task_instance = task_instance()
     asyncio.run(trigger.on_kill())
     assert emulator.messages[0]["status"] == "delivered"
+    assert emulator.journal.count("POST", sid) == 1
 
 
 def test_trigger_on_kill_after_deadline_stops_nothing(emulator: Emulator, states: States):

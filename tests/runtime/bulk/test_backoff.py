@@ -29,6 +29,7 @@ def test_backoff_ignores_errors_of_requests_from_before_the_last_error():
     assert backoff.on_error(ERROR, 0.0, 5.0)
     assert not backoff.on_error(ERROR, 4.9, 6.0)
     assert backoff.consecutive_errors == 1
+    assert backoff.resume_at == 0.0
 
 
 @pytest.mark.parametrize(("retry_after", "pause"), [(7.0, 7.0), (10 * MAX_RETRY_AFTER, MAX_RETRY_AFTER)])
@@ -41,7 +42,8 @@ def test_backoff_honors_retry_after_of_any_error(retry_after: float, pause: floa
 
 def test_backoff_is_exhausted_after_too_many_consecutive_errors():
     backoff = Backoff(max_pause=4.0)
-    for number in range(1, MAX_CONSECUTIVE_ERRORS + 2):
+    for now in (*range(MAX_CONSECUTIVE_ERRORS), 100):
         assert not backoff.exhausted
-        backoff.on_error(ERROR, float(number), float(number))
+        backoff.on_error(ERROR, float(now), float(now))
     assert backoff.exhausted
+    assert backoff.resume_at < 100.0  # the run ends without another pause

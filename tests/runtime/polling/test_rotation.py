@@ -46,6 +46,18 @@ def test_patient_client_rejection_is_temporary_until_the_time_is_up(
         client.send(request)
 
 
+def test_patient_client_success_renews_the_patience(emulator: Emulator, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(shared, "AUTH_PATIENCE", 0.5)
+    client = PatientClient(Client(settings(emulator)), lambda: Client(settings(emulator)))
+    for _ in range(2):
+        emulator.fail_next(2, status=401)
+        with pytest.raises(TwilioError) as rejection:
+            list(client.iter_records(Messages.list()))
+        assert not rejection.value.permanent
+        assert list(client.iter_records(Messages.list())) == []
+        time.sleep(0.6)
+
+
 @pytest.fixture
 def connection_uri(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     def set_uri(uri: str) -> None:

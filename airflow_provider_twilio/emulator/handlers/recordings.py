@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from airflow_provider_twilio.api.request import VERSION
@@ -87,19 +88,20 @@ def _render_call_recording(recording: Recording, now: float, base_url: str) -> d
     return body | {"track": recording.options.track, "uri": uri, "price": price}
 
 
-def _is_visible(request: ApiRequest, recording: Recording) -> bool:
-    return recording.created <= request.now and (
-        recording.deleted is None
-        or (_includes_deleted(request) and request.now - recording.deleted < DELETED_RETENTION)
-    )
+def _parse_visibility(request: ApiRequest) -> Callable[[Recording], bool]:
+    """Return the filter for recordings that have begun and, unless requested, are not deleted."""
+    includes_deleted, now = request.query.flag("IncludeSoftDeleted"), request.now
+
+    def is_visible(recording: Recording) -> bool:
+        if recording.deleted is not None and not (includes_deleted and now - recording.deleted < DELETED_RETENTION):
+            return False
+        return recording.created <= now
+
+    return is_visible
 
 
-def _includes_deleted(request: ApiRequest) -> bool:
-    return bool(request.query.flag("IncludeSoftDeleted"))
-
-
-def _parse_filters(request: ApiRequest) -> list[Any]:
-    filters: list[Any] = [lambda recording: _is_visible(request, recording)]
+def _parse_filters(request: ApiRequest) -> list[Callable[[Recording], bool]]:
+    filters = [_parse_visibility(request)]
     if (created := DateRange.parse(request.query, "DateCreated")) is not None:
         filters.append(lambda recording: created.contains(recording.created))
     if (call_sid := request.query.sid("CallSid", "CA")) is not None:
@@ -128,8 +130,7 @@ def _find_recording(request: ApiRequest) -> Recording:
     *call_sid, sid = request.args
     call = request.find(request.account.calls, call_sid[0]) if call_sid else None
     recording: Recording = request.find(request.account.recordings, sid)
-    _includes_deleted(request)
-    if not _is_visible(request, recording) or call not in (None, recording.call):
+    if not _parse_visibility(request)(recording) or call not in (None, recording.call):
         raise not_found(request.path)
     return recording
 

@@ -30,8 +30,8 @@ class BalanceSensor(TwilioSensor):
 
     A subaccount, which has no balance of its own, fails the task without retry, and so does any other error that would
     occur again. While Twilio cannot be polled (429, 5xx, no network) the sensor continues to wait, and it tries
-    rejected credentials again for some minutes.
-    ``mode="reschedule"`` releases the worker slot between two checks.
+    rejected credentials again for some minutes. ``mode="reschedule"`` releases the worker slot between two checks, and
+    tries rejected credentials again until the timeout.
 
     .. code-block:: python
 

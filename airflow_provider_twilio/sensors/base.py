@@ -99,8 +99,9 @@ class WaitSensor(EndsWaitOnKill, ResumesAtDeadline, TwilioSensor):
     """Base class of the sensors that wait for the final status of one message or call.
 
     While Twilio cannot be polled (429, 5xx, no network) the sensor continues to wait, and it tries rejected credentials
-    again for some minutes. Any other error that would occur again fails the task without retry. ``poke_interval``,
-    ``timeout``, ``mode``, ``soft_fail`` and ``never_fail`` are Airflow's own.
+    again for some minutes, or until the timeout with ``mode="reschedule"``. Any other error that would occur again
+    fails the task without retry. ``poke_interval``, ``timeout``, ``mode``, ``soft_fail`` and ``never_fail`` are
+    Airflow's own.
 
     :param twilio_conn_id: Airflow connection. (templated)
     :param account_sid: Account of the record; the connection's own by default. (templated)

@@ -78,7 +78,6 @@ OTHER_DEFAULTS = {
 # Template fields of operators without a single operation, in addition to their `_extra_template_fields`.
 TEMPLATE_FIELDS = {"TwilioRequestOperator": {"method", "path", "data", "json"}}
 
-SID = "a" * 32
 # The required parameters of each operator, as templates, so that they are only checked at run time.
 REQUIRED: dict[str, dict[str, Any]] = {
     "SendMessageOperator": {"to": "{{ to }}", "body": "{{ body }}"},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import logging
 import os
 import shutil
 import tempfile
@@ -26,8 +25,6 @@ TABLE_FORMATS = (".csv", ".jsonl")
 
 PERMANENT_ERRORS = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError, IsADirectoryError)
 """Errors of a storage that a retry would meet, too. Others may be temporary, such as an overload."""
-
-log = logging.getLogger(__name__)
 
 
 def check_path(name: str, value: Any, extensions: Sequence[str] = ()) -> None:

@@ -30,11 +30,10 @@ async def progress(tally: Tally, noun: str, total: int | None = None) -> AsyncIt
     :param noun: Name of the counted items, such as ``messages``.
     :param total: Number of items, if known.
     """
-    started_at, initial = time.monotonic(), tally.total - tally.resumed
+    started_at = time.monotonic()
 
     def line() -> str:
-        recent = tally.total - tally.resumed - initial
-        return format_progress(tally, noun, total, recent, time.monotonic() - started_at)
+        return format_progress(tally, noun, total, time.monotonic() - started_at)
 
     async def log_lines() -> None:
         interval = FIRST_LINE
@@ -64,12 +63,12 @@ async def progress(tally: Tally, noun: str, total: int | None = None) -> AsyncIt
         log.info(line())
 
 
-def format_progress(tally: Tally, noun: str, total: int | None, recent: int, seconds: float) -> str:
+def format_progress(tally: Tally, noun: str, total: int | None, seconds: float) -> str:
     """Return a line of progress.
 
-    :param recent: Number of outcomes in the last ``seconds``, which gives the rate.
+    :param seconds: Duration of the run so far.
     """
-    done, rate = tally.total, recent / seconds if seconds > 0 else 0.0
+    done, rate = tally.total, (tally.total - tally.resumed) / seconds if seconds > 0 else 0.0
     parts = [f"{done:,} of {total:,} {noun} ({done / total:.0%})" if total else f"{done:,} {noun}", f"{rate:,.0f}/s"]
     for outcome, counts in (("skipped", tally.skipped), ("failed", tally.failed)):
         if counts:

@@ -31,7 +31,7 @@ from airflow_provider_twilio.runtime.bulk.items import Tally
     ],
 )
 def test_format_progress_describes_counts_rate_and_time_left(tally: Tally, total: int | None, line: str):
-    assert progress.format_progress(tally, "messages", total, 500, 10.0) == line
+    assert progress.format_progress(tally, "messages", total, 10.0) == line
 
 
 async def test_progress_logs_lines_at_growing_intervals(caplog, monkeypatch):
@@ -48,13 +48,13 @@ async def test_progress_logs_lines_at_growing_intervals(caplog, monkeypatch):
 def test_format_progress_leaves_out_outcomes_of_earlier_tries():
     """They took no time in this try, so they say nothing about its rate or the time left."""
     tally = Tally(done=900, resumed=800)
-    line = progress.format_progress(tally, "messages", 1000, 100, 10.0)
+    line = progress.format_progress(tally, "messages", 1000, 10.0)
     assert line == "900 of 1,000 messages (90%), 10/s, 800 by earlier tries, 10 s left"
 
 
 def test_format_progress_names_messages_that_wait_for_reconciliation():
     tally = Tally(done=900, resumed=900, unresolved=100, reconcile_at=time.monotonic() + 90.4)
-    line = progress.format_progress(tally, "messages", 1000, 0, 10.0)
+    line = progress.format_progress(tally, "messages", 1000, 10.0)
     assert line == (
         "900 of 1,000 messages (90%), 0/s, 900 by earlier tries, 100 of unknown outcome to be reconciled in 1 min 30 s"
     )

@@ -404,9 +404,9 @@ class ReleasePlan:
     """
 
     def __init__(self, context: Mapping[str, Any]) -> None:
-        from airflow_provider_twilio.runtime.state_store import store_for_task
+        from airflow_provider_twilio._airflow.state_store import permanent_store_for_task
 
-        self.store = store_for_task(context)
+        self.store = permanent_store_for_task(context)
 
     def read(self) -> dict[str, dict[str, Any]]:
         """Return the numbers that earlier tries planned to release, by SID and by phone number."""

@@ -93,8 +93,8 @@ class _RetentionOperator(CompositeOperator):
         **others: Any,
     ) -> dict[str, Any]:
         """Find and report the old records and, with ``apply``, redact or delete them."""
+        from airflow_provider_twilio._airflow.state_store import permanent_store_for_task
         from airflow_provider_twilio.operators._work_list import WorkList
-        from airflow_provider_twilio.runtime.state_store import store_for_task
 
         since, until = _selected_range(context, int(days), start, end)
         applies = apply and not self.hook.client.settings.dry_run
@@ -114,7 +114,7 @@ class _RetentionOperator(CompositeOperator):
             done_earlier = 0
             if applies and report is None:
                 selection = str([days, start, end, include_unsent, others])
-                done_earlier = self._count_done_earlier(store_for_task(context), work_list, selection)
+                done_earlier = self._count_done_earlier(permanent_store_for_task(context), work_list, selection)
             self._write_report(report, work_list)
             if applies:
                 self.log.info("Processing %d records, which will be %s", work_list.pending_count, self.done_outcome)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -112,9 +111,3 @@ class NullStore:
 
     def delete(self, key: str) -> None:
         pass
-
-
-def store_for_task(context: Mapping[str, Any]) -> StateStore:
-    """Return the state store of a running task: a :class:`NullStore` before Airflow 3.3."""
-    store = context.get("task_state_store")
-    return NullStore() if store is None else TaskStateStore(store)

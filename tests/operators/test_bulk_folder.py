@@ -189,7 +189,7 @@ async def first_event(trigger: BulkDeliveryTrigger) -> Any:
     return (await anext(aiter(trigger.run()))).payload
 
 
-def test_send_messages_deferred_without_the_folder_fails_for_good(emulator: Emulator, run, tmp_path, tries: NextTry):
+def test_send_messages_deferred_without_the_folder_fails_permanently(emulator: Emulator, run, tmp_path, tries: NextTry):
     """The triggerer does not see the folder of the worker. Then the worker does not see it either."""
     import asyncio
 

@@ -142,7 +142,9 @@ def test_send_messages_mapped_sends_each_message_once(airflow: Airflow, emulator
     assert len(emulator.messages) == 400
 
 
-def test_send_messages_killed_without_its_folder_fails_for_good(airflow: Airflow, emulator: Emulator, tmp_path: Path):
+def test_send_messages_killed_without_its_folder_fails_permanently(
+    airflow: Airflow, emulator: Emulator, tmp_path: Path
+):
     emulator.reset()
     emulator.quirks.set(latency=0.05)
     write_recipients(tmp_path / "people.csv", 500)
